@@ -1,0 +1,1 @@
+"""What Pipeyard components share."""

@@ -1,0 +1,123 @@
+"""Argument types that take what KFP backends pass, and the thin main around a step."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stepkit.errors import StepError, UsageError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def boolean(text: str) -> bool:
+    """Parses `true` (KFP 2) and `True` (KFP 1) alike."""
+    value = {"true": True, "false": False}.get(text.strip().lower())
+    if value is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a boolean; give true or false")
+    return value
+
+
+def integer(text: str) -> int:
+    """Parses `3` and `3.0`: protobuf's Value has only doubles, and some backends print them so."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not number.is_integer():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(number)
+
+
+def _json(text: str, kind: type, word: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
+    if not isinstance(value, kind):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
+    return _whole_numbers(value)
+
+
+def _whole_numbers(value: Any) -> Any:
+    """Restores integers that a backend turned into doubles on the way (`[64.0]` to `[64]`)."""
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def json_array(text: str) -> list[Any]:
+    """Parses a JsonArray parameter. Doubles that are whole come back as int."""
+    return _json(text, list, "array")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parses a JsonObject parameter. Doubles that are whole come back as int."""
+    return _json(text, dict, "object")
+
+
+def add_executor_input(parser: argparse.ArgumentParser) -> None:
+    """Adds `--executor-input`, through which KFP 2 tells where artifact metadata goes (see `stepkit.outputs`)."""
+    parser.add_argument(
+        "--executor-input",
+        default="",
+        help="KFP's executor input as JSON; ignored where the backend leaves the placeholder unresolved",
+    )
+
+
+def add_module(parser: argparse.ArgumentParser, functions: str) -> None:
+    """Adds `--module` and `--module-uri`, of which a step needs one (see `stepkit.modules`)."""
+    parser.add_argument("--module", default="", help=f"Python source of the pipeline module that defines {functions}")
+    parser.add_argument("--module-uri", default="", help="where to read that source instead: a path or a gs://, s3:// URI")
+
+
+def add_beam_args(parser: argparse.ArgumentParser) -> None:
+    """Adds `--beam-args` (see `stepkit.beam`)."""
+    parser.add_argument(
+        "--beam-args",
+        type=json_array,
+        default=[],
+        help='Beam pipeline options as a JSON array of strings, e.g. ["--runner=DataflowRunner"]; '
+        "empty: in this process",
+    )
+
+
+def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+    """Parses, runs, and turns the expected ends of a step into an exit code.
+
+    Returns: 0; 1 for a StepError or an OSError (a full disk, say), whose message goes to stderr without a traceback;
+    2 for a UsageError. Anything else is a bug of ours and keeps its traceback. SIGTERM (a cancelled pod) unwinds
+    like an exception, so that no output is left behind.
+    """
+    args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        step(args)
+        return 0
+    except UsageError as error:
+        parser.print_usage(sys.stderr)
+        return _complain(parser.prog, error, EXIT_USAGE)
+    except StepError as error:
+        return _complain(parser.prog, error, EXIT_FAILED)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return _complain(parser.prog, f"{reason}{where}. Nothing was written.", EXIT_FAILED)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    del frame
+    raise SystemExit(128 + signum)
+
+
+def _complain(program: str, message: object, code: int) -> int:
+    print(f"{program}: error: {message}", file=sys.stderr)
+    return code

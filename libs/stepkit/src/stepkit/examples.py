@@ -1,0 +1,120 @@
+"""The layout of Examples artifacts, as `extract` writes and later steps read them.
+
+    <examples>/manifest.json
+    <examples>/<split>/part-00000.parquet ...
+
+`manifest.json` holds `columns` ([{name, type}], Arrow type names), `splits` ({split: {rows, bytes, files: [{path, rows,
+bytes, sha256}]}}, paths relative to the artifact) and `source` (what was read, and how it was split).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stepkit.errors import StepError, near_misses
+
+MANIFEST = "manifest.json"
+
+
+def read_manifest(examples: Path) -> dict[str, Any]:
+    """Reads `manifest.json`.
+
+    Raises:
+        StepError: it isn't there or isn't JSON.
+    """
+    path = examples / MANIFEST
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StepError(f"{str(examples)!r} is no Examples artifact: it has no {MANIFEST}. Give extract's output.") from error
+    except ValueError as error:
+        raise StepError(f"{str(path)!r} isn't valid JSON ({error}). Run extract again.") from error
+
+
+def split_files(examples: Path, split: str) -> list[Path]:
+    """Returns the Parquet files of `split`, in order.
+
+    Raises:
+        StepError: there is no such split, or a file that the manifest names is missing.
+    """
+    splits = read_manifest(examples)["splits"]
+    if split not in splits:
+        raise StepError(f"The examples have no split {split!r}. {near_misses(split, splits)}")
+    files = [examples / file["path"] for file in splits[split]["files"]]
+    for file in files:
+        if not file.is_file():
+            raise StepError(f"{str(file)!r} is named in the manifest but missing. Run extract again.")
+    return files
+
+
+def read_batches(
+    files: Sequence[Path], types: Mapping[str, str], batch_rows: int = 8192, keep: Sequence[str] = ()
+) -> Iterator[Any]:
+    """Streams Parquet files as Arrow record batches in the form that TFX libraries take.
+
+    Args:
+        files: Parquet files with the same columns.
+        types: feature name to schema type: `INT`, `FLOAT` or `BYTES`. Other columns are dropped.
+        batch_rows: most rows a batch has.
+        keep: columns to add as they are stored, under the name `raw:<column>`.
+
+    Yields:
+        pyarrow.RecordBatch: one `list<int64 | float | binary>` column a feature, one value a row; a null value is a
+        null list, which is how TFX represents a missing one.
+
+    Raises:
+        StepError: a feature's column is missing or its values don't fit the type; names the file and the column.
+    """
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+    import pyarrow.parquet as pq  # pylint: disable=import-outside-toplevel,import-error
+
+    for file in files:
+        try:
+            parquet = pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StepError(f"{str(file)!r} can't be read as Parquet ({error}). Run extract again.") from error
+        present = parquet.schema_arrow.names
+        for name in [*types, *keep]:
+            if name not in present:
+                raise StepError(f"Column {name!r} of the schema isn't in {str(file)!r}. {near_misses(name, present)}")
+        wanted = list(dict.fromkeys([*types, *keep]))
+        for batch in parquet.iter_batches(batch_size=batch_rows, columns=wanted):
+            columns = {}
+            for name, kind in types.items():
+                try:
+                    columns[name] = to_list_column(batch.column(batch.schema.get_field_index(name)), kind)
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                    raise StepError(f"Column {name!r} in {str(file)!r} isn't {kind} as the schema says: {error}.") from error
+            for name in keep:
+                columns[f"raw:{name}"] = batch.column(batch.schema.get_field_index(name))
+            yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def to_list_column(column: Any, kind: str) -> Any:
+    """Turns a flat Arrow column into `list<value>` with a null list for a null value.
+
+    Args:
+        column: pyarrow.Array of numbers, booleans, times or text.
+        kind: `INT`, `FLOAT` or `BYTES`. Times and booleans become text as ISO 8601, `true` and `false` for BYTES.
+    """
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+    import pyarrow.compute as pc  # pylint: disable=import-outside-toplevel,import-error
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kind == "BYTES":
+        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            column = column.cast(pa.string())
+        values = column.cast(pa.binary())
+    else:
+        values = column.cast({"INT": pa.int64(), "FLOAT": pa.float32()}[kind], safe=kind == "INT")
+    valid = pc.cast(pc.is_valid(values), pa.int32())
+    starts = pc.cumulative_sum(valid) if len(valid) else valid
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), starts.cast(pa.int32())])
+    if values.null_count:
+        # A null at an offset marks a null list; the offsets need not then be given for it.
+        mask = pa.concat_arrays([pc.is_null(values), pa.array([False])])
+        offsets = pc.if_else(mask, pa.scalar(None, pa.int32()), offsets)
+        values = values.drop_null()
+    return pa.ListArray.from_arrays(offsets, values)

@@ -1,0 +1,131 @@
+"""Outputs that appear whole or not at all.
+
+Everything is written aside and moved into place when the step has succeeded; when it fails nothing is left. Artifact
+metadata (what KFP shows for Metrics and the like) goes into KFP's executor output file, the one way a container
+component has of setting it: protocol in kubeflow/pipelines, `ExecutorOutput` of `kfp-pipeline-spec`.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from stepkit import uris
+
+
+class Outputs:
+    """A transaction over all outputs of a step.
+
+    >>> with Outputs() as outputs:                                   # doctest: +SKIP
+    ...     folder = outputs.directory(args.examples)                # write files below it
+    ...     outputs.file(args.schema).write_text("...")
+    ...     outputs.parameter(args.row_count, 3)
+
+    Files become visible in the order they were asked for, parameters last. Local ones are renamed into place
+    (atomic on one filesystem); remote ones are uploaded whole from a temporary folder.
+    """
+
+    def __init__(self, executor_input: str = "") -> None:
+        """Args: executor_input: KFP's executor input as JSON; an empty or unresolved one (`{{$}}`) is ignored."""
+        self._moves: list[tuple[Path, str]] = []
+        self._parameters: list[tuple[Path, str]] = []
+        self._metadata: dict[str, dict[str, Any]] = {}
+        self._executor_input: dict[str, Any] = {}
+        if executor_input and executor_input.strip() != "{{$}}":
+            try:
+                self._executor_input = json.loads(executor_input)
+            except json.JSONDecodeError:  # a backend that substitutes something else gets no metadata, but its outputs
+                self._executor_input = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def directory(self, uri: str) -> Path:
+        """Returns an empty local folder that becomes `uri`. A folder already at `uri` is replaced."""
+        aside = self._aside(uri, self._moves)
+        aside.mkdir()
+        return aside
+
+    def file(self, uri: str) -> Path:
+        """Returns a local path that becomes `uri` once it has been written."""
+        return self._aside(uri, self._moves)
+
+    def parameter(self, path: str, value: bool | int | float | str | list | dict) -> None:
+        """Sets an output parameter: KFP reads its value as text from a file. An empty `path` sets nothing."""
+        if not path:
+            return
+        if isinstance(value, str):
+            text = value
+        else:
+            text = json.dumps(value)
+        self._aside(path, self._parameters).write_text(text, encoding="utf-8")
+
+    def metadata(self, artifact: str, values: Mapping[str, Any]) -> None:
+        """Sets KFP metadata of the output artifact that the spec calls `artifact`; JSON values only."""
+        self._metadata.setdefault(artifact, {}).update(values)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                for aside, uri in [*self._moves, *self._parameters]:
+                    _move(aside, uri)
+                self._write_executor_output()
+        finally:
+            for aside, _ in [*self._moves, *self._parameters]:
+                _remove(aside)
+
+    def _aside(self, uri: str, register: list[tuple[Path, str]]) -> Path:
+        if uris.is_remote(uri):
+            aside = Path(tempfile.mkdtemp(prefix="stepkit-")) / "output"
+        else:
+            target = uris.local_part(uri)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        register.append((aside, uri))
+        return aside
+
+    def _write_executor_output(self) -> None:
+        outputs = self._executor_input.get("outputs", {})
+        if not self._metadata or "outputFile" not in outputs:
+            return
+        artifacts = {}
+        for name, values in self._metadata.items():
+            declared = outputs.get("artifacts", {}).get(name, {}).get("artifacts", [])
+            if declared:
+                artifacts[name] = {"artifacts": [{**declared[0], "metadata": values}]}
+        target = Path(outputs["outputFile"])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.partial")
+        aside.write_text(json.dumps({"artifacts": artifacts}), encoding="utf-8")
+        aside.replace(target)
+
+
+def _move(aside: Path, uri: str) -> None:
+    if uris.is_remote(uri):
+        fs, path = uris.filesystem(uri)
+        fs.put(str(aside), path, recursive=aside.is_dir())
+        return
+    target = uris.local_part(uri)
+    if not aside.exists():
+        raise FileNotFoundError(f"the step asked for the output {uri!r} but wrote nothing to it")
+    if target.is_dir():
+        replaced = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.replaced")
+        target.rename(replaced)
+        aside.rename(target)
+        shutil.rmtree(replaced)
+    else:
+        os.replace(aside, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""Report pages: one HTML file each, readable offline, with charts as inline SVG and no script.
+
+Needs the extra `stepkit[report]`.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import matplotlib
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+matplotlib.rcParams.update(
+    {
+        "svg.fonttype": "none",  # text stays text: small files, searchable
+        "svg.hashsalt": "stepkit",  # the same data gives the same bytes
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#9aa5b1",
+        "axes.grid": True,
+        "grid.color": "#e4e7eb",
+        "axes.axisbelow": True,
+    }
+)
+
+COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#4b5563")
+
+
+
+def show(value: Any) -> str | Markup:
+    """Formats a table cell: floats to 4 significant digits, integers with separators, None as a dash."""
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return value
+
+
+_TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_TEMPLATES.filters["show"] = show
+
+_PAGE = _TEMPLATES.from_string(
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{{ title }}</title>
+<style>
+body { font: 14px/1.45 system-ui, sans-serif; color: #1f2933; margin: 0 auto; max-width: 1100px; padding: 1rem; }
+h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; border-bottom: 1px solid #e4e7eb; padding-bottom: .2rem; }
+table { border-collapse: collapse; margin: .5rem 0; } th, td { padding: .2rem .7rem; text-align: left; }
+th { color: #52606d; font-weight: 600; border-bottom: 1px solid #cbd2d9; }
+td { border-bottom: 1px solid #f0f2f5; vertical-align: middle; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.good { color: #15803d; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .quiet { color: #7b8794; }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; height: auto; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+{% for section in sections %}
+<section>
+<h2>{{ section.title }}</h2>
+{{ section.body }}
+</section>
+{% endfor %}
+</body>
+</html>
+"""
+)
+
+_TABLE = _TEMPLATES.from_string(
+    """<table>
+<thead><tr>{% for header in headers %}<th>{{ header }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}
+<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}>{{ cell | show }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+"""
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A headed part of a page; text in `body` is escaped unless it is Markup."""
+
+    title: str
+    body: str | Markup
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """Returns a whole HTML document."""
+    return _PAGE.render(title=title, sections=sections)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
+    """Returns an HTML table; Markup cells (charts, say) are left as they are, all else is escaped."""
+    return Markup(_TABLE.render(headers=headers, rows=rows))
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    size: tuple[float, float] = (4.6, 3.2),
+) -> Markup:
+    """Returns a line chart as SVG.
+
+    Args:
+        series: name to (xs, ys) of equal length.
+        size: width and height in inches.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    for (name, (xs, ys)), color in zip(series.items(), _colors(len(series)), strict=True):
+        axes.plot(xs, ys, label=name, color=color, linewidth=1.6, marker="o" if len(xs) < 15 else "", markersize=3)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def bars(
+    series: Mapping[str, Sequence[float]],
+    labels: Sequence[str],
+    y_label: str = "",
+    size: tuple[float, float] = (4.6, 2.6),
+) -> Markup:
+    """Returns a grouped bar chart as SVG.
+
+    Args:
+        series: name to one height a label.
+        labels: what stands below each group of bars.
+        size: width and height in inches.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / max(len(series), 1)
+    for index, ((name, heights), color) in enumerate(zip(series.items(), _colors(len(series)), strict=True)):
+        axes.bar([i + index * width for i in range(len(labels))], heights, width, label=name, color=color)
+    axes.set_xticks([i + 0.4 - width / 2 for i in range(len(labels))], labels, rotation=30 if len(labels) > 6 else 0)
+    axes.set_ylabel(y_label)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def sparkline(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], size: tuple[int, int] = (150, 36)) -> Markup:
+    """Returns small overlaid histograms for a table cell, as SVG.
+
+    Args:
+        series: name to (edges, heights): one more edge than heights; heights are shares, so that splits compare.
+        size: width and height in pixels.
+    """
+    width, height = size
+    edges = [edge for xs, _ in series.values() for edge in xs]
+    low, high = (min(edges), max(edges)) if edges else (0.0, 1.0)
+    scale_x = width / ((high - low) or 1.0)
+    top = max((value for _, heights in series.values() for value in heights), default=1.0) or 1.0
+    shapes = []
+    for (name, (xs, heights)), color in zip(series.items(), _colors(len(series)), strict=True):
+        for left, right, value in zip(xs, xs[1:], heights, strict=False):
+            tall = height * value / top
+            shapes.append(
+                Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}" opacity=".55">'
+                       "<title>{}: {:.4g} to {:.4g}: {:.2%}</title></rect>").format(
+                    (left - low) * scale_x, height - tall, max((right - left) * scale_x - 0.5, 0.5), tall, color,
+                    name, left, right, value,
+                )
+            )
+    return Markup('<svg width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img">{2}</svg>').format(
+        width, height, Markup("").join(shapes)
+    )
+
+
+def _colors(count: int) -> list[str]:
+    return [COLORS[index % len(COLORS)] for index in range(count)]
+
+
+def _svg(figure: Figure) -> Markup:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return Markup(text.getvalue()[text.getvalue().index("<svg"):])

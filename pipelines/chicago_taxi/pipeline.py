@@ -1,0 +1,88 @@
+"""Chicago taxi: trains and deploys a model of large tips."""
+
+from pathlib import Path
+
+from kfp import dsl
+from pipeyard.component_store import ComponentStore
+
+HERE = Path(__file__).parent
+MODULE = (HERE / "module.py").read_text(encoding="utf-8")
+SCHEMA = (HERE / "schema.pbtxt").read_text(encoding="utf-8")
+LABEL = "big_tip"
+
+components = ComponentStore(local_search_paths=[HERE.parents[1] / "components"]).load_components(
+    "extract", "data_validation", "transform", "train", "evaluate", "deploy", "summarize"
+)
+
+
+@dsl.pipeline(name="chicago-taxi", description="Does the rider tip more than 20% of the fare?")
+def chicago_taxi(
+    source: str,
+    serving_uri: str,
+    registry_uri: str,
+    model_name: str = "chicago_taxi",
+    where: str = "",
+    schema_text: str = SCHEMA,
+    baseline_statistics_uri: str = "",
+    hyperparameters: dict = {},  # noqa: B006  # KFP reads the default, never changes it
+    epochs: int = 8,
+    tune_trials: int = 0,
+    seed: int = 1,
+    thresholds: dict = {"AUC": {"lower": 0.7, "min_change": -0.01}},  # noqa: B006
+    alias: str = "champion",
+    beam_args: list = [],  # noqa: B006
+):
+    """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
+    summary = components.summarize(
+        pipeline="chicago-taxi", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, serving_uri=serving_uri, model_name=model_name
+    )
+    with dsl.ExitHandler(summary):
+        extract = components.extract(source=source, where=where)
+        validation = components.data_validation(
+            examples=extract.outputs["examples"],
+            schema_text=schema_text,
+            baseline_statistics_uri=baseline_statistics_uri,
+            environments={"train": "TRAINING", "eval": "TRAINING"},
+            slices=["payment_type"],
+            beam_args=beam_args,
+        )
+        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712  # builds a condition
+            transform = components.transform(
+                examples=extract.outputs["examples"],
+                schema=validation.outputs["schema"],
+                module=MODULE,
+                beam_args=beam_args,
+            )
+            train = components.train(
+                transformed_examples=transform.outputs["transformed_examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                label_key=LABEL,
+                module=MODULE,
+                hyperparameters=hyperparameters,
+                epochs=epochs,
+                tune_trials=tune_trials,
+                seed=seed,
+            )
+            evaluation = components.evaluate(
+                examples=extract.outputs["examples"],
+                schema=validation.outputs["schema"],
+                model=train.outputs["model"],
+                label_key=LABEL,
+                thresholds=thresholds,
+                slices=["payment_type", "trip_start_day"],
+                registry_uri=registry_uri,
+                model_name=model_name,
+                beam_args=beam_args,
+            )
+            with dsl.If(evaluation.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
+                components.deploy(
+                    model=train.outputs["model"],
+                    examples=extract.outputs["examples"],
+                    schema=validation.outputs["schema"],
+                    metrics=evaluation.outputs["metrics"],
+                    serving_uri=serving_uri,
+                    model_name=model_name,
+                    registry_uri=registry_uri,
+                    alias=alias,
+                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                )
