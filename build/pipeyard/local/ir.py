@@ -1,0 +1,89 @@
+"""The compiled pipeline: KFP's intermediate representation, read strictly."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from pipeyard.errors import PipeyardError
+
+SCHEMA_VERSION = "2.1.0"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline's specification.
+
+    Attributes:
+        text: the YAML it was read from.
+        timeouts: executor label to seconds, from the kubernetes platform's `activeDeadlineSeconds`.
+    """
+
+    spec: pb.PipelineSpec
+    text: str
+    executors: dict[str, dict[str, Any]]
+    timeouts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.spec.pipeline_info.name
+
+    def component(self, task: pb.PipelineTaskSpec) -> pb.ComponentSpec:
+        """Returns the component that `task` runs."""
+        return self.spec.components[task.component_ref.name]
+
+    def executor(self, component: pb.ComponentSpec) -> dict[str, Any]:
+        """Returns the executor (`container` or `importer`) of a leaf component."""
+        return self.executors[component.executor_label]
+
+
+def load(path: Path) -> Pipeline:
+    """Reads a compiled `pipeline.yaml`, with or without a platform document. See `parse`."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except PipeyardError as error:
+        raise PipeyardError(f"{path}: {error}") from error
+
+
+def parse(text: str) -> Pipeline:
+    """Parses a compiled pipeline.
+
+    Raises:
+        PipeyardError: it isn't an IR of the schema version known here, or has fields or executors unknown here.
+    """
+    documents = list(yaml.safe_load_all(text))
+    if not documents or not isinstance(documents[0], dict) or "pipelineInfo" not in documents[0]:
+        raise PipeyardError("not a compiled pipeline (no pipelineInfo). Compile it with `pipeyard compile`.")
+    version = documents[0].get("schemaVersion")
+    if version != SCHEMA_VERSION:
+        raise PipeyardError(
+            f"its schemaVersion is {version!r}; this runner knows {SCHEMA_VERSION}. "
+            "Compile it with the kfp version that Pipeyard pins."
+        )
+    try:
+        spec = json_format.ParseDict(documents[0], pb.PipelineSpec(), ignore_unknown_fields=False)
+    except json_format.ParseError as error:
+        raise PipeyardError(
+            f"it has a field that this runner doesn't know ({error}). Compile it with the kfp version that Pipeyard pins."
+        ) from error
+    executors = json_format.MessageToDict(spec.deployment_spec).get("executors", {})
+    for label, executor in executors.items():
+        unknown = set(executor) - {"container", "importer"}
+        if unknown:
+            raise PipeyardError(f"executor {label!r} is of a kind that runs only on a cluster: {sorted(unknown)}.")
+    return Pipeline(spec, text, executors, _timeouts(documents[1:]))
+
+
+def _timeouts(platforms: list[dict[str, Any]]) -> dict[str, int]:
+    """Reads what `kfp.kubernetes.set_timeout` wrote into the platform document."""
+    timeouts = {}
+    for document in platforms:
+        kubernetes = (document or {}).get("platforms", {}).get("kubernetes", {})
+        for label, config in kubernetes.get("deploymentSpec", {}).get("executors", {}).items():
+            if "activeDeadlineSeconds" in config:
+                timeouts[label] = int(config["activeDeadlineSeconds"])
+    return timeouts

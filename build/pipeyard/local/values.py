@@ -1,0 +1,103 @@
+"""Parameter values: from protobuf, from what a step wrote, from a command line; and as text in a command."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from pipeyard.errors import PipeyardError
+
+Types = pb.ParameterType
+_BOOLEANS = {"true": True, "false": False}
+_WORDS = {
+    Types.NUMBER_INTEGER: "a whole number",
+    Types.NUMBER_DOUBLE: "a number",
+    Types.BOOLEAN: "true or false",
+    Types.STRING: "text",
+    Types.LIST: "a JSON array",
+    Types.STRUCT: "a JSON object",
+}
+# The one selector that kfp emits: a field of a loop item or of a struct.
+_SELECTOR = re.compile(r"parseJson\(string_value\)((?:\[\"[^\"]*\"\])+)$")
+
+
+def from_proto(value: struct_pb2.Value) -> Any:
+    """Returns a protobuf Value as Python; whole doubles come back as int, for Value has no integers."""
+    return whole(json_format.MessageToDict(value))
+
+
+def whole(value: Any) -> Any:
+    """Turns doubles without a fraction into int, at any depth."""
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def coerce(value: Any, kind: int, what: str) -> Any:
+    """Gives a value the type that its declaration says.
+
+    Args:
+        value: Python value, or the text that a step or a user wrote.
+        kind: a pb.ParameterType value.
+        what: what the value is, for the error.
+
+    Raises:
+        PipeyardError: it can't be read so.
+    """
+    try:
+        return _coerce(value, kind)
+    except (ValueError, TypeError, KeyError) as error:
+        shown = value if len(str(value)) < 80 else f"{str(value)[:80]}..."
+        raise PipeyardError(f"{what} is {shown!r}, which isn't {_WORDS.get(kind, 'known')}.") from error
+
+
+def _coerce(value: Any, kind: int) -> Any:
+    if kind == Types.STRING:
+        return value if isinstance(value, str) else as_text(value)
+    if isinstance(value, str):
+        text = value.strip()
+        if kind == Types.BOOLEAN:
+            return _BOOLEANS[text.lower()]
+        value = json.loads(text)
+    if kind == Types.NUMBER_INTEGER:
+        if isinstance(value, bool) or float(value) != int(value):
+            raise ValueError(value)
+        return int(value)
+    if kind == Types.NUMBER_DOUBLE:
+        if isinstance(value, bool):
+            raise ValueError(value)
+        return float(value)
+    expected = {Types.BOOLEAN: bool, Types.LIST: list, Types.STRUCT: dict, Types.TASK_FINAL_STATUS: dict}.get(kind)
+    if expected and not isinstance(value, expected):
+        raise ValueError(value)
+    return whole(value) if kind in (Types.LIST, Types.STRUCT) else value
+
+
+def as_text(value: Any) -> str:
+    """Returns a value as KFP's launcher puts it into a command: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(whole(value))
+
+
+def select(value: Any, selector: str) -> Any:
+    """Applies a `parameterExpressionSelector`.
+
+    Raises:
+        PipeyardError: it isn't of the form kfp emits, or the field isn't there.
+    """
+    match = _SELECTOR.match(selector)
+    if not match:
+        raise PipeyardError(f"the parameter expression {selector!r} isn't one that this runner knows.")
+    for key in re.findall(r"\[\"([^\"]*)\"\]", match.group(1)):
+        if isinstance(value, str):
+            value = json.loads(value)
+        if not isinstance(value, Mapping) or key not in value:
+            raise PipeyardError(f"{as_text(value)!r} has no field {key!r}.")
+        value = value[key]
+    return value
