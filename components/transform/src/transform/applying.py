@@ -1,0 +1,49 @@
+"""Applies a transform graph to raw record batches."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+from stepkit.errors import StepError
+from tensorflow_transform import impl_helper
+from tfx_bsl.tfxio import tensor_adapter
+
+from transform.raw_schema import RawSchema
+
+
+class Transformation:
+    """A transform graph, loaded; one a process is enough."""
+
+    def __init__(self, graph: Path, schema: RawSchema) -> None:
+        """Args: graph: the folder with transform_fn and transformed_metadata; schema: of the raw columns."""
+        self._adapter = tensor_adapter.TensorAdapter(schema.adapter_config())
+        output = tft.TFTransformOutput(str(graph))
+        self._model = tf.saved_model.load(output.transform_savedmodel_dir)  # owns the tables transform_fn uses
+        self._convert = impl_helper.make_tensor_to_arrow_converter(output.transformed_metadata.schema)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the transformed batches: lists of values."""
+        return self._convert.arrow_schema()
+
+    def apply(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Transforms batch by batch, row by row.
+
+        Raises:
+            StepError: the graph fails on a batch, or changes the number of rows.
+        """
+        for batch in batches:
+            try:
+                tensors = self._model.transform_fn(self._adapter.ToBatchTensors(batch, produce_eager_tensors=True))
+            except tf.errors.OpError as error:
+                raise StepError(f"preprocessing_fn's graph failed on the data: {error.message}.") from error
+            for name, tensor in tensors.items():
+                rows = int(tensor.nrows()) if isinstance(tensor, tf.RaggedTensor) else int(tensor.shape[0])
+                if rows != batch.num_rows:
+                    raise StepError(
+                        f"preprocessing_fn's output {name!r} has {rows} rows for {batch.num_rows} rows of input; "
+                        "every output needs as many rows as the inputs."
+                    )
+            yield self._convert.convert(tensors)

@@ -1,0 +1,121 @@
+"""Analyses and applies on Beam: any runner, in this process by default."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam
+import pyarrow as pa
+import tensorflow_transform.beam as tft_beam
+from stepkit import uris
+from stepkit.errors import StepError
+from stepkit.outputs import Outputs
+
+from transform import shards, writing
+from transform.applying import Transformation
+from transform.preprocessing import Preprocessing
+from transform.raw_schema import RawSchema
+from transform.shards import Shard
+
+# What a worker's exception looks like once Beam has turned it into text.
+_STEP_ERROR = re.compile(r"stepkit\.errors\.StepError: (.*?)(?: \[while running |\n|$)")
+_TF_ERROR = re.compile(r"errors_impl\.(\w+Error): (.*?)(?: \[while running |\n|$)")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done.
+
+    Attributes:
+        analyzed: shards that preprocessing_fn's analyzers see.
+        applied: shards that are transformed.
+        compression: `gzip` or `none`.
+    """
+
+    preprocessing: Preprocessing
+    schema: RawSchema
+    analyzed: Sequence[Shard]
+    applied: Sequence[Shard]
+    compression: str
+
+
+def run(job: Job, options: Any, scratch: str, graph: str, transformed: str) -> None:
+    """Runs the job as one Beam pipeline and waits for its end.
+
+    Args:
+        options: Beam's PipelineOptions.
+        scratch: folder URI for intermediate files; it, `graph` and `transformed` are reachable by all workers.
+        graph: folder URI that gets TFT's transform_fn and transformed_metadata.
+        transformed: folder URI that gets each shard's target.
+
+    Raises:
+        StepError: preprocessing_fn or the data is wrong.
+    """
+    # Deep copies make each phase of the analysis read its input again. Without them Beam buffers the input between
+    # phases, and fails where there are three of them (apache/beam#26190).
+    context = tft_beam.Context(temp_dir=uris.join(scratch, "tft"), use_deep_copy_optimization=True)
+    try:
+        with apache_beam.Pipeline(options=options) as pipeline, context:
+            written = analyze(pipeline, job) | "WriteGraph" >> tft_beam.WriteTransformFn(graph)
+            apply(pipeline, job, graph, transformed, written)
+    except StepError:
+        raise
+    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise their own types
+        raise _translated(error) from error
+
+
+def analyze(pipeline: Any, job: Job) -> Any:
+    """Adds the analysis to the pipeline; returns TFT's transform function and metadata, deferred."""
+    batches = (
+        pipeline
+        | "Analyzed" >> apache_beam.Create(job.analyzed)
+        | "SpreadAnalyzed" >> apache_beam.Reshuffle()
+        | "Read" >> apache_beam.FlatMap(shards.read, job.schema).with_output_types(pa.RecordBatch)
+    )
+    return (batches, job.schema.adapter_config()) | "Analyze" >> tft_beam.AnalyzeDataset(job.preprocessing)
+
+
+def apply(pipeline: Any, job: Job, graph: str, transformed: str, written: Any) -> None:
+    """Adds reading, applying and writing of all shards, once `written` says that the graph is there."""
+    _ = (
+        pipeline
+        | "Applied" >> apache_beam.Create(job.applied)
+        | "SpreadApplied" >> apache_beam.Reshuffle()
+        | "Apply"
+        >> apache_beam.ParDo(
+            _ApplyShard(job.schema, graph, transformed, job.compression), apache_beam.pvalue.AsSingleton(written)
+        )
+    )
+
+
+class _ApplyShard(apache_beam.DoFn):
+    """Reads, transforms and writes one shard, a batch in memory at a time."""
+
+    def __init__(self, schema: RawSchema, graph: str, transformed: str, compression: str) -> None:
+        self._schema, self._graph, self._transformed, self._compression = schema, graph, transformed, compression
+        self._transformation: Transformation | None = None
+
+    def process(self, shard: Shard, written: None) -> Iterator[None]:  # pylint: disable=arguments-differ
+        """Writes the shard's target; yields nothing."""
+        del written
+        if self._transformation is None:
+            with uris.local_copy(self._graph, "transform graph") as graph:
+                self._transformation = Transformation(graph, self._schema)
+        batches = self._transformation.apply(shards.read(shard, self._schema))
+        with Outputs() as outputs:
+            target = outputs.file(uris.join(self._transformed, shard.target))
+            writing.write(batches, self._transformation.schema, target, self._compression)
+        return iter(())
+
+
+def _translated(error: Exception) -> Exception:
+    text = str(error)
+    if found := _STEP_ERROR.findall(text):
+        return StepError(found[-1])
+    if "No space left on device" in text:
+        return StepError("No space left on device. Nothing was kept; make room and run again.")
+    if found := _TF_ERROR.findall(text):
+        return StepError(f"preprocessing_fn's graph failed on the data: {found[-1][0]}: {found[-1][1]}.")
+    return error

@@ -1,0 +1,102 @@
+"""The raw features, as the schema describes them to TFT."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf import text_format
+from stepkit import uris
+from stepkit.errors import StepError
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+# As `stepkit.examples.read_batches` yields them.
+_ARROW = {"INT": pa.list_(pa.int64()), "FLOAT": pa.list_(pa.float32()), "BYTES": pa.list_(pa.binary())}
+_NOT_IN_USE = (schema_pb2.DEPRECATED, schema_pb2.DISABLED, schema_pb2.PLANNED, schema_pb2.ALPHA, schema_pb2.DEBUG_ONLY)
+
+
+@dataclass(frozen=True)
+class RawSchema:
+    """What a schema says of the columns.
+
+    Attributes:
+        proto: the schema as it was read.
+        types: feature to `INT`, `FLOAT` or `BYTES`, in the schema's order.
+    """
+
+    proto: schema_pb2.Schema
+    types: Mapping[str, str]
+
+    @cached_property
+    def representations(self) -> dict[str, schema_pb2.TensorRepresentation]:
+        """Feature to how TFT represents it: dense where it has a shape, else sparse."""
+        return tensor_representation_util.InferTensorRepresentationsFromMixedSchema(self.proto)
+
+    @cached_property
+    def dense(self) -> frozenset[str]:
+        """Columns that must have a value in every row."""
+        return frozenset(
+            representation.dense_tensor.column_name
+            for representation in self.representations.values()
+            if representation.HasField("dense_tensor") and not representation.dense_tensor.HasField("default_value")
+        )
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """Columns that must have a value somewhere."""
+        return self.dense | {
+            feature.name
+            for feature in self.proto.feature
+            if feature.presence.min_count > 0 or feature.presence.min_fraction > 0
+        }
+
+    def adapter_config(self) -> Any:
+        """Returns tfx_bsl's TensorAdapterConfig, by which record batches become tensors."""
+        arrow = pa.schema([(name, _ARROW[kind]) for name, kind in self.types.items()])
+        return tensor_adapter.TensorAdapterConfig(arrow, self.representations)
+
+
+def read(uri: str) -> RawSchema:
+    """Reads a schema proto as text.
+
+    Raises:
+        StepError: nothing is there, it doesn't parse, or a feature isn't one flat value a row.
+    """
+    proto = schema_pb2.Schema()
+    try:
+        text_format.Parse(uris.read_text(uri, "schema"), proto)
+    except text_format.ParseError as error:
+        raise StepError(f"{uri!r} isn't a schema proto as text: {error}. Give data_validation's schema output.") from error
+    types = {}
+    for feature in proto.feature:
+        if feature.lifecycle_stage in _NOT_IN_USE:
+            continue
+        kind = schema_pb2.FeatureType.Name(feature.type)
+        if kind not in _ARROW:
+            raise StepError(f"Feature {feature.name!r} of {uri!r} has type {kind}; set it to INT, FLOAT or BYTES.")
+        sizes = [dim.size for dim in feature.shape.dim]
+        if sizes not in ([], [1]):
+            raise StepError(
+                f"Feature {feature.name!r} of {uri!r} has shape {sizes}, but a row has one value of it. "
+                "Use shape { dim { size: 1 } }, or none if values may be missing."
+            )
+        types[feature.name] = kind
+    if not types:
+        raise StepError(f"The schema {uri!r} has no features. Give data_validation's schema output.")
+    schema = RawSchema(proto, types)
+    try:
+        schema.adapter_config()
+        tensor_adapter.TensorAdapter(schema.adapter_config())
+    except ValueError as error:
+        raise StepError(f"TFT can't represent the features of {uri!r}: {error}. Correct the schema.") from error
+    return schema
+
+
+def write(schema: RawSchema, graph: Path) -> None:
+    """Writes the schema into a transform graph, where TFTransformOutput looks for the raw metadata."""
+    folder = graph / "metadata"
+    folder.mkdir()
+    (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema.proto), encoding="utf-8")
