@@ -1,0 +1,71 @@
+"""Where a run keeps what it needs to go on after being killed."""
+
+import hashlib
+import json
+import shutil
+import uuid
+from typing import Any
+
+from stepkit import uris
+
+
+def fingerprint(**parts: Any) -> str:
+    """Returns a name for everything that decides a run's result: equal parts, equal name.
+
+    Args:
+        parts: JSON values.
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Checkpoints:
+    """Files of one run in a folder that may be shared with other runs.
+
+    A file appears whole or not at all; one written for other data, code or parameters has another name.
+    """
+
+    def __init__(self, folder: str, run: str, private: bool) -> None:
+        """Args: folder: local or remote; run: its `fingerprint`; private: nobody else uses the folder."""
+        self._folder = folder
+        self._run = run
+        self._private = private
+
+    def load(self, kind: str) -> bytes | None:
+        """Returns what was last saved as `kind`; None if nothing was."""
+        uri = self._uri(kind)
+        if not uris.exists(uri):
+            return None
+        if not uris.is_remote(uri):
+            return uris.local_part(uri).read_bytes()
+        fs, path = uris.filesystem(uri)
+        return fs.cat_file(path)
+
+    def save(self, kind: str, content: bytes) -> None:
+        """Replaces what was saved as `kind`."""
+        uri = self._uri(kind)
+        if uris.is_remote(uri):
+            fs, path = uris.filesystem(uri)
+            fs.pipe_file(path, content)  # object stores make an upload visible when it is complete
+            return
+        target = uris.local_part(uri)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            aside.write_bytes(content)
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def discard(self, *kinds: str) -> None:
+        """Removes this run's files, and the folder if it is private."""
+        if self._private and not uris.is_remote(self._folder):
+            shutil.rmtree(uris.local_part(self._folder), ignore_errors=True)
+            return
+        for kind in kinds:
+            uri = self._uri(kind)
+            if uris.exists(uri):
+                fs, path = uris.filesystem(uri)
+                fs.rm(path)
+
+    def _uri(self, kind: str) -> str:
+        return uris.join(self._folder, f"{self._run}.{kind}")

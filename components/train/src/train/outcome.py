@@ -1,0 +1,107 @@
+"""What a run tells about itself: metrics, TensorBoard logs and the report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from stepkit import report
+
+from train.fitting import Log, State
+
+_VALIDATION = "val_"
+
+
+def metrics(state: State) -> dict[str, Any]:
+    """Returns the `metrics` artifact.
+
+    `best` are the values after the epoch whose weights were exported, `last` those after the last; `history` has one
+    value an epoch and metric. Epochs count from 1. A value that isn't finite is null.
+    """
+    names = list(state.history[0])
+    return {
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch + 1,
+        "stopped_early": state.stopped,
+        "best": _finite(state.history[state.best_epoch]),
+        "last": _finite(state.history[-1]),
+        "history": {name: [_finite(log)[name] for log in state.history] for name in names},
+    }
+
+
+def shown_metrics(state: State) -> dict[str, float]:
+    """Returns the numbers that KFP shows for the Metrics artifact: those of the exported weights."""
+    best = {name: value for name, value in _finite(state.history[state.best_epoch]).items() if value is not None}
+    return {**best, "epochs": len(state.history), "best_epoch": state.best_epoch + 1}
+
+
+def write_tensorboard(folder: Path, state: State) -> None:
+    """Writes event files: the runs `train` and `validation`, a scalar a metric and epoch."""
+    for run, wanted in (("train", False), ("validation", True)):
+        with tf.summary.create_file_writer(str(folder / run)).as_default():
+            for epoch, log in enumerate(state.history):
+                for name, value in log.items():
+                    if name.startswith(_VALIDATION) == wanted:
+                        tf.summary.scalar(f"epoch_{name.removeprefix(_VALIDATION)}", value, step=epoch + 1)
+
+
+def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str, Any], trials: Sequence[Any]) -> str:
+    """Returns the report as HTML.
+
+    Args:
+        facts: what else to say about the run, by label.
+        trials: `train.tuning.Trial`s, best first.
+    """
+    sections = [
+        report.Section("Result", report.table(["", ""], _summary(state, facts))),
+        report.Section("Learning curves", _curves(state.history)),
+        report.Section("Metrics", report.table(["Metric", "Training", "Validation"], _rows(state))),
+        report.Section(
+            "Hyperparameters", report.table(["Name", "Value"], [[name, _text(v)] for name, v in hyperparameters.items()])
+        ),
+    ]
+    if trials:
+        headers = ["Trial", "Validation loss", "Epochs", "Hyperparameters", "Outcome"]
+        rows = [
+            [trial.name, trial.val_loss, trial.epochs, ", ".join(f"{k} {_text(v)}" for k, v in trial.values.items()), trial.outcome]
+            for trial in trials
+        ]
+        sections.append(report.Section("Tuning", report.table(headers, rows)))
+    return report.page("Training", sections)
+
+
+def _summary(state: State, facts: Mapping[str, Any]) -> list[list[Any]]:
+    ended = "the validation loss had stopped improving" if state.stopped else "all epochs were done"
+    own = {
+        "Epochs": f"{len(state.history)}: {ended}",
+        "Exported weights": f"those after epoch {state.best_epoch + 1}, with the lowest validation loss",
+    }
+    return [[label, value] for label, value in {**own, **facts}.items()]
+
+
+def _curves(history: Sequence[Log]) -> Any:
+    charts = [report.Markup('<div class="charts">')]
+    epochs = [float(epoch + 1) for epoch in range(len(history))]
+    for name in history[0]:
+        if name.startswith(_VALIDATION):
+            continue
+        series = {"training": (epochs, [log[name] for log in history])}
+        if _VALIDATION + name in history[0]:
+            series["validation"] = (epochs, [log[_VALIDATION + name] for log in history])
+        charts.append(report.lines(series, "epoch", name))
+    return report.Markup("").join([*charts, report.Markup("</div>")])
+
+
+def _rows(state: State) -> list[list[Any]]:
+    best = state.history[state.best_epoch]
+    names = [name for name in best if not name.startswith(_VALIDATION)]
+    return [[name, best[name], best.get(_VALIDATION + name)] for name in names]
+
+
+def _finite(log: Log) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in log.items()}
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

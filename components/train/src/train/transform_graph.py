@@ -1,0 +1,88 @@
+"""The transform graph, read without TFT: its layout is `transform_fn/`, `transformed_metadata/` and `metadata/`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from stepkit.errors import StepError, near_misses
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from train.schema import FeatureSpec, feature_spec, read_schema
+
+_TRANSFORM_FN = "transform_fn"
+
+
+class Transform:
+    """What a pipeline module's `build_model` gets to know of the transform step.
+
+    Attributes:
+        feature_spec: name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature` of the transformed features that the model
+            may take; the label isn't among them.
+    """
+
+    def __init__(self, spec: FeatureSpec, assets: Path) -> None:
+        self.feature_spec: Mapping[str, Any] = spec
+        self._assets = assets
+
+    def vocabulary_size(self, name: str) -> int:
+        """Returns how many entries the vocabulary `name` has, without out-of-vocabulary buckets.
+
+        Args:
+            name: the `vocab_filename` that the module's `preprocessing_fn` gave it.
+
+        Raises:
+            StepError: there is no such vocabulary.
+        """
+        path = self._assets / name
+        if not path.is_file():
+            known = [file.name for file in self._assets.iterdir()] if self._assets.is_dir() else []
+            raise StepError(
+                f"The transform graph has no vocabulary {name!r}: name it as vocab_filename does in preprocessing_fn. "
+                f"{near_misses(name, known)}"
+            )
+        with path.open("rb") as stream:
+            return sum(1 for _ in stream)
+
+
+class TransformGraph:
+    """The transform step's output.
+
+    Attributes:
+        raw_schema: schema of the raw examples.
+        transformed_spec: parsing spec of the transformed examples, with the label.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the two schemas.
+
+        Raises:
+            StepError: `folder` isn't a transform graph.
+        """
+        self._folder = folder
+        if not (folder / _TRANSFORM_FN / "saved_model.pb").is_file():
+            raise StepError(
+                f"{str(folder)!r} is no transform graph: it has no {_TRANSFORM_FN}/saved_model.pb. Give transform's output."
+            )
+        self.raw_schema: schema_pb2.Schema = read_schema(folder / "metadata" / "schema.pbtxt")
+        self.transformed_spec = feature_spec(read_schema(folder / "transformed_metadata" / "schema.pbtxt").feature)
+
+    def for_module(self, label_key: str) -> Transform:
+        """Returns what `build_model` gets.
+
+        Raises:
+            StepError: no transformed feature is called `label_key`, or it isn't one number a row.
+        """
+        spec = dict(self.transformed_spec)
+        if label_key not in spec:
+            raise StepError(f"No transformed feature is called {label_key!r} (--label-key). {near_misses(label_key, spec)}")
+        label = spec.pop(label_key)
+        if not isinstance(label, tf.io.FixedLenFeature) or list(label.shape) not in ([], [1]) or label.dtype == tf.string:
+            raise StepError(
+                f"The label {label_key!r} isn't one number a row. Have preprocessing_fn return it dense, as [rows, 1]."
+            )
+        return Transform(spec, self._folder / _TRANSFORM_FN / "assets")
+
+    def load(self) -> Any:
+        """Returns TFT's SavedModel: `.transform_fn(raw features)` gives the transformed ones."""
+        return tf.saved_model.load(str(self._folder / _TRANSFORM_FN))
