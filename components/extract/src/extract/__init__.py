@@ -1,0 +1,1 @@
+"""Reads a source, splits its rows, and writes sharded Parquet with a manifest."""

@@ -1,0 +1,66 @@
+"""The command line."""
+
+import argparse
+from collections.abc import Sequence
+
+from stepkit import cli
+
+FORMATS = ("auto", "csv", "jsonl", "parquet", "tfrecord", "sql")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser with every input and output of `component.yaml`."""
+    parser = argparse.ArgumentParser(
+        prog="extract", description="Reads a source, splits its rows, and writes sharded Parquet with a manifest."
+    )
+    parser.add_argument(
+        "--source",
+        required=True,
+        help="paths or globs separated by commas (local, gs://, s3://), or a database: sqlite:///FILE, "
+        "postgresql://USER@HOST/NAME, bigquery://PROJECT",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="auto goes by the files' endings")
+    parser.add_argument(
+        "--query", default="", help="SQL to read from; required with a database. Over files, the table is named source"
+    )
+    parser.add_argument(
+        "--columns", type=cli.json_array, default=[], help="columns to keep, in this order; [] keeps all"
+    )
+    parser.add_argument("--where", default="", help="SQL condition for the rows to keep")
+    parser.add_argument(
+        "--null-values", type=cli.json_array, default=[""], help='CSV texts that stand for a missing value, e.g. ["", "NA"]'
+    )
+    parser.add_argument(
+        "--column-types",
+        type=cli.json_object,
+        default={},
+        help='column to SQL type where the inferred one is wrong, e.g. {"zip": "VARCHAR"}',
+    )
+    parser.add_argument("--split-by", choices=("hash", "time"), default="hash", help="what decides a row's split")
+    parser.add_argument(
+        "--splits",
+        type=cli.json_object,
+        default={"train": 2, "eval": 1},
+        help='split to its share, e.g. {"train": 2, "eval": 1}, or, by time, to where it ends, exclusively, '
+        'e.g. {"train": "2013-09-01", "eval": null}',
+    )
+    parser.add_argument(
+        "--split-key", default="", help="column whose value decides the split; empty: the hash of the whole row"
+    )
+    parser.add_argument("--rows-per-shard", type=cli.integer, default=1_000_000, help="most rows a Parquet file has")
+    parser.add_argument("--examples", required=True, help="output folder: SPLIT/part-NNNNN.parquet and manifest.json")
+    parser.add_argument("--manifest", required=True, help="output file: the manifest alone")
+    parser.add_argument("--row-count", default="", help="output parameter: rows written in all splits together")
+    cli.add_executor_input(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the step and returns its exit code (see `stepkit.cli.run`)."""
+    return cli.run(build_parser(), _step, argv)
+
+
+def _step(args: argparse.Namespace) -> None:
+    from extract import step
+
+    step.run(args)

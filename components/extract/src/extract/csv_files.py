@@ -1,0 +1,143 @@
+"""CSV files as a SQL table."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from stepkit.errors import StepError, near_misses
+
+from extract import inference
+from extract.errors import reading
+from extract.files import SourceFile
+from extract.sql import identifier, literal
+
+_DELIMITERS = ",\t;|"
+_HEADER_BYTES = 2**20
+_BATCH_ROWS = 32_768
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first row of a file: its delimiter (the first of comma, tab, semicolon, bar that it has) and columns."""
+
+    delimiter: str
+    columns: tuple[str, ...]
+
+
+def table(
+    connection: Any,
+    files: Sequence[SourceFile],
+    null_values: Sequence[str],
+    column_types: Mapping[str, str],
+    advance: Callable[[int], None],
+) -> str:
+    """Returns a SELECT over CSV files, having read every value once to know the types.
+
+    Args:
+        connection: DuckDB's.
+        null_values: texts that stand for a missing value.
+        column_types: column to SQL type, where it isn't to be inferred.
+        advance: called with the number of rows read.
+
+    Raises:
+        StepError: a file has no header or no rows, another file's columns, a ragged row, an unclosed quote, bytes that
+            aren't UTF-8, or a column of another type than in another file.
+    """
+    headers = {file.path: read_header(file.path) for file in files}
+    columns = _same_columns(headers)
+    types = {path: _infer(connection, path, header, null_values, advance) for path, header in headers.items()}
+    inferred = inference.unify(types, [name for name in columns if name not in column_types])
+    inferred = {name: "VARCHAR" if kind == "NULL" else kind for name, kind in inferred.items()}
+    kinds = {**inferred, **{name: kind for name, kind in column_types.items() if name in columns}}
+    if len(set(headers.values())) == 1:
+        return f"SELECT * FROM {_scan(list(headers), next(iter(headers.values())), kinds, null_values)}"
+    selected = ", ".join(map(identifier, columns))
+    return " UNION ALL ".join(
+        f"SELECT {selected} FROM {_scan([path], header, kinds, null_values)}" for path, header in headers.items()
+    )
+
+
+def read_header(path: str) -> Header:
+    """Reads a file's first row.
+
+    Raises:
+        StepError: it isn't UTF-8, is blank, or has a column without a name or two with the same.
+    """
+    try:
+        with fsspec.open(path, "rb", compression="infer") as stream:
+            head = stream.read(_HEADER_BYTES)
+    except (OSError, EOFError) as error:
+        raise StepError(f"{path!r} can't be read ({error}). Check its permissions and that it is whole.") from error
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4 and b"\n" not in head[: error.start]:
+            raise StepError(f"{path!r}, line 1: the header isn't UTF-8 text. Save the file as UTF-8.") from error
+        text = head.decode("utf-8-sig", errors="replace")
+    line = text.partition("\n")[0]
+    delimiter = next((item for item in _DELIMITERS if item in line), ",")
+    row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    if not row:
+        raise StepError(f"{path!r} has no header: its first line is blank. Put the columns' names there.")
+    seen: dict[str, str] = {}
+    for number, name in enumerate(row, start=1):
+        if not name.strip():
+            raise StepError(f"Column {number} of {path!r} has no name in the header. Name it.")
+        if name.lower() in seen:
+            raise StepError(
+                f"{path!r} names two columns {seen[name.lower()]!r} and {name!r} in its header "
+                "(upper and lower case are alike). Rename one."
+            )
+        seen[name.lower()] = name
+    return Header(delimiter, tuple(row))
+
+
+def _same_columns(headers: Mapping[str, Header]) -> tuple[str, ...]:
+    (first, header), *others = headers.items()
+    for path, other in others:
+        for name in header.columns:
+            if name not in other.columns:
+                raise StepError(
+                    f"Column {name!r} is in {first!r} but not in {path!r}. {near_misses(name, other.columns)} "
+                    "Give all files the same columns, or extract them one by one."
+                )
+        for name in other.columns:
+            if name not in header.columns:
+                raise StepError(
+                    f"Column {name!r} is in {path!r} but not in {first!r}. {near_misses(name, header.columns)} "
+                    "Give all files the same columns, or extract them one by one."
+                )
+    return header.columns
+
+
+def _infer(
+    connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
+) -> dict[str, str]:
+    scan = _scan([path], header, dict.fromkeys(header.columns, "VARCHAR"), null_values)
+    kinds = dict.fromkeys(header.columns, "NULL")
+    rows = 0
+    with reading():
+        reader = connection.sql(f"SELECT * FROM {scan}").to_arrow_reader(_BATCH_ROWS)
+    while True:
+        with reading():
+            batch = next(reader, None)
+        if batch is None:
+            break
+        rows += batch.num_rows
+        advance(batch.num_rows)
+        for name, texts in zip(header.columns, batch.columns, strict=True):
+            kinds[name] = inference.widen(kinds[name], texts)
+    if not rows:
+        raise StepError(f"{path!r} has a header but no rows. Remove it, or write it again.")
+    return kinds
+
+
+def _scan(paths: Sequence[str], header: Header, kinds: Mapping[str, str], null_values: Sequence[str]) -> str:
+    columns = {name: kinds[name] for name in header.columns}
+    return (
+        f"read_csv({literal(list(paths))}, auto_detect=false, header=true, delim={literal(header.delimiter)}, "
+        f"quote='\"', escape='\"', nullstr={literal(list(null_values))}, columns={literal(columns)})"
+    )
