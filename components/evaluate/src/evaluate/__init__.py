@@ -1,0 +1,1 @@
+"""Evaluates a model with TFMA, against thresholds and the champion."""

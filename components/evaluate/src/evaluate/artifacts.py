@@ -1,0 +1,75 @@
+"""Writing the results."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_model_analysis import constants, version
+from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
+
+from evaluate.aggregate import Aggregates
+from evaluate.results import SliceMetrics
+
+
+def write_evaluation(
+    folder: Path,
+    aggregates: Aggregates,
+    validation: validation_result_pb2.ValidationResult,
+    config: config_pb2.EvalConfig,
+    data: str,
+    models: Mapping[str, str],
+) -> None:
+    """Writes TFMA's result files, for `tfma.load_eval_result(folder)` and `tfma.load_validation_result(folder)`.
+
+    Args:
+        folder: exists and is empty.
+        data: where the examples came from, for display.
+        models: model name in `config` to where it came from, for display.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    _write_records(folder / f"{constants.METRICS_KEY}-00000-of-00001.tfrecord", aggregates.metrics)
+    _write_records(folder / f"{constants.PLOTS_KEY}-00000-of-00001.tfrecord", aggregates.plots)
+    _write_records(folder / f"{constants.VALIDATIONS_KEY}.tfrecord", [validation])
+    run = config_pb2.EvalRun(
+        eval_config=config, version=version.VERSION, data_location=data, file_format="parquet", model_locations=models
+    )
+    (folder / "eval_config.json").write_text(json_format.MessageToJson(run), encoding="utf-8")
+
+
+def _write_records(path: Path, protos: Iterable[Message]) -> None:
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for proto in protos:
+                writer.write(proto.SerializeToString(deterministic=True))
+    except tf.errors.OpError as error:
+        raise OSError(f"Can't write {str(path)!r}: {error.message}") from error
+
+
+def metrics_json(overall: SliceMetrics) -> dict[str, Any]:
+    """Returns metric class name to value, and the baseline's under `baseline`; null where a metric is undefined."""
+    found: dict[str, Any] = _finite(overall.candidate)
+    if overall.baseline:
+        found["baseline"] = _finite(overall.baseline)
+    return found
+
+
+def kfp_metrics(overall: SliceMetrics) -> dict[str, float]:
+    """Returns the numbers that KFP shows for a Metrics artifact: `AUC`, `baseline_AUC` and so on."""
+    named = overall.candidate | {f"baseline_{name}": value for name, value in overall.baseline.items()}
+    return {name: value for name, value in named.items() if math.isfinite(value)}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,70 @@
+"""The command line of `evaluate`; what each flag means is in component.yaml too."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from stepkit import cli
+
+DEFAULT_METRICS = ["AUC", "BinaryAccuracy", "BinaryCrossentropy", "Precision", "Recall", "ExampleCount"]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser: one flag an input or output of component.yaml, with its default."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate", description="Evaluates a model with TFMA, against thresholds and the registry's champion."
+    )
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--examples", required=True, help="folder of Examples, as extract writes them")
+    inputs.add_argument("--schema", required=True, help="schema of the raw features (pbtxt)")
+    inputs.add_argument("--model", required=True, help="folder of the SavedModel to evaluate, as train writes it")
+    inputs.add_argument("--label-key", required=True, help="transformed feature that the model predicts")
+    inputs.add_argument("--eval-split", default="eval", help="split to evaluate on (default: %(default)s)")
+    inputs.add_argument(
+        "--metrics-config", type=cli.json_array, default=DEFAULT_METRICS, help="TFMA metric class names, a JSON array"
+    )
+    inputs.add_argument(
+        "--thresholds",
+        type=cli.json_object,
+        default={},
+        help='metric class name to its bounds, e.g. {"AUC": {"lower": 0.7, "min_change": -0.01}}; also "upper", '
+        '"max_change", and "slices": true to apply them to every slice as well',
+    )
+    inputs.add_argument(
+        "--slices", type=cli.json_array, default=[], help="columns to slice by: names, or arrays of names to cross"
+    )
+    inputs.add_argument(
+        "--min-slice-size",
+        type=cli.integer,
+        default=100,
+        help="slices with fewer examples cannot fail a threshold (default: %(default)s)",
+    )
+    inputs.add_argument(
+        "--baseline-model-uri", default="", help="SavedModel to compare with; empty: the registry's champion, if any"
+    )
+    inputs.add_argument("--registry-uri", default="", help="MLflow registry; empty: no champion is looked up")
+    inputs.add_argument("--model-name", default="", help="name of the model in the registry")
+    cli.add_beam_args(inputs)
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--evaluation", required=True, help="folder: TFMA's results")
+    outputs.add_argument("--metrics", required=True, help="JSON file: overall metrics, and the baseline's")
+    outputs.add_argument("--classification-metrics", required=True, help="JSON file: ROC curve and confusion matrix")
+    outputs.add_argument("--report", required=True, help="HTML file")
+    outputs.add_argument("--blessed", default="", help="file: true if every threshold is met")
+    outputs.add_argument("--reason", default="", help="file: why, in one line")
+    outputs.add_argument("--baseline-version", default="", help="file: version that was compared with; 0: none")
+    cli.add_executor_input(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
+
+    def step(args: argparse.Namespace) -> None:
+        # TensorFlow's notes on the processor and on unset options say nothing about this step.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from evaluate.step import run
+
+        run(args)
+
+    return cli.run(build_parser(), step, argv)

@@ -1,0 +1,118 @@
+"""Reading a split: raw rows as serialized tf.Examples, and the columns that are sliced by."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.coders import example_coder
+
+from stepkit import examples
+from stepkit.errors import StepError, near_misses
+
+# Rows that are encoded and predicted at a time: enough that the cost of a call doesn't count.
+BATCH_ROWS = 4096
+# The environment whose features a labelled row has.
+ENVIRONMENT = "TRAINING"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a split.
+
+    Attributes:
+        serialized: one serialized tf.Example a row.
+        columns: slicing column to its values as stored, one a row.
+    """
+
+    serialized: list[bytes]
+    columns: dict[str, pa.Array]
+
+
+def read_types(path: Path) -> dict[str, str]:
+    """Reads a schema (pbtxt) into feature name to `INT`, `FLOAT` or `BYTES`.
+
+    Features that the training environment doesn't have are left out.
+
+    Raises:
+        StepError: there is no such file, it isn't a schema, or it has no features.
+    """
+    try:
+        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise StepError(f"No schema at {str(path)!r}. Give data_validation's output schema.") from error
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise StepError(
+            f"The schema at {str(path)!r} can't be read ({error}). Give data_validation's output."
+        ) from error
+    types = {
+        feature.name: schema_pb2.FeatureType.Name(feature.type)
+        for feature in schema.feature
+        if feature.type != schema_pb2.TYPE_UNKNOWN and _in_environment(feature, schema)
+    }
+    if not types:
+        raise StepError(f"The schema at {str(path)!r} has no features. Give data_validation's output.")
+    return types
+
+
+def _in_environment(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> bool:
+    if ENVIRONMENT in feature.in_environment:
+        return True
+    if ENVIRONMENT in feature.not_in_environment or feature.in_environment:
+        return False
+    return not schema.default_environment or ENVIRONMENT in schema.default_environment
+
+
+def count_rows(folder: Path, split: str) -> int:
+    """Returns the rows of `split`.
+
+    Raises:
+        StepError: there is no such split, or it is empty.
+    """
+    examples.split_files(folder, split)
+    rows = examples.read_manifest(folder)["splits"][split]["rows"]
+    if not rows:
+        raise StepError(
+            f"Split {split!r} of {str(folder)!r} has no rows: there is nothing to evaluate on. "
+            "Give extract's splits a larger share or choose another --eval-split."
+        )
+    return rows
+
+
+def check_slice_columns(folder: Path, slices: Sequence[tuple[str, ...]]) -> list[str]:
+    """Returns the columns that `slices` need.
+
+    Raises:
+        StepError: the data lacks one.
+    """
+    known = [column["name"] for column in examples.read_manifest(folder)["columns"]]
+    wanted = list(dict.fromkeys(name for names in slices for name in names))
+    for name in wanted:
+        if name not in known:
+            raise StepError(
+                f"--slices names the column {name!r}, which the data doesn't have. {near_misses(name, known)}"
+            )
+    return wanted
+
+
+def read_split(folder: Path, split: str, types: dict[str, str], slice_columns: Sequence[str]) -> Iterator[Batch]:
+    """Streams a split.
+
+    Raises:
+        StepError: a column is missing or doesn't fit its type, or a file can't be read; names file and column.
+    """
+    encoder = example_coder.RecordBatchToExamplesEncoder()
+    for file in examples.split_files(folder, split):
+        batches = examples.read_batches([file], types, BATCH_ROWS, keep=slice_columns)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise StepError(f"{str(file)!r} is corrupt ({error}). Run extract again.") from error
+            if batch is None:
+                break
+            features = batch.select(list(types))
+            columns = {name: batch.column(f"raw:{name}") for name in slice_columns}
+            yield Batch(encoder.encode(features), columns)

@@ -1,0 +1,153 @@
+"""Loading SavedModels and asking them: predictions and labels, a batch at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from stepkit.errors import StepError, near_misses
+
+PREDICT = "serving_default"
+TRANSFORM = "transform_features"
+PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded SavedModel.
+
+    Attributes:
+        what: how errors call it.
+        remedy: what errors advise if it can't answer.
+        loaded: the object that owns the variables; signatures only live as long as it does.
+    """
+
+    what: str
+    remedy: str
+    loaded: Any
+
+    def signature(self, name: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns a signature that takes serialized tf.Examples (string [rows]).
+
+        Raises:
+            StepError: there is no such signature, or it takes something else.
+        """
+        signatures = self.loaded.signatures
+        if name not in signatures:
+            raise StepError(f"{self.what} has no signature {name!r}. {near_misses(name, signatures)} {self.remedy}")
+        function = signatures[name]
+        arguments = function.structured_input_signature[1]
+        if len(arguments) != 1 or next(iter(arguments.values())).dtype != tf.string:
+            raise StepError(
+                f"Signature {name!r} of {self.what} must take serialized tf.Examples alone; it takes "
+                f"{', '.join(sorted(arguments)) or 'nothing'}. {self.remedy}"
+            )
+        argument = next(iter(arguments))
+
+        def call(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+            try:
+                return function(**{argument: serialized})
+            except tf.errors.OpError as error:
+                raise StepError(
+                    f"{self.what} can't answer these rows through {name!r}: {_first_line(error)} {self.remedy}"
+                ) from error
+
+        return call
+
+
+def load(path: Path, what: str, remedy: str) -> Model:
+    """Loads a SavedModel.
+
+    Raises:
+        StepError: it isn't one, or is damaged.
+    """
+    if not (path / "saved_model.pb").is_file():
+        raise StepError(f"{what} isn't a SavedModel: it has no saved_model.pb. {remedy}")
+    try:
+        return Model(what, remedy, tf.saved_model.load(str(path)))
+    except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise StepError(f"{what} can't be loaded ({_first_line(error)}). {remedy}") from error
+
+
+def predictor(model: Model) -> Callable[[tf.Tensor], np.ndarray]:
+    """Returns a function from serialized tf.Examples (string [rows]) to probabilities (float64 [rows]).
+
+    Raises:
+        StepError: now, if the model has no such signature; when called, if it fails, or answers with anything but one
+            number between 0 and 1 a row.
+    """
+    signature = model.signature(PREDICT)
+
+    def predict(serialized: tf.Tensor) -> np.ndarray:
+        outputs = signature(serialized)
+        if PROBABILITIES not in outputs and len(outputs) != 1:
+            raise StepError(
+                f"{model.what} has no output {PROBABILITIES!r}. {near_misses(PROBABILITIES, outputs)} {model.remedy}"
+            )
+        output = outputs.get(PROBABILITIES, next(iter(outputs.values())))
+        values = _one_per_row(output, len(serialized), f"The prediction of {model.what}").astype(np.float64)
+        bad = np.count_nonzero(~np.isfinite(values))
+        if bad:
+            raise StepError(
+                f"{model.what} predicted NaN or infinity for {bad:,} of {len(values):,} rows. Its training has "
+                "diverged, or a feature is NaN: lower the learning rate, or treat missing values in preprocessing_fn."
+            )
+        if values.min() < 0 or values.max() > 1:
+            raise StepError(
+                f"{model.what} predicted {values.min():.4g} to {values.max():.4g}, which are no probabilities. "
+                "End the model with a sigmoid."
+            )
+        return values
+
+    return predict
+
+
+def labeller(model: Model, label_key: str) -> Callable[[tf.Tensor], np.ndarray]:
+    """Returns a function from serialized tf.Examples (string [rows]) to labels (float64 [rows]).
+
+    Raises:
+        StepError: now, if the model has no such signature; when called, if it lacks the label, or a label is anything
+            but 0 or 1.
+    """
+    signature = model.signature(TRANSFORM)
+
+    def labels(serialized: tf.Tensor) -> np.ndarray:
+        outputs = signature(serialized)
+        if label_key not in outputs:
+            raise StepError(
+                f"The transformed features of {model.what} have no label {label_key!r} (--label-key). "
+                f"{near_misses(label_key, outputs)}"
+            )
+        values = _one_per_row(outputs[label_key], len(serialized), f"Label {label_key!r}").astype(np.float64)
+        bad = np.count_nonzero(~np.isfinite(values))
+        if bad:
+            raise StepError(
+                f"Label {label_key!r} is NaN or infinite in {bad:,} of {len(values):,} rows. Filter such rows with "
+                "extract's --where, or treat missing values in preprocessing_fn."
+            )
+        strange = values[(values != 0) & (values != 1)]
+        if len(strange):
+            raise StepError(
+                f"Label {label_key!r} is {strange[0]:g} in some rows; binary classification needs 0 or 1. "
+                "Correct it in preprocessing_fn."
+            )
+        return values
+
+    return labels
+
+
+def _one_per_row(output: tf.Tensor, rows: int, what: str) -> np.ndarray:
+    if output.dtype == tf.string:
+        raise StepError(f"{what} is text; it must be one number a row.")
+    values = output.numpy()
+    if values.size != rows:
+        raise StepError(f"{what} must be one number a row; for {rows:,} rows its shape is {list(values.shape)}.")
+    return values.reshape(-1)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") + "." if text else type(error).__name__ + "."

@@ -1,0 +1,88 @@
+"""TFMA's protos as plain numbers by slice and metric class."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+
+from evaluate.aggregate import Aggregates
+from evaluate.config import BASELINE
+from evaluate.slicing import MISSING, OVERALL, SliceKey, Slicing
+
+# They compare rows of one class with rows of the other; TFMA gives 0 where a class is absent.
+RANKING_METRICS = frozenset({"AUC", "AUCPrecisionRecall"})
+
+
+@dataclass(frozen=True)
+class SliceMetrics:
+    """What was computed for one slice.
+
+    Attributes:
+        examples: rows.
+        positives: rows whose label is 1.
+        candidate: metric class name (TFMA's own name for a metric that makes several) to value. NaN where undefined.
+        baseline: the same of the baseline; empty if there is none.
+    """
+
+    key: SliceKey
+    examples: int
+    positives: int
+    candidate: dict[str, float]
+    baseline: dict[str, float]
+
+    @property
+    def one_class(self) -> bool:
+        """True if all labels are the same."""
+        return self.positives in (0, self.examples)
+
+
+def count(labels: np.ndarray, slicings: Sequence[Slicing]) -> dict[SliceKey, tuple[int, int]]:
+    """Returns (rows, rows with label 1) of every slice, overall included."""
+    counts = {OVERALL: (len(labels), int(labels.sum()))}
+    for slicing in slicings:
+        present = slicing.codes != MISSING
+        rows = np.bincount(slicing.codes[present], minlength=len(slicing.keys))
+        positives = np.bincount(slicing.codes[present], labels[present], minlength=len(slicing.keys))
+        for key, *numbers in zip(slicing.keys, rows.tolist(), positives.tolist(), strict=True):
+            # Through TFMA's proto, which has 32-bit floats, as keys come back from it.
+            stored = slicer_lib.deserialize_slice_key(slicer_lib.serialize_slice_key(key))
+            counts[stored] = (numbers[0], round(numbers[1]))
+    return counts
+
+
+def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.MetricKey, float]:
+    """Returns the numbers of one slice by TFMA's keys; structured values are left out."""
+    return {
+        metric_types.MetricKey.from_proto(item.key): item.value.double_value.value
+        for item in proto.metric_keys_and_values
+        if item.value.WhichOneof("type") == "double_value"
+    }
+
+
+def slice_metrics(
+    aggregates: Aggregates, counts: Mapping[SliceKey, tuple[int, int]], names: Mapping[str, str]
+) -> list[SliceMetrics]:
+    """Returns the metrics of every slice, the overall one first.
+
+    Args:
+        counts: see `count`.
+        names: TFMA's name of a metric to its class name.
+    """
+    found = []
+    for proto in aggregates.metrics:
+        key = slicer_lib.deserialize_slice_key(proto.slice_key)
+        examples, positives = counts[key]
+        item = SliceMetrics(key, examples, positives, {}, {})
+        for metric, value in values(proto).items():
+            if metric.is_diff:
+                continue
+            name = names.get(metric.name, metric.name)
+            undefined = item.one_class and name in RANKING_METRICS
+            of_model = item.baseline if metric.model_name == BASELINE else item.candidate
+            of_model[name] = math.nan if undefined else value
+        found.append(item)
+    return found

@@ -1,0 +1,86 @@
+"""Which slice each row is in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stepkit.errors import StepError
+
+SliceKey = tuple[tuple[str, str | int | float], ...]
+OVERALL: SliceKey = ()
+MISSING = -1
+# A report with more is read by nobody, and each slice costs memory and time.
+MAX_SLICES = 2000
+
+
+@dataclass(frozen=True)
+class Slicing:
+    """The rows of a split by one feature, or by several crossed.
+
+    Attributes:
+        features: column names.
+        keys: TFMA's key of each slice.
+        codes: int32 [rows]: each row's position in `keys`; MISSING where a feature is null.
+    """
+
+    features: tuple[str, ...]
+    keys: list[SliceKey]
+    codes: np.ndarray
+
+
+def slice_rows(features: tuple[str, ...], columns: Mapping[str, pa.ChunkedArray]) -> Slicing:
+    """Groups rows by the values of `features`.
+
+    Raises:
+        StepError: there are more than MAX_SLICES slices.
+    """
+    combined: np.ndarray | None = None
+    values: list[list[Any]] = []
+    missing = np.zeros(len(columns[features[0]]), bool)
+    for name in features:
+        encoded = _plain(columns[name]).combine_chunks().dictionary_encode()
+        codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
+        missing |= codes == MISSING
+        values.append([_key_value(value) for value in encoded.dictionary.to_pylist()])
+        combined = codes if combined is None else combined * max(len(values[-1]), 1) + codes
+    present, inverse = np.unique(combined[~missing], return_inverse=True)
+    if len(present) > MAX_SLICES:
+        raise StepError(
+            f"--slices {' x '.join(features)} makes {len(present):,} slices; at most {MAX_SLICES:,} are possible. "
+            "Slice by a feature with fewer values."
+        )
+    codes = np.full(len(missing), MISSING, np.int32)
+    codes[~missing] = inverse
+    return Slicing(features, [_key(features, values, int(code)) for code in present], codes)
+
+
+def _key(features: Sequence[str], values: Sequence[Sequence[Any]], code: int) -> SliceKey:
+    picked = []
+    for options in reversed(values):
+        code, index = divmod(code, len(options))
+        picked.append(options[index])
+    return tuple(zip(features, reversed(picked), strict=True))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Leaves numbers and bytes; all else (booleans, times) becomes text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_binary(kind):
+        return column
+    return column.cast(pa.string())
+
+
+def _key_value(value: Any) -> str | int | float:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
+def label(key: SliceKey) -> str:
+    """Returns a slice's name as reports show it: `payment_type=Cash, trip_start_day=3`."""
+    return ", ".join(f"{name}={value}" for name, value in key) or "overall"
