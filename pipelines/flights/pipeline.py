@@ -22,15 +22,14 @@ def flights(
     registry_uri: str,
     model_name: str = "flights",
     where: str = "arr_delay IS NOT NULL",
-    schema_text: str = SCHEMA,
     baseline_statistics_uri: str = "",
-    hyperparameters: dict = {},  # noqa: B006  # KFP reads the default, never changes it
+    hyperparameters: dict = {},
     epochs: int = 2,
     tune_trials: int = 0,
     seed: int = 1,
-    thresholds: dict = {"AUC": {"lower": 0.7, "min_change": -0.01}},  # noqa: B006
+    thresholds: dict = {"AUC": {"lower": 0.7, "min_change": -0.01}},
     alias: str = "champion",
-    beam_args: list = [],  # noqa: B006
+    beam_args: list = [],
 ):
     """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
     summary = components.summarize(
@@ -40,13 +39,13 @@ def flights(
         extract = components.extract(source=source, where=where, null_values=["", "NA"])
         validation = components.data_validation(
             examples=extract.outputs["examples"],
-            schema_text=schema_text,
+            schema_text=SCHEMA,
             baseline_statistics_uri=baseline_statistics_uri,
             environments={"train": "TRAINING", "eval": "TRAINING"},
             slices=["origin"],
             beam_args=beam_args,
         )
-        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):  # noqa: E712  # builds a condition
+        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):
             transform = components.transform(
                 examples=extract.outputs["examples"],
                 schema=validation.outputs["schema"],
@@ -74,7 +73,7 @@ def flights(
                 model_name=model_name,
                 beam_args=beam_args,
             )
-            with dsl.If(evaluation.outputs["blessed"] == True, name="model-is-blessed"):  # noqa: E712
+            with dsl.If(evaluation.outputs["blessed"] == True, name="model-is-blessed"):
                 components.deploy(
                     model=train.outputs["model"],
                     examples=extract.outputs["examples"],

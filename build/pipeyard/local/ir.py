@@ -68,7 +68,8 @@ def parse(text: str) -> Pipeline:
         spec = json_format.ParseDict(documents[0], pb.PipelineSpec(), ignore_unknown_fields=False)
     except json_format.ParseError as error:
         raise PipeyardError(
-            f"it has a field that this runner doesn't know ({error}). Compile it with the kfp version that Pipeyard pins."
+            f"it has a field that this runner doesn't know ({error}). "
+            "Compile it with the kfp version that Pipeyard pins."
         ) from error
     executors = json_format.MessageToDict(spec.deployment_spec).get("executors", {})
     for label, executor in executors.items():

@@ -1,0 +1,60 @@
+"""The command `pipeyard`."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from pipeyard.errors import PipeyardError, near_misses
+
+# Command to the module that defines it as `command`. Modules are imported when their command is used, and what is heavy
+# in them later still, so that --help is quick.
+COMMANDS = {
+    "run": "pipeyard.commands.run",
+    "runs": "pipeyard.commands.runs",
+    "compile": "pipeyard.commands.compile",
+    "env": "pipeyard.commands.env",
+    "lock": "pipeyard.commands.lock",
+    "readme": "pipeyard.commands.readme",
+}
+
+
+class _Lazy(click.Group):
+    """A group that imports its commands when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name])
+        return module.command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:
+            raise click.UsageError(f"No command {args[0]!r}. {near_misses(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pipeyard")
+def _group() -> None:
+    """Build, check, run and ship Kubeflow Pipelines components and pipelines."""
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user."""
+    try:
+        sys.exit(_group(standalone_mode=False) or 0)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except PipeyardError as error:
+        click.echo(f"pipeyard: error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,31 @@
+"""`pipeyard env`."""
+
+from pathlib import Path
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+
+@click.command("env")
+@click.argument("components", nargs=-1)
+@project_option
+def command(components: tuple[str, ...], project_folder: Path) -> None:
+    """Make the locked environments of COMPONENTS (default: all) current."""
+    from rich.console import Console
+
+    from pipeyard import environments
+    from pipeyard.errors import PipeyardError, near_misses
+
+    project = find_project(project_folder)
+    for name in components:
+        if name not in project.components:
+            raise PipeyardError(f"No component {name!r}. {near_misses(name, project.components)}")
+    console = Console(stderr=True)
+    for name in components or project.components:
+        folder = project.components[name].folder
+        if environments.is_current(folder):
+            continue
+        with console.status(f"making the environment of {name}"):
+            environments.sync(project, folder)
+        console.print(f"environment of {name} is ready", markup=False, highlight=False)

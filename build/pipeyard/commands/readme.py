@@ -1,0 +1,26 @@
+"""`pipeyard readme`."""
+
+from pathlib import Path
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+
+@click.command("readme")
+@click.option("--fix", is_flag=True, help="Rewrite what differs.")
+@project_option
+def command(fix: bool, project_folder: Path) -> int:
+    """Check that the tables in READMEs match the component specs."""
+    from pipeyard import readmes
+
+    project = find_project(project_folder)
+    stale = {path: text for path, text in readmes.expected(project).items() if path.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
+        if fix:
+            path.write_text(text, encoding="utf-8")
+        name = path.relative_to(project.root)
+        click.echo(
+            f"rewrote {name}" if fix else f"{name} differs from the specs. Run `pipeyard readme --fix`.", err=True
+        )
+    return 1 if stale and not fix else 0

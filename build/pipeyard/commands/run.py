@@ -1,0 +1,149 @@
+"""`pipeyard run`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
+
+
+@click.command("run")
+@click.argument("pipeline")
+@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="Set a pipeline parameter.")
+@click.option("--env", "environment", default="local", show_default=True, help="Environment of settings.yaml.")
+@click.option("--no-cache", is_flag=True, help="Run every step, though it ran before with the same inputs.")
+@click.option(
+    "--resume", metavar="RUN", is_flag=False, flag_value="latest", help="Go on with a run that failed or was stopped."
+)
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), default=None, help="Most steps at once; default: one a core."
+)
+@click.option("--task-timeout", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="Limit of a step.")
+@click.option("--open", "open_report", is_flag=True, help="Open the report in a browser when the run has ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON, and nothing else, on stdout.")
+@project_option
+def command(
+    pipeline: str,
+    params: tuple[str, ...],
+    environment: str,
+    no_cache: bool,
+    resume: str | None,
+    max_parallel: int | None,
+    task_timeout: float | None,
+    open_report: bool,
+    as_json: bool,
+    project_folder: Path,
+) -> int:
+    """Run PIPELINE on this machine, through the specs that would run on Kubeflow Pipelines.
+
+    Exit code: 0 if the run succeeded, 1 if it failed, 130 if it was stopped. A model that isn't blessed is no failure:
+    the run succeeds without deploying, and says so.
+    """
+    from rich.console import Console
+
+    from pipeyard import compiling, report, settings
+    from pipeyard.errors import PipeyardError
+    from pipeyard.local import display, ir, record, runner
+
+    project = find_project(project_folder)
+    folder = project.pipeline(pipeline)
+    place = settings.load(project.root).environment(environment)
+    root = Path(place.pipeline_root)
+    console = Console(stderr=True)
+    shown = display.choose(console)
+
+    earlier = _earlier_run(root, resume, pipeline) if resume else None
+    compiled = compiling.compile_pipeline(folder)
+    for warning in compiled.warnings:
+        console.print(f"warning: {warning}", markup=False)
+    package = ir.parse(compiled.text)
+    given = _given_parameters(package, place, pipeline, params)
+    if earlier:
+        given = {**record.load(earlier).parameters, **_parse(params)}
+
+    run, run_folder = runner.run(
+        package,
+        given,
+        root,
+        runner.project_hosts(project),
+        shown,
+        runner.Options(not no_cache, max_parallel or os.cpu_count() or 1, task_timeout),
+        resumed=earlier,
+        commit=runner.commit_of(project.root),
+        environment=environment,
+    )
+    page = report.render(run_folder)
+    if as_json:
+        click.echo(run.model_dump_json(indent=2))
+    _conclude(console, run, page, run_folder)
+    if open_report:
+        from pipeyard import runs
+
+        runs.open_report(run_folder)
+    if run.state not in EXIT_CODES:
+        raise PipeyardError(f"The run ended in the state {run.state}, which no run should end in.")
+    return EXIT_CODES[run.state]
+
+
+def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
+    from pipeyard import runs
+    from pipeyard.errors import PipeyardError
+    from pipeyard.local import record
+
+    folder = runs.find(root, pipeline.replace("_", "-") if reference == "latest" else reference)
+    state = record.load(folder).state
+    if state == record.State.SUCCEEDED:
+        raise PipeyardError(f"{folder.name} succeeded, so there is nothing to resume. Leave --resume out to run again.")
+    return folder
+
+
+def _given_parameters(package, place, pipeline: str, params: tuple[str, ...]) -> dict[str, object]:
+    """Settings for every pipeline (where they apply), then for this one, then the command line's."""
+    declared = package.spec.root.input_definitions.parameters
+    given = {name: value for name, value in place.parameters.items() if name in declared}
+    if pipeline in place.pipelines:
+        given |= place.pipelines[pipeline].parameters
+    return given | _parse(params)
+
+
+def _parse(params: tuple[str, ...]) -> dict[str, object]:
+    parsed = {}
+    for text in params:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise click.UsageError(f"--param {text!r} has no '='. Write it as --param {text}=VALUE.")
+        parsed[name] = value
+    return parsed
+
+
+def _conclude(console, run, page: Path, folder: Path) -> None:
+    from pipeyard.local.record import State
+
+    for task in run.tasks:
+        if task.state == State.FAILED:
+            console.print(f"\n{task.path} failed: {task.reason}", style="red", markup=False, highlight=False)
+            if task.attempts:
+                console.print(f"Its whole log: {folder / task.attempts[-1].log}", markup=False, highlight=False)
+    if run.state != State.SUCCEEDED:
+        console.print(
+            f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}", markup=False
+        )
+    else:
+        console.print(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s. {outcome(run)}", markup=False)
+    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def outcome(run) -> str:
+    """Says in a sentence what came of a run that succeeded."""
+    outputs = {name: value for task in run.tasks for name, value in task.output_parameters.items()}
+    if "pushed_uri" in outputs:
+        return f"Deployed version {outputs.get('version')} to {outputs['pushed_uri']}."
+    skipped = [task for task in run.tasks if task.state == "SKIPPED"]
+    if "reason" in outputs and skipped:
+        return f"Not deployed: {outputs['reason']}."
+    if skipped:
+        return f"Not deployed: {skipped[0].name} was skipped, {skipped[0].reason}."
+    return ""

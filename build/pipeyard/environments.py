@@ -1,0 +1,86 @@
+"""The locked environments of components: made by `build/sync-env` when they are missing or their lock has changed."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeyard.errors import PipeyardError
+from pipeyard.project import Project
+
+STAMP = ".lock-digest"
+_TAIL_LINES = 15
+
+
+def folder_of(component: Path) -> Path:
+    """Returns where a component's environment is."""
+    return component / ".venv"
+
+
+def is_current(component: Path) -> bool:
+    """True if the environment holds what the lock says; `sync-env` leaves a stamp to tell by."""
+    stamp = folder_of(component) / STAMP
+    return stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == _lock_digest(component)
+
+
+def sync(project: Project, component: Path) -> bool:
+    """Makes a component's environment current. Safe to call from several processes at once.
+
+    Returns:
+        True if there was anything to do.
+
+    Raises:
+        PipeyardError: it failed; the message has the end of what it printed.
+    """
+    component.mkdir(exist_ok=True)
+    with (component / ".venv.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_current(component):
+            return False
+        command = [str(project.root / "build" / "sync-env"), str(component)]
+        env = {**os.environ, "UV": uv(project)}
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-_TAIL_LINES:])
+            raise PipeyardError(
+                f"The environment of {component.name} could not be made; check the network and the disk's free space, "
+                f"then run again.\n{tail}"
+            )
+        return True
+
+
+def uv(project: Project) -> str:
+    """Returns the uv to use: `$UV`, the project's own (`make` puts it there), or the one on PATH.
+
+    Raises:
+        PipeyardError: there is none.
+    """
+    own = project.root / ".tools" / "bin" / "uv"
+    found = os.environ.get("UV") or (str(own) if own.exists() else shutil.which("uv"))
+    if not found:
+        raise PipeyardError("uv was not found. Run `make setup`, which installs it into .tools/.")
+    return found
+
+
+def variables(component: Path, base: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment variables under which a step of the component runs.
+
+    Those that would let another Python environment shine through are dropped.
+    """
+    bin_folder = folder_of(component) / "bin"
+    kept = {key: value for key, value in base.items() if key not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")}
+    return {
+        **kept,
+        "VIRTUAL_ENV": str(folder_of(component)),
+        "PATH": os.pathsep.join([str(bin_folder), base.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _lock_digest(component: Path) -> str:
+    """Reckons as build/sync-env does, which writes the stamp."""
+    content = b"".join((component / name).read_bytes() for name in ("uv.lock", "pyproject.toml"))
+    return hashlib.sha256(content).hexdigest()

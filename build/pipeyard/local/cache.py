@@ -1,0 +1,90 @@
+"""The step cache: outputs by content of everything that went into them.
+
+An entry points to the outputs where the run that computed them left them, as KFP's cache does, and is good only while
+they still have the content they had then.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pipeyard import hashing
+from pipeyard.local.record import Artifact
+
+
+class Entry(BaseModel):
+    """Outputs of a task, and which run computed them."""
+
+    run: str
+    task: str
+    parameters: dict[str, Any]
+    artifacts: dict[str, Artifact]
+
+
+def key(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    source_digest: str,
+    parameters: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+    external: Mapping[str, str],
+) -> str:
+    """Returns the key of a task.
+
+    Args:
+        command: with its placeholders, so that paths of a run don't count.
+        source_digest: of the component: sources, lock, shared packages.
+        artifacts: input artifacts; of each, content, metadata and type count, not the place.
+        external: content of what is outside the run, by URI.
+    """
+    parts = {
+        "version": 1,
+        "command": list(command),
+        "env": dict(env),
+        "source": source_digest,
+        "parameters": dict(parameters),
+        "artifacts": {name: _content(value) for name, value in artifacts.items()},
+        "external": dict(external),
+    }
+    return hashing.of_text(json.dumps(parts, sort_keys=True))
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    return [value.type, value.digest, value.metadata]
+
+
+class Cache:
+    """Entries in a folder, one JSON file a key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, cache_key: str) -> Entry | None:
+        """Returns the entry, or None if there is none or its outputs are gone or changed."""
+        try:
+            entry = Entry.model_validate_json(self._path(cache_key).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValidationError):
+            return None
+        return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+
+    def put(self, cache_key: str, entry: Entry) -> None:
+        """Stores an entry, whole or not at all; the last of several writers wins."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(cache_key)
+        aside = path.with_name(f".{path.name}.{entry.run}.partial")
+        aside.write_text(entry.model_dump_json(indent=1), encoding="utf-8")
+        aside.replace(path)
+
+    def _path(self, cache_key: str) -> Path:
+        return self._folder / f"{cache_key}.json"
+
+
+def intact(artifact: Artifact) -> bool:
+    """True if the artifact is there with the content it had when it was written."""
+    path = Path(artifact.uri)
+    return path.exists() and hashing.of_path(path) == artifact.digest

@@ -1,0 +1,81 @@
+"""What a step reads or writes outside the run: data files, a schema, a model registry, a serving folder.
+
+A component declares it in the annotation `pipeyard.dev/external-state`: a JSON array of URIs with inputs in braces,
+e.g. `["{source}", "{serving_uri}/{model_name}"]`. The step cache takes its content into the key; otherwise a changed
+file behind an unchanged path would give stale results.
+"""
+
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeyard import hashing
+
+ABSENT = "absent"
+_DATABASE = re.compile(r"^sqlite:/{3}(?P<path>.+)$")
+_LOCAL = re.compile(r"^(file://)?(?P<path>(?![a-z0-9+.-]+:).*)$", re.IGNORECASE)
+
+
+def fingerprint(templates: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, str] | None:
+    """Returns URI to content digest for all external state of a step.
+
+    Args:
+        templates: URIs with `{input}` fields. One whose inputs are all empty counts for nothing.
+        parameters: the step's input parameters.
+
+    Returns:
+        None if some state can't be fingerprinted (a database server, a store that gives no checksums): then the step
+        must not be cached.
+    """
+    result: dict[str, str] = {}
+    for template in templates:
+        fields = re.findall(r"\{(\w+)\}", template)
+        if not all(parameters.get(field) for field in fields):
+            continue
+        for uri in template.format_map({field: str(parameters[field]) for field in fields}).split(","):
+            digest = _of_uri(uri.strip())
+            if digest is None:
+                return None
+            result[uri.strip()] = digest
+    return result
+
+
+def _of_uri(uri: str) -> str | None:
+    match = _DATABASE.match(uri) or _LOCAL.match(uri)
+    if match:
+        return _of_local(match.group("path"))
+    return _of_remote(uri)
+
+
+def _of_local(pattern: str) -> str:
+    paths = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207  # absolute patterns
+    present = [Path(path) for path in paths if Path(path).exists()]
+    if not present:
+        return ABSENT
+    return hashing.of_text("\n".join(f"{path}\0{hashing.of_path(path)}" for path in present))
+
+
+def _of_remote(uri: str) -> str | None:
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+        files = fs.glob(path) if glob.has_magic(path) else fs.find(path)
+        described = [(name, _version(fs.info(name))) for name in sorted(files)]
+    except (ImportError, ValueError, OSError):
+        return None
+    if not described:
+        return ABSENT
+    if any(version is None for _, version in described):
+        return None
+    return hashing.of_text("\n".join(f"{name}\0{version}" for name, version in described))
+
+
+def _version(info: Mapping[str, Any]) -> str | None:
+    """Returns what an object store says of an object's content: checksum, generation or ETag."""
+    for key in ("md5Hash", "crc32c", "generation", "ETag", "etag", "sha256"):
+        if info.get(key):
+            return str(info[key])
+    return None

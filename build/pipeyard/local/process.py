@@ -1,0 +1,92 @@
+"""One process of a step: its own process group, its output in a log file, an end in bounded time."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+# How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
+GRACE_SECONDS = 10
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended. `stopped`: "timeout" or "canceled" if we ended it; `code` is negative for a signal."""
+
+    code: int
+    stopped: str = ""
+
+    @property
+    def text(self) -> str:
+        """The end in words."""
+        if self.stopped:
+            return self.stopped
+        if self.code < 0:
+            return f"killed by {signal.Signals(-self.code).name}"
+        return f"exit code {self.code}"
+
+
+def run(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    canceled: Callable[[], bool],
+    timeout_seconds: float | None = None,
+) -> Ended:
+    """Runs a command to its end; its output goes to `log`, its input is empty.
+
+    Raises:
+        FileNotFoundError: the program isn't there.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        waited = 0.0
+        try:
+            while True:
+                try:
+                    return Ended(process.wait(_POLL_SECONDS))
+                except subprocess.TimeoutExpired:
+                    waited += _POLL_SECONDS
+                if canceled():
+                    return Ended(_stop(process), "canceled")
+                if timeout_seconds and waited >= timeout_seconds:
+                    return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
+        finally:
+            _kill_group(process.pid)
+
+
+def _stop(process: subprocess.Popen) -> int:
+    """Asks the process to end, then makes it; its children (Beam workers, say) go with it."""
+    children = psutil.Process(process.pid).children(recursive=True) if psutil.pid_exists(process.pid) else []
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    code = process.wait()
+    for child in children:
+        if child.is_running():
+            child.kill()
+    return code
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def tail(log: Path, lines: int) -> str:
+    """Returns the last lines of a log, or the empty string if there is none."""
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""

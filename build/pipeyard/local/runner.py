@@ -1,0 +1,271 @@
+"""Runs a pipeline on this machine: parameters in, a run folder with outputs, `run.json` and `report.html` out."""
+
+import os
+import platform
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeyard import environments, hashing
+from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.local import cache, ir, record, values
+from pipeyard.local.display import Display
+from pipeyard.local.record import Run, State, Task
+from pipeyard.local.scheduler import Scheduler
+from pipeyard.local.steps import Host, StepRunner
+from pipeyard.project import Project
+
+CACHE_FOLDER = ".cache"
+PIPELINE_FILE = "pipeline.yaml"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        use_cache: False runs every step, though one was run before with the same inputs.
+        max_parallel: most steps that run at once.
+        task_timeout_seconds: for steps that set none; None: no limit.
+    """
+
+    use_cache: bool = True
+    max_parallel: int = 1
+    task_timeout_seconds: float | None = None
+
+
+def run(
+    pipeline: ir.Pipeline,
+    parameters: Mapping[str, Any],
+    root: Path,
+    hosts: Callable[[str], Host],
+    display: Display,
+    options: Options | None = None,
+    resumed: Path | None = None,
+    commit: str = "",
+    environment: str = "local",
+    interrupts: Callable[[threading.Event], AbstractContextManager[None]] | None = None,
+) -> tuple[Run, Path]:
+    """Runs a compiled pipeline to its end.
+
+    Args:
+        parameters: the caller's; defaults are filled in and types checked here.
+        root: folder that holds a folder a run, and the step cache.
+        hosts: gives the host of an image.
+        resumed: folder of an earlier run to go on with: what it did is kept, and it keeps its id.
+        interrupts: context that sets its event when the user wants to stop; default: Ctrl-C and SIGTERM.
+
+    Returns:
+        The run's record and folder. The record's state says how it ended; a failing step raises nothing.
+
+    Raises:
+        PipeyardError: parameters are missing, unknown, or of the wrong type. Nothing has run then.
+    """
+    options = options or Options()
+    complete = complete_parameters(pipeline, parameters)
+    before = record.load(resumed) if resumed else None
+    folder = resumed or _new_folder(root, pipeline.name)
+    (folder / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
+    tracker = _Tracker(
+        Run(
+            id=folder.name,
+            pipeline=pipeline.name,
+            environment=environment,
+            state=State.RUNNING,
+            started_at=datetime.now(UTC),
+            parameters=complete,
+            pipeline_digest=hashing.of_text(pipeline.text),
+            commit=commit,
+            versions=versions(),
+        ),
+        folder,
+        before,
+        display,
+    )
+    stop = threading.Event()
+    job = {
+        "pipeline_job_uuid": folder.name,
+        "pipeline_job_name": folder.name,
+        "pipeline_job_resource_name": folder.name,
+        "pipeline_root": str(root),
+        "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
+        "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
+    }
+    steps = StepRunner(
+        pipeline,
+        folder,
+        hosts,
+        tracker,
+        cache.Cache(root / CACHE_FOLDER),
+        threading.Semaphore(options.max_parallel),
+        job,
+        stop.is_set,
+        options.use_cache,
+        options.task_timeout_seconds,
+    )
+    with (interrupts or _interrupts)(stop), display:
+        try:
+            outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
+        except BaseException as error:
+            tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
+            raise
+        state = State.CANCELED if stop.is_set() else outcome.state
+        if state == State.SUCCEEDED:
+            steps.restamp()
+        tracker.end(state, outcome.error)
+    return tracker.run, folder
+
+
+def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the pipeline's parameters with defaults filled in and types checked.
+
+    Raises:
+        PipeyardError: names every parameter that is unknown, missing or of the wrong type.
+    """
+    declared = pipeline.spec.root.input_definitions.parameters
+    problems = [
+        f"there is no parameter {name!r}. {near_misses(name, declared)}" for name in given if name not in declared
+    ]
+    complete: dict[str, Any] = {}
+    for name, definition in declared.items():
+        if name in given:
+            value = given[name]
+        elif definition.HasField("default_value"):
+            value = values.from_proto(definition.default_value)
+        else:
+            if not definition.is_optional:
+                problems.append(
+                    f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=..."
+                )
+            continue
+        try:
+            complete[name] = values.coerce(value, definition.parameter_type, f"the parameter {name!r}")
+        except PipeyardError as error:
+            problems.append(str(error))
+    if problems:
+        raise PipeyardError(f"The pipeline {pipeline.name!r} can't run: " + "\n".join(problems))
+    return complete
+
+
+def project_hosts(project: Project) -> Callable[[str], Host]:
+    """Returns what maps an image to the component of the project that it is built from.
+
+    The image's last path segment, less tag and digest, is the component's name.
+    """
+    known: dict[str, Host] = {}
+    lock = threading.Lock()
+
+    def host(image: str) -> Host:
+        name = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        if name not in project.components:
+            raise PipeyardError(
+                f"the image {image!r} isn't one of this project's, so it can't run without a container engine. "
+                f"{near_misses(name, project.components)}"
+            )
+        with lock:
+            if name not in known:
+                component = project.components[name]
+                known[name] = Host(
+                    component=name,
+                    source_digest=component.source_digest,
+                    env=environments.variables(component.folder, os.environ),
+                    external_state=component.annotation("external-state", []),
+                    cache_ignores=component.annotation("cache-ignores", []),
+                    meanings=component.annotation("output-types", {}),
+                    prepare=lambda: _prepare(project, component.folder),
+                )
+        return known[name]
+
+    return host
+
+
+def _prepare(project: Project, component: Path) -> None:
+    environments.sync(project, component)
+
+
+def commit_of(folder: Path) -> str:
+    """Returns the checkout's commit, with `-dirty` if files differ from it; empty outside git."""
+    try:
+        git = ["git", "-C", str(folder)]
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{head}-dirty" if status.strip() else head
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what runs pipelines here."""
+    return {
+        "pipeyard": metadata.version("pipeyard"),
+        "kfp": metadata.version("kfp"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+class _Tracker:
+    """The run's record, kept on disk and shown, from several threads."""
+
+    def __init__(self, run: Run, folder: Path, before: Run | None, display: Display) -> None:
+        self.run = run
+        self._folder = folder
+        self._before = {task.path: task for task in before.tasks} if before else {}
+        self._display = display
+        self._lock = threading.Lock()
+        self.run.save(folder)
+
+    def update(self, path: str, **changes: Any) -> Task:
+        with self._lock:
+            index = next((i for i, task in enumerate(self.run.tasks) if task.path == path), None)
+            if index is None:
+                name = path.rpartition("/")[2]
+                self.run.tasks.append(Task(**{"path": path, "name": name, "component": "", **changes}))
+                index = len(self.run.tasks) - 1
+            elif changes:
+                self.run.tasks[index] = self.run.tasks[index].model_copy(update=changes)
+            task = self.run.tasks[index]
+            self.run.save(self._folder)
+        self._display.task(self.run, task)
+        return task
+
+    def earlier(self, path: str) -> Task | None:
+        return self._before.get(path)
+
+    def end(self, state: State, error: str) -> None:
+        with self._lock:
+            self.run = self.run.model_copy(update={"state": state, "error": error, "ended_at": datetime.now(UTC)})
+            self.run.save(self._folder)
+
+
+@contextmanager
+def _interrupts(stop: threading.Event):
+    """Lets Ctrl-C and SIGTERM end the run in order; a second one ends it at once."""
+
+    def handle(signum: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def _new_folder(root: Path, pipeline: str) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = root / f"{pipeline}-{stamp}-{secrets.token_hex(2)}"
+    folder.mkdir()
+    return folder

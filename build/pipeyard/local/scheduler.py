@@ -1,0 +1,426 @@
+"""Walks a pipeline's DAGs: what can run runs, in parallel, in the order and under the conditions that the IR states.
+
+Semantics, from KFP's documentation of the IR (`PipelineTaskSpec`):
+- A task starts when the tasks it takes values from and those in `dependentTasks` have ended. It is skipped if one of
+  them failed, unless its trigger strategy is ALL_UPSTREAM_TASKS_COMPLETED (exit handlers, `ignore_upstream_failure`).
+- A task whose condition is false is skipped; what depends on it goes on, without its outputs.
+- A DAG fails if a task in it fails. Tasks that don't depend on the failed one still run.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from pipeyard.errors import PipeyardError
+from pipeyard.local import conditions, values
+from pipeyard.local.ir import Pipeline
+from pipeyard.local.placeholders import Resolver
+from pipeyard.local.record import Artifact, State
+
+_COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED
+ArtifactValue = Artifact | list
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A value and the leaf tasks it comes from."""
+
+    value: Any
+    producers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Inputs of a task or a DAG, by name; an absent optional input has no entry."""
+
+    parameters: Mapping[str, Bound] = field(default_factory=dict)
+    artifacts: Mapping[str, Bound] = field(default_factory=dict)
+
+    @property
+    def producers(self) -> frozenset[str]:
+        """Leaf tasks that any of the values comes from."""
+        every = [*self.parameters.values(), *self.artifacts.values()]
+        return frozenset().union(*(bound.producers for bound in every))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    Attributes:
+        parameters, artifacts: outputs by name.
+        leaves: paths of the leaf tasks it consists of.
+        failed_task: name of the task that failed first, for the exit handler's status.
+    """
+
+    state: State
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, ArtifactValue] = field(default_factory=dict)
+    error: str = ""
+    leaves: frozenset[str] = frozenset()
+    failed_task: str = ""
+    by_condition: bool = False
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A task that runs a container or imports an artifact, with its inputs resolved."""
+
+    path: str
+    name: str
+    task: pb.PipelineTaskSpec
+    component: pb.ComponentSpec
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, ArtifactValue] = field(default_factory=dict)
+    upstream: frozenset[str] = frozenset()
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the nesting of DAGs a task stands."""
+
+    prefix: str = ""
+    gates: frozenset[str] = frozenset()
+    condition: str = ""
+
+    def path(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+
+class Executor(Protocol):
+    """What the scheduler hands leaf tasks to."""
+
+    def planned(self, leaf: Leaf) -> None:
+        """Hears of a task before it can run; its inputs aren't known yet."""
+
+    def run(self, leaf: Leaf) -> Outcome:
+        """Runs a task to its end; called from several threads."""
+
+    def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
+        """Hears of a task that will not run."""
+
+
+class Scheduler:
+    """Runs one pipeline once.
+
+    Args:
+        canceled: asked before every task; once it is true nothing more starts.
+        job: values of placeholders such as `pipeline_job_uuid`.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, executor: Executor, canceled: Callable[[], bool], job: Mapping[str, str]
+    ) -> None:
+        self._pipeline = pipeline
+        self._executor = executor
+        self._canceled = canceled
+        self._job = job
+
+    def run(self, parameters: Mapping[str, Any]) -> Outcome:
+        """Runs the pipeline with `parameters`, which must be complete and of the declared types."""
+        root = self._pipeline.spec.root
+        for leaf in self._leaves(root, _Place()):
+            self._executor.planned(leaf)
+        scope = Scope({name: Bound(value) for name, value in parameters.items() if value is not None})
+        return self._run_dag(root, scope, _Place())
+
+    def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Place) -> Outcome:
+        tasks = dict(component.dag.tasks)
+        done: dict[str, Outcome] = {}
+        running: dict[Future[Outcome], str] = {}
+        with ThreadPoolExecutor(max_workers=max(len(tasks), 1)) as pool:
+            while len(done) < len(tasks):
+                ready = [
+                    name
+                    for name in sorted(tasks)
+                    if name not in done and name not in running.values() and _needs(tasks[name]) <= done.keys()
+                ]
+                for name in ready:
+                    running[pool.submit(self._run_task, name, tasks[name], scope, done.copy(), place)] = name
+                if not running:
+                    stuck = sorted(set(tasks) - set(done))
+                    raise PipeyardError(f"tasks {stuck} wait for tasks that aren't in their DAG.")
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    done[running.pop(future)] = future.result()
+        return _merge(done, *_dag_outputs(component.dag, done))
+
+    def _run_task(
+        self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, Outcome], place: _Place
+    ) -> Outcome:
+        failed = [needed for needed in sorted(_needs(task)) if not _passable(done[needed])]
+        if self._canceled():
+            return self._skip(name, task, place, State.CANCELED, "the run was stopped")
+        if failed and task.trigger_policy.strategy != _COMPLETED:
+            return self._skip(name, task, place, State.SKIPPED, f"{failed[0]} did not succeed")
+        component = self._pipeline.component(task)
+        try:
+            inputs = self._inputs(task, component, scope, done)
+            condition = task.trigger_policy.condition
+            if condition:
+                bound = {key: each.value for key, each in inputs.parameters.items()}
+                words = _in_words(task, condition)
+                gates = frozenset().union(*(inputs.parameters[key].producers for key in _named(condition, bound)))
+                place = replace(place, gates=place.gates | gates, condition=words)
+                if not conditions.holds(condition, bound):
+                    outcome = self._skip(name, task, place, State.SKIPPED, f"not so: {words}")
+                    return replace(outcome, by_condition=True)
+            if task.WhichOneof("iterator"):
+                return self._loop(name, task, component, inputs, place, done)
+            return self._run_component(name, task, component, inputs, place, done)
+        except PipeyardError as error:
+            path = place.path(name)
+            for leaf in self._leaves_of(name, task, place):
+                self._executor.not_run(leaf, State.FAILED, str(error))
+            return Outcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
+
+    def _run_component(
+        self,
+        name: str,
+        task: pb.PipelineTaskSpec,
+        component: pb.ComponentSpec,
+        inputs: Scope,
+        place: _Place,
+        done: Mapping[str, Outcome],
+    ) -> Outcome:
+        after = frozenset().union(*(done[needed].leaves for needed in task.dependent_tasks if needed in done))
+        if component.WhichOneof("implementation") == "dag":
+            producing = {needed for needed in task.dependent_tasks if done[needed].leaves & inputs.producers}
+            waits = frozenset().union(*(done[needed].leaves for needed in set(task.dependent_tasks) - producing))
+            return self._run_dag(component, inputs, replace(place, prefix=place.path(name), gates=place.gates | waits))
+        data = inputs.producers
+        leaf = Leaf(
+            path=place.path(name),
+            name=name,
+            task=task,
+            component=component,
+            parameters={key: bound.value for key, bound in inputs.parameters.items()},
+            artifacts={key: bound.value for key, bound in inputs.artifacts.items()},
+            upstream=data | place.gates | (after if not data else frozenset(after - data)),
+            condition=place.condition,
+        )
+        return replace(self._executor.run(leaf), leaves=frozenset([leaf.path]))
+
+    def _loop(
+        self,
+        name: str,
+        task: pb.PipelineTaskSpec,
+        component: pb.ComponentSpec,
+        inputs: Scope,
+        place: _Place,
+        done: Mapping[str, Outcome],
+    ) -> Outcome:
+        kind = task.WhichOneof("iterator")
+        iterator = getattr(task, kind)
+        once = pb.PipelineTaskSpec()
+        once.CopyFrom(task)
+        once.ClearField(kind)
+        if kind == "artifact_iterator":
+            source = inputs.artifacts[iterator.items.input_artifact]
+        elif iterator.items.WhichOneof("kind") == "raw":
+            source = Bound(values.coerce(iterator.items.raw, values.Types.LIST, f"the items of {name}"))
+        else:
+            source = inputs.parameters[iterator.items.input_parameter]
+        if not isinstance(source.value, list):
+            raise PipeyardError(f"it loops over {values.as_text(source.value)!r}, which isn't a list.")
+
+        def iteration(number: int) -> Outcome:
+            item = Bound(source.value[number], source.producers)
+            if kind == "artifact_iterator":
+                scope = Scope(inputs.parameters, {**inputs.artifacts, iterator.item_input: item})
+            else:
+                scope = Scope({**inputs.parameters, iterator.item_input: item}, inputs.artifacts)
+            indexed = f"{name}[{number}]"
+            if self._canceled():
+                return self._skip(indexed, once, place, State.CANCELED, "the run was stopped")
+            return self._run_component(indexed, once, component, scope, place, done)
+
+        count = len(source.value)
+        limit = task.iterator_policy.parallelism_limit or count
+        with ThreadPoolExecutor(max_workers=max(1, min(limit, count))) as pool:
+            outcomes = list(pool.map(iteration, range(count)))
+        names = component.output_definitions
+        parameters = {key: [each.parameters.get(key) for each in outcomes] for key in names.parameters}
+        artifacts = {
+            key: [each.artifacts[key] for each in outcomes if key in each.artifacts] for key in names.artifacts
+        }
+        return _merge({str(number): each for number, each in enumerate(outcomes)}, parameters, artifacts)
+
+    def _inputs(
+        self, task: pb.PipelineTaskSpec, component: pb.ComponentSpec, scope: Scope, done: Mapping[str, Outcome]
+    ) -> Scope:
+        """Resolves a task's inputs from its DAG's inputs and the outputs of the tasks beside it."""
+        parameters: dict[str, Bound] = {}
+        for name, spec in task.inputs.parameters.items():
+            bound = _parameter(spec, scope, done)
+            if bound and spec.parameter_expression_selector:
+                bound = replace(bound, value=values.select(bound.value, spec.parameter_expression_selector))
+            if bound:
+                parameters[name] = bound
+        self._resolve_constants(task, parameters)
+        artifacts: dict[str, Bound] = {}
+        for name, spec in task.inputs.artifacts.items():
+            bound = _artifact(spec, scope, done)
+            if bound:
+                artifacts[name] = bound
+
+        definitions = component.input_definitions
+        iterator = getattr(task, task.WhichOneof("iterator")).item_input if task.WhichOneof("iterator") else None
+        for name, definition in definitions.parameters.items():
+            if name not in parameters and definition.HasField("default_value"):
+                parameters[name] = Bound(values.from_proto(definition.default_value))
+            if name in parameters and name != iterator:
+                typed = values.coerce(parameters[name].value, definition.parameter_type, f"the input {name!r}")
+                parameters[name] = replace(parameters[name], value=typed)
+            elif name != iterator and not definition.is_optional:
+                raise PipeyardError(f"its input {name!r} has no value: what produces it was skipped or left it out.")
+        for name, definition in definitions.artifacts.items():
+            if name not in artifacts and not definition.is_optional and name != iterator:
+                raise PipeyardError(f"its input {name!r} has no artifact: what produces it was skipped or left it out.")
+        return Scope(parameters, artifacts)
+
+    def _resolve_constants(self, task: pb.PipelineTaskSpec, parameters: dict[str, Bound]) -> None:
+        """Fills placeholders in constants (f-strings of the pipeline's author): other inputs, the job's id."""
+        known = {"parameterValues": {name: bound.value for name, bound in parameters.items()}, "artifacts": {}}
+        resolver = Resolver({"inputs": known, "outputs": {"artifacts": {}, "parameters": {}}}, self._job)
+        for name, spec in task.inputs.parameters.items():
+            if spec.WhichOneof("kind") != "runtime_value" or "{{$" not in str(parameters[name].value):
+                continue
+            producers = frozenset().union(*(bound.producers for key, bound in parameters.items() if key != name))
+            parameters[name] = Bound(_deep(parameters[name].value, resolver), producers)
+
+    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Place, state: State, reason: str) -> Outcome:
+        leaves = list(self._leaves_of(name, task, place))
+        for leaf in leaves:
+            self._executor.not_run(leaf, state, reason)
+        return Outcome(state, leaves=frozenset(leaf.path for leaf in leaves))
+
+    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Place) -> Iterator[Leaf]:
+        component = self._pipeline.component(task)
+        if component.WhichOneof("implementation") == "dag":
+            yield from self._leaves(component, replace(place, prefix=place.path(name)))
+        else:
+            yield Leaf(place.path(name), name, task, component, upstream=place.gates, condition=place.condition)
+
+    def _leaves(self, component: pb.ComponentSpec, place: _Place) -> Iterator[Leaf]:
+        for name, task in sorted(component.dag.tasks.items()):
+            if task.WhichOneof("iterator"):
+                continue  # its tasks are known once the loop's items are
+            condition = task.trigger_policy.condition
+            inner = replace(place, condition=_in_words(task, condition)) if condition else place
+            yield from self._leaves_of(name, task, inner)
+
+
+def _needs(task: pb.PipelineTaskSpec) -> set[str]:
+    """Returns the names of the tasks beside it that must have ended before `task` starts."""
+    needs = set(task.dependent_tasks)
+    for spec in task.inputs.parameters.values():
+        if spec.WhichOneof("kind") == "task_output_parameter":
+            needs.add(spec.task_output_parameter.producer_task)
+        elif spec.WhichOneof("kind") == "task_final_status":
+            needs.add(spec.task_final_status.producer_task)
+    for spec in task.inputs.artifacts.values():
+        if spec.WhichOneof("kind") == "task_output_artifact":
+            needs.add(spec.task_output_artifact.producer_task)
+    return needs
+
+
+def _passable(outcome: Outcome) -> bool:
+    return outcome.state.has_outputs or outcome.by_condition
+
+
+def _parameter(spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: Mapping[str, Outcome]) -> Bound | None:
+    kind = spec.WhichOneof("kind")
+    if kind == "component_input_parameter":
+        return scope.parameters.get(spec.component_input_parameter)
+    if kind == "runtime_value":
+        if spec.runtime_value.WhichOneof("value") != "constant":
+            raise PipeyardError("it uses a runtime parameter, which KFP 2 pipelines don't have. Compile it again.")
+        return Bound(values.from_proto(spec.runtime_value.constant))
+    if kind == "task_output_parameter":
+        producer = done[spec.task_output_parameter.producer_task]
+        key = spec.task_output_parameter.output_parameter_key
+        return Bound(producer.parameters[key], producer.leaves) if key in producer.parameters else None
+    producer = done[spec.task_final_status.producer_task]
+    status: dict[str, Any] = {
+        "state": "SUCCEEDED" if producer.state.has_outputs else str(producer.state),
+        "pipelineTaskName": spec.task_final_status.producer_task,
+    }
+    if producer.error:
+        status["error"] = {"code": 9, "message": producer.error}
+    return Bound(status, producer.leaves)
+
+
+def _artifact(spec: pb.TaskInputsSpec.InputArtifactSpec, scope: Scope, done: Mapping[str, Outcome]) -> Bound | None:
+    if spec.WhichOneof("kind") == "component_input_artifact":
+        return scope.artifacts.get(spec.component_input_artifact)
+    producer = done[spec.task_output_artifact.producer_task]
+    key = spec.task_output_artifact.output_artifact_key
+    return Bound(producer.artifacts[key], producer.leaves) if key in producer.artifacts else None
+
+
+def _dag_outputs(dag: pb.DagSpec, done: Mapping[str, Outcome]) -> tuple[dict[str, Any], dict[str, ArtifactValue]]:
+    """Collects a DAG's outputs; those of skipped tasks are left out, and of `dsl.OneOf` the first that is there."""
+    parameters: dict[str, Any] = {}
+    for name, spec in dag.outputs.parameters.items():
+        if spec.WhichOneof("kind") == "value_from_oneof":
+            selectors = list(spec.value_from_oneof.parameter_selectors)
+        else:
+            selectors = [spec.value_from_parameter]
+        for selector in selectors:
+            outputs = done[selector.producer_subtask].parameters
+            if selector.output_parameter_key in outputs:
+                parameters[name] = outputs[selector.output_parameter_key]
+                break
+    artifacts: dict[str, ArtifactValue] = {}
+    for name, spec in dag.outputs.artifacts.items():
+        for selector in spec.artifact_selectors:
+            outputs = done[selector.producer_subtask].artifacts
+            if selector.output_artifact_key in outputs:
+                artifacts[name] = outputs[selector.output_artifact_key]
+                break
+    return parameters, artifacts
+
+
+def _merge(
+    done: Mapping[str, Outcome], parameters: Mapping[str, Any], artifacts: Mapping[str, ArtifactValue]
+) -> Outcome:
+    leaves = frozenset().union(*(outcome.leaves for outcome in done.values()))
+    for state in (State.FAILED, State.CANCELED):
+        for name, outcome in done.items():
+            if outcome.state == state:
+                return Outcome(
+                    state, parameters, artifacts, outcome.error, leaves, failed_task=outcome.failed_task or name
+                )
+    return Outcome(State.SUCCEEDED, parameters, artifacts, leaves=leaves)
+
+
+def _named(condition: str, bound: Mapping[str, Any]) -> list[str]:
+    return [name for name in bound if f"'{name}'" in condition]
+
+
+def _in_words(task: pb.PipelineTaskSpec, condition: str) -> str:
+    """Returns a condition as a person would write it: `data-validation.valid == true`."""
+    text = condition
+    for name in task.inputs.parameters:
+        _, _, channel = name.partition("pipelinechannel--")
+        spec = task.inputs.parameters[name]
+        if spec.WhichOneof("kind") == "task_output_parameter":
+            output = spec.task_output_parameter
+            channel = f"{output.producer_task}.{output.output_parameter_key}"
+        reference = f"inputs.parameter_values['{name}']"
+        text = text.replace(f"int({reference})", reference).replace(reference, channel or name)
+    return text
+
+
+def _deep(value: Any, resolver: Resolver) -> Any:
+    if isinstance(value, str):
+        return resolver.text(value)
+    if isinstance(value, list):
+        return [_deep(item, resolver) for item in value]
+    if isinstance(value, dict):
+        return {key: _deep(item, resolver) for key, item in value.items()}
+    return value

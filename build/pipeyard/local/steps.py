@@ -1,0 +1,435 @@
+"""Runs one task: looks for its outputs in the cache, else starts its command, and takes its outputs up."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.protobuf import json_format
+
+from pipeyard import hashing
+from pipeyard.errors import PipeyardError
+from pipeyard.local import cache, external, process, values
+from pipeyard.local.ir import Pipeline
+from pipeyard.local.placeholders import Resolver
+from pipeyard.local.record import Artifact, Attempt, State, Task
+from pipeyard.local.scheduler import Leaf, Outcome
+
+_LOG_TAIL = 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the processes of one image run on this machine.
+
+    Attributes:
+        component: name of the component.
+        source_digest: of all that decides what its steps compute.
+        external_state: URI templates, see `pipeyard.local.external`.
+        cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
+        meanings: output artifact to what it means.
+        env: environment variables of its processes.
+        prepare: makes the environment; called before the first process.
+    """
+
+    component: str
+    source_digest: str
+    env: Mapping[str, str]
+    external_state: Sequence[str] = ()
+    cache_ignores: Sequence[str] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
+
+
+class Tracker(Protocol):
+    """Keeps the run's record, and shows it."""
+
+    def update(self, path: str, **changes: Any) -> Task:
+        """Changes a task's record and returns it; creates it if it is new."""
+
+    def earlier(self, path: str) -> Task | None:
+        """Returns the task as an earlier try of this run left it, if the run is resumed."""
+
+
+class StepRunner:
+    """The scheduler's executor: container tasks as processes of this machine.
+
+    Args:
+        folder: the run's folder.
+        hosts: gives the host of an image; raises PipeyardError for one that has none.
+        slots: how many processes run at once.
+        job: values of placeholders such as `pipeline_job_uuid`.
+        use_cache: False runs everything, except what a resumed run has done already.
+        task_timeout_seconds: for tasks that set no timeout of their own; None: no limit.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path,
+        hosts: Callable[[str], Host],
+        tracker: Tracker,
+        store: cache.Cache,
+        slots: threading.Semaphore,
+        job: Mapping[str, str],
+        canceled: Callable[[], bool],
+        use_cache: bool = True,
+        task_timeout_seconds: float | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._pipeline = pipeline
+        self._folder = folder
+        self._hosts = hosts
+        self._tracker = tracker
+        self._store = store
+        self._slots = slots
+        self._job = job
+        self._canceled = canceled
+        self._use_cache = use_cache
+        self._task_timeout = task_timeout_seconds
+        self._sleep = sleep
+        self._now = now
+        self._external: list[tuple[Leaf, Host, cache.Entry]] = []
+
+    def planned(self, leaf: Leaf) -> None:
+        self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
+
+    def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
+        self._tracker.update(
+            leaf.path,
+            name=leaf.name,
+            component=self._component_name(leaf),
+            condition=leaf.condition,
+            state=state,
+            reason=reason,
+            upstream=sorted(leaf.upstream),
+        )
+
+    def run(self, leaf: Leaf) -> Outcome:
+        executor = self._pipeline.executor(leaf.component)
+        try:
+            if "importer" in executor:
+                return self._import(leaf, executor["importer"])
+            return self._run_container(leaf, executor["container"])
+        except PipeyardError as error:
+            return self._failed(leaf, str(error))
+        except OSError as error:
+            return self._failed(leaf, f"{error.strerror or error} ({error.filename or self._folder})")
+
+    def restamp(self) -> None:
+        """Stores what touched outside state a second time, under the state as the finished run left it.
+
+        A run changes what it reads: evaluation compares with the registry's champion, and deployment then makes a new
+        one. Running again on what the run itself left must find everything done.
+        """
+        for leaf, host, entry in self._external:
+            fingerprints = external.fingerprint(host.external_state, leaf.parameters)
+            if fingerprints is not None:
+                self._store.put(self._key(leaf, host, fingerprints), entry)
+
+    # -- the parts of a task ------------------------------------------------------------------------------------------
+
+    def _run_container(self, leaf: Leaf, container: Mapping[str, Any]) -> Outcome:
+        host = self._hosts(container["image"])
+        fingerprints = external.fingerprint(host.external_state, leaf.parameters)
+        cache_key = self._key(leaf, host, fingerprints) if fingerprints is not None else ""
+        self._tracker.update(
+            leaf.path,
+            name=leaf.name,
+            component=host.component,
+            condition=leaf.condition,
+            upstream=sorted(leaf.upstream),
+            image=container["image"],
+            source_digest=host.source_digest,
+            cache_key=cache_key,
+            parameters=dict(leaf.parameters),
+            input_artifacts={key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
+        )
+        entry, state, reason = self._known_outputs(leaf, cache_key, fingerprints is not None)
+        if not entry:
+            host.prepare()
+            with self._slots:
+                if self._canceled():
+                    return self._canceled_outcome(leaf)
+                error = self._attempts(leaf, host, container)
+            if error == "canceled":
+                return self._canceled_outcome(leaf)
+            if error:
+                return self._failed(leaf, error)
+            entry = self._take_outputs(leaf, host)
+            state = State.SUCCEEDED
+            if cache_key:
+                self._store.put(cache_key, entry)
+        if host.external_state:
+            self._external.append((leaf, host, entry))
+        self._tracker.update(
+            leaf.path,
+            state=state,
+            reason=reason,
+            ended_at=self._now(),
+            output_parameters=entry.parameters,
+            output_artifacts=entry.artifacts,
+            cached_from=entry.run if state == State.CACHED else "",
+        )
+        return Outcome(state, entry.parameters, entry.artifacts)
+
+    def _known_outputs(self, leaf: Leaf, cache_key: str, cacheable: bool) -> tuple[cache.Entry | None, State, str]:
+        """Returns outputs that are there already: of this run before it was resumed, or of another."""
+        started = {"started_at": self._now(), "state": State.RUNNING}
+        if not cacheable:
+            self._tracker.update(leaf.path, **started)
+            return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum"
+        before = self._tracker.earlier(leaf.path)
+        if (
+            before
+            and before.state.has_outputs
+            and before.cache_key == cache_key
+            and all(cache.intact(artifact) for artifact in before.output_artifacts.values())
+        ):
+            self._tracker.update(leaf.path, started_at=before.started_at, attempts=before.attempts)
+            entry = cache.Entry(
+                run=before.cached_from or self._folder.name,
+                task=leaf.path,
+                parameters=before.output_parameters,
+                artifacts=before.output_artifacts,
+            )
+            return entry, before.state, "kept from before the run was resumed"
+        self._tracker.update(leaf.path, **started)
+        if self._use_cache and leaf.task.caching_options.enable_cache:
+            entry = self._store.get(cache_key)
+            if entry:
+                return entry, State.CACHED, ""
+        return None, State.SUCCEEDED, ""
+
+    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> str:
+        """Runs the command until it succeeds or its retries are used up. Returns why it failed, or nothing."""
+        retries = leaf.task.retry_policy
+        attempts = list(self._tracker.update(leaf.path).attempts)
+        error = ""
+        for number in range(retries.max_retry_count + 1):
+            if number:
+                factor = retries.backoff_factor or 2.0
+                pause = retries.backoff_duration.seconds * factor ** (number - 1)
+                limit = retries.backoff_max_duration.seconds
+                self._sleep(min(pause, limit) if limit else pause)
+            if self._canceled():
+                return "canceled"
+            log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
+            attempt = Attempt(number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now())
+            attempts.append(attempt)
+            self._tracker.update(leaf.path, attempts=list(attempts))
+            error, code = self._attempt(leaf, host, container, log)
+            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
+            self._tracker.update(leaf.path, attempts=list(attempts))
+            if not error or error == "canceled":
+                return error
+        return error
+
+    def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], log: Path) -> tuple[str, int | None]:
+        executor_input = self._executor_input(leaf)
+        _clear(executor_input)
+        resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
+        command = resolver.command([*container.get("command", []), *container.get("args", [])])
+        if not container.get("command"):
+            raise PipeyardError(
+                f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
+            )
+        env = {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
+        timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
+        try:
+            ended = process.run(_find_program(command, env), env, log, self._canceled, timeout)
+        except FileNotFoundError as error:
+            raise PipeyardError(
+                f"the program {command[0]!r} of {host.component!r} isn't there. Is it in the component's environment?"
+            ) from error
+        if ended.stopped == "canceled":
+            return "canceled", ended.code
+        if ended.code != 0 or ended.stopped:
+            last = process.tail(log, _LOG_TAIL)
+            return f"{ended.text}; it last said:\n{last}" if last else f"{ended.text}; it said nothing", ended.code
+        missing = _unwritten(executor_input)
+        if missing:
+            return f"it ended well but did not write its outputs {', '.join(missing)}", 0
+        return "", 0
+
+    def _take_outputs(self, leaf: Leaf, host: Host) -> cache.Entry:
+        """Reads the outputs that a successful attempt left.
+
+        Raises:
+            PipeyardError: a parameter isn't of its declared type.
+        """
+        executor_input = self._executor_input(leaf)
+        told = _executor_output(Path(executor_input["outputs"]["outputFile"]))
+        definitions = leaf.component.output_definitions
+        parameters = {}
+        for name, definition in definitions.parameters.items():
+            path = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
+            raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
+            parameters[name] = values.coerce(raw, definition.parameter_type, f"the output {name!r}")
+        artifacts = {}
+        for name, definition in definitions.artifacts.items():
+            path = Path(executor_input["outputs"]["artifacts"][name]["artifacts"][0]["uri"])
+            said = told["artifacts"].get(name, {}).get("artifacts", [{}])[0]
+            artifacts[name] = Artifact(
+                name=name,
+                type=definition.artifact_type.schema_title,
+                meaning=host.meanings.get(name, ""),
+                uri=str(path),
+                digest=hashing.of_path(path),
+                bytes=hashing.size_of(path),
+                metadata=said.get("metadata", {}),
+            )
+        return cache.Entry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
+
+    def _import(self, leaf: Leaf, importer: Mapping[str, Any]) -> Outcome:
+        """Runs a `dsl.importer`: its artifact is somewhere already."""
+        self._tracker.update(leaf.path, name=leaf.name, component="importer", started_at=self._now())
+        uri = importer["artifactUri"].get("constant") or leaf.parameters.get(
+            importer["artifactUri"].get("runtimeParameter", "uri"), ""
+        )
+        digest = external.fingerprint(["{uri}"], {"uri": uri})
+        if digest and external.ABSENT in digest.values():
+            raise PipeyardError(f"nothing is at {uri!r}, which it imports. Check the URI.")
+        ((name, definition),) = leaf.component.output_definitions.artifacts.items()
+        artifact = Artifact(
+            name=name,
+            type=definition.artifact_type.schema_title,
+            uri=uri,
+            digest=next(iter(digest.values())) if digest else "",
+            metadata=importer.get("metadata", {}),
+        )
+        self._tracker.update(
+            leaf.path,
+            state=State.SUCCEEDED,
+            ended_at=self._now(),
+            upstream=sorted(leaf.upstream),
+            output_artifacts={name: artifact},
+        )
+        return Outcome(State.SUCCEEDED, {}, {name: artifact})
+
+    def _failed(self, leaf: Leaf, error: str) -> Outcome:
+        self._tracker.update(leaf.path, state=State.FAILED, reason=error, ended_at=self._now())
+        return Outcome(State.FAILED, error=f"{leaf.path}: {error}", failed_task=leaf.name)
+
+    def _canceled_outcome(self, leaf: Leaf) -> Outcome:
+        self._tracker.update(leaf.path, state=State.CANCELED, reason="the run was stopped", ended_at=self._now())
+        return Outcome(State.CANCELED)
+
+    # -- where things are ---------------------------------------------------------------------------------------------
+
+    def _component_name(self, leaf: Leaf) -> str:
+        executor = self._pipeline.executor(leaf.component)
+        if "importer" in executor:
+            return "importer"
+        try:
+            return self._hosts(executor["container"]["image"]).component
+        except PipeyardError:
+            return executor["container"]["image"]
+
+    def _key(self, leaf: Leaf, host: Host, fingerprints: Mapping[str, str]) -> str:
+        container = self._pipeline.executor(leaf.component)["container"]
+        counted = {name: value for name, value in leaf.parameters.items() if name not in host.cache_ignores}
+        return cache.key(
+            [*container.get("command", []), *container.get("args", [])],
+            {each["name"]: each.get("value", "") for each in container.get("env", [])},
+            host.source_digest,
+            counted,
+            leaf.artifacts,
+            fingerprints,
+        )
+
+    def _task_folder(self, leaf: Leaf) -> Path:
+        return self._folder / "tasks" / leaf.path
+
+    def _executor_input(self, leaf: Leaf) -> dict[str, Any]:
+        """Returns KFP's ExecutorInput. Outputs of a retry stand where the failed attempt's would have.
+
+        So a step finds what it left beside its outputs, its checkpoints for one, when it is tried again.
+        """
+        outputs = self._task_folder(leaf) / "outputs"
+        definitions = leaf.component.output_definitions
+        return {
+            "inputs": {
+                "parameterValues": dict(leaf.parameters),
+                "artifacts": {name: _artifact_list(value) for name, value in leaf.artifacts.items()},
+            },
+            "outputs": {
+                "parameters": {name: {"outputFile": str(outputs / name)} for name in definitions.parameters},
+                "artifacts": {
+                    name: {
+                        "artifacts": [
+                            {
+                                "name": name,
+                                "type": json_format.MessageToDict(definition.artifact_type),
+                                "uri": str(outputs / name),
+                                "metadata": {},
+                            }
+                        ]
+                    }
+                    for name, definition in definitions.artifacts.items()
+                },
+                "outputFile": str(outputs / "executor_output.json"),
+            },
+        }
+
+
+def _artifact_list(value: Any) -> dict[str, Any]:
+    several = value if isinstance(value, list) else [value]
+    return {
+        "artifacts": [
+            {"name": each.name, "type": {"schemaTitle": each.type}, "uri": each.uri, "metadata": each.metadata}
+            for each in several
+        ]
+    }
+
+
+def _find_program(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Looks the program up on the step's own PATH: Popen would look on ours."""
+    program = shutil.which(command[0], path=env.get("PATH"))
+    if not program:
+        raise FileNotFoundError(command[0])
+    return [program, *command[1:]]
+
+
+def _clear(executor_input: Mapping[str, Any]) -> None:
+    """Removes what a failed attempt left at the outputs' places, and makes their folder."""
+    outputs = executor_input["outputs"]
+    paths = [Path(each["outputFile"]) for each in outputs["parameters"].values()]
+    paths += [Path(each["artifacts"][0]["uri"]) for each in outputs["artifacts"].values()]
+    folder = Path(outputs["outputFile"]).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = list(folder.glob(".*"))  # what a killed step had not yet moved into place
+    for path in [*paths, *hidden, Path(outputs["outputFile"])]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _unwritten(executor_input: Mapping[str, Any]) -> list[str]:
+    outputs = executor_input["outputs"]
+    told = _executor_output(Path(outputs["outputFile"]))["parameterValues"]
+    missing = [
+        name
+        for name, each in outputs["parameters"].items()
+        if not Path(each["outputFile"]).exists() and name not in told
+    ]
+    missing += [name for name, each in outputs["artifacts"].items() if not Path(each["artifacts"][0]["uri"]).exists()]
+    return sorted(missing)
+
+
+def _executor_output(path: Path) -> dict[str, Any]:
+    """Reads what the step said of its outputs, if it said anything (KFP's ExecutorOutput)."""
+    told: dict[str, Any] = {}
+    if path.exists():
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PipeyardError(f"its executor output isn't valid JSON ({error}).") from error
+    return {"parameterValues": told.get("parameterValues", {}), "artifacts": told.get("artifacts", {})}

@@ -1,0 +1,63 @@
+"""Lock files that name no package index.
+
+uv writes the address of the index and of every file into `uv.lock`. Then the lock works only where that index is reached,
+which behind a company's mirror it isn't. So the addresses are taken out: what is left (names, versions, sha256 of every
+file) is what pins an environment, and `build/sync-env` installs it from whichever index the machine is set up for.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from pipeyard.errors import PipeyardError
+
+LOCK = "uv.lock"
+_REGISTRY = re.compile(r'source = \{ registry = "[^"]*" \}')
+_FILE = re.compile(r'\{ url = "[^"]*/([^"/]+)"')
+
+
+def without_index(text: str) -> str:
+    """Returns a lock's text with indexes and addresses of files taken out."""
+    return _FILE.sub(r'{ path = "\1"', _REGISTRY.sub('source = { registry = "." }', text))
+
+
+def projects(root: Path) -> list[Path]:
+    """Returns the folders of the repository that have a lock or should: those with a `pyproject.toml`."""
+    patterns = ("pyproject.toml", "components/*/pyproject.toml", "libs/*/pyproject.toml", "tests/*/pyproject.toml")
+    return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
+
+
+def lock(folder: Path, uv: str) -> bool:
+    """Locks a project anew, keeping versions that still fit. Returns True if the lock changed.
+
+    Raises:
+        PipeyardError: its requirements can't be met.
+    """
+    path = folder / LOCK
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    _run_uv(folder, uv)
+    after = without_index(path.read_text(encoding="utf-8"))
+    path.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def is_current(root: Path, folder: Path, uv: str) -> bool:
+    """True if locking again would change nothing. Works on a copy."""
+    with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
+        copy = Path(scratch) / folder.relative_to(root)
+        shutil.copytree(root / "libs", Path(scratch) / "libs", ignore=shutil.ignore_patterns(".venv"))
+        copy.mkdir(parents=True, exist_ok=True)
+        for name in ("pyproject.toml", LOCK):
+            if (folder / name).exists():
+                shutil.copy(folder / name, copy / name)
+        return not lock(copy, uv)
+
+
+def _run_uv(folder: Path, uv: str) -> None:
+    result = subprocess.run(
+        [uv, "lock", "--quiet", "--python", "3.11"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise PipeyardError(f"{folder} can't be locked: {result.stderr.strip()}")

@@ -1,0 +1,128 @@
+"""The monorepo as the toolchain sees it. Everything is found in the tree; nothing is listed by hand."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeyard import hashing
+from pipeyard.errors import PipeyardError, near_misses
+
+ANNOTATION_PREFIX = "pipeyard.dev/"
+# Of a component's folder, what can't change what its steps compute.
+_NOT_SOURCE = {"README.md", "Dockerfile", "tests"}
+
+
+@dataclass(frozen=True)
+class Component:
+    """A folder with a `component.yaml`."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Folder, component, image and spec are called alike."""
+        return self.folder.name
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The parsed `component.yaml`.
+
+        Raises:
+            PipeyardError: it isn't YAML, or is named unlike its folder.
+        """
+        path = self.folder / "component.yaml"
+        try:
+            spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
+        if spec.get("name") != self.name:
+            raise PipeyardError(f"{path} is named {spec.get('name')!r}; name it {self.name!r}, as its folder is.")
+        return spec
+
+    def annotation(self, key: str, default: Any) -> Any:
+        """Returns the JSON (or text) value of the annotation `pipeyard.dev/<key>`."""
+        text = self.spec.get("metadata", {}).get("annotations", {}).get(ANNOTATION_PREFIX + key)
+        return default if text is None else yaml.safe_load(text)
+
+    @cached_property
+    def local_packages(self) -> list[Path]:
+        """Folders of the packages that its environment takes from this repository."""
+        pyproject = tomllib.loads((self.folder / "pyproject.toml").read_text(encoding="utf-8"))
+        sources = pyproject.get("tool", {}).get("uv", {}).get("sources", {})
+        return [(self.folder / source["path"]).resolve() for source in sources.values() if "path" in source]
+
+    @cached_property
+    def source_digest(self) -> str:
+        """Digest of all that decides what its steps compute: sources, spec, lock, and shared packages."""
+        parts = [_tree_digest(self.folder, _NOT_SOURCE)]
+        parts += [_tree_digest(package, _NOT_SOURCE) for package in self.local_packages]
+        return hashing.of_text("\n".join(parts))
+
+
+@dataclass(frozen=True)
+class Project:
+    """The repository at `root`."""
+
+    root: Path
+
+    @cached_property
+    def components(self) -> dict[str, Component]:
+        """Components by name."""
+        found = sorted((self.root / "components").glob("*/component.yaml"))
+        return {path.parent.name: Component(path.parent) for path in found}
+
+    @cached_property
+    def pipelines(self) -> dict[str, Path]:
+        """Folders of pipelines by name."""
+        found = sorted((self.root / "pipelines").glob("*/pipeline.py"))
+        return {path.parent.name: path.parent for path in found}
+
+    def pipeline(self, name: str) -> Path:
+        """Returns a pipeline's folder.
+
+        Raises:
+            PipeyardError: there is no such pipeline.
+        """
+        if name not in self.pipelines:
+            raise PipeyardError(
+                f"No pipeline {name!r} (no pipelines/{name}/pipeline.py). {near_misses(name, self.pipelines)}"
+            )
+        return self.pipelines[name]
+
+
+def find(start: Path) -> Project:
+    """Returns the project that `start` is in.
+
+    Raises:
+        PipeyardError: no parent folder has both `components/` and `pipelines/`.
+    """
+    for folder in [start.resolve(), *start.resolve().parents]:
+        if (folder / "components").is_dir() and (folder / "pipelines").is_dir():
+            return Project(folder)
+    raise PipeyardError(
+        f"{start} isn't in a Pipeyard project: no parent has components/ and pipelines/. "
+        "Change into one, or use --project."
+    )
+
+
+def _tree_digest(folder: Path, leave_out: set[str]) -> str:
+    def counts(path: Path) -> bool:
+        parts = path.relative_to(folder).parts
+        return parts[0] not in leave_out and parts[-1] != "__pycache__" and not parts[-1].startswith(".")
+
+    # Pruned walk: a component's .venv holds tens of thousands of files.
+    files = []
+    pending = [folder]
+    while pending:
+        for path in sorted(pending.pop().iterdir()):
+            if not counts(path):
+                continue
+            if path.is_dir():
+                pending.append(path)
+            else:
+                files.append(path)
+    return hashing.of_files(folder, sorted(files))
