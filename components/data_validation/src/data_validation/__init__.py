@@ -1,0 +1,1 @@
+"""Statistics, schema, anomalies, skew and drift of examples, with TensorFlow Data Validation."""

@@ -1,0 +1,142 @@
+"""The schema that data is checked against: given, or inferred; its environments and comparators."""
+
+from collections.abc import Mapping, Sequence
+
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from stepkit import uris
+from stepkit.errors import StepError, UsageError, near_misses
+
+FILE = "schema.pbtxt"
+
+# Features in other stages (planned, deprecated, derived, ...) may be absent, as TFDV has it.
+_LIVE = (schema_pb2.UNKNOWN_STAGE, schema_pb2.BETA, schema_pb2.PRODUCTION)
+
+
+def given(text: str, uri: str) -> schema_pb2.Schema | None:
+    """Returns the schema of the parameters, or None if neither is set.
+
+    Args:
+        text: the schema as text proto; or
+        uri: where it is: a file, or a schema artifact's folder.
+
+    Raises:
+        UsageError: both are set.
+        StepError: it can't be read or doesn't parse (names the line), or has no features, unusable ones or the same twice.
+    """
+    if text and uri:
+        raise UsageError("give the schema by at most one of --schema-text and --schema-uri")
+    if not text and not uri:
+        return None
+    shown = f"at {uri!r}" if uri else "given by --schema-text"
+    if uri:
+        text = _read(uri)
+    schema = schema_pb2.Schema()
+    try:
+        text_format.Parse(text, schema)
+    except text_format.ParseError as error:
+        number = error.GetLine() or 1
+        line = (text.splitlines() or [""])[min(number, len(text.splitlines()) or 1) - 1].strip()
+        reason = str(error).partition(" : ")[2] or str(error)
+        raise StepError(
+            f"The schema {shown} has an error in line {number}: {line!r}: {reason}. "
+            "Write it as the text form of tensorflow_metadata's Schema."
+        ) from error
+    _check(schema, shown)
+    return schema
+
+
+def _read(uri: str) -> str:
+    inside = uris.join(uri, FILE)
+    return uris.read_text(inside if uris.exists(inside) else uri, "schema")
+
+
+def _check(schema: schema_pb2.Schema, shown: str) -> None:
+    if not schema.feature:
+        raise StepError(f"The schema {shown} has no features. Add them, or leave the schema out to have it inferred.")
+    seen: set[str] = set()
+    domains = {domain.name for domain in schema.string_domain}
+    for feature in schema.feature:
+        if feature.name in seen:
+            raise StepError(f"The schema {shown} has the feature {feature.name!r} twice. Remove one.")
+        seen.add(feature.name)
+        if feature.type not in (schema_pb2.INT, schema_pb2.FLOAT, schema_pb2.BYTES):
+            raise StepError(
+                f"The schema {shown} gives the feature {feature.name!r} no type that a column can have. "
+                "Set its type to INT, FLOAT or BYTES."
+            )
+        if feature.domain and feature.domain not in domains:
+            raise StepError(
+                f"The schema {shown} gives the feature {feature.name!r} the domain {feature.domain!r}, for which it has no "
+                f"string_domain. {near_misses(feature.domain, domains)}"
+            )
+
+
+def kinds(schema: schema_pb2.Schema | None) -> dict[str, str]:
+    """Returns feature name to `INT`, `FLOAT` or `BYTES`."""
+    return {feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in (schema.feature if schema else ())}
+
+
+def infer(statistics: statistics_pb2.DatasetFeatureStatistics) -> schema_pb2.Schema:
+    """Returns the schema that TFDV infers from a split."""
+    every = statistics_pb2.DatasetFeatureStatisticsList()
+    every.datasets.add().CopyFrom(statistics)
+    return tfdv.infer_schema(every)
+
+
+def check_environments(environments: Mapping[str, object], splits: Sequence[str], schema: schema_pb2.Schema) -> None:
+    """Raises: StepError: a split or an environment is not there; names it and near misses."""
+    for split, environment in environments.items():
+        if split not in splits:
+            raise StepError(
+                f"--environments names a split {split!r} that the examples don't have. {near_misses(split, splits)}"
+            )
+        if environment not in schema.default_environment:
+            raise StepError(
+                f"--environments gives the split {split!r} the environment {environment!r}, which is no default_environment "
+                f"of the schema. {near_misses(str(environment), schema.default_environment)}"
+            )
+
+
+def expected(schema: schema_pb2.Schema, environment: str | None) -> list[schema_pb2.Feature]:
+    """Returns the features that data of an environment (None: of any) should have."""
+    return [
+        feature
+        for feature in schema.feature
+        if feature.lifecycle_stage in _LIVE and (environment is None or _is_in(feature, environment, schema))
+    ]
+
+
+def _is_in(feature: schema_pb2.Feature, environment: str, schema: schema_pb2.Schema) -> bool:
+    if environment in feature.not_in_environment:
+        return False
+    return environment in feature.in_environment or environment in schema.default_environment
+
+
+def comparing(
+    schema: schema_pb2.Schema, comparator: str, threshold: float, comparable: Mapping[str, str]
+) -> schema_pb2.Schema:
+    """Returns a schema that makes TFDV compare distributions and check nothing else.
+
+    Args:
+        comparator: `drift_comparator` or `skew_comparator`.
+        threshold: what to compare features by for which the schema sets nothing; 0: don't compare those.
+        comparable: features with values on both sides, and how to compare them: `infinity_norm` or
+            `jensen_shannon_divergence`.
+    """
+    result = schema_pb2.Schema()
+    for feature in schema.feature:
+        added = result.feature.add(name=feature.name, type=feature.type, lifecycle_stage=feature.lifecycle_stage)
+        if feature.HasField("int_domain"):
+            added.int_domain.is_categorical = feature.int_domain.is_categorical
+        if feature.HasField(comparator):
+            getattr(added, comparator).CopyFrom(getattr(feature, comparator))
+        elif threshold > 0 and feature.name in comparable:
+            getattr(getattr(added, comparator), comparable[feature.name]).threshold = threshold
+    if comparator == "drift_comparator" and schema.dataset_constraints.HasField("num_examples_drift_comparator"):
+        result.dataset_constraints.num_examples_drift_comparator.CopyFrom(
+            schema.dataset_constraints.num_examples_drift_comparator
+        )
+    return result

@@ -1,0 +1,66 @@
+"""Statistics artifacts: a folder with `stats.tfrecord`, one record that holds a DatasetFeatureStatisticsList."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from stepkit import uris
+from stepkit.errors import StepError
+
+FILE = "stats.tfrecord"
+
+
+def write(folder: Path, statistics: Mapping[str, statistics_pb2.DatasetFeatureStatistics]) -> None:
+    """Writes the statistics, a dataset named by its key each.
+
+    Raises:
+        OSError: the file can't be written (a full disk).
+    """
+    every = statistics_pb2.DatasetFeatureStatisticsList()
+    for name, dataset in statistics.items():
+        added = every.datasets.add()
+        added.CopyFrom(dataset)
+        added.name = name
+    path = folder / FILE
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(every.SerializeToString())
+    except tf.errors.OpError as error:
+        raise OSError(f"{error.message} ({path.name})") from error
+
+
+def read(uri: str, what: str) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
+    """Reads the statistics of an artifact's folder or of such a file, as dataset name to dataset.
+
+    Args:
+        what: what they are to the caller, for the errors.
+
+    Raises:
+        StepError: nothing is there, or it holds no statistics.
+    """
+    with uris.local_copy(uri, what) as path:
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise StepError(f"The {what} at {uri!r} have no {FILE}. Give the statistics artifact of data_validation.")
+        found = statistics_pb2.DatasetFeatureStatisticsList()
+        try:
+            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+                found.MergeFromString(record)
+        except (tf.errors.DataLossError, DecodeError) as error:
+            raise StepError(
+                f"The {what} at {str(uri)!r} can't be read: {file.name} is damaged or no TFRecord of statistics. "
+                "Compute them again."
+            ) from error
+    if not found.datasets:
+        raise StepError(f"The {what} at {uri!r} are empty. Compute them again.")
+    return {dataset.name: dataset for dataset in found.datasets}
+
+
+def is_there(uri: str) -> bool:
+    """True if `uri` names something that is there; an empty folder is nothing."""
+    if not uri or not uris.exists(uri):
+        return False
+    return uris.is_remote(uri) or not uris.local_part(uri).is_dir() or any(uris.local_part(uri).iterdir())
