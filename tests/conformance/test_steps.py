@@ -1,0 +1,294 @@
+"""Single tasks: values in and out, retries, timeouts, outputs, the cache, stopping."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from conftest import component
+from kfp import dsl
+
+from pipeyard.errors import PipeyardError
+from pipeyard.local import runner
+from pipeyard.local.record import State
+
+OK, CACHED, FAILED = State.SUCCEEDED, State.CACHED, State.FAILED
+
+show = component(
+    "show",
+    {
+        "s": "String=d",
+        "i": "Integer=7",
+        "f": "Float=0.5",
+        "b": "Boolean=True",
+        "a": "JsonArray=[64, 32]",
+        "o": "JsonObject={}",
+    },
+    {"said": "JsonObject"},
+    "write(OUT['said'], IN)",
+)
+
+
+def test_values_arrive_as_text_of_their_type(run):
+    @dsl.pipeline(name="p")
+    def pipeline(s: str, i: int, f: float, b: bool, a: list, o: dict):
+        show(s=s, i=i, f=f, b=b, a=a, o=o)
+
+    result = run(pipeline, s='it\'s {{$.inputs}} "x"', i=3, f=2.5, b=False, a=[1, "two", 2.5], o={"k": [1]})
+    said = result["show"].output_parameters["said"]
+    assert said["s"] == 'it\'s {{$.inputs}} "x"'
+    assert (said["i"], said["f"], said["b"]) == ("3", "2.5", "false")
+    assert (json.loads(said["a"]), json.loads(said["o"])) == ([1, "two", 2.5], {"k": [1]})
+
+
+def test_defaults_of_the_component_apply(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        show()
+
+    said = run(pipeline)["show"].output_parameters["said"]
+    assert said == {"s": "d", "i": "7", "f": "0.5", "b": "true", "a": "[64, 32]", "o": "{}"}
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, {}), ({"note": "hello"}, {"note": "hello"})])
+def test_optional_inputs_are_left_out_when_absent(run, given, expected):
+    maybe = component(
+        "maybe", {"note": "String?", "data": "Dataset?"}, {"said": "JsonObject"}, "write(OUT['said'], IN)"
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline(note: str = None):  # noqa: RUF013  # kfp reads the annotation
+        maybe(note=note)
+
+    assert run(pipeline, **given)["maybe"].output_parameters["said"] == expected
+
+
+def test_f_strings_join_outputs_and_parameters(run):
+    @dsl.pipeline(name="p")
+    def pipeline(n: int = 2):
+        first = show(s="a")
+        show(s=f"run {dsl.PIPELINE_JOB_ID_PLACEHOLDER} n={n} from {first.outputs['said']}")
+
+    result = run(pipeline)
+    said = result["show-2"].output_parameters["said"]["s"]
+    assert said.startswith(f"run {result.run.id} n=2 from {{")
+
+
+def test_artifacts_and_their_metadata_pass_on(run):
+    make = component(
+        "make",
+        {},
+        {"data": "Dataset", "metrics": "Metrics"},
+        """
+        write(OUT['data'] + '/part', 'rows')
+        write(OUT['metrics'], '{}')
+        ei = json.loads(RAW)
+        art = ei['outputs']['artifacts']['metrics']['artifacts'][0]
+        told = {'metrics': {'artifacts': [{**art, 'metadata': {'auc': 0.5}}]}}
+        write(ei['outputs']['outputFile'], {'artifacts': told})
+        """,
+    )
+    read = component(
+        "read",
+        {"data": "Dataset", "metrics": "Metrics"},
+        {"text": "String", "auc": "Float"},
+        """
+        write(OUT['text'], (Path(IN['data']) / 'part').read_text())
+        write(OUT['auc'], json.loads(RAW)['inputs']['artifacts']['metrics']['artifacts'][0]['metadata']['auc'])
+        """,
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        made = make()
+        read(data=made.outputs["data"], metrics=made.outputs["metrics"])
+
+    result = run(pipeline)
+    assert result["read"].output_parameters == {"text": "rows", "auc": 0.5}
+    artifact = result["make"].output_artifacts["data"]
+    assert (artifact.type, artifact.bytes, len(artifact.digest)) == ("system.Dataset", 4, 64)
+    assert result["read"].upstream == ["make"]
+
+
+def test_importer_brings_an_artifact_in_and_complains_of_an_absent_one(run, tmp_path):
+    read = component(
+        "read", {"data": "Dataset"}, {"text": "String"}, "write(OUT['text'], Path(IN['data']).read_text())"
+    )
+    (tmp_path / "there.txt").write_text("hello")
+
+    @dsl.pipeline(name="p")
+    def pipeline(uri: str):
+        read(data=dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset).output)
+
+    assert run(pipeline, uri=str(tmp_path / "there.txt"))["read"].output_parameters == {"text": "hello"}
+    missing = run(pipeline, uri=str(tmp_path / "nowhere"))
+    assert missing.run.state == FAILED
+    assert "nothing is at" in missing["importer"].reason
+
+
+def test_retry_runs_again_without_what_the_failed_attempt_left(run, tmp_path):
+    flaky = component(
+        "flaky",
+        {"folder": "String"},
+        {"data": "Dataset", "tries": "Integer"},
+        """
+        marks = list(Path(IN['folder']).glob('try-*'))
+        assert not Path(OUT['data']).exists(), 'left over'
+        (Path(IN['folder']) / f'try-{len(marks)}').touch()
+        write(OUT['data'], 'half')
+        if len(marks) < 2: sys.exit(1)
+        write(OUT['tries'], len(marks) + 1)
+        """,
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline(folder: str):
+        flaky(folder=folder).set_retry(3, backoff_duration="0s")
+
+    result = run(pipeline, folder=str(tmp_path))
+    assert result["flaky"].output_parameters == {"tries": 3}
+    assert [attempt.exit_code for attempt in result["flaky"].attempts] == [1, 1, 0]
+
+
+def test_a_task_past_its_timeout_is_stopped_with_its_children(run):
+    slow = component(
+        "slow",
+        {},
+        {"x": "String"},
+        "import subprocess; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])",
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        slow()
+
+    platform = (
+        "---\nplatforms:\n  kubernetes:\n    deploymentSpec:\n      executors:\n"
+        "        exec-slow:\n          activeDeadlineSeconds: 1\n"
+    )
+    began = time.monotonic()
+    result = run(pipeline, platform=platform)
+    assert result.run.state == FAILED
+    assert "timed out after 1 s" in result["slow"].reason
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("output", ["text", "data"])
+def test_an_output_that_is_not_written_fails_the_task(run, output):
+    kinds = {"text": "String", "data": "Dataset"}
+    lazy = component("lazy", {}, {output: kinds[output]}, "print('done')")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        lazy()
+
+    result = run(pipeline)
+    assert result["lazy"].reason == f"it ended well but did not write its outputs {output}"
+
+
+def test_an_output_of_the_wrong_type_fails_the_task(run):
+    wrong = component("wrong", {}, {"n": "Integer"}, "write(OUT['n'], 'three')")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        wrong()
+
+    assert run(pipeline)["wrong"].reason == "the output 'n' is 'three', which isn't a whole number."
+
+
+def test_the_second_run_takes_everything_from_the_cache(run):
+    @dsl.pipeline(name="p")
+    def pipeline(s: str):
+        show(s=s)
+        show(s="never cached").set_caching_options(False)
+
+    first = run(pipeline, s="a")
+    second = run(pipeline, s="a")
+    assert second.states == {"show": CACHED, "show-2": OK}
+    assert second["show"].cached_from == first.run.id
+    assert run(pipeline, s="b").states["show"] == OK
+    fresh = run(pipeline, options=runner.Options(use_cache=False), s="a")
+    assert fresh.states["show"] == OK
+
+
+def test_the_cache_notices_an_overwritten_artifact(run):
+    make = component("make", {}, {"data": "Dataset"}, "write(OUT['data'], 'rows')")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        make()
+
+    first = run(pipeline)
+    (first.folder / "tasks/make/outputs/data").write_text("tampered")
+    assert run(pipeline).states == {"make": OK}
+
+
+def test_parameters_are_checked_before_anything_runs(run, tmp_path):
+    @dsl.pipeline(name="p")
+    def pipeline(epochs: int, name: str):
+        show(i=epochs, s=name)
+
+    with pytest.raises(PipeyardError) as error:
+        run(pipeline, epoch=3, name="x")
+    assert "there is no parameter 'epoch'. Did you mean 'epochs'?" in str(error.value)
+    assert "the parameter 'epochs' has no value" in str(error.value)
+    with pytest.raises(PipeyardError, match="the parameter 'epochs' is 'three', which isn't a whole number"):
+        run(pipeline, epochs="three", name="x")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_stopped_run_is_canceled_and_resumes_where_it_was(run, tmp_path):
+    wait = component(
+        "wait",
+        {"gate": "String", "before": "JsonObject"},
+        {"x": "String"},
+        """
+        import time
+        Path(IN['gate'] + '.seen').touch()
+        end = time.time() + 60
+        while not Path(IN['gate']).exists() and time.time() < end: time.sleep(0.05)
+        write(OUT['x'], 'through')
+        """,
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline(gate: str):
+        first = show(s="first").set_caching_options(False)
+        wait(gate=gate, before=first.outputs["said"])
+
+    gate = tmp_path / "gate"
+
+    @contextmanager
+    def stop_when_waiting(stop: threading.Event):
+        def watch():
+            while not (tmp_path / "gate.seen").exists():
+                time.sleep(0.05)
+            stop.set()
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        yield
+        thread.join()
+
+    stopped = run(pipeline, gate=str(gate), interrupts=stop_when_waiting)
+    assert stopped.run.state == State.CANCELED
+    assert stopped.states == {"show": OK, "wait": State.CANCELED}
+
+    gate.touch()
+    resumed = run(pipeline, gate=str(gate), resumed=stopped.folder)
+    assert resumed.run.id == stopped.run.id
+    assert resumed.states == {"show": OK, "wait": OK}
+    assert len(resumed["show"].attempts) == 1
+    assert resumed["show"].reason == "kept from before the run was resumed"
+    assert len(resumed["wait"].attempts) == 1
+
+
+def test_an_image_without_a_component_says_what_there_is(tmp_path):
+    (tmp_path / "components").mkdir()
+    (tmp_path / "pipelines").mkdir()
+    from pipeyard import project
+
+    hosts = runner.project_hosts(project.find(tmp_path))
+    with pytest.raises(PipeyardError, match=r"the image 'r\.example/x:1' isn't one of this project's"):
+        hosts("r.example/x:1")
