@@ -34,7 +34,7 @@ def flights(
     """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
     summary = components.summarize(
         pipeline="flights", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, serving_uri=serving_uri, model_name=model_name
-    )
+    ).set_caching_options(False)  # it tells of this very run
     with dsl.ExitHandler(summary):
         extract = components.extract(source=source, where=where, null_values=["", "NA"])
         validation = components.data_validation(
