@@ -69,6 +69,21 @@ def test_registering_again_changes_only_the_alias(uri: str) -> None:
     assert len(MlflowClient(uri, uri).search_model_versions("name = 'taxi'")) == 1
 
 
+def test_a_registered_version_can_be_promoted(uri: str) -> None:
+    registry.register(uri, version(1), "champion", {})
+    second = registry.register(uri, version(2, "def"), None, {})
+    assert registry.get_by_alias(uri, "taxi", "champion").version == 1
+    registry.promote(uri, second, "champion")
+    assert registry.get_by_alias(uri, "taxi", "champion") == second
+
+
+def test_a_version_that_is_not_registered_cannot_be_promoted(uri: str) -> None:
+    registry.register(uri, version(1), "champion", {})
+    with pytest.raises(StepError, match=r"Version 2 of model 'taxi' .* isn't in the registry"):
+        registry.promote(uri, version(2), "champion")
+    assert registry.get_by_alias(uri, "taxi", "champion").version == 1
+
+
 def test_a_number_used_again_for_another_model_is_registered_on_its_own(uri: str) -> None:
     registry.register(uri, version(1, "old"), "champion", {})
     assert registry.register(uri, version(1, "new"), "champion", {}).digest == "new"

@@ -1,6 +1,7 @@
 """Content digests of files and folders."""
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -10,8 +11,10 @@ def of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def of_tree(path: Path) -> str:
+def of_tree(path: Path, leave_out: Collection[str] = ()) -> str:
     """Returns one sha256 in hex over the names and contents of all files below `path` (or of the one file).
+
+    Files named in `leave_out`, relative to `path`, don't count.
 
     Equal trees give equal digests wherever they are; times and owners don't count.
     """
@@ -19,5 +22,7 @@ def of_tree(path: Path) -> str:
         return of_file(path)
     total = hashlib.sha256()
     for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        total.update(f"{file.relative_to(path).as_posix()}\0{of_file(file)}\n".encode())
+        name = file.relative_to(path).as_posix()
+        if name not in leave_out:
+            total.update(f"{name}\0{of_file(file)}\n".encode())
     return total.hexdigest()

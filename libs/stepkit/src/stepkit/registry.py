@@ -78,7 +78,7 @@ def get_by_alias(registry_uri: str, name: str, alias: str) -> ModelVersion | Non
         return _to_version(client.get_model_version(name, str(number))) if number else None
 
 
-def register(registry_uri: str, version: ModelVersion, alias: str, metrics: Mapping[str, float]) -> ModelVersion:
+def register(registry_uri: str, version: ModelVersion, alias: str | None, metrics: Mapping[str, float]) -> ModelVersion:
     """Registers a pushed model and points `alias` at it, in the registry that is made if it doesn't exist.
 
     A version that is registered already (same number, digest and URI) is left as it is; the alias is still set.
@@ -87,6 +87,7 @@ def register(registry_uri: str, version: ModelVersion, alias: str, metrics: Mapp
     Args:
         registry_uri: as in `get_by_alias`.
         version: what to register; its tags are kept as MLflow tags.
+        alias: None leaves all aliases as they are.
         metrics: kept as tags `metric.<name>`, where characters that MLflow refuses in tags become `_`.
 
     Returns:
@@ -102,8 +103,26 @@ def register(registry_uri: str, version: ModelVersion, alias: str, metrics: Mapp
         registered = _find(client, version) or client.create_model_version(
             version.name, source=version.uri, tags=_to_tags(version, metrics)
         )
-        client.set_registered_model_alias(version.name, alias, str(registered.version))
+        if alias is not None:
+            client.set_registered_model_alias(version.name, alias, str(registered.version))
         return _to_version(registered)
+
+
+def promote(registry_uri: str, version: ModelVersion, alias: str) -> None:
+    """Points `alias` at a registered version, away from the one it pointed to.
+
+    Raises:
+        StepError: the version isn't registered, or the registry can't be reached or refuses the alias.
+    """
+    with _locked(registry_uri), _errors(registry_uri):
+        client = _client(registry_uri)
+        registered = _find(client, version)
+        if not registered:
+            raise StepError(
+                f"Version {version.version} of model {version.name!r} ({version.uri}) isn't in the registry. "
+                "Register it before it gets an alias."
+            )
+        client.set_registered_model_alias(version.name, alias, str(registered.version))
 
 
 def _find(client: Any, version: ModelVersion) -> Any | None:

@@ -1,0 +1,59 @@
+"""The command line."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from stepkit import cli, registry
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser with every input and output of `component.yaml`."""
+    parser = argparse.ArgumentParser(
+        prog="deploy",
+        description="Checks the model by loading it and answering sample rows, pushes it to a TF Serving layout, and "
+        "registers it.",
+    )
+    inputs = parser.add_argument_group("inputs")
+    inputs.add_argument("--model", required=True, help="SavedModel: output of train")
+    inputs.add_argument("--examples", required=True, help="output of extract: sample rows to answer")
+    inputs.add_argument("--schema", required=True, help="output of data_validation")
+    inputs.add_argument("--metrics", required=True, help="output of evaluate, recorded in the registry")
+    inputs.add_argument(
+        "--serving-uri", required=True, help="base of the TF Serving layout: versions go to SERVING_URI/MODEL_NAME/N/"
+    )
+    inputs.add_argument("--model-name", required=True, help="name of the served and registered model")
+    inputs.add_argument(
+        "--registry-uri", required=True, help="MLflow registry, e.g. sqlite:///FILE or an http(s) server"
+    )
+    inputs.add_argument(
+        "--alias",
+        choices=(registry.CHAMPION, registry.CHALLENGER),
+        default=registry.CHAMPION,
+        help="challenger leaves the champion in place",
+    )
+    inputs.add_argument("--eval-split", default="eval", help="split that sample rows are taken from")
+    inputs.add_argument(
+        "--sample-rows", type=cli.integer, default=32, help="rows the model must answer before it is pushed"
+    )
+    inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
+    outputs = parser.add_argument_group("outputs")
+    outputs.add_argument("--infra-validation", required=True, help="JSON file: rows asked, answers, seconds")
+    outputs.add_argument("--pushed-model", required=True, help="JSON file: name, version, URI, digest, alias, lineage")
+    outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
+    outputs.add_argument("--version", default="", help="file: its number")
+    cli.add_executor_input(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
+
+    def step(args: argparse.Namespace) -> None:
+        # TensorFlow's notes on the processor and on unset options say nothing about this step.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from deploy.step import run
+
+        run(args)
+
+    return cli.run(build_parser(), step, argv)

@@ -1,0 +1,293 @@
+"""The TF Serving layout: `<serving_uri>/<model_name>/<N>/saved_model.pb`, where servers watch for new numbers.
+
+A version is a folder with a number for a name; TF Serving takes no notice of other names. None is ever overwritten.
+
+Local folders: a version is copied to a hidden sibling and renamed, so that it appears whole. Deploys of the same model
+take turns by the lock file `.lock`; whoever holds it removes what killed ones left. Where the filesystem has no locks,
+renaming alone still keeps them from overwriting each other, and leftovers stay.
+
+Object stores (anything fsspec knows) can't rename a folder. A deploy claims its number by creating `.claims/<N>`, only
+if absent where the store can do that (gs://, and s3:// on AWS; elsewhere a check and a write, which two deploys in the
+same moment can both pass). `saved_model.pb` is uploaded last: a folder without it is no version here, and a server that
+sees it too early fails to load it and retries (TF Serving: five times, a minute apart).
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from stepkit import digest as digests
+from stepkit import uris
+from stepkit.errors import StepError
+
+RECORD = "pipeyard.json"
+_SAVED_MODEL = "saved_model.pb"
+_LOCK = ".lock"
+_CLAIMS = ".claims"
+_PARTIAL = ".partial"
+
+Record = dict[str, Any]
+
+
+class Versions(Protocol):
+    """The versions of one model."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other deploys of this model waiting, where the place has locks."""
+
+    def numbers(self) -> list[int]:
+        """Returns the numbers of all versions, ascending."""
+
+    def uri(self, number: int) -> str:
+        """Returns where a version is, or would be; absolute."""
+
+    def holds(self, number: int, digest: str) -> bool:
+        """True if that version's SavedModel has this digest."""
+
+    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+        """Adds a SavedModel as the version after the highest, with its record in `pipeyard.json`; returns its number.
+
+        Raises:
+            StepError: it can't be written; nothing of it is left then.
+        """
+
+    def remove(self, number: int) -> None:
+        """Removes a version, at once for whoever watches."""
+
+
+def open_versions(serving_uri: str, model_name: str) -> Versions:
+    """Returns the versions of `model_name` below `serving_uri`, local or remote; makes nothing yet."""
+    if uris.is_remote(serving_uri):
+        return RemoteVersions(uris.join(serving_uri, model_name))
+    return LocalVersions(uris.local_part(serving_uri).absolute() / model_name)
+
+
+def digest_of(model: Path) -> str:
+    """Returns the digest of a SavedModel, the same before and after it is pushed."""
+    return digests.of_tree(model, leave_out=(RECORD,))
+
+
+@dataclass(frozen=True)
+class LocalVersions:
+    """Versions in a folder of this machine."""
+
+    folder: Path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """See `Versions`. Removes what killed deploys left."""
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / _LOCK).open("ab")
+        with lock:
+            if _lock(lock.fileno()):
+                for leftover in self.folder.glob(f".*{_PARTIAL}"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+            yield
+
+    def numbers(self) -> list[int]:
+        """See `Versions`."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(item.name) for item in self.folder.iterdir() if _is_number(item.name))
+
+    def uri(self, number: int) -> str:
+        """See `Versions`."""
+        return str(self.folder / str(number))
+
+    def holds(self, number: int, digest: str) -> bool:
+        """See `Versions`. The record is only believed if it says no."""
+        folder = self.folder / str(number)
+        try:
+            recorded = _digest_in((folder / RECORD).read_bytes())
+        except OSError:
+            recorded = None
+        if recorded not in (None, digest):
+            return False
+        return folder.is_dir() and digest_of(folder) == digest
+
+    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+        """See `Versions`."""
+        aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
+        with self._writing():
+            try:
+                aside.mkdir()
+                _copy(model, aside)
+                return self._take_number(aside, describe)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+
+    def remove(self, number: int) -> None:
+        """See `Versions`."""
+        aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
+        (self.folder / str(number)).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _take_number(self, aside: Path, describe: Callable[[int], Record]) -> int:
+        while True:
+            number = _next(self.numbers())
+            _write(aside / RECORD, _to_bytes(describe(number)))
+            try:
+                aside.rename(self.folder / str(number))
+            except OSError:
+                if not (self.folder / str(number)).exists():
+                    raise
+                continue  # somebody else took the number in between
+            _sync(self.folder)
+            return number
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StepError(
+                f"Can't write to the serving folder {str(self.folder)!r}: {os.strerror(error.errno or 0)}"
+                f"{f' ({error.filename})' if error.filename else ''}. Nothing was pushed. Check the path, its "
+                "permissions and its free space."
+            ) from error
+
+
+@dataclass(frozen=True)
+class RemoteVersions:
+    """Versions in an object store."""
+
+    base: str
+
+    def locked(self) -> AbstractContextManager[None]:
+        """See `Versions`. Object stores have no locks: does nothing."""
+        return contextlib.nullcontext()
+
+    def numbers(self) -> list[int]:
+        """See `Versions`."""
+        fs, base = uris.filesystem(self.base)
+        return [number for number in _numbers(fs, base) if fs.exists(f"{base}/{number}/{_SAVED_MODEL}")]
+
+    def uri(self, number: int) -> str:
+        """See `Versions`."""
+        return uris.join(self.base, str(number))
+
+    def holds(self, number: int, digest: str) -> bool:
+        """See `Versions`. Believes the record, as reading the version back could take long."""
+        fs, base = uris.filesystem(self.base)
+        try:
+            return _digest_in(fs.cat_file(f"{base}/{number}/{RECORD}")) == digest
+        except FileNotFoundError:
+            return False
+
+    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+        """See `Versions`."""
+        fs, base = uris.filesystem(self.base)
+        try:
+            number = _claim(fs, base)
+            try:
+                _upload(fs, f"{base}/{number}", model, _to_bytes(describe(number)))
+            except BaseException:
+                _delete(fs, f"{base}/{number}")
+                raise
+        except OSError as error:
+            raise StepError(
+                f"Can't write to {self.base!r}: {str(error) or type(error).__name__}. Nothing was pushed. Check the "
+                "bucket and the account's right to create objects."
+            ) from error
+        return number
+
+    def remove(self, number: int) -> None:
+        """See `Versions`."""
+        fs, base = uris.filesystem(self.base)
+        _delete(fs, f"{base}/{number}")
+
+
+def _claim(fs: Any, base: str) -> int:
+    number = _next([*_numbers(fs, base), *_numbers(fs, f"{base}/{_CLAIMS}")])
+    while True:
+        try:
+            fs.pipe_file(f"{base}/{_CLAIMS}/{number}", b"claimed\n", mode="create")
+            return number
+        except FileExistsError:
+            number += 1
+
+
+def _upload(fs: Any, target: str, model: Path, record: bytes) -> None:
+    names = sorted(file.relative_to(model).as_posix() for file in model.rglob("*") if file.is_file())
+    for name in names:
+        if name not in (_SAVED_MODEL, RECORD):
+            fs.put_file(str(model / name), f"{target}/{name}")
+    fs.pipe_file(f"{target}/{RECORD}", record)
+    fs.put_file(str(model / _SAVED_MODEL), f"{target}/{_SAVED_MODEL}")
+
+
+def _delete(fs: Any, target: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm_file(f"{target}/{_SAVED_MODEL}")  # first, so that no server loads the rest
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm(target, recursive=True)
+
+
+def _numbers(fs: Any, folder: str) -> list[int]:
+    fs.invalidate_cache(folder)
+    try:
+        names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if _is_number(name))
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _next(numbers: list[int]) -> int:
+    return max(numbers, default=0) + 1
+
+
+def _digest_in(record: bytes) -> str | None:
+    try:
+        found = json.loads(record)
+    except ValueError:
+        return None
+    return found.get("digest") if isinstance(found, dict) else None
+
+
+def _to_bytes(record: Record) -> bytes:
+    return (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _copy(model: Path, target: Path) -> None:
+    for source in sorted(model.rglob("*")):
+        copied = target / source.relative_to(model)
+        if source.is_dir():
+            copied.mkdir()
+        elif copied != target / RECORD:
+            shutil.copyfile(source, copied)
+            _sync(copied)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Makes sure that a crash of the machine after the rename can't leave an empty file behind it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # some network filesystems have none
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""The step: checks, pushes, registers, writes."""
+
+import argparse
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy import infra, rollout, sampling, serving
+from stepkit import digest, examples, registry
+from stepkit.errors import StepError, UsageError
+from stepkit.outputs import Outputs
+
+
+def run(args: argparse.Namespace) -> None:
+    """Deploys the model.
+
+    Raises:
+        StepError: an input is bad, the model fails its validation, or it can't be pushed or registered.
+        UsageError: fewer than one sample row is asked for.
+    """
+    _check_name(args.model_name)
+    if args.sample_rows < 1:
+        raise UsageError(f"--sample-rows is {args.sample_rows}; the model must answer at least 1")
+    if not args.serving_uri:
+        raise UsageError("--serving-uri is empty; give the base folder or URI of the TF Serving layout")
+    metrics = read_metrics(Path(args.metrics))
+    # Before the model is loaded and pushed: a registry that can't be reached is the most likely failure.
+    registry.get_by_alias(args.registry_uri, args.model_name, args.alias)
+
+    model, schema, folder = Path(args.model), Path(args.schema), Path(args.examples)
+    sample = sampling.read(folder, args.eval_split, sampling.serving_types(schema), args.sample_rows)
+    validation = infra.validate(model, sample)
+    lineage = {
+        "run_id": args.run_id,
+        "schema_digest": digest.of_file(schema),
+        "examples_digest": digest.of_file(folder / examples.MANIFEST),
+    }
+    candidate = rollout.Candidate(args.model_name, model, serving.digest_of(model), metrics, lineage)
+    with Outputs(args.executor_input) as outputs:
+        _write_json(outputs.file(args.infra_validation), validation.to_json())
+        described = outputs.file(args.pushed_model)
+        versions = serving.open_versions(args.serving_uri, args.model_name)
+        deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias)
+        version = deployed.version
+        record = rollout.to_record(candidate, version.version, version.uri, args.alias) | {"pushed": deployed.pushed}
+        _write_json(described, record)
+        outputs.metadata("pushed_model", {key: value for key, value in record.items() if key != "metrics"})
+        outputs.parameter(args.pushed_uri, version.uri)
+        outputs.parameter(args.version, version.version)
+    did = "pushed" if deployed.pushed else "was there already: nothing pushed"
+    print(
+        f"{len(sample)} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "
+        f"version {version.version} {did}, {args.alias} of {version.name!r}: {version.uri}",
+        file=sys.stderr,
+    )
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """Reads the overall metrics that evaluate wrote; undefined ones and the baseline's are left out.
+
+    Raises:
+        StepError: the file is missing or isn't a JSON object of numbers.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise StepError(f"No metrics at {str(path)!r}. Give evaluate's output.") from error
+    except ValueError as error:
+        raise StepError(f"The metrics {str(path)!r} aren't valid JSON ({error}). Run evaluate again.") from error
+    if not isinstance(found, dict):
+        raise StepError(f"The metrics {str(path)!r} aren't a JSON object of numbers. Give evaluate's output.")
+    return {name: float(value) for name, value in found.items() if _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name, re.ASCII):
+        raise StepError(
+            f"The model name {name!r} can't be a folder's and a registered model's name. Use up to 100 letters, "
+            "digits, '_', '-' and '.', starting with a letter or digit."
+        )
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
