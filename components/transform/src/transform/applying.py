@@ -1,5 +1,7 @@
 """Applies a transform graph to raw record batches."""
 
+import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,20 +15,38 @@ from tfx_bsl.tfxio import tensor_adapter
 from transform.raw_schema import RawSchema
 
 
+# Lines of TensorFlow's messages that tell nothing of the data.
+_FRAME = re.compile(r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>|\s*\[\[\{\{.*|)$", re.M)
+
+
+def graph_failed(message: str) -> str:
+    """Returns the error text for a graph that failed with TensorFlow's `message`."""
+    reason = " ".join(_FRAME.sub("", message).split())
+    return f"preprocessing_fn's graph failed on the data: {reason}. Guard against such values, or leave the rows out."
+
+
 class Transformation:
-    """A transform graph, loaded; one a process is enough."""
+    """A transform graph, loaded; one a process is enough.
+
+    Attributes:
+        features: the transformed features as a schema proto.
+        schema: Arrow schema of transformed batches: columns of lists.
+        single: features with exactly one value a row.
+    """
 
     def __init__(self, graph: Path, schema: RawSchema) -> None:
         """Args: graph: the folder with transform_fn and transformed_metadata; schema: of the raw columns."""
         self._adapter = tensor_adapter.TensorAdapter(schema.adapter_config())
         output = tft.TFTransformOutput(str(graph))
         self._model = tf.saved_model.load(output.transform_savedmodel_dir)  # owns the tables transform_fn uses
-        self._convert = impl_helper.make_tensor_to_arrow_converter(output.transformed_metadata.schema)
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema of the transformed batches: lists of values."""
-        return self._convert.arrow_schema()
+        self.features = output.transformed_metadata.schema
+        self._convert = impl_helper.make_tensor_to_arrow_converter(self.features)
+        self.schema = self._convert.arrow_schema()
+        self.single = frozenset(
+            name
+            for name, spec in output.transformed_feature_spec().items()
+            if isinstance(spec, tf.io.FixedLenFeature) and math.prod(spec.shape) == 1
+        )
 
     def apply(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Transforms batch by batch, row by row.
@@ -38,7 +58,7 @@ class Transformation:
             try:
                 tensors = self._model.transform_fn(self._adapter.ToBatchTensors(batch, produce_eager_tensors=True))
             except tf.errors.OpError as error:
-                raise StepError(f"preprocessing_fn's graph failed on the data: {error.message}.") from error
+                raise StepError(graph_failed(error.message)) from error
             for name, tensor in tensors.items():
                 rows = int(tensor.nrows()) if isinstance(tensor, tf.RaggedTensor) else int(tensor.shape[0])
                 if rows != batch.num_rows:

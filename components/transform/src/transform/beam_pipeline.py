@@ -13,15 +13,16 @@ from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 
-from transform import shards, writing
-from transform.applying import Transformation
+from transform import shards, tf_example, writing
+from transform.applying import Transformation, graph_failed
 from transform.preprocessing import Preprocessing
 from transform.raw_schema import RawSchema
 from transform.shards import Shard
 
 # What a worker's exception looks like once Beam has turned it into text.
 _STEP_ERROR = re.compile(r"stepkit\.errors\.StepError: (.*?)(?: \[while running |\n|$)")
-_TF_ERROR = re.compile(r"errors_impl\.(\w+Error): (.*?)(?: \[while running |\n|$)")
+# How TFT reports a graph that fails while it is analysed.
+_TFT_ERROR = re.compile(r'An error occurred while trying to apply the transformation: "(.*?)"\.\n', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,15 @@ class _ApplyShard(apache_beam.DoFn):
         if self._transformation is None:
             with uris.local_copy(self._graph, "transform graph") as graph:
                 self._transformation = Transformation(graph, self._schema)
-        batches = self._transformation.apply(shards.read(shard, self._schema))
+        made = self._transformation
+        batches = made.apply(shards.read(shard, self._schema))
         with Outputs() as outputs:
             target = outputs.file(uris.join(self._transformed, shard.target))
-            writing.write(batches, self._transformation.schema, target, self._compression)
+            if shard.target.endswith(".parquet"):
+                writing.write_parquet(batches, made.schema, made.single, target, self._compression)
+            else:
+                encode = tf_example.encoder(made.schema, made.features)
+                writing.write_tfrecords(batches, encode, target, self._compression)
         return iter(())
 
 
@@ -116,6 +122,6 @@ def _translated(error: Exception) -> Exception:
         return StepError(found[-1])
     if "No space left on device" in text:
         return StepError("No space left on device. Nothing was kept; make room and run again.")
-    if found := _TF_ERROR.findall(text):
-        return StepError(f"preprocessing_fn's graph failed on the data: {found[-1][0]}: {found[-1][1]}.")
+    if found := _TFT_ERROR.findall(text):
+        return StepError(graph_failed(found[-1]))
     return error

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 
 from stepkit import cli
-from stepkit.errors import StepError, UsageError, near_misses
+from stepkit.errors import UsageError
 from stepkit.outputs import Outputs
 
 FORMATS = ("tfrecord", "parquet")
@@ -50,8 +50,10 @@ def transform(args: argparse.Namespace) -> None:
     """
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
-    from transform import beam_pipeline, manifest, raw_schema, shards
+    # Both are read when TensorFlow is imported. oneDNN's order of summation depends on the processor's instructions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    from transform import beam_pipeline, graph_names, manifest, raw_schema, shards
     from transform.preprocessing import Preprocessing
     from transform.workplace import open_workplace
 
@@ -63,16 +65,13 @@ def transform(args: argparse.Namespace) -> None:
         Outputs(args.executor_input) as outputs,
     ):
         plan = shards.plan(examples, schema, args.output_format, args.compression)
-        for split in args.analyze_splits:
-            if split not in plan:
-                raise StepError(f"--analyze-splits: the examples have no split {split!r}. {near_misses(split, plan)}")
-        analyzed = [shard for split in dict.fromkeys(args.analyze_splits) for shard in plan[split]]
-        shards.check_values(analyzed, schema)
+        analyzed = shards.select(plan, args.analyze_splits, schema)
         applied = [shard for split in plan.values() for shard in split]
         job = beam_pipeline.Job(preprocessing, schema, analyzed, applied, args.compression)
         graph, transformed = outputs.directory(args.transform_graph), outputs.directory(args.transformed_examples)
         with workplace.folder(graph) as graph_uri, workplace.folder(transformed) as transformed_uri:
             beam_pipeline.run(job, workplace.options, workplace.scratch, graph_uri, transformed_uri)
+        graph_names.settle(graph, workplace.scratch)
         raw_schema.write(schema, graph)
         written = manifest.write(transformed, args.output_format, args.compression, plan)
         for split, described in written["splits"].items():

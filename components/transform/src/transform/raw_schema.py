@@ -88,10 +88,10 @@ def read(uri: str) -> RawSchema:
         raise StepError(f"The schema {uri!r} has no features. Give data_validation's schema output.")
     schema = RawSchema(proto, types)
     try:
-        schema.adapter_config()
         tensor_adapter.TensorAdapter(schema.adapter_config())
     except ValueError as error:
-        raise StepError(f"TFT can't represent the features of {uri!r}: {error}. Correct the schema.") from error
+        reason = " ".join(str(error).split())
+        raise StepError(f"TFT can't represent the features of {uri!r}: {reason} Correct the schema.") from error
     return schema
 
 

@@ -1,6 +1,6 @@
 """Which files are read, what they hold, and where their rows go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -63,16 +63,21 @@ def plan(examples: str, schema: RawSchema, output_format: str, compression: str)
     return planned
 
 
-def check_values(shards: Sequence[Shard], schema: RawSchema) -> None:
-    """Sees that there is something to analyse, as far as the files' footers tell.
+def select(planned: Mapping[str, Sequence[Shard]], splits: Sequence[str], schema: RawSchema) -> list[Shard]:
+    """Returns the shards of `splits`, to be analysed, after seeing by their footers that there is something in them.
 
     Raises:
-        StepError: there are no rows, or a column whose presence the schema asks for is null in all of them.
+        StepError: there is no such split, or no row in them, or a column whose presence the schema asks for is null in
+            all rows.
     """
-    splits = ", ".join(dict.fromkeys(shard.split for shard in shards))
+    for split in splits:
+        if split not in planned:
+            raise StepError(f"--analyze-splits: the examples have no split {split!r}. {near_misses(split, planned)}")
+    shards = [shard for split in dict.fromkeys(splits) for shard in planned[split]]
+    named = ", ".join(splits)
     rows = sum(shard.rows for shard in shards)
     if not rows:
-        raise StepError(f"There are no rows to analyse in {splits}. Give --analyze-splits that have some.")
+        raise StepError(f"There are no rows to analyse in {named}. Give --analyze-splits that have some.")
     nulls: dict[str, int] = {}
     for shard in shards:
         for name, count in _null_counts(_footer(shard.source)):
@@ -80,9 +85,10 @@ def check_values(shards: Sequence[Shard], schema: RawSchema) -> None:
     for name in schema.types:
         if name in schema.needed and nulls.get(name, 0) == rows:
             raise StepError(
-                f"Column {name!r} has no value in any of the {rows} rows of {splits}, but the schema asks for its "
+                f"Column {name!r} has no value in any of the {rows} rows of {named}, but the schema asks for its "
                 "presence. Check the source data, or drop the feature from the schema."
             )
+    return shards
 
 
 def read(shard: Shard, schema: RawSchema) -> Iterator[pa.RecordBatch]:

@@ -64,7 +64,8 @@ def read_batches(
         null list, which is how TFX represents a missing one.
 
     Raises:
-        StepError: a feature's column is missing or its values don't fit the type; names the file and the column.
+        StepError: a file is damaged, a feature's column is missing or its values don't fit the type; names the file
+            and the column.
     """
     import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
     import pyarrow.parquet as pq  # pylint: disable=import-outside-toplevel,import-error
@@ -79,7 +80,7 @@ def read_batches(
             if name not in present:
                 raise StepError(f"Column {name!r} of the schema isn't in {str(file)!r}. {near_misses(name, present)}")
         wanted = list(dict.fromkeys([*types, *keep]))
-        for batch in parquet.iter_batches(batch_size=batch_rows, columns=wanted):
+        for batch in _readable(parquet.iter_batches(batch_size=batch_rows, columns=wanted), file):
             columns = {}
             for name, kind in types.items():
                 try:
@@ -89,6 +90,16 @@ def read_batches(
             for name in keep:
                 columns[f"raw:{name}"] = batch.column(batch.schema.get_field_index(name))
             yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _readable(batches: Iterator[Any], file: Path) -> Iterator[Any]:
+    """Passes on what is read; a damaged page is found only here, after the footer was fine."""
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+
+    try:
+        yield from batches
+    except (pa.ArrowException, OSError) as error:
+        raise StepError(f"{str(file)!r} can't be read as Parquet ({error}). Run extract again.") from error
 
 
 def to_list_column(column: Any, kind: str) -> Any:
