@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Project
+from pipeyard.project import Component, Project
 
 STAMP = ".lock-digest"
 _TAIL_LINES = 15
@@ -65,17 +65,18 @@ def uv(project: Project) -> str:
     return found
 
 
-def variables(component: Path, base: Mapping[str, str]) -> dict[str, str]:
+def variables(component: Component, base: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment variables under which a step of the component runs.
 
-    Those that would let another Python environment shine through are dropped.
+    Its own sources come first on the path, and what would let another Python environment shine through is dropped.
     """
-    bin_folder = folder_of(component) / "bin"
-    kept = {key: value for key, value in base.items() if key not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")}
+    venv = folder_of(component.folder)
+    sources = [folder / "src" for folder in (component.folder, *component.local_packages)]
     return {
-        **kept,
-        "VIRTUAL_ENV": str(folder_of(component)),
-        "PATH": os.pathsep.join([str(bin_folder), base.get("PATH", os.defpath)]),
+        **{key: value for key, value in base.items() if key != "PYTHONHOME"},
+        "VIRTUAL_ENV": str(venv),
+        "PATH": os.pathsep.join([str(venv / "bin"), base.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join(map(str, sources)),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -1,8 +1,9 @@
 """Lock files that name no package index.
 
-uv writes the address of the index and of every file into `uv.lock`. Then the lock works only where that index is reached,
-which behind a company's mirror it isn't. So the addresses are taken out: what is left (names, versions, sha256 of every
-file) is what pins an environment, and `build/sync-env` installs it from whichever index the machine is set up for.
+uv writes the address of the index and of every file into `uv.lock`. Then the lock works only where that index is
+reached, which behind a company's mirror it isn't. So the addresses are taken out: what is left (names, versions, sha256
+of every file) is what pins an environment, and `build/sync-env` installs it from whichever index the machine is set up
+for.
 """
 
 import re

@@ -226,8 +226,7 @@ def test_exit_handler_runs_after_failure_and_hears_of_it(run):
     assert result.states["exit-handler-1/echo"] == SKIPPED
     seen = json.loads(result["status"].output_parameters["seen"])
     assert seen["state"] == "FAILED"
-    assert "exit code 3" in seen["error"]["message"]
-    assert "about to fail" in seen["error"]["message"]
+    assert "exit code 3: about to fail" in seen["error"]["message"]
 
 
 def test_exit_handler_hears_of_success(run):

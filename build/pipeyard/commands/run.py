@@ -122,18 +122,19 @@ def _parse(params: tuple[str, ...]) -> dict[str, object]:
 def _conclude(console, run, page: Path, folder: Path) -> None:
     from pipeyard.local.record import State
 
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
     for task in run.tasks:
         if task.state == State.FAILED:
-            console.print(f"\n{task.path} failed: {task.reason}", style="red", markup=False, highlight=False)
+            say(f"\n{task.path} failed: {task.reason}", "red")
             if task.attempts:
-                console.print(f"Its whole log: {folder / task.attempts[-1].log}", markup=False, highlight=False)
-    if run.state != State.SUCCEEDED:
-        console.print(
-            f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}", markup=False
-        )
+                say(f"Its whole log: {folder / task.attempts[-1].log}")
+    if run.state == State.SUCCEEDED:
+        say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s. {outcome(run)}")
     else:
-        console.print(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s. {outcome(run)}", markup=False)
-    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+        say(f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}")
+    say(f"Report: {page}")
 
 
 def outcome(run) -> str:

@@ -1,5 +1,6 @@
 """Runs a pipeline on this machine: parameters in, a run folder with outputs, `run.json` and `report.html` out."""
 
+import functools
 import os
 import platform
 import secrets
@@ -176,19 +177,15 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                 known[name] = Host(
                     component=name,
                     source_digest=component.source_digest,
-                    env=environments.variables(component.folder, os.environ),
+                    env=environments.variables(component, os.environ),
                     external_state=component.annotation("external-state", []),
                     cache_ignores=component.annotation("cache-ignores", []),
                     meanings=component.annotation("output-types", {}),
-                    prepare=lambda: _prepare(project, component.folder),
+                    prepare=functools.partial(environments.sync, project, component.folder),
                 )
         return known[name]
 
     return host
-
-
-def _prepare(project: Project, component: Path) -> None:
-    environments.sync(project, component)
 
 
 def commit_of(folder: Path) -> str:

@@ -43,7 +43,7 @@ class Host:
     external_state: Sequence[str] = ()
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], object] = lambda: None
 
 
 class Tracker(Protocol):
@@ -251,8 +251,9 @@ class StepRunner:
         if ended.stopped == "canceled":
             return "canceled", ended.code
         if ended.code != 0 or ended.stopped:
-            last = process.tail(log, _LOG_TAIL)
-            return f"{ended.text}; it last said:\n{last}" if last else f"{ended.text}; it said nothing", ended.code
+            said = process.tail(log, _LOG_TAIL)
+            last = said.splitlines()[-1] if said else "it said nothing"
+            return f"{ended.text}: {last}\n\nThe end of its log:\n{said}" if said else f"{ended.text}: {last}", ended.code
         missing = _unwritten(executor_input)
         if missing:
             return f"it ended well but did not write its outputs {', '.join(missing)}", 0

@@ -1,0 +1,53 @@
+# make run and make test need Python 3.11, make and git; all else is set up here, in this folder.
+SHELL := /bin/sh
+PIPELINE ?= chicago_taxi
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9  # reads the locks as they were written; `build-backend = "uv_build"` in it needs no download
+export UV := $(CURDIR)/.tools/bin/uv
+# uv's own interpreter downloads are off: the Python is the machine's.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
+PIPEYARD := .venv/bin/pipeyard
+
+.DEFAULT_GOAL := help
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi or flights; ARGS=--no-cache ...).
+	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
+
+test: setup envs  ## Lint, check what is generated, and run every test.
+	@build/run-tests
+
+data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
+	@if [ -x pipelines/$(PIPELINE)/fetch-data ]; then pipelines/$(PIPELINE)/fetch-data; fi
+
+setup: .venv/.lock-digest  ## Set up the toolchain.
+
+envs: setup  ## Make every component's environment (otherwise made when first used).
+	@$(PIPEYARD) env
+
+lint: setup  ## Ruff and pylint.
+	@build/lint
+
+fix: setup  ## Format, and rewrite what is generated.
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix
+
+lock: setup  ## Lock every environment anew.
+	@$(PIPEYARD) lock
+
+clean:  ## Remove environments, runs, pushed models.
+	rm -rf .venv .tools components/*/.venv libs/*/.venv tests/*/.venv runs serving registry dist
+
+.tools/bin/uv:
+	@test -n "$(UV_PYTHON)" || { echo "Python 3.11 was not found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setting up uv $(UV_VERSION)"
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(strip $(UV_VERSION))"
+
+.venv/.lock-digest: uv.lock pyproject.toml | .tools/bin/uv
+	@echo "setting up the toolchain"
+	@build/sync-env .
+
+.PHONY: help run test data setup envs lint fix lock clean

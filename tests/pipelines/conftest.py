@@ -1,0 +1,96 @@
+"""One copy of the project, with one finished chicago_taxi run in it, for all tests of whole pipelines."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeyard.local import record
+from pipeyard.local.record import Run, Task
+
+ROOT = Path(__file__).parents[2]
+PIPEYARD = Path(sys.executable).with_name("pipeyard")
+
+
+@dataclass
+class Ran:
+    """A finished `pipeyard run`."""
+
+    code: int
+    text: str
+    run: Run
+    folder: Path
+
+    def __getitem__(self, name: str) -> Task:
+        return next(task for task in self.run.tasks if task.name == name)
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {task.name: str(task.state) for task in self.run.tasks}
+
+    def output(self, name: str) -> object:
+        """Returns the output parameter of that name."""
+        return next(task.output_parameters[name] for task in self.run.tasks if name in task.output_parameters)
+
+    def artifact(self, task: str, name: str) -> Path:
+        return Path(self[task].output_artifacts[name].uri)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks, so that tests may change sources; environments are those of the checkout."""
+    copy = tmp_path_factory.mktemp("project") / "pipeyard"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            target = copy / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+    for venv in ROOT.glob("components/*/.venv"):
+        (copy / venv.relative_to(ROOT)).symlink_to(venv)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def pipeyard_run(project: Path) -> Callable[..., Ran]:
+    """Runs `pipeyard run` in the project; keyword arguments are --param's."""
+
+    def go(pipeline: str, *flags: str, **params: object) -> Ran:
+        given = [
+            f"--param={name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in params.items()
+        ]
+        done = subprocess.run(
+            [str(PIPEYARD), "run", pipeline, f"--project={project}", "--json", *flags, *given],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "UV": os.environ.get("UV", "")},
+        )
+        assert done.stdout, done.stderr
+        run = Run.model_validate_json(done.stdout)
+        folder = project / "runs" / run.id
+        assert record.load(folder) == run
+        return Ran(done.returncode, done.stderr, run, folder)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def taxi(pipeyard_run: Callable[..., Ran]) -> Ran:
+    """The first run of chicago_taxi, from data to a deployed model."""
+    ran = pipeyard_run("chicago_taxi")
+    assert ran.code == 0, ran.text
+    return ran
