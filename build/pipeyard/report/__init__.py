@@ -1,0 +1,23 @@
+"""The page that tells what a run did: `report.html`, one file that needs no network.
+
+`findings` and `artifacts` read records and are light to import; `page` needs jinja2.
+"""
+
+from pathlib import Path
+
+
+def render(folder: Path) -> Path:
+    """Writes the report of a run into its folder, aside and then renamed.
+
+    Args:
+        folder: a run's folder, with its `run.json`.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        PipeyardError: the folder holds no readable run record.
+    """
+    from pipeyard.report import page
+
+    return page.write(folder)

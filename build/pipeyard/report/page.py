@@ -1,0 +1,191 @@
+"""Puts the page together."""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from pipeyard.local import record
+from pipeyard.local.record import Artifact, Run, State, Task
+from pipeyard.report import artifacts, curves, findings, formats, graph, headline, timeline, topics
+
+FILE = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+_SHORT = 160  # characters of a parameter that is shown without folding
+_MOST = 20_000  # characters of a parameter that are shown at all
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A parameter's value as text; `cut` is how many characters at its end are left out."""
+
+    text: str
+    long: bool
+    cut: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """The tail of the log of a step's last attempt."""
+
+    path: str
+    link: str
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """A row of a table of artifacts."""
+
+    name: str
+    artifact: Artifact
+    link: str
+    gone: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task and what is said of it in its own part of the page."""
+
+    task: Task
+    anchor: str
+    label: str
+    why_not: str
+    cached_link: str
+    parameters: dict[str, Value]
+    output_parameters: dict[str, Value]
+    inputs: list[StoredArtifact]
+    outputs: list[StoredArtifact]
+    log: Log | None
+    topic: topics.Topic | None
+
+
+def write(folder: Path) -> Path:
+    """Writes the page into a run's folder, aside and then renamed."""
+    text = html(record.load(folder), folder)
+    aside = folder / f".{FILE}.partial"
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(folder / FILE)
+    return folder / FILE
+
+
+def html(run: Run, folder: Path) -> str:
+    """Returns the page as text; `folder` is where the run's record, logs and local artifacts are."""
+    labels = findings.labels(run)
+    anchors = _anchors(run, labels)
+    shown = topics.sections(run, folder)
+    topic_by_task = {group.task.path: section.topic for section in shown for group in section.groups if group.visuals}
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            verdict=findings.verdict(run),
+            cards=headline.cards(run),
+            key_metrics=findings.key_metrics(findings.metrics(run, folder)),
+            graph=graph.lay_out(run.tasks),
+            box=graph,
+            timeline=timeline.timeline(run),
+            sections=shown,
+            steps=[_step(run, task, folder, labels, anchors, topic_by_task.get(task.path)) for task in run.tasks],
+            states=[state for state in State if any(task.state is state for task in run.tasks)],
+            labels=labels,
+            anchors=anchors,
+            run_parameters=_values(run.parameters),
+            roc_size=curves.SIZE,
+            style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "duration": formats.duration,
+        "size": formats.size,
+        "when": formats.when,
+        "scalar": formats.scalar,
+        "digest": formats.digest,
+        "brief": findings.brief,
+        "counted": formats.counted,
+        "number": formats.number,
+        "signed": lambda value: f"{value:+.4g}",
+        "is_number": findings.is_number,
+        "is_folded": lambda text: len(text) > _SHORT or "\n" in text,
+        "shortened": _shortened,
+    }
+    return environment
+
+
+def _step(
+    run: Run, task: Task, folder: Path, labels: dict[str, str], anchors: dict[str, str], topic: topics.Topic | None
+) -> Step:
+    cached_report = folder.parent / task.cached_from / FILE
+    return Step(
+        task=task,
+        anchor=anchors[task.path],
+        label=labels[task.path],
+        why_not=findings.why_no_result(run, task),
+        cached_link=artifacts.link(cached_report, folder) if task.cached_from and cached_report.is_file() else "",
+        parameters=_values(task.parameters),
+        output_parameters=_values(task.output_parameters),
+        inputs=[_stored(name, artifact, folder) for name, artifact in task.input_artifacts.items()],
+        outputs=[_stored(name, artifact, folder) for name, artifact in task.output_artifacts.items()],
+        log=_log(task, folder),
+        topic=topic,
+    )
+
+
+def _log(task: Task, folder: Path) -> Log | None:
+    if not task.attempts:
+        return None
+    last = task.attempts[-1]
+    path = folder / last.log
+    content = artifacts.log_tail(last, folder)
+    link = artifacts.link(path, folder) if path.is_file() else ""
+    return Log(str(path), link, _ANSI.sub("", content.text), content.problem)
+
+
+def _stored(name: str, artifact: Artifact, folder: Path) -> StoredArtifact:
+    path = artifacts.local_path(artifact.uri, folder)
+    there = path is not None and path.exists()
+    return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", path is not None and not there)
+
+
+def _values(parameters: dict[str, Any]) -> dict[str, Value]:
+    found = {}
+    for name, value in parameters.items():
+        text = formats.literal(value)
+        found[name] = Value(text[:_MOST], len(text) > _SHORT or "\n" in text, max(len(text) - _MOST, 0))
+    return found
+
+
+def _anchors(run: Run, labels: dict[str, str]) -> dict[str, str]:
+    """Returns ids for links by task path: unique, and readable in an address."""
+    found: dict[str, str] = {}
+    for task in run.tasks:
+        plain = "step-" + re.sub(r"[^a-z0-9]+", "-", labels[task.path].lower()).strip("-")
+        found[task.path] = f"{plain}-{len(found)}" if plain in found.values() else plain
+    return found
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
