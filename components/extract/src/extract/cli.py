@@ -28,7 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--where", default="", help="SQL condition for the rows to keep")
     parser.add_argument(
-        "--null-values", type=cli.json_array, default=[""], help='CSV texts that stand for a missing value, e.g. ["", "NA"]'
+        "--null-values",
+        type=cli.json_array,
+        default=[""],
+        help='CSV texts that stand for a missing value, e.g. ["", "NA"]',
     )
     parser.add_argument(
         "--column-types",

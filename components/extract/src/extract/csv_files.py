@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
-from stepkit.errors import StepError, near_misses
 
 from extract import inference
 from extract.errors import reading
-from extract.files import SourceFile
-from extract.sql import identifier, literal
+from extract.files import SourceFile, same_columns
+from extract.sql import identifier, literal, plain_type
+from stepkit.errors import StepError
 
 _DELIMITERS = ",\t;|"
 _HEADER_BYTES = 2**20
@@ -47,8 +47,10 @@ def table(
             aren't UTF-8, or a column of another type than in another file.
     """
     headers = {file.path: read_header(file.path) for file in files}
-    columns = _same_columns(headers)
+    columns = same_columns({path: header.columns for path, header in headers.items()})
     types = {path: _infer(connection, path, header, null_values, advance) for path, header in headers.items()}
+    for name, kind in column_types.items():
+        _refuse_rounding(connection, name, kind, types)
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
     inferred = {name: "VARCHAR" if kind == "NULL" else kind for name, kind in inferred.items()}
     kinds = {**inferred, **{name: kind for name, kind in column_types.items() if name in columns}}
@@ -95,24 +97,6 @@ def read_header(path: str) -> Header:
     return Header(delimiter, tuple(row))
 
 
-def _same_columns(headers: Mapping[str, Header]) -> tuple[str, ...]:
-    (first, header), *others = headers.items()
-    for path, other in others:
-        for name in header.columns:
-            if name not in other.columns:
-                raise StepError(
-                    f"Column {name!r} is in {first!r} but not in {path!r}. {near_misses(name, other.columns)} "
-                    "Give all files the same columns, or extract them one by one."
-                )
-        for name in other.columns:
-            if name not in header.columns:
-                raise StepError(
-                    f"Column {name!r} is in {path!r} but not in {first!r}. {near_misses(name, header.columns)} "
-                    "Give all files the same columns, or extract them one by one."
-                )
-    return header.columns
-
-
 def _infer(
     connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
 ) -> dict[str, str]:
@@ -133,6 +117,16 @@ def _infer(
     if not rows:
         raise StepError(f"{path!r} has a header but no rows. Remove it, or write it again.")
     return kinds
+
+
+def _refuse_rounding(connection: Any, name: str, kind: str, types: Mapping[str, Mapping[str, str]]) -> None:
+    declared = connection.sql(f"SELECT CAST(NULL AS {kind})").types[0]
+    for path, kinds in types.items():
+        if plain_type(declared) == "BIGINT" and kinds.get(name) == "DOUBLE":
+            raise StepError(
+                f"Column {name!r} in {path!r} has fractions, but --column-types says {kind}. "
+                "Say DOUBLE, or round it in --query."
+            )
 
 
 def _scan(paths: Sequence[str], header: Header, kinds: Mapping[str, str], null_values: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Finding the files of a source."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,9 @@ def _local(pattern: str) -> list[SourceFile]:
     if files:
         return files
     if Path(text).is_dir():
-        raise StepError(f"{text!r} in --source is a folder. Give the files in it, e.g. {text.rstrip('/') + '/*.csv'!r}.")
+        raise StepError(
+            f"{text!r} in --source is a folder. Give the files in it, e.g. {text.rstrip('/') + '/*.csv'!r}."
+        )
     folder = Path(text).parent
     while glob.has_magic(str(folder)):
         folder = folder.parent
@@ -74,10 +76,15 @@ def _local(pattern: str) -> list[SourceFile]:
 
 def _remote(pattern: str) -> list[SourceFile]:
     fs, path = uris.filesystem(pattern)
-    if glob.has_magic(path):
-        details = [entry for _, entry in sorted(fs.glob(path, detail=True).items()) if entry["type"] == "file"]
-    else:
-        details = [fs.info(path)] if fs.isfile(path) else []
+    try:
+        if glob.has_magic(path):
+            details = [entry for _, entry in sorted(fs.glob(path, detail=True).items()) if entry["type"] == "file"]
+        else:
+            details = [fs.info(path)] if fs.isfile(path) else []
+    except Exception as error:  # pylint: disable=broad-exception-caught  # each remote filesystem has errors of its own
+        raise StepError(
+            f"Can't list {pattern!r}: {error}. Check the address, the network and the credentials."
+        ) from error
     if details:
         return [SourceFile(fs.unstrip_protocol(entry["name"]), int(entry["size"] or 0)) for entry in details]
     folder = path.rpartition("/")[0]
@@ -108,12 +115,36 @@ def format_of(files: Sequence[SourceFile]) -> str:
             suffixes.pop()
         kind = _ENDINGS.get(suffixes[-1] if suffixes else "")
         if not kind:
-            raise StepError(f"{file.path!r} doesn't say by its ending what it is. Give --format csv, jsonl, parquet or tfrecord.")
+            raise StepError(
+                f"{file.path!r} doesn't say by its ending what it is. Give --format csv, jsonl, parquet or tfrecord."
+            )
         formats.setdefault(kind, file.path)
     if len(formats) > 1:
         (one, first), (other, second) = list(formats.items())[:2]
         raise StepError(f"--source mixes {one} ({first!r}) and {other} ({second!r}). Extract them one by one.")
     return next(iter(formats))
+
+
+def same_columns(columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Returns the first file's columns.
+
+    Args:
+        columns: file to its columns.
+
+    Raises:
+        StepError: another file has others; their order may differ.
+    """
+    (first, expected), *others = columns.items()
+    for path, found in others:
+        for name, there, missing in [
+            *((name, first, (path, found)) for name in expected if name not in found),
+            *((name, path, (first, expected)) for name in found if name not in expected),
+        ]:
+            raise StepError(
+                f"Column {name!r} is in {there!r} but not in {missing[0]!r}. {near_misses(name, missing[1])} "
+                "Give all files the same columns, or extract them one by one."
+            )
+    return expected
 
 
 def describe(files: Sequence[SourceFile]) -> list[dict[str, Any]]:

@@ -1,18 +1,22 @@
 """Opening whatever `--source` names as the SQL table `source`."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stepkit import uris
-from stepkit.errors import StepError
+import duckdb
 
-from extract import csv_files
+from extract import databases
+from extract.errors import explain
 from extract.files import SourceFile, describe, find, format_of
 from extract.sql import identifier
+from stepkit import uris
+from stepkit.errors import StepError, UsageError, near_misses
 
 TABLE = "source"
+_STREAM = "source_stream"
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,105 @@ class Source:
         return {"format": self.format, "globs": list(self.names), "files": describe(self.files)}
 
 
-def open_source(connection: Any, args: argparse.Namespace, advance: Callable[[int], None]) -> Source:
-    """Makes the source the table `source` of `connection`.
+@contextlib.contextmanager
+def open_source(
+    connection: Any,
+    args: argparse.Namespace,
+    advance: Callable[[int], None],
+    bigquery: Callable[[str], tuple[Any, Any]] | None = None,
+) -> Iterator[Source]:
+    """Makes the source the table `source` of `connection`, with the types of `--column-types`.
+
+    Args:
+        args: the command line.
+        advance: called with the number of rows read ahead to know their types.
+        bigquery: see `extract.databases.reader`.
 
     Raises:
         StepError: it isn't there or can't be read.
     """
+    for name, kind in args.column_types.items():
+        check_type(connection, name, kind)
+    if databases.is_database(args.source):
+        with _open_database(connection, args, advance, bigquery) as source:
+            yield source
+        return
     names = [name.strip() for name in args.source.split(",") if name.strip()]
     if not names:
         raise StepError("--source is empty. Give paths or globs, or a database.")
+    if args.format == "sql":
+        raise UsageError(f"--format sql reads databases, and {names[0]!r} is none; leave --format out for files")
     found = find(names)
     kind = format_of(found) if args.format == "auto" else args.format
     for protocol in {file.path.partition("://")[0] for file in found if uris.is_remote(file.path)}:
         connection.register_filesystem(uris.filesystem(f"{protocol}://")[0])
-    table = csv_files.table(connection, found, args.null_values, args.column_types, advance)
-    connection.execute(f"CREATE VIEW {identifier(TABLE)} AS {table}")
-    return Source(kind, names, found)
+    _create(connection, _select(connection, kind, found, args, advance), args.column_types)
+    yield Source(kind, names, found)
+
+
+def _select(
+    connection: Any, kind: str, found: Sequence[SourceFile], args: argparse.Namespace, advance: Callable[[int], None]
+) -> str:
+    if kind == "csv":
+        from extract import csv_files
+
+        return csv_files.table(connection, found, args.null_values, args.column_types, advance)
+    if kind == "jsonl":
+        from extract import jsonl_files
+
+        return jsonl_files.table(connection, found, args.column_types, advance)
+    if kind == "parquet":
+        from extract import parquet_files
+
+        return parquet_files.table(connection, found, args.column_types)
+    from extract import tfrecord_files
+
+    connection.register(_STREAM, tfrecord_files.reader(found, advance))
+    return f"SELECT * FROM {_STREAM}"
+
+
+@contextlib.contextmanager
+def _open_database(
+    connection: Any,
+    args: argparse.Namespace,
+    advance: Callable[[int], None],
+    bigquery: Callable[[str], tuple[Any, Any]] | None,
+) -> Iterator[Source]:
+    if args.format not in ("auto", "sql"):
+        raise UsageError(f"--format {args.format} reads files, and --source is a database; leave --format out")
+    if not args.query.strip():
+        raise UsageError("a database in --source needs a --query")
+    with databases.reader(args.source, args.query, advance, bigquery) as (stream, casts):
+        connection.register(_STREAM, stream)
+        _create(connection, f"SELECT * FROM {_STREAM}", {**casts, **args.column_types})
+        local = args.source.startswith(databases.SQLITE)
+        files = find([str(databases.sqlite_file(args.source))]) if local else []
+        yield Source("sql", [databases.without_password(args.source)], files)
+
+
+def check_type(connection: Any, name: str, kind: Any) -> None:
+    """Raises StepError unless `kind` is a SQL type; `name` is the column it is for."""
+    try:
+        connection.sql(f"SELECT CAST(NULL AS {kind})")
+    except duckdb.Error as error:
+        raise StepError(
+            f"--column-types gives column {name!r} the type {kind!r}, which SQL doesn't have. "
+            "Give BIGINT, DOUBLE, VARCHAR, BOOLEAN, DATE or TIMESTAMP, say."
+        ) from error
+
+
+def _create(connection: Any, select: str, column_types: Mapping[str, str]) -> None:
+    try:
+        present = connection.sql(select).columns
+    except duckdb.Error as error:
+        raise explain(str(error)) from error
+    for name in column_types:
+        if name not in present:
+            raise StepError(
+                f"--column-types names {name!r}, which the source doesn't have. {near_misses(name, present)}"
+            )
+    casts = ", ".join(
+        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}" for name, kind in column_types.items()
+    )
+    replace = f" REPLACE ({casts})" if casts else ""
+    connection.execute(f"CREATE VIEW {TABLE} AS SELECT *{replace} FROM (\n{select}\n)")

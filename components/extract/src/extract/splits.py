@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from stepkit.errors import StepError, near_misses
-
-from extract.sql import identifier, literal
+from extract.sql import identifier, literal, plain_type
+from stepkit.errors import StepError, UsageError
 
 HASH_RANGE = 2**64
 
@@ -64,3 +63,78 @@ def by_hash(shares: Mapping[str, Any], key: str, columns: Sequence[str]) -> str:
         bound = int(reached / total * HASH_RANGE)
         cases.append(f"WHEN md5_number_lower({text}) < {bound}::UBIGINT THEN {index[name]}")
     return f"(CASE {' '.join(cases)} ELSE {index[last]} END)::UTINYINT"
+
+
+def by_time(connection: Any, ends: Mapping[str, Any], key: str, kind: Any) -> str:
+    """Returns the SQL for the index of a row's split among `ends`; null where the row has no time.
+
+    Args:
+        connection: DuckDB's.
+        ends: split name to where it ends, exclusively; one is None. Text for dates and times (UTC, ISO 8601), numbers
+            for numbers.
+        key: the column with the time.
+        kind: its DuckDB type.
+
+    Raises:
+        StepError: the column is no time, or an end isn't one.
+    """
+    plain = plain_type(kind)
+    if plain in ("DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"):
+        compared, right, example = "TIMESTAMPTZ" if plain == "TIMESTAMPTZ" else "TIMESTAMP", str, '"2013-09-01"'
+    elif plain in ("BIGINT", "DOUBLE"):
+        compared, right, example = plain, int | float, "1378000000"
+    else:
+        raise StepError(
+            f"--split-key {key!r} is {kind}, no time. Name a column of dates, times or numbers, "
+            f'or make it one: --column-types {{"{key}": "TIMESTAMP"}}.'
+        )
+    bounds = []
+    for name, end in ends.items():
+        if end is None:
+            continue
+        cast = f"TRY_CAST({literal(end)} AS {compared})"
+        fits = isinstance(end, right) and not isinstance(end, bool)
+        if not fits or connection.sql(f"SELECT {cast} IS NULL").fetchone()[0]:
+            raise StepError(
+                f"Split {name!r} in --splits ends at {end!r}, but column {key!r} is {kind}. "
+                f"Give an end such as {example}."
+            )
+        bounds.append((connection.sql(f"SELECT {cast}").fetchall()[0][0], name, cast))
+    index = {name: number for number, name in enumerate(ends)}
+    last = next(name for name, end in ends.items() if end is None)
+    column = f"CAST({identifier(key)} AS {compared})"
+    cases = " ".join(f"WHEN {column} < {cast} THEN {index[name]}" for _, name, cast in sorted(bounds))
+    return f"(CASE WHEN {column} IS NULL THEN NULL {cases} ELSE {index[last]} END)::UTINYINT"
+
+
+def check(by: str, splits: Mapping[str, Any], key: str) -> None:
+    """Checks what can be checked of the splits before anything is read.
+
+    Args:
+        by: hash or time.
+        splits: `--splits`.
+        key: `--split-key`.
+
+    Raises:
+        StepError: a split's name, share or end can't be used.
+        UsageError: splitting by time lacks a key.
+    """
+    check_names(splits)
+    if by == "hash":
+        check_shares(splits)
+        return
+    if not key:
+        raise UsageError("--split-by time needs a --split-key: the column with the time")
+    open_ended = [name for name, end in splits.items() if end is None]
+    if len(open_ended) != 1:
+        raise StepError(
+            f"By time, one split in --splits is the last and ends at null; {len(open_ended)} do. "
+            'E.g. {"train": "2013-09-01", "eval": null}.'
+        )
+
+
+def describe(by: str, splits: Mapping[str, Any], name: str) -> str:
+    """Returns what `--splits` gives a split, for a message."""
+    if by == "hash":
+        return f"its share is {splits[name]:g} of {sum(splits.values()):g}"
+    return "it has the rest" if splits[name] is None else f"it ends at {splits[name]!r}"

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,58 +11,74 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from stepkit import examples, progress
-from stepkit.errors import StepError
-from stepkit.outputs import Outputs
 
 from extract import selection, splits
 from extract.errors import reading
 from extract.shards import ShardWriter
 from extract.sources import open_source
-from extract.sql import engine
+from extract.sql import engine, identifier
+from stepkit import examples, progress
+from stepkit.errors import StepError
+from stepkit.outputs import Outputs
 
 _BATCH_ROWS = 32_768
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | None = None) -> None:
     """Extracts as the command line says (see `extract.cli.build_parser`).
+
+    Args:
+        bigquery: see `extract.databases.reader`.
 
     Raises:
         StepError: the source, the selection or the splits are wrong.
     """
     if args.rows_per_shard < 1:
         raise StepError(f"--rows-per-shard is {args.rows_per_shard}. Give at least 1.")
-    splits.check_names(args.splits)
-    splits.check_shares(args.splits)
-    with Outputs(args.executor_input) as outputs, engine() as connection, ThreadPoolExecutor(1) as background:
+    splits.check(args.split_by, args.splits, args.split_key)
+    with Outputs(args.executor_input) as outputs, engine() as connection, contextlib.ExitStack() as stack:
         with progress.bar("Inferring types") as advance:
-            source = open_source(connection, args, advance)
-        described = background.submit(source.describe)
-        select = selection.build(connection, args)
+            source = stack.enter_context(open_source(connection, args, advance, bigquery))
+        described = stack.enter_context(ThreadPoolExecutor(1)).submit(source.describe)
+        sql = selection.build(connection, args)
         folder = outputs.directory(args.examples)
         with progress.bar("Extracting") as advance:
-            columns, written = write(read(connection, select.sql, advance), list(args.splits), folder, args.rows_per_shard)
-        for name, entry in written.items():
-            if not entry["rows"]:
-                raise StepError(f"Split {name!r} is empty")
+            rows = read(connection, sql, args.split_key, advance)
+            writers = write(rows, list(args.splits), folder, args.rows_per_shard)
+        check(writers, args)
         manifest = {
-            "columns": columns,
-            "splits": written,
-            "source": {
-                **described.result(),
-                "query": args.query,
-                "where": args.where,
-                "split": {"by": args.split_by, "key": args.split_key, "splits": args.splits},
-            },
+            "columns": [{"name": field.name, "type": str(field.type)} for field in rows[0]][:-1],
+            "splits": {writer.split: writer.entry() for writer in writers},
+            "source": {**described.result(), **_settings(args)},
         }
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         (folder / examples.MANIFEST).write_text(text, encoding="utf-8")
         outputs.file(args.manifest).write_text(text, encoding="utf-8")
-        outputs.parameter(args.row_count, sum(entry["rows"] for entry in written.values()))
+        counts = {writer.split: writer.rows for writer in writers}
+        outputs.metadata("examples", {"rows": sum(counts.values()), "splits": counts})
+        outputs.parameter(args.row_count, sum(counts.values()))
 
 
-def read(connection: Any, sql: str, advance: Callable[[int], None]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Runs a SELECT and returns its schema and a stream of its rows, in order."""
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "query": args.query,
+        "columns": args.columns,
+        "where": args.where,
+        "null_values": args.null_values,
+        "column_types": args.column_types,
+        "split": {"by": args.split_by, "key": args.split_key, "splits": args.splits},
+        "rows_per_shard": args.rows_per_shard,
+    }
+
+
+def read(
+    connection: Any, sql: str, split_key: str, advance: Callable[[int], None]
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Runs a SELECT and returns its schema and a stream of its rows, in order.
+
+    Raises:
+        StepError: a value can't be read, or a row has no split (its `split_key` is null); while streaming, too.
+    """
     with reading():
         reader = connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
 
@@ -71,6 +88,11 @@ def read(connection: Any, sql: str, advance: Callable[[int], None]) -> tuple[pa.
                 batch = next(reader, None)
             if batch is None:
                 return
+            if batch.column(batch.num_columns - 1).null_count:
+                raise StepError(
+                    f"A row has no value in --split-key {split_key!r}. Leave such rows out: "
+                    f"--where '{identifier(split_key)} IS NOT NULL'."
+                )
             advance(batch.num_rows)
             yield batch
 
@@ -79,7 +101,7 @@ def read(connection: Any, sql: str, advance: Callable[[int], None]) -> tuple[pa.
 
 def write(
     rows: tuple[pa.Schema, Iterator[pa.RecordBatch]], names: Sequence[str], folder: Path, rows_per_shard: int
-) -> tuple[list[dict[str, str]], dict[str, Any]]:
+) -> list[ShardWriter]:
     """Writes each row to its split.
 
     Args:
@@ -87,7 +109,7 @@ def write(
         names: the splits.
 
     Returns:
-        The manifest's `columns` and `splits`.
+        The splits' writers, finished.
     """
     schema = pa.schema(list(rows[0])[:-1])
     with contextlib.ExitStack() as stack:
@@ -97,5 +119,32 @@ def write(
             values = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=schema)
             for number, writer in enumerate(writers):
                 writer.add(values.filter(pc.equal(index, pa.scalar(number, pa.uint8()))))
-        entries = {name: writer.finish() for name, writer in zip(names, writers, strict=True)}
-    return [{"name": field.name, "type": str(field.type)} for field in schema], entries
+        for writer in writers:
+            writer.finish()
+    return writers
+
+
+def check(writers: Sequence[ShardWriter], args: argparse.Namespace) -> None:
+    """Refuses empty splits and columns that are all null together; warns of one that is.
+
+    Raises:
+        StepError: as said.
+    """
+    total = sum(writer.rows for writer in writers)
+    if not total:
+        cause = f"--where {args.where!r} keeps none" if args.where.strip() else "the source has none"
+        raise StepError(f"No rows: {cause}. Correct it.")
+    for writer in writers:
+        if not writer.rows:
+            given = splits.describe(args.split_by, args.splits, writer.split)
+            raise StepError(
+                f"Split {writer.split!r} is empty: {given}, and there are {total} rows. "
+                "Change --splits or --split-key, or extract more rows."
+            )
+    names = list(writers[0].nulls)
+    empty = [name for name in names if sum(writer.nulls[name] for writer in writers) == total]
+    if len(empty) == len(names):
+        raise StepError("All columns are null in every row. Check --null-values and the source.")
+    for name in empty:
+        kind = writers[0].schema.field(name).type
+        print(f"extract: warning: column {name!r} is null in every row; it is kept, as {kind}", file=sys.stderr)

@@ -1,0 +1,186 @@
+"""Databases as streams of Arrow record batches."""
+
+import contextlib
+import itertools
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import pyarrow as pa
+
+from extract.sql import identifier
+from stepkit.errors import StepError, near_misses
+
+SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
+BIGQUERY = "bigquery://"
+_SECRETS = {"password", "sslpassword", "passfile"}
+_SQLITE_EMPTY = {"INTEGER": "0", "REAL": "0.0", "TEXT": "''", "BLOB": "x''"}
+
+
+def is_database(source: str) -> bool:
+    """True if `source` is a database's address and not files."""
+    return source.startswith(("sqlite:", *_POSTGRES, BIGQUERY))
+
+
+def without_password(source: str) -> str:
+    """Returns the address of a database as it may be shown."""
+    parts = urlsplit(source)
+    user, at, host = parts.netloc.rpartition("@")
+    query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key not in _SECRETS])
+    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query=query))
+
+
+def sqlite_file(source: str) -> Path:
+    """Returns the file of `sqlite:///FILE` (three slashes before a relative path, four before an absolute one).
+
+    Raises:
+        StepError: there is no such file.
+    """
+    if not source.startswith(SQLITE) or source == SQLITE:
+        raise StepError(
+            f"{source!r} isn't sqlite:///FILE. Give a path after the third slash: sqlite:////folder/file.db."
+        )
+    path = Path(source.removeprefix(SQLITE))
+    if path.is_file():
+        return path
+    if Path("/", path).is_file():
+        raise StepError(
+            f"There is no {str(path)!r}. For {str(Path('/', path))!r} give four slashes: sqlite:////{path}."
+        )
+    near = [item.name for item in path.parent.iterdir() if item.is_file()] if path.parent.is_dir() else []
+    raise StepError(f"There is no database {str(path)!r}. {near_misses(path.name, near)}")
+
+
+@contextlib.contextmanager
+def reader(
+    source: str, query: str, advance: Callable[[int], None], bigquery: Callable[[str], tuple[Any, Any]] | None = None
+) -> Iterator[tuple[pa.RecordBatchReader, dict[str, str]]]:
+    """Runs `query` in a database.
+
+    Args:
+        source: its address.
+        advance: called with the number of rows read ahead to know the types.
+        bigquery: makes BigQuery's client and its storage client for a project, instead of Google's own.
+
+    Yields:
+        A stream of the rows, in the order the database gives them, and the SQL types that columns still need
+        casting to.
+
+    Raises:
+        StepError: there is no such database, or the query fails.
+    """
+    if source.startswith(BIGQUERY):
+        yield _bigquery(source.removeprefix(BIGQUERY).strip("/"), query, bigquery or _bigquery_clients), {}
+        return
+    import adbc_driver_manager
+
+    try:
+        if source.startswith(_POSTGRES):
+            with _postgres(source) as cursor:
+                cursor.execute(query)
+                stream = cursor.fetch_record_batch()
+                yield stream, {field.name: "DOUBLE" for field in stream.schema if _is_numeric(field)}
+        else:
+            path = sqlite_file(source)
+            with _sqlite(path) as cursor:
+                yield _sqlite_stream(cursor, path, query, advance), {}
+    except adbc_driver_manager.Error as error:
+        text = re.sub(r"\s+", " ", str(error)).strip()
+        raise StepError(f"{without_password(source)}: {text}. Correct --query or --source.") from error
+
+
+@contextlib.contextmanager
+def _postgres(source: str) -> Iterator[Any]:
+    import adbc_driver_postgresql.dbapi
+
+    with adbc_driver_postgresql.dbapi.connect(source) as connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+        yield cursor
+
+
+def _is_numeric(field: pa.Field) -> bool:
+    return bool(field.metadata) and field.metadata.get(b"POSTGRESQL:type") == b"numeric"
+
+
+@contextlib.contextmanager
+def _sqlite(path: Path) -> Iterator[Any]:
+    import adbc_driver_sqlite.dbapi
+
+    with adbc_driver_sqlite.dbapi.connect(_read_only(path)) as connection, connection.cursor() as cursor:
+        yield cursor
+
+
+def _read_only(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro"
+
+
+def _sqlite_stream(cursor: Any, path: Path, query: str, advance: Callable[[int], None]) -> pa.RecordBatchReader:
+    """Streams with the types that all rows fit: the driver would go by the first rows, and fail at a later one."""
+    inner = f"(\n{query.strip().rstrip(';')}\n)"
+    kinds = _sqlite_types(path, inner, advance)
+    # A first row of the right types, dropped again, tells the driver what the columns are.
+    empty = ", ".join(f"{_SQLITE_EMPTY[kind]} AS {identifier(name)}" for name, kind in kinds.items())
+    cast = ", ".join(f"CAST({identifier(name)} AS {kind})" for name, kind in kinds.items())
+    cursor.execute(f"SELECT {empty} UNION ALL SELECT {cast} FROM {inner}")
+    stream = cursor.fetch_record_batch()
+    first = stream.read_next_batch().slice(1)
+    return pa.RecordBatchReader.from_batches(stream.schema, itertools.chain([first], stream))
+
+
+def _sqlite_types(path: Path, inner: str, advance: Callable[[int], None]) -> dict[str, str]:
+    with contextlib.closing(sqlite3.connect(_read_only(path), uri=True)) as connection:
+        try:
+            names = [item[0] for item in connection.execute(f"SELECT * FROM {inner} LIMIT 0").description]
+            stored = ", ".join(
+                f"coalesce(max(typeof({identifier(name)}) = '{kind}'), 0)"
+                for name in names
+                for kind in ("integer", "real", "text", "blob")
+            )
+            rows, *found = connection.execute(f"SELECT count(*), {stored} FROM {inner}").fetchone()
+        except sqlite3.Error as error:
+            raise StepError(f"SQLite can't run --query on {str(path)!r}: {error}. Correct it.") from error
+    advance(rows)
+    kinds = {}
+    for name, (integer, real, text, blob) in zip(names, zip(*[iter(found)] * 4, strict=True), strict=True):
+        if blob and (integer or real or text):
+            raise StepError(f"Column {name!r} of --query has both blobs and other values. Cast it to one type there.")
+        if text and (integer or real):
+            print(f"extract: warning: column {name!r} has numbers and text; all become text", file=sys.stderr)
+        kinds[name] = "BLOB" if blob else "REAL" if real and not text else "INTEGER" if integer and not text else "TEXT"
+    return kinds
+
+
+def _bigquery_clients(project: str) -> tuple[Any, Any]:
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import bigquery, bigquery_storage
+
+    try:
+        return bigquery.Client(project=project), bigquery_storage.BigQueryReadClient()
+    except GoogleAuthError as error:
+        raise StepError(
+            f"No credentials for BigQuery ({error}). Run gcloud auth application-default login, "
+            "or give the step a service account."
+        ) from error
+
+
+def _bigquery(project: str, query: str, clients: Callable[[str], tuple[Any, Any]]) -> pa.RecordBatchReader:
+    from google.api_core.exceptions import GoogleAPIError
+
+    if not project:
+        raise StepError("--source bigquery:// names no project. Give bigquery://PROJECT.")
+    client, storage = clients(project)
+    try:
+        rows = client.query_and_wait(query)
+        # One stream keeps the rows in order and bounds what is held in memory.
+        batches = iter(rows.to_arrow_iterable(bqstorage_client=storage, max_stream_count=1))
+        first = next(batches, None)
+    except GoogleAPIError as error:
+        raise StepError(f"BigQuery can't run --query in project {project!r}: {error}. Correct it.") from error
+    if first is None:
+        raise StepError(f"--query on bigquery://{project} gives no rows. Correct it.")
+    return pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
