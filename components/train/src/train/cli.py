@@ -33,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=2,
         help="epochs without a better validation loss after which training stops; 0: never",
     )
-    inputs.add_argument("--tune-trials", type=cli.integer, default=0, help="Keras Tuner trials before training; 0: none")
+    inputs.add_argument(
+        "--tune-trials", type=cli.integer, default=0, help="Keras Tuner trials before training; 0: none"
+    )
     inputs.add_argument("--tune-algorithm", choices=ALGORITHMS, default="bayesian", help="how trials are chosen")
     inputs.add_argument("--train-split", default="train", help="split to train on")
     inputs.add_argument("--eval-split", default="eval", help="split to validate and tune on")
@@ -60,7 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _step(args: argparse.Namespace) -> None:
-    for flag, least in {"epochs": 1, "batch_size": 1, "early_stopping_patience": 0, "tune_trials": 0, "seed": 0}.items():
+    for flag, least in {
+        "epochs": 1,
+        "batch_size": 1,
+        "early_stopping_patience": 0,
+        "tune_trials": 0,
+        "seed": 0,
+    }.items():
         if getattr(args, flag) < least:
             raise UsageError(f"--{flag.replace('_', '-')} is {getattr(args, flag)}; give {least} or more")
     if args.seed >= 2**32 - 1:

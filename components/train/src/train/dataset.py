@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+
 from stepkit import examples
 from stepkit.errors import StepError, near_misses
 from stepkit.progress import bar
-
 from train.schema import FeatureSpec
 
 # Splits whose decoded tensors take less than this stay in memory: an epoch then costs no parsing.
@@ -49,10 +49,16 @@ class Source(Protocol):
 
     rows: int
 
-    def epochs(self, batch_rows: int, seed: int, first: int, last: int) -> tf.data.Dataset:
+    def epochs(
+        self, batch_rows: int, seed: int, first: int, last: int, share: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
         """Returns the epochs `first` to `last` - 1 one after the other, each shuffled its own way.
 
         Each has ceil(rows / batch_rows) batches, of which the last may be smaller.
+
+        Args:
+            share: index of a worker and number of workers: the batches have only that worker's rows. Shares are equal;
+                a batch that doesn't divide evenly has some of its first rows twice.
         """
 
     def batches(self) -> tf.data.Dataset:
@@ -140,7 +146,9 @@ def _read(split: Split, spec: FeatureSpec) -> Iterator[tuple[Path, Mapping[str, 
                 "Give examples and graph of one transform run."
             ) from error
         if rows != expected:
-            raise StepError(f"{str(file)!r} has {rows:,} examples, its manifest says {expected:,}. Run transform again.")
+            raise StepError(
+                f"{str(file)!r} has {rows:,} examples, its manifest says {expected:,}. Run transform again."
+            )
 
 
 def _first_line(error: tf.errors.OpError) -> str:
@@ -180,17 +188,29 @@ class _InMemory:
         self._columns = {name: tf.constant(values) for name, values in columns.items()}
         self._label_key = label_key
 
-    def epochs(self, batch_rows: int, seed: int, first: int, last: int) -> tf.data.Dataset:
+    def epochs(
+        self, batch_rows: int, seed: int, first: int, last: int, share: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
         steps = -(-self.rows // batch_rows)
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(tf.range(self.rows), tf.stack([tf.constant(seed, tf.int64), epoch]))
-            return tf.data.Dataset.range(steps).map(lambda step: self._take(order[step * batch_rows : (step + 1) * batch_rows]))
+            order = tf.random.experimental.stateless_shuffle(
+                tf.range(self.rows), tf.stack([tf.constant(seed, tf.int64), epoch])
+            )
+            steps_of_epoch = tf.data.Dataset.range(steps)
+            return steps_of_epoch.map(
+                lambda step: self._take(_share(order[step * batch_rows : (step + 1) * batch_rows], share))
+            )
 
         return tf.data.Dataset.range(first, last).flat_map(one_epoch).prefetch(tf.data.AUTOTUNE)
 
     def batches(self) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(self._columns).batch(_VALIDATION_ROWS).map(self._split_off_label).prefetch(1)
+        return (
+            tf.data.Dataset.from_tensor_slices(self._columns)
+            .batch(_VALIDATION_ROWS)
+            .map(self._split_off_label)
+            .prefetch(1)
+        )
 
     def _take(self, rows: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return self._split_off_label({name: tf.gather(values, rows) for name, values in self._columns.items()})
@@ -207,14 +227,16 @@ class _Streamed:
         self._spec = spec
         self._label_key = label_key
 
-    def epochs(self, batch_rows: int, seed: int, first: int, last: int) -> tf.data.Dataset:
+    def epochs(
+        self, batch_rows: int, seed: int, first: int, last: int, share: tuple[int, int] = (0, 1)
+    ) -> tf.data.Dataset:
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             files = tf.random.experimental.stateless_shuffle(
                 tf.constant([str(file) for file in self._split.files]), tf.stack([tf.constant(seed, tf.int64), epoch])
             )
             records = tf.data.TFRecordDataset(files, compression_type=self._split.compression)
             shuffled = records.shuffle(SHUFFLE_BUFFER, seed=seed * 1_000_003 + epoch, reshuffle_each_iteration=False)
-            return shuffled.batch(batch_rows)
+            return shuffled.batch(batch_rows).map(lambda rows: _share(rows, share))
 
         batches = tf.data.Dataset.range(first, last).flat_map(one_epoch)
         return batches.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
@@ -227,3 +249,12 @@ class _Streamed:
     def _parse(self, serialized: tf.Tensor) -> tuple[dict[str, Any], tf.Tensor]:
         features = tf.io.parse_example(serialized, self._spec)
         return features, features.pop(self._label_key)
+
+
+def _share(rows: tf.Tensor, share: tuple[int, int]) -> tf.Tensor:
+    index, workers = share
+    if workers == 1:
+        return rows
+    count = tf.shape(rows)[0]
+    mine = tf.range(index, -(-count // workers) * workers, workers)
+    return tf.gather(rows, mine % count)

@@ -4,9 +4,9 @@
     serve_raw           one tensor a raw feature, [rows, 1]               -> probabilities: float [rows, 1]
     transform_features  examples: string [rows], with the label's columns -> every transformed feature, and the label
 
-`serve_raw` takes rows of JSON: TF Serving has no way to leave a feature out, so a missing value of an optional feature is
-sent as `""` (text), `NaN` (float) or -9223372036854775808 (integer). A feature with several values a row is as wide as its
-longest row, the others padded with that same value.
+`serve_raw` takes rows of JSON: TF Serving has no way to leave a feature out, so a missing value of an optional feature
+is sent as `""` (text), `NaN` (float) or -9223372036854775808 (integer). A feature with several values a row is as wide
+as its longest row, the others padded with that same value.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from stepkit.errors import StepError
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from stepkit.errors import StepError
 from train import schema as schemas
 from train.pipeline_model import input_names
 from train.transform_graph import TransformGraph
@@ -35,7 +35,8 @@ def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path
         folder: empty.
 
     Raises:
-        StepError: the transform graph needs raw features that its schema doesn't have, or the model has several outputs.
+        StepError: the transform graph needs raw features that its schema doesn't have, or the model has several
+            outputs.
     """
     served = _Served(model, graph, label_key)
     signatures = {

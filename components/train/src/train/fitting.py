@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 import tensorflow as tf
-from stepkit.errors import StepError
 
+from stepkit.errors import StepError
 from train.dataset import Source
 
 Log = dict[str, float]
@@ -86,6 +86,7 @@ def fit(
     batch_rows: int,
     patience: int,
     seed: int,
+    share: tuple[int, int] = (0, 1),
     after_epoch: Callable[[State], None] = lambda state: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> State:
@@ -94,6 +95,7 @@ def fit(
     Args:
         model: with its variables made; afterwards it has the weights of the best epoch.
         state: a new one, or that of an earlier call, whose variables the model takes over.
+        share: this worker's index and how many workers there are.
         patience: epochs without a better validation loss after which to stop; 0: never.
         after_epoch: called with the state so far, to keep it.
         say: called with a line for people after each epoch.
@@ -111,7 +113,7 @@ def fit(
     if done < epochs and not state.stopped:
         try:
             model.fit(
-                train.epochs(batch_rows, seed, done, epochs),
+                train.epochs(batch_rows, seed, done, epochs, share),
                 initial_epoch=done,
                 epochs=epochs,
                 steps_per_epoch=-(-train.rows // batch_rows),

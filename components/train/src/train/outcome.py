@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from stepkit import report
 
+from stepkit import report
 from train.fitting import Log, State
 
 _VALIDATION = "val_"
@@ -58,13 +58,20 @@ def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str,
         report.Section("Learning curves", _curves(state.history)),
         report.Section("Metrics", report.table(["Metric", "Training", "Validation"], _rows(state))),
         report.Section(
-            "Hyperparameters", report.table(["Name", "Value"], [[name, _text(v)] for name, v in hyperparameters.items()])
+            "Hyperparameters",
+            report.table(["Name", "Value"], [[name, _text(v)] for name, v in hyperparameters.items()]),
         ),
     ]
     if trials:
         headers = ["Trial", "Validation loss", "Epochs", "Hyperparameters", "Outcome"]
         rows = [
-            [trial.name, trial.val_loss, trial.epochs, ", ".join(f"{k} {_text(v)}" for k, v in trial.values.items()), trial.outcome]
+            [
+                trial.name,
+                trial.val_loss,
+                trial.epochs,
+                ", ".join(f"{k} {_text(v)}" for k, v in trial.values.items()),
+                trial.outcome,
+            ]
             for trial in trials
         ]
         sections.append(report.Section("Tuning", report.table(headers, rows)))

@@ -5,9 +5,9 @@ from types import ModuleType
 from typing import Any
 
 import keras
+
 from stepkit import modules
 from stepkit.errors import StepError, near_misses
-
 from train.transform_graph import Transform
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf import text_format
-from stepkit.errors import StepError
 from tensorflow_metadata.proto.v0 import schema_pb2
+
+from stepkit.errors import StepError
 
 FeatureSpec = dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]
 
@@ -33,7 +34,9 @@ def read_schema(path: Path) -> schema_pb2.Schema:
     except FileNotFoundError as error:
         raise StepError(f"{str(path)!r} is missing: this is no transform graph. Give transform's output.") from error
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise StepError(f"{str(path)!r} isn't a schema in protobuf text format ({error}). Run transform again.") from error
+        raise StepError(
+            f"{str(path)!r} isn't a schema in protobuf text format ({error}). Run transform again."
+        ) from error
 
 
 def feature_spec(features: Iterable[schema_pb2.Feature]) -> FeatureSpec:

@@ -1,31 +1,46 @@
 """The step: reads, tunes, trains, and writes all outputs at once."""
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Before TensorFlow is imported: Keras's backend, and no log lines about CPU features.
+# Before TensorFlow is imported: it reads them once.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its results differ between CPUs
 
 # pylint: disable=wrong-import-position
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from stepkit import digest, examples, modules, uris  # noqa: E402
-from stepkit.errors import StepError  # noqa: E402
-from stepkit.outputs import Outputs  # noqa: E402
+import keras
+import tensorflow as tf
 
-from train import dataset, export, fitting, outcome, pipeline_model  # noqa: E402
-from train.checkpoints import Checkpoints, fingerprint  # noqa: E402
-from train.transform_graph import TransformGraph  # noqa: E402
+from stepkit import digest, examples, modules, uris
+from stepkit.errors import StepError
+from stepkit.outputs import Outputs
+from train import cluster, dataset, export, fitting, outcome, pipeline_model
+from train.checkpoints import Checkpoints, fingerprint
+from train.transform_graph import TransformGraph
+
+if TYPE_CHECKING:
+    from train import tuning
 
 _TRAINING = "training.npz"
 _TUNING = "tuning.tar"
+# Flags that decide the result, besides those whose contents do.
+_DECIDING = (
+    "label_key",
+    "epochs",
+    "batch_size",
+    "early_stopping_patience",
+    "tune_trials",
+    "tune_algorithm",
+    "train_split",
+    "eval_split",
+    "seed",
+)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,41 +49,47 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         StepError: bad input; nothing is written then.
     """
+    workers = cluster.join()
+    if workers.workers > 1 and args.tune_trials:
+        raise StepError(
+            "Tuning runs on one worker. Tune without TF_CONFIG first, then give what it found as --hyperparameters."
+        )
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(args.seed)
     required = ["build_model"] + (["hyperparameter_space"] if args.tune_trials else [])
     module = modules.load(args.module, args.module_uri, required)
     defaults = pipeline_model.default_hyperparameters(module)
     hyperparameters = pipeline_model.merge_hyperparameters(defaults, args.hyperparameters)
-    with _inputs(args) as (examples_folder, graph_folder):
-        graph = TransformGraph(graph_folder)
-        transform = graph.for_module(args.label_key)
-        train = dataset.read_split(examples_folder, args.train_split)
-        validation = dataset.read_split(examples_folder, args.eval_split)
-        model = _seeded_model(args.seed, module, transform, hyperparameters)  # its errors come before the long work
-        checkpoints = _checkpoints(args, module, hyperparameters, examples_folder, graph_folder)
-        sources = [dataset.open_split(split, graph.transformed_spec, args.label_key) for split in (train, validation)]
-        try:
-            state = _train(args, model, sources, checkpoints)
-            _write(args, model, graph, state, hyperparameters, sources)
-        except StepError:
-            checkpoints.discard(_TRAINING, _TUNING)
-            raise
-        checkpoints.discard(_TRAINING, _TUNING)
-
-
-@contextlib.contextmanager
-def _inputs(args: argparse.Namespace) -> Iterator[tuple[Path, Path]]:
     with (
         uris.local_copy(args.transformed_examples, "transformed examples") as examples_folder,
         uris.local_copy(args.transform_graph, "transform graph") as graph_folder,
     ):
-        yield examples_folder, graph_folder
+        graph = TransformGraph(graph_folder)
+        transform = graph.for_module(args.label_key)
+        splits = [dataset.read_split(examples_folder, name) for name in (args.train_split, args.eval_split)]
 
+        def build(chosen: dict[str, Any]) -> keras.Model:
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(args.seed)
+            return pipeline_model.build(module, transform, chosen)
 
-def _seeded_model(seed: int, module: Any, transform: Any, hyperparameters: dict[str, Any]) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    return pipeline_model.build(module, transform, hyperparameters)
+        build(hyperparameters)  # for its errors, before the long work
+        checkpoints = _checkpoints(args, module, hyperparameters, examples_folder, graph_folder)
+        sources = [dataset.open_split(split, graph.transformed_spec, args.label_key) for split in splits]
+        try:
+            trials = []
+            if args.tune_trials:
+                trials = _tune(args, module, build, defaults, sources, checkpoints)
+                hyperparameters = dict(trials[0].hyperparameters)
+            model = build(hyperparameters)
+            state = _train(args, model, sources, checkpoints, workers)
+            if workers.chief:
+                _write(args, model, graph, state, hyperparameters, trials, sources)
+        except StepError:
+            checkpoints.discard(_TRAINING, _TUNING)
+            raise
+        if workers.chief:
+            checkpoints.discard(_TRAINING, _TUNING)
 
 
 def _checkpoints(
@@ -80,26 +101,70 @@ def _checkpoints(
         module=hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
         hyperparameters=hyperparameters,
         versions=[tf.__version__, keras.__version__],
-        **{
-            flag: getattr(args, flag)
-            for flag in (
-                "label_key epochs batch_size early_stopping_patience tune_trials tune_algorithm train_split eval_split seed"
-            ).split()
-        },
+        **{flag: getattr(args, flag) for flag in _DECIDING},
     )
     folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
     return Checkpoints(folder, run_name, private=not args.checkpoint_uri)
 
 
+def _tune(
+    args: argparse.Namespace,
+    module: Any,
+    build: Callable[[dict[str, Any]], keras.Model],
+    defaults: dict[str, Any],
+    sources: list[dataset.Source],
+    checkpoints: Checkpoints,
+) -> list["tuning.Trial"]:
+    from train import tuning
+
+    def space(hp: Any) -> dict[str, Any]:
+        chosen = modules.call(module.hyperparameter_space, hp)
+        if not isinstance(chosen, dict):
+            raise StepError(
+                f"The pipeline module's hyperparameter_space returned {chosen!r}. Return a dict of hyperparameters."
+            )
+        merged = pipeline_model.merge_hyperparameters(defaults, chosen, "from hyperparameter_space")
+        return pipeline_model.merge_hyperparameters(merged, args.hyperparameters)
+
+    return tuning.search(
+        tuning.Plan(
+            space=space,
+            build=build,
+            train=sources[0],
+            validation=sources[1],
+            algorithm=args.tune_algorithm,
+            trials=args.tune_trials,
+            epochs=args.epochs,
+            batch_rows=args.batch_size,
+            patience=args.early_stopping_patience,
+            seed=args.seed,
+            restore=lambda: checkpoints.load(_TUNING),
+            keep=lambda content: checkpoints.save(_TUNING, content),
+            say=_say,
+        )
+    )
+
+
 def _train(
-    args: argparse.Namespace, model: keras.Model, sources: list[dataset.Source], checkpoints: Checkpoints
+    args: argparse.Namespace,
+    model: keras.Model,
+    sources: list[dataset.Source],
+    checkpoints: Checkpoints,
+    workers: cluster.Cluster,
 ) -> fitting.State:
     train, validation = sources
     fitting.make_variables(model, train)
     saved = checkpoints.load(_TRAINING)
     state = (saved and fitting.State.unpack(saved)) or fitting.State()
     if state.history:
-        print(f"Resuming after epoch {len(state.history)}", flush=True)
+        _say(f"Resuming after epoch {len(state.history)}")
+    workers.agree(len(state.history))
+    workers.synchronise(model)
+
+    def keep(so_far: fitting.State) -> None:
+        if workers.chief:
+            checkpoints.save(_TRAINING, so_far.pack())
+
     return fitting.fit(
         model,
         train,
@@ -109,9 +174,14 @@ def _train(
         batch_rows=args.batch_size,
         patience=args.early_stopping_patience,
         seed=args.seed,
-        after_epoch=lambda so_far: checkpoints.save(_TRAINING, so_far.pack()),
-        say=lambda line: print(line, flush=True),
+        share=(workers.index, workers.workers),
+        after_epoch=keep,
+        say=_say,
     )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _write(
@@ -120,6 +190,7 @@ def _write(
     graph: TransformGraph,
     state: fitting.State,
     hyperparameters: dict[str, Any],
+    trials: list["tuning.Trial"],
     sources: list[dataset.Source],
 ) -> None:
     facts = {
@@ -131,7 +202,7 @@ def _write(
     with Outputs(args.executor_input) as outputs:
         export.save(model, graph, args.label_key, outputs.directory(args.model))
         outcome.write_tensorboard(outputs.directory(args.tensorboard_logs), state)
-        outputs.file(args.report).write_text(outcome.render(state, hyperparameters, facts, []), encoding="utf-8")
+        outputs.file(args.report).write_text(outcome.render(state, hyperparameters, facts, trials), encoding="utf-8")
         outputs.file(args.best_hyperparameters).write_text(json.dumps(hyperparameters, indent=2), encoding="utf-8")
         outputs.file(args.metrics).write_text(json.dumps(outcome.metrics(state), indent=2), encoding="utf-8")
         outputs.metadata("metrics", outcome.shown_metrics(state))

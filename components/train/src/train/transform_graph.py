@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from stepkit.errors import StepError, near_misses
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from stepkit.errors import StepError, near_misses
 from train.schema import FeatureSpec, feature_spec, read_schema
 
 _TRANSFORM_FN = "transform_fn"
@@ -17,8 +17,8 @@ class Transform:
     """What a pipeline module's `build_model` gets to know of the transform step.
 
     Attributes:
-        feature_spec: name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature` of the transformed features that the model
-            may take; the label isn't among them.
+        feature_spec: name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature` of the transformed features that the
+            model may take; the label isn't among them.
     """
 
     def __init__(self, spec: FeatureSpec, assets: Path) -> None:
@@ -62,7 +62,8 @@ class TransformGraph:
         self._folder = folder
         if not (folder / _TRANSFORM_FN / "saved_model.pb").is_file():
             raise StepError(
-                f"{str(folder)!r} is no transform graph: it has no {_TRANSFORM_FN}/saved_model.pb. Give transform's output."
+                f"{str(folder)!r} is no transform graph: it has no {_TRANSFORM_FN}/saved_model.pb. "
+                "Give transform's output."
             )
         self.raw_schema: schema_pb2.Schema = read_schema(folder / "metadata" / "schema.pbtxt")
         self.transformed_spec = feature_spec(read_schema(folder / "transformed_metadata" / "schema.pbtxt").feature)
@@ -75,9 +76,15 @@ class TransformGraph:
         """
         spec = dict(self.transformed_spec)
         if label_key not in spec:
-            raise StepError(f"No transformed feature is called {label_key!r} (--label-key). {near_misses(label_key, spec)}")
+            raise StepError(
+                f"No transformed feature is called {label_key!r} (--label-key). {near_misses(label_key, spec)}"
+            )
         label = spec.pop(label_key)
-        if not isinstance(label, tf.io.FixedLenFeature) or list(label.shape) not in ([], [1]) or label.dtype == tf.string:
+        if (
+            not isinstance(label, tf.io.FixedLenFeature)
+            or list(label.shape) not in ([], [1])
+            or label.dtype == tf.string
+        ):
             raise StepError(
                 f"The label {label_key!r} isn't one number a row. Have preprocessing_fn return it dense, as [rows, 1]."
             )
