@@ -68,8 +68,7 @@ def pipeyard_run(project: Path) -> Callable[..., Ran]:
 
     def go(pipeline: str, *flags: str, **params: object) -> Ran:
         given = [
-            f"--param={name}={value if isinstance(value, str) else json.dumps(value)}"
-            for name, value in params.items()
+            f"--param={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in params.items()
         ]
         done = subprocess.run(
             [str(PIPEYARD), "run", pipeline, f"--project={project}", "--json", *flags, *given],

@@ -1,0 +1,75 @@
+"""The command line: quick help, exit codes, messages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PIPEYARD = Path(sys.executable).with_name("pipeyard")
+
+
+def _pipeyard(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run([str(PIPEYARD), *args], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["runs", "--help"], ["compile", "--help"]])
+def test_help_imports_nothing_heavy(args):
+    program = (
+        "import sys; from pipeyard.cli import main\n"
+        f"sys.argv = ['pipeyard', *{args}]\n"
+        "try: main()\nexcept SystemExit as end: code = end.code\n"
+        "heavy = {'kfp', 'pydantic', 'rich', 'jinja2', 'celpy', 'google', 'yaml'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy), code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY [] 0"
+    assert "Usage: pipeyard" in done.stdout
+
+
+def test_wrong_usage_exits_2_and_names_near_misses():
+    done = _pipeyard("rum")
+    assert done.returncode == 2
+    assert "Did you mean" in done.stderr
+    assert "'run'" in done.stderr
+
+
+def test_an_unknown_pipeline_names_those_there_are():
+    done = _pipeyard("run", "chicago-taxi")
+    assert done.returncode == 1
+    assert "Did you mean 'chicago_taxi'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_parameter_typo_is_found_before_anything_runs(tmp_path):
+    done = _pipeyard("run", "chicago_taxi", "--param", "epoch=3")
+    assert done.returncode == 1
+    assert "there is no parameter 'epoch'. Did you mean 'epochs'?" in done.stderr
+
+
+def test_a_parameter_without_a_value_is_wrong_usage():
+    done = _pipeyard("run", "chicago_taxi", "--param", "epochs")
+    assert done.returncode == 2
+    assert "--param epochs=VALUE" in done.stderr
+
+
+def test_outside_a_project_it_says_so(tmp_path):
+    done = _pipeyard("compile", "x", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "isn't in a Pipeyard project" in done.stderr
+
+
+def test_compile_writes_what_kfp_reads(tmp_path):
+    target = tmp_path / "out" / "pipeline.yaml"
+    done = _pipeyard("compile", "flights", "--output", str(target))
+    assert done.returncode == 0, done.stderr
+    first = target.read_text()
+    assert "schemaVersion: 2.1.0" in first
+    _pipeyard("compile", "flights", "--output", str(target))
+    assert target.read_text() == first
+
+
+def test_readmes_and_specs_agree():
+    done = _pipeyard("readme")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,118 @@
+"""Parts of the local runner that need no pipeline."""
+
+import pytest
+
+from pipeyard.errors import PipeyardError
+from pipeyard.local import conditions, external, ir, values
+from pipeyard.local.placeholders import Resolver
+from pipeyard.local.values import Types
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "expected"),
+    [
+        ("True", Types.BOOLEAN, True),
+        ("false\n", Types.BOOLEAN, False),
+        ("3.0", Types.NUMBER_INTEGER, 3),
+        (3.0, Types.NUMBER_INTEGER, 3),
+        ("2", Types.NUMBER_DOUBLE, 2.0),
+        (" text ", Types.STRING, " text "),
+        (3, Types.STRING, "3"),
+        ("[1.0, 2.5]", Types.LIST, [1, 2.5]),
+        ({"a": {"b": 1.0}}, Types.STRUCT, {"a": {"b": 1}}),
+    ],
+)
+def test_values_take_their_declared_type(raw, kind, expected):
+    coerced = values.coerce(raw, kind, "it")
+    assert (coerced, type(coerced)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        ("yes", Types.BOOLEAN),
+        ("3.5", Types.NUMBER_INTEGER),
+        (True, Types.NUMBER_INTEGER),
+        ("x", Types.NUMBER_DOUBLE),
+        ("{}", Types.LIST),
+        ("[", Types.STRUCT),
+    ],
+)
+def test_values_of_another_type_are_refused(raw, kind):
+    with pytest.raises(PipeyardError, match="it is .* which isn't"):
+        values.coerce(raw, kind, "it")
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("inputs.parameter_values['a'] == 'x'", True),
+        ("!(inputs.parameter_values['a'] == 'x')", False),
+        ("int(inputs.parameter_values['n']) >= 3 && inputs.parameter_values['b'] == true", True),
+        ("double(inputs.parameter_values['n']) < 2.5 || inputs.parameter_values['f'] < 0.5", False),
+        ("inputs.parameter_values['f'] == double(1)", True),
+    ],
+)
+def test_conditions(condition, holds):
+    assert conditions.holds(condition, {"a": "x", "n": 3, "b": True, "f": 1.0}) is holds
+
+
+def test_a_condition_that_can_t_be_evaluated_says_why():
+    with pytest.raises(PipeyardError, match="can't be evaluated"):
+        conditions.holds("inputs.parameter_values['absent'] == 1", {})
+    with pytest.raises(PipeyardError, match="doesn't parse"):
+        conditions.holds("inputs.parameter_values['a' ==", {})
+
+
+def test_unknown_placeholders_are_refused():
+    resolver = Resolver({"inputs": {"parameterValues": {}, "artifacts": {}}, "outputs": {}}, {"pipeline_job_uuid": "u"})
+    assert resolver.text("x-{{$.pipeline_job_uuid}}") == "x-u"
+    with pytest.raises(PipeyardError, match="doesn't know: {{\\$.workspace_path}}"):
+        resolver.text("{{$.workspace_path}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1", "not a compiled pipeline"),
+        ("pipelineInfo: {name: p}\nschemaVersion: 2.2.0", "schemaVersion is '2.2.0'"),
+        ("pipelineInfo: {name: p}\nschemaVersion: 2.1.0\nroot: {dag: {}}\nnovelty: 1", "doesn't know .*novelty"),
+        (
+            "pipelineInfo: {name: p}\nschemaVersion: 2.1.0\ndeploymentSpec: {executors: {e: {customJob: {}}}}",
+            "runs only on a cluster: \\['customJob'\\]",
+        ),
+    ],
+)
+def test_an_ir_that_isn_t_understood_is_refused(text, message):
+    with pytest.raises(PipeyardError, match=message):
+        ir.parse(text)
+
+
+def test_external_state_follows_content_not_place(tmp_path):
+    one, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    one.write_text("1")
+    before = external.fingerprint(["{source}"], {"source": str(tmp_path / "*.csv")})
+    other.write_text("2")
+    both = external.fingerprint(["{source}"], {"source": str(tmp_path / "*.csv")})
+    one.write_text("3")
+    changed = external.fingerprint(["{source}"], {"source": str(tmp_path / "*.csv")})
+    assert len({str(each) for each in (before, both, changed)}) == 3
+    assert external.fingerprint(["{source}"], {"source": str(tmp_path / "none")}) == {str(tmp_path / "none"): "absent"}
+
+
+def test_external_state_of_databases_and_empty_inputs(tmp_path):
+    database = tmp_path / "r.db"
+    database.write_bytes(b"x")
+    assert external.fingerprint(["{uri}"], {"uri": f"sqlite:///{database}"})[f"sqlite:///{database}"] != "absent"
+    assert external.fingerprint(["{base}/{name}"], {"base": str(tmp_path), "name": ""}) == {}
+    assert external.fingerprint(["{uri}"], {"uri": "postgresql://db/x"}) is None
+
+
+def test_external_state_in_an_object_store(tmp_path):
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/a", b"1")
+    # This store tells nothing of contents, so what is read from it must not be cached.
+    assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/a"}) is None
+    assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/none"}) == {"memory://bucket/none": "absent"}

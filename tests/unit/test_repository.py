@@ -1,0 +1,82 @@
+"""Rules of the repository that no other tool keeps."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeyard import project
+
+ROOT = Path(__file__).parents[2]
+PROJECT = project.find(ROOT)
+PARTS = ["component.yaml", "Dockerfile", "pyproject.toml", "uv.lock", "README.md", "src", "tests"]
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_no_line_names_a_package_index_or_a_path_of_a_machine():
+    # Assembled, so that this file doesn't name them either.
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry.npm" + "js.org", "repo.maven." + "apache.org"]
+    forbidden = re.compile("|".join([*map(re.escape, hosts), r"(?<![\w.~-])/(?:home|Users|root)/\w"]))
+    found = []
+    for path in _tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{path.relative_to(ROOT)}:{n}" for n, line in enumerate(text.splitlines(), 1) if forbidden.search(line)
+        ]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.components))
+def test_a_component_is_whole(name):
+    folder = PROJECT.components[name].folder
+    assert [part for part in PARTS if not (folder / part).exists()] == []
+    assert (folder / "src" / name / "__main__.py").is_file()
+    assert list((folder / "tests").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.components))
+def test_a_component_imports_neither_the_toolchain_nor_another(name):
+    others = (set(PROJECT.components) | {"pipeyard", "kfp"}) - {name}
+    for path in (PROJECT.components[name].folder / "src").rglob("*.py"):
+        assert not _imports(path) & others, path
+
+
+def test_the_toolchain_imports_no_component():
+    inside = set(PROJECT.components) | {"stepkit"}
+    for path in (ROOT / "build/pipeyard").rglob("*.py"):
+        assert not _imports(path) & inside, path
+
+
+def test_shared_versions_agree():
+    """One TensorFlow layer for all images that can share it."""
+    pins = {}
+    for name, component in PROJECT.components.items():
+        match = re.search(r'name = "tensorflow-cpu"\nversion = "([^"]+)"', (component.folder / "uv.lock").read_text())
+        if match:
+            pins[name] = match.group(1)
+    del pins["data_validation"]  # TFDV holds it back
+    assert len(set(pins.values())) == 1, pins
