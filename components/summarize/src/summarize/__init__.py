@@ -1,0 +1,1 @@
+"""Writes the summary of a run when it ends, however it ends."""
