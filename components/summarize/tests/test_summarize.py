@@ -14,10 +14,8 @@ FAILED = json.dumps({"state": "FAILED", "error": {"code": 9, "message": "The DAG
 
 def summarize(folder: Path, *flags: str, run_id: str = "run-1") -> tuple[str, str]:
     """Runs the step and returns its outcome and summary."""
-    code = main(
-        ["--pipeline", "taxi", "--run-id", run_id, *flags]
-        + ["--summary", str(folder / "out/summary.md"), "--outcome", str(folder / "out/outcome")]
-    )
+    outputs = ["--summary", str(folder / "out/summary.md"), "--outcome", str(folder / "out/outcome")]
+    code = main(["--pipeline", "taxi", "--run-id", run_id, *flags, *outputs])
     assert code == 0
     return (folder / "out/outcome").read_text(), (folder / "out/summary.md").read_text()
 
@@ -30,8 +28,8 @@ def push(base: str, number: int, record: object) -> None:
             stream.write(record if isinstance(record, str) else json.dumps(record))
 
 
-@pytest.fixture(params=["local", "memory"])
-def serving(request, tmp_path):
+@pytest.fixture(name="serving", params=["local", "memory"])
+def fixture_serving(request, tmp_path):
     base = str(tmp_path / "serving") if request.param == "local" else "memory://serving"
     if request.param == "local":
         for number in (1, 2, 10):
