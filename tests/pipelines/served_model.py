@@ -52,11 +52,11 @@ def main(model_uri: str, examples_uri: str, schema_uri: str, transformed_uri: st
     )
 
 
-def _schema(folder: Path):
+def _schema(path: Path):
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-    schema = text_format.Parse((folder / "schema.pbtxt").read_text(), schema_pb2.Schema())
+    schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
     schema_utils.schema_as_feature_spec(schema)  # raises for a schema that TFT couldn't read
     return schema
 

@@ -1,5 +1,6 @@
 """Anomalies of statistics against a schema, and their distances to other statistics (drift, skew)."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -93,6 +94,10 @@ def against_schema(
             _add_missing(anomalies, feature.name)
     order = {feature.name: position for position, feature in enumerate(schema.feature)}
     details = {misfit.column: misfit.reason for misfit in misfits}
+    for name in order:
+        near = difflib.get_close_matches(name, sorted(present - known), n=1)
+        if name not in present and near:
+            details[name] = f"Did you mean {near[0]!r}, which is in the data but not in the schema?"
     findings = sorted(_findings("schema", split, anomalies, details), key=lambda found: order.get(found.feature, -1))
     return Result("schema", split, anomalies, findings)
 
@@ -210,10 +215,17 @@ def _findings(
         kinds = {_type_name(reason) for reason in info.reason}
         for reason in info.reason:
             kind = _type_name(reason)
-            if kind == "INVALID_FEATURE_SHAPE" and kinds & _ABSENCES:
-                continue  # the same missing values again: a shape needs every value
+            if _repeats(kind, kinds):
+                continue
             problem = remedies.problem(kind, reason.short_description, reason.description, details.get(name, ""))
             yield Finding(check, split, name, kind, problem, remedies.remedy(kind))
+
+
+def _repeats(kind: str, kinds: set[str]) -> bool:
+    """True if another reason of the same feature says the same: a shape needs every value, a domain needs the type."""
+    if kind == "INVALID_FEATURE_SHAPE":
+        return bool(kinds & _ABSENCES)
+    return "UNEXPECTED_DATA_TYPE" in kinds and kind.startswith(("INT_TYPE_", "FLOAT_TYPE_", "ENUM_TYPE_", "BOOL_TYPE_"))
 
 
 def _type_name(reason: anomalies_pb2.AnomalyInfo.Reason) -> str:

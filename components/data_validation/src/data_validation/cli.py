@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--slices",
         type=cli.json_array,
         default=[],
-        help='JSON array of features to slice statistics by: names, or arrays of names to cross, e.g. ["a", ["a", "b"]]',
+        help="JSON array of features to slice statistics by: names, or arrays of names to cross, "
+        'e.g. ["a", ["a", "b"]]',
     )
     inputs.add_argument(
         "--on-anomaly",

@@ -86,7 +86,8 @@ def check_slices(count: int) -> None:
     """Raises: StepError: there are more slices than a report is good for."""
     if count > MOST_SLICES:
         raise StepError(
-            f"--slices gives more than {MOST_SLICES} slices. Slice by features with fewer values, or cross fewer of them."
+            f"--slices gives more than {MOST_SLICES} slices. "
+            "Slice by features with fewer values, or cross fewer of them."
         )
 
 

@@ -46,7 +46,7 @@ def of_parts(
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise StepError(
             f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
-            "Check the options and the runner's own log; without a --runner the statistics are computed in this process."
+            "Check the options and the runner's own log; without a --runner they are computed in this process."
         ) from error
 
 

@@ -164,19 +164,25 @@ def batches(part: Part, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
                 columns.append(layout.to_list_column(batch.column(batch.schema.get_field_index(name)), kind))
             except _MISFIT as error:
                 raise StepError(
-                    f"Column {name!r} in {part.file!r} can't be read as {kind}: {error}. Only numbers, text, booleans and "
-                    "times have statistics: drop or convert the column in extract."
+                    f"Column {name!r} in {part.file!r} can't be read as {kind}: {error}. "
+                    "Only numbers, text, booleans and times have statistics: drop or convert the column in extract."
                 ) from error
         yield pa.RecordBatch.from_arrays(columns, names=list(kinds))
 
 
 def _raw_batches(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    if not uris.is_remote(part.file):
-        yield from pq.ParquetFile(part.file).iter_batches(BATCH_ROWS, row_groups=[part.row_group], columns=columns)
-        return
-    fs, path = uris.filesystem(part.file)
-    with fs.open(path, "rb") as stream:
-        yield from pq.ParquetFile(stream).iter_batches(BATCH_ROWS, row_groups=[part.row_group], columns=columns)
+    try:
+        parquet = pq.ParquetFile(_source(part.file))
+        yield from parquet.iter_batches(BATCH_ROWS, row_groups=[part.row_group], columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise StepError(f"{part.file!r} is damaged ({str(error).strip()}). Run extract again.") from error
+
+
+def _source(file: str) -> Any:
+    if not uris.is_remote(file):
+        return file
+    fs, path = uris.filesystem(file)
+    return fs.open(path, "rb")
 
 
 def shared_parts(split: Split, examples: Path, executor_input: str) -> list[Part]:

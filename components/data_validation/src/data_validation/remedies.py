@@ -3,7 +3,7 @@
 _WORDS = {
     "SCHEMA_MISSING_COLUMN": "The column is in the schema but not in the data.",
     "FEATURE_TYPE_NOT_PRESENT": "Every value is missing.",
-    "INVALID_FEATURE_SHAPE": "Values are missing, but the schema gives the feature a shape, which needs one in every row.",
+    "INVALID_FEATURE_SHAPE": "Values are missing, but the feature has a shape in the schema: one in every row.",
 }
 
 _SOURCE = "Correct the source, or filter such rows out in extract"
@@ -20,10 +20,10 @@ _REMEDIES = {
     "UNEXPECTED_DATA_TYPE": "Correct the values in the source, or change the feature's type in the schema.",
     "FLOAT_TYPE_HAS_NAN": f"{_SOURCE}, or allow NaN in the feature's float_domain.",
     "FLOAT_TYPE_HAS_INF": f"{_SOURCE}, or allow infinities in the feature's float_domain.",
-    "COMPARATOR_CONTROL_DATA_MISSING": "The other statistics have no values of it: compare with newer ones, or remove the "
-    "comparator from the schema.",
-    "COMPARATOR_TREATMENT_DATA_MISSING": "This data has no values of it: restore them, or remove the comparator from the "
-    "schema.",
+    "COMPARATOR_CONTROL_DATA_MISSING": "The other statistics have no values of it: compare with newer ones, or "
+    "remove the comparator from the schema.",
+    "COMPARATOR_TREATMENT_DATA_MISSING": "This data has no values of it: restore them, or remove the comparator "
+    "from the schema.",
 }
 
 _BY_PREFIX = (
@@ -50,7 +50,9 @@ def problem(kind: str, short: str, description: str, detail: str = "") -> str:
     """
     text = _WORDS.get(kind) or (description or short).strip()
     text = text if text.endswith((".", "!", "?")) else f"{text}."
-    return f"{text} {detail.rstrip('.')}." if detail else text
+    if not detail:
+        return text
+    return f"{text} {detail}" if detail.endswith((".", "?")) else f"{text} {detail}."
 
 
 def remedy(kind: str) -> str:

@@ -1,6 +1,6 @@
 """The report: one HTML page that needs no network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import text_format
@@ -77,49 +77,38 @@ def _data(splits: Mapping[str, statistics_pb2.DatasetFeatureStatistics], notes: 
 
 
 def _numeric(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
-    headers = [
-        "Feature",
-        "Type",
-        "Split",
-        "Count",
-        "Missing",
-        "NaN",
-        "Mean",
-        "Std",
-        "Zeros",
-        "Min",
-        "Median",
-        "Max",
-        "Distribution",
-    ]
+    having_nan = any(isinstance(of, Numbers) and of.nan for of in (_values(found, s, n) for s in found for n in names))
+    measures = [*(["NaN"] if having_nan else []), "Mean", "Std", "Zeros", "Min", "Median", "Max"]
     rows = []
     for name in names:
         for first, split, summary in _each(found, name):
             values = summary.values
-            cells: list[Any] = [*_lead(first, name, summary, known), _split(found, split), *_counts(summary)]
+            cells: list[Any] = [*_lead(found, first, name, known, _histogram), _split(found, split), *_counts(summary)]
             if isinstance(values, Numbers):
-                cells += [values.nan, values.mean, values.deviation, _portion(values.zeros, summary.count)]
+                cells += [values.nan] if having_nan else []
+                cells += [values.mean, values.deviation, _portion(values.zeros, summary.count)]
                 cells += [values.least, values.median, values.most]
             else:
-                cells += [None] * 7
-            rows.append([*cells, _histogram(found, name) if first else ""])
-    return report.table(headers, rows)
+                cells += [None] * len(measures)
+            rows.append(cells)
+    # The widest table: 12 columns have to fit the page.
+    table = report.table(["Feature", "Distribution", "Split", "Count", "Missing", *measures], rows)
+    return Markup('<div style="font-size: 12px; overflow-x: auto">{}</div>').format(table)
 
 
 def _categorical(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
-    headers = ["Feature", "Type", "Split", "Count", "Missing", "Unique", "Top values", "Distribution"]
     rows = []
     for name in names:
         for first, split, summary in _each(found, name):
             values = summary.values
-            cells: list[Any] = [*_lead(first, name, summary, known), _split(found, split), *_counts(summary)]
+            cells: list[Any] = [*_lead(found, first, name, known, _bars), _split(found, split), *_counts(summary)]
             if isinstance(values, Words):
                 top = ", ".join(f"{value or '(empty)'} {share:.1%}" for value, share in values.top[:_TOP])
                 cells += [values.unique, top]
             else:
                 cells += [None, None]
-            rows.append([*cells, _bars(found, name) if first else ""])
-    return report.table(headers, rows)
+            rows.append(cells)
+    return report.table(["Feature", "Distribution", "Split", "Count", "Missing", "Unique", "Top values"], rows)
 
 
 def _distances(distances: Sequence[checking.Distance]) -> Markup:
@@ -193,11 +182,14 @@ def _each(found: Summaries, name: str) -> list[tuple[bool, str, Summary]]:
     return [(index == 0, split, summary) for index, (split, summary) in enumerate(having)]
 
 
-def _lead(first: bool, name: str, summary: Summary, known: set[str]) -> list[Any]:
+def _lead(
+    found: Summaries, first: bool, name: str, known: set[str], draw: Callable[[Summaries, str], Markup]
+) -> list[Any]:
     if not first:
         return ["", ""]
-    note = Markup("") if name in known else Markup('<br><span class="quiet">not in the schema</span>')
-    return [Markup("<b>{}</b>{}").format(name, note), summary.kind]
+    kinds = list(dict.fromkeys(features[name].kind for features in found.values() if name in features))
+    note = " or ".join(kinds) + ("" if name in known else ", not in the schema")
+    return [Markup('<b>{}</b><br><span class="quiet">{}</span>').format(name, note), draw(found, name)]
 
 
 def _counts(summary: Summary) -> list[Any]:
@@ -206,8 +198,9 @@ def _counts(summary: Summary) -> list[Any]:
     return [summary.count, _mark("bad", f"all {total:,}") if total and summary.missing == total else missing]
 
 
-def _portion(part: int, whole: int) -> Any:
-    return f"{part:,} ({part / whole:.1%})" if part and whole else part
+def _portion(part: int, whole: int) -> Markup:
+    text = f"{part:,} ({part / whole:.1%})" if part and whole else f"{part:,}"
+    return Markup('<span style="white-space: nowrap">{}</span>').format(text)
 
 
 def _histogram(found: Summaries, name: str) -> Markup:
@@ -242,7 +235,9 @@ def _split(found: Summaries, split: str) -> Markup:
 
 
 def _legend(index: int, name: str) -> Markup:
-    return Markup('<span style="color:{}">&#9632;</span> {}').format(report.COLORS[index % len(report.COLORS)], name)
+    return Markup('<span style="white-space: nowrap"><span style="color: {}">&#9632;</span> {}</span>').format(
+        report.COLORS[index % len(report.COLORS)], name
+    )
 
 
 def _mark(style: str, text: str) -> Markup:

@@ -9,8 +9,6 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 
-FILE = "schema.pbtxt"
-
 # Features in other stages (planned, deprecated, derived, ...) may be absent, as TFDV has it.
 _LIVE = (schema_pb2.UNKNOWN_STAGE, schema_pb2.BETA, schema_pb2.PRODUCTION)
 
@@ -20,11 +18,11 @@ def given(text: str, uri: str) -> schema_pb2.Schema | None:
 
     Args:
         text: the schema as text proto; or
-        uri: where it is: a file, or a schema artifact's folder.
+        uri: where it is.
 
     Raises:
         UsageError: both are set.
-        StepError: it can't be read or doesn't parse (names the line), or has no features, unusable ones or the same twice.
+        StepError: it can't be read or doesn't parse (names the line), or a feature is unusable or there twice.
     """
     if text and uri:
         raise UsageError("give the schema by at most one of --schema-text and --schema-uri")
@@ -32,7 +30,7 @@ def given(text: str, uri: str) -> schema_pb2.Schema | None:
         return None
     shown = f"at {uri!r}" if uri else "given by --schema-text"
     if uri:
-        text = _read(uri)
+        text = uris.read_text(uri, "schema")
     schema = schema_pb2.Schema()
     try:
         text_format.Parse(text, schema)
@@ -46,11 +44,6 @@ def given(text: str, uri: str) -> schema_pb2.Schema | None:
         ) from error
     _check(schema, shown)
     return schema
-
-
-def _read(uri: str) -> str:
-    inside = uris.join(uri, FILE)
-    return uris.read_text(inside if uris.exists(inside) else uri, "schema")
 
 
 def _check(schema: schema_pb2.Schema, shown: str) -> None:
@@ -69,8 +62,8 @@ def _check(schema: schema_pb2.Schema, shown: str) -> None:
             )
         if feature.domain and feature.domain not in domains:
             raise StepError(
-                f"The schema {shown} gives the feature {feature.name!r} the domain {feature.domain!r}, for which it has no "
-                f"string_domain. {near_misses(feature.domain, domains)}"
+                f"The schema {shown} gives the feature {feature.name!r} the domain {feature.domain!r}, "
+                f"for which it has no string_domain. {near_misses(feature.domain, domains)}"
             )
 
 
@@ -95,8 +88,9 @@ def check_environments(environments: Mapping[str, object], splits: Sequence[str]
             )
         if environment not in schema.default_environment:
             raise StepError(
-                f"--environments gives the split {split!r} the environment {environment!r}, which is no default_environment "
-                f"of the schema. {near_misses(str(environment), schema.default_environment)}"
+                f"--environments gives the split {split!r} the environment {environment!r}, "
+                f"which is no default_environment of the schema. "
+                f"{near_misses(str(environment), schema.default_environment)}"
             )
 
 

@@ -203,8 +203,7 @@ def _write(
     }
     with Outputs(args.executor_input) as outputs:
         storing.write(outputs.directory(args.statistics), {**whole, **sliced})
-        folder = outputs.directory(args.schema)
-        (folder / schemas.FILE).write_text(text_format.MessageToString(schema), encoding="utf-8")
+        outputs.file(args.schema).write_text(text_format.MessageToString(schema), encoding="utf-8")
         anomalies = outputs.directory(args.anomalies)
         for result in results:
             base = anomalies if result.check == "schema" else anomalies / result.check

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tensorflow_data_validation import constants
 from tensorflow_data_validation.arrow import arrow_util
 from tensorflow_data_validation.statistics import stats_impl
@@ -39,7 +39,7 @@ class Counts:
 
     def add(self, values: pa.Array, counts: pa.Array, most_values: int, most_bytes: int) -> None:
         """Adds distinct `values` and how often each occurs."""
-        if not len(values):
+        if len(values) == 0:
             return
         if self.sketches is not None:
             self._feed(values, counts)
@@ -164,8 +164,8 @@ class ExactTopK(stats_generator.CombinerStatsGenerator):
             most = max(self._limits["num_top_values"], self._limits["num_rank_histogram_buckets"])
             if unique > most:
                 # All values as frequent as the last one that is wanted: TFDV breaks ties by value.
-                last = numbers[pc.array_sort_indices(numbers, order="descending")[most - 1].as_py()]
-                wanted = pc.greater_equal(numbers, last)
+                last = np.partition(numbers.to_numpy(), -most)[-most]
+                wanted = pa.array(numbers.to_numpy() >= last)
                 values, numbers = values.filter(wanted), numbers.filter(wanted)
             found = list(zip(values.to_pylist(), numbers.to_pylist(), strict=True))
         return top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(

@@ -1,0 +1,123 @@
+"""The statistics are TFDV's own: those of its Beam pipelines, whatever computes them here."""
+
+import math
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from apache_beam.options.pipeline_options import PipelineOptions
+from conftest import SCHEMA, columns, write_examples
+from data_validation import computing, reading
+from pyarrow import csv
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+ROWS = 3000
+TAXI = Path(__file__).parents[3] / "pipelines" / "chicago_taxi" / "data" / "data.csv"
+
+needs_taxi = pytest.mark.skipif(not TAXI.exists(), reason="the image has no pipelines")
+
+
+@pytest.fixture(name="taxi", scope="module")
+def taxi_fixture(tmp_path_factory) -> Path:
+    """Returns the first rows of the taxi data as CSV."""
+    path = tmp_path_factory.mktemp("taxi") / "data.csv"
+    with TAXI.open(encoding="utf-8") as source:
+        path.write_text("".join(line for line, _ in zip(source, range(ROWS + 1), strict=False)), encoding="utf-8")
+    return path
+
+
+def table_of(path: Path) -> pa.Table:
+    return csv.read_csv(path, convert_options=csv.ConvertOptions(strings_can_be_null=True))
+
+
+def edges(histogram: statistics_pb2.Histogram) -> list[float]:
+    return [edge for bucket in histogram.buckets for edge in (bucket.low_value, bucket.high_value)]
+
+
+def assert_same(mine: statistics_pb2.DatasetFeatureStatistics, theirs: statistics_pb2.DatasetFeatureStatistics) -> None:
+    assert mine.num_examples == theirs.num_examples
+    ours = {feature.path.step[0]: feature for feature in mine.features}
+    assert set(ours) == {feature.path.step[0] for feature in theirs.features}
+    for expected in theirs.features:
+        name = expected.path.step[0]
+        assert ours[name].type == expected.type, name
+        which = expected.WhichOneof("stats")
+        assert ours[name].WhichOneof("stats") == which, name
+        stats, other = getattr(ours[name], which), getattr(expected, which)
+        for count in ("num_non_missing", "num_missing", "tot_num_values", "min_num_values", "max_num_values"):
+            assert getattr(stats.common_stats, count) == getattr(other.common_stats, count), (name, count)
+        if which == "string_stats":
+            assert stats.unique == other.unique, name
+            assert stats.avg_length == pytest.approx(other.avg_length, rel=1e-6), name
+            assert list(stats.top_values) == list(other.top_values), name
+            assert stats.rank_histogram == other.rank_histogram, name
+        else:
+            for measure in ("mean", "std_dev", "min", "max", "num_zeros", "median"):
+                value = getattr(other, measure)
+                assert math.isclose(getattr(stats, measure), value, rel_tol=1e-6, abs_tol=1e-9), (name, measure)
+            for mine_histogram, theirs_histogram in zip(stats.histograms, other.histograms, strict=True):
+                assert edges(mine_histogram) == pytest.approx(edges(theirs_histogram), rel=1e-6), name
+
+
+@needs_taxi
+def test_statistics_equal_those_that_tfdv_computes_from_csv(step, taxi, tmp_path):
+    examples = write_examples(tmp_path / "data", {"train": [table_of(taxi).slice(0, 1000), table_of(taxi).slice(1000)]})
+    mine = step(examples).statistics["train"]
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    theirs = tfdv.generate_statistics_from_csv(str(taxi), pipeline_options=options)
+    assert_same(mine, theirs.datasets[0])
+
+
+def test_text_statistics_equal_those_of_a_dataframe(step, tmp_path):
+    table = pa.table(columns()).select(["pay", "fare"])
+    mine = step(write_examples(tmp_path / "data", {"train": [table]})).statistics["train"]
+    frame = table.to_pandas().astype({"fare": "float32"})
+    assert_same(mine, tfdv.generate_statistics_from_dataframe(frame).datasets[0])
+
+
+@needs_taxi
+@pytest.mark.parametrize("schema", ["", SCHEMA])
+def test_a_beam_runner_gives_the_same(step, taxi, tmp_path, schema):
+    table = table_of(taxi) if not schema else pa.table(columns())
+    slices = '["payment_type"]' if not schema else '["pay", ["pay", "hour"]]'
+    examples = write_examples(tmp_path / "data", {"train": [table.slice(0, 200), table.slice(200)], "eval": [table]})
+    here = step(examples, to="here", schema_text=schema, slices=slices)
+    there = step(examples, to="there", schema_text=schema, slices=slices, beam_args='["--runner=FnApiRunner"]')
+    assert list(here.statistics) == list(there.statistics)
+    for name, dataset in here.statistics.items():
+        assert_same(there.statistics[name], dataset)
+    assert here.report == there.report
+    assert here.parameters == there.parameters
+
+
+@needs_taxi
+def test_a_slice_has_the_statistics_of_its_rows_alone(taxi, tmp_path):
+    table = table_of(taxi)
+    examples = write_examples(tmp_path / "data", {"train": [table]})
+    (split,) = reading.open_splits(examples)
+    kinds, _ = reading.choose_kinds(split, {})
+    batches = [batch for part in split.parts for batch in reading.batches(part, kinds)]
+    mine = computing.of_batches(batches, None, [["payment_type"]])
+    assert len(mine) > 4
+    for name, dataset in mine.items():
+        if name:
+            value = name.removeprefix("payment_type_")
+            rows = table.filter(pa.array([found == value for found in table["payment_type"].to_pylist()]))
+            single = write_examples(tmp_path / name, {"train": [rows]})
+            (only,) = reading.open_splits(single)
+            whole = computing.of_batches([b for part in only.parts for b in reading.batches(part, kinds)], None)[""]
+            assert_same(dataset, whole)
+
+
+def test_batches_do_not_change_the_statistics(tmp_path, monkeypatch):
+    examples = write_examples(tmp_path / "data", {"train": [pa.table(columns(2000))]})
+    (split,) = reading.open_splits(examples)
+    kinds, _ = reading.choose_kinds(split, {})
+    found = []
+    for rows in (100, 2000):
+        monkeypatch.setattr(reading, "BATCH_ROWS", rows)
+        batches = [batch for part in split.parts for batch in reading.batches(part, kinds)]
+        assert {batch.num_rows for batch in batches} == {rows}
+        found.append(computing.of_batches(batches, None)[""])
+    assert_same(found[0], found[1])

@@ -1,0 +1,135 @@
+"""Counting of values, reading of columns, and the command line."""
+
+import collections
+import json
+import pickle
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import columns, write_examples
+from data_validation import cli, reading, topk
+from tensorflow_data_validation import StatsOptions
+
+COMPONENT = Path(__file__).parents[1] / "component.yaml"
+
+
+def batch(values: list) -> pa.RecordBatch:
+    rows = pa.array([None if value is None else [value] for value in values], pa.list_(pa.binary()))
+    return pa.RecordBatch.from_arrays([rows], ["x"])
+
+
+def count(values: list, pieces: int, **caps: int):
+    """Returns string statistics of `values`, counted in pieces that are merged."""
+    generator = topk.ExactTopK(StatsOptions(), **caps)
+    parts = []
+    for piece in range(pieces):
+        part = generator.add_input(generator.create_accumulator(), batch(values[piece::pieces]))
+        parts.append(pickle.loads(pickle.dumps(generator.compact(part))))  # as between Beam's workers
+    (feature,) = generator.extract_output(generator.merge_accumulators(parts)).features
+    return feature.string_stats
+
+
+@pytest.fixture(name="words", scope="module")
+def words_fixture() -> list[bytes]:
+    draw = random.Random(1)
+    return [f"w{int(draw.paretovariate(0.3)) % 5000}".encode() for _ in range(30000)]
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_counts_are_exact(words, pieces):
+    expected = collections.Counter(words)
+    stats = count([*words, None], pieces)
+    assert stats.unique == len(expected) > 1024
+    ranked = sorted(((number, word.decode()) for word, number in expected.items()), reverse=True)
+    assert [(top.frequency, top.value) for top in stats.top_values] == ranked[:20]
+    assert [(b.sample_count, b.label) for b in stats.rank_histogram.buckets] == ranked[:1000]
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("caps", [{"most_values": 500}, {"most_bytes": 2000}])
+def test_past_the_cap_counts_are_estimates(words, pieces, caps):
+    expected = collections.Counter(words)
+    stats = count(words, pieces, **caps)
+    assert stats.unique == len(expected)  # below the sketch's size it still is exact
+    word, number = expected.most_common(1)[0]
+    assert stats.top_values[0].value == word.decode()
+    assert stats.top_values[0].frequency == pytest.approx(number, rel=0.2)
+
+
+def test_values_that_are_no_text_get_a_placeholder():
+    assert {top.value for top in count([b"\xff", b"ok"], 1).top_values} == {"ok", "__BYTES_VALUE__"}
+
+
+def test_nothing_but_missing_values_has_no_counts():
+    generator = topk.ExactTopK(StatsOptions())
+    assert not generator.extract_output(generator.add_input(generator.create_accumulator(), batch([None]))).features
+
+
+def test_types_of_columns(tmp_path):
+    table = pa.table(
+        {
+            "i": pa.array([1], pa.int32()),
+            "f": pa.array([1.5], pa.float64()),
+            "s": ["x"],
+            "b": [True],
+            "t": pa.array([0], pa.timestamp("us")),
+            "n": pa.nulls(1),
+        }
+    )
+    (split,) = reading.open_splits(write_examples(tmp_path / "data", {"train": [table]}))
+    kinds, misfits = reading.choose_kinds(split, {"i": "FLOAT"})
+    assert kinds == {"i": "FLOAT", "f": "FLOAT", "s": "BYTES", "b": "BYTES", "t": "BYTES", "n": "BYTES"}
+    assert not misfits
+    (found,) = reading.batches(split.parts[0], kinds)
+    assert [column.type.value_type for column in found.columns] == [
+        pa.float32(), pa.float32(), pa.binary(), pa.binary(), pa.binary(), pa.binary(),
+    ]  # fmt: skip
+    assert found.to_pydict()["n"] == [None]
+
+
+def test_workers_elsewhere_read_the_uri_that_kfp_names(tmp_path):
+    (split,) = reading.open_splits(write_examples(tmp_path / "data", {"train": [pa.table(columns())]}))
+    executor = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": "gs://bucket/run/examples"}]}}}}
+    (part,) = reading.shared_parts(split, tmp_path / "data", json.dumps(executor))
+    assert part.file == "gs://bucket/run/examples/train/part-00000.parquet"
+    for nothing in ("", "{{$}}", "{}"):
+        assert reading.shared_parts(split, tmp_path / "data", nothing) == list(split.parts)
+
+
+def test_parts_are_read_from_remote_files_too(tmp_path):
+    (split,) = reading.open_splits(write_examples(tmp_path / "data", {"train": [pa.table(columns())]}))
+    part = split.parts[0]
+    remote = reading.Part(f"local://{part.file}", part.row_group, part.rows)
+    kinds, _ = reading.choose_kinds(split, {})
+    assert list(reading.batches(remote, kinds)) == list(reading.batches(part, kinds))
+
+
+def test_help_is_quick():
+    started = time.monotonic()
+    shown = subprocess.run(
+        [sys.executable, "-m", "data_validation", "--help"], capture_output=True, text=True, check=True
+    )
+    assert time.monotonic() - started < 2  # 0.1 s on an idle machine; TFDV would take more than 3
+    assert "--drift-threshold" in shown.stdout
+
+
+@pytest.mark.skipif(not COMPONENT.exists(), reason="the image has no specs")
+def test_flags_and_defaults_are_those_of_the_spec():
+    text = COMPONENT.read_text(encoding="utf-8")
+    declared = dict(re.findall(r"^- \{name: (\w+), type: \w+(?:, default: ('[^']*'|\w+))?", text, re.MULTILINE))
+    parser = cli.build_parser()
+    spelled = set(re.findall(r"^  (?:-h, )?--([a-z-]+)", parser.format_help(), re.MULTILINE))
+    assert spelled - {"help", "executor-input"} == {name.replace("_", "-") for name in declared}
+    required = []
+    for name in ("examples", "statistics", "schema", "anomalies", "report"):
+        required += [f"--{name}", "x"]
+    optional = []
+    for name, default in declared.items():
+        optional += [f"--{name.replace('_', '-')}", default.strip("'")] if default else []
+    assert parser.parse_args([*required, *optional]) == parser.parse_args(required)
