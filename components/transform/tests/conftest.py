@@ -120,12 +120,24 @@ class Inputs:
         return replace(self, examples=write_examples(self.examples.with_name("other"), splits))
 
 
+def _prepared(folder: Path) -> Inputs:
+    splits = {"train": [table(150, 1), table(60, 2)], "eval": [table(80, 3)], "empty": []}
+    schema = folder / "schema.pbtxt"
+    schema.write_text(SCHEMA, encoding="utf-8")
+    return Inputs(write_examples(folder / "examples", splits), schema, folder / "outputs")
+
+
 @pytest.fixture(name="inputs")
 def _inputs(tmp_path: Path) -> Inputs:
-    splits = {"train": [table(150, 1), table(60, 2)], "eval": [table(80, 3)], "empty": []}
-    schema = tmp_path / "schema.pbtxt"
-    schema.write_text(SCHEMA, encoding="utf-8")
-    return Inputs(write_examples(tmp_path / "examples", splits), schema, tmp_path / "outputs")
+    return _prepared(tmp_path)
+
+
+@pytest.fixture(name="finished", scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """A run that has succeeded; for looking only."""
+    inputs = _prepared(tmp_path_factory.mktemp("finished"))
+    assert cli.main(inputs.arguments()) == 0
+    return inputs
 
 
 @pytest.fixture(name="refused")

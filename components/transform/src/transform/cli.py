@@ -53,7 +53,7 @@ def transform(args: argparse.Namespace) -> None:
     # Both are read when TensorFlow is imported. oneDNN's order of summation depends on the processor's instructions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    from transform import beam_pipeline, graph_names, manifest, raw_schema, shards
+    from transform import beam_pipeline, manifest, raw_schema, shards
     from transform.preprocessing import Preprocessing
     from transform.workplace import open_workplace
 
@@ -71,7 +71,6 @@ def transform(args: argparse.Namespace) -> None:
         graph, transformed = outputs.directory(args.transform_graph), outputs.directory(args.transformed_examples)
         with workplace.folder(graph) as graph_uri, workplace.folder(transformed) as transformed_uri:
             beam_pipeline.run(job, workplace.options, workplace.scratch, graph_uri, transformed_uri)
-        graph_names.settle(graph, workplace.scratch)
         raw_schema.write(schema, graph)
         written = manifest.write(transformed, args.output_format, args.compression, plan)
         for split, described in written["splits"].items():

@@ -50,7 +50,9 @@ def _restore(source: str) -> Preprocessing:
     return Preprocessing(modules.load(source, "", [FUNCTION]))
 
 
-class _NoSuchInput(KeyError):
+class NoSuchInput(KeyError):
+    """preprocessing_fn asked for a feature that the schema doesn't have."""
+
     def __str__(self) -> str:
         return str(self.args[0])
 
@@ -59,7 +61,7 @@ class _Inputs(dict):
     """Raw features by name; asking for one that isn't there says which there are."""
 
     def __missing__(self, name: str) -> Any:
-        raise _NoSuchInput(f"{name!r} isn't a feature of the schema. {near_misses(name, self)}")
+        raise NoSuchInput(f"{name!r} isn't a feature of the schema. {near_misses(name, self).rstrip('.')}")
 
 
 def check_outputs(outputs: Any) -> None:

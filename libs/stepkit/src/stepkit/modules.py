@@ -68,8 +68,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except StepError:
         raise
     except Exception as error:  # pylint: disable=broad-exception-caught  # it is the user's code: anything can come
-        module = sys.modules.get(getattr(function, "__module__", ""), None)
-        path = Path(getattr(module, "__file__", "") or "")
+        path = Path(getattr(function, "__globals__", {}).get("__file__", ""))
         name = getattr(function, "__name__", "function")
         raise StepError(f"The pipeline module's {name} raised: {_where(error, path)}.") from error
 
