@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pipeyard.local import record
 from pipeyard.local.record import Artifact, Run, State, Task
-from pipeyard.report import artifacts, formats
+from pipeyard.report import artifacts, formats, graph
 
 
 class Tone(StrEnum):
@@ -83,6 +84,19 @@ def integer(value: Any) -> int:
         return int(float(value))
     except (TypeError, ValueError):
         return 0
+
+
+def load(folder: Path) -> Run:
+    """Reads a run's record; its tasks are in the order of the graph, and where that leaves it open in that of time.
+
+    Raises:
+        PipeyardError: there is no readable record.
+    """
+    run = record.load(folder)
+    depths = graph.depths(run.tasks)
+    last = max((task.started_at.timestamp() for task in run.tasks if task.started_at), default=0.0)
+    run.tasks.sort(key=lambda task: (depths[task.path], task.started_at.timestamp() if task.started_at else last + 1.0))
+    return run
 
 
 def labels(run: Run) -> dict[str, str]:

@@ -99,6 +99,11 @@ def lay_out(tasks: Sequence[Task]) -> Layout:
     )
 
 
+def depths(tasks: Sequence[Task]) -> dict[str, int]:
+    """Returns, by path, how many tasks at most are above each one in a row."""
+    return _layers(_known_upstream(tasks))
+
+
 def _known_upstream(tasks: Sequence[Task]) -> dict[str, list[str]]:
     known = {task.path for task in tasks}
     return {

@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeyard.local import record
 from pipeyard.local.record import Artifact, Run, State, Task
 from pipeyard.report import artifacts, curves, findings, formats, graph, headline, timeline, topics
 
@@ -70,7 +69,7 @@ class Step:
 
 def write(folder: Path) -> Path:
     """Writes the page into a run's folder, aside and then renamed."""
-    text = html(record.load(folder), folder)
+    text = html(findings.load(folder), folder)
     aside = folder / f".{FILE}.partial"
     aside.write_text(text, encoding="utf-8")
     aside.replace(folder / FILE)
