@@ -4,8 +4,8 @@ The only part of the step whose time grows with rows times slices. It knows noth
 the step: another way of aggregating has to give the same protos, and nothing else changes.
 """
 
-import errno
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -140,9 +140,11 @@ def _run(
         if "runner" in str(error).lower():
             raise StepError(f"--beam-args can't be used: {error}") from error
         raise
-    except RuntimeError as error:  # the in-process runner hands workers' errors over as text
-        if os.strerror(errno.ENOSPC) in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder) from error
+    except RuntimeError as error:
+        # A full disk, say, in a worker: runners hand workers' errors over as text.
+        number = re.search(r"OSError: \[Errno (\d+)\]", str(error))
+        if number:
+            raise OSError(int(number[1]), os.strerror(int(number[1])), folder) from error
         raise
 
 

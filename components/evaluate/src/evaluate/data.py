@@ -104,15 +104,7 @@ def read_split(folder: Path, split: str, types: dict[str, str], slice_columns: S
         StepError: a column is missing or doesn't fit its type, or a file can't be read; names file and column.
     """
     encoder = example_coder.RecordBatchToExamplesEncoder()
-    for file in examples.split_files(folder, split):
-        batches = examples.read_batches([file], types, BATCH_ROWS, keep=slice_columns)
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
-                raise StepError(f"{str(file)!r} is corrupt ({error}). Run extract again.") from error
-            if batch is None:
-                break
-            features = batch.select(list(types))
-            columns = {name: batch.column(f"raw:{name}") for name in slice_columns}
-            yield Batch(encoder.encode(features), columns)
+    files = examples.split_files(folder, split)
+    for batch in examples.read_batches(files, types, BATCH_ROWS, keep=slice_columns):
+        columns = {name: batch.column(f"raw:{name}") for name in slice_columns}
+        yield Batch(encoder.encode(batch.select(list(types))), columns)

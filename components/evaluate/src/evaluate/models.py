@@ -13,6 +13,8 @@ from stepkit.errors import StepError, near_misses
 PREDICT = "serving_default"
 TRANSFORM = "transform_features"
 PROBABILITIES = "probabilities"
+# Beginnings of lines of TensorFlow's errors that name nodes of the graph and not what happened.
+_UNTELLING = ("Graph execution error", "Detected at node", "<stack traces", "File ", "Node:", "[[", "(0)", "(1)")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Model:
                 return function(**{argument: serialized})
             except tf.errors.OpError as error:
                 raise StepError(
-                    f"{self.what} can't answer these rows through {name!r}: {_first_line(error)} {self.remedy}"
+                    f"{self.what} can't answer these rows through {name!r}: {_cause(error)} {self.remedy}"
                 ) from error
 
         return call
@@ -69,15 +71,15 @@ def load(path: Path, what: str, remedy: str) -> Model:
     try:
         return Model(what, remedy, tf.saved_model.load(str(path)))
     except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise StepError(f"{what} can't be loaded ({_first_line(error)}). {remedy}") from error
+        raise StepError(f"{what} can't be loaded ({_cause(error)}). {remedy}") from error
 
 
 def predictor(model: Model) -> Callable[[tf.Tensor], np.ndarray]:
-    """Returns a function from serialized tf.Examples (string [rows]) to probabilities (float64 [rows]).
+    """Returns a function from serialized tf.Examples (string [rows]) to the model's answers (float64 [rows]).
 
     Raises:
-        StepError: now, if the model has no such signature; when called, if it fails, or answers with anything but one
-            number between 0 and 1 a row.
+        StepError: now, if the model has no such signature; when called, if it fails or gives anything but one number a
+            row.
     """
     signature = model.signature(PREDICT)
 
@@ -88,19 +90,7 @@ def predictor(model: Model) -> Callable[[tf.Tensor], np.ndarray]:
                 f"{model.what} has no output {PROBABILITIES!r}. {near_misses(PROBABILITIES, outputs)} {model.remedy}"
             )
         output = outputs.get(PROBABILITIES, next(iter(outputs.values())))
-        values = _one_per_row(output, len(serialized), f"The prediction of {model.what}").astype(np.float64)
-        bad = np.count_nonzero(~np.isfinite(values))
-        if bad:
-            raise StepError(
-                f"{model.what} predicted NaN or infinity for {bad:,} of {len(values):,} rows. Its training has "
-                "diverged, or a feature is NaN: lower the learning rate, or treat missing values in preprocessing_fn."
-            )
-        if values.min() < 0 or values.max() > 1:
-            raise StepError(
-                f"{model.what} predicted {values.min():.4g} to {values.max():.4g}, which are no probabilities. "
-                "End the model with a sigmoid."
-            )
-        return values
+        return _one_per_row(output, len(serialized), f"The prediction of {model.what}")
 
     return predict
 
@@ -109,8 +99,8 @@ def labeller(model: Model, label_key: str) -> Callable[[tf.Tensor], np.ndarray]:
     """Returns a function from serialized tf.Examples (string [rows]) to labels (float64 [rows]).
 
     Raises:
-        StepError: now, if the model has no such signature; when called, if it lacks the label, or a label is anything
-            but 0 or 1.
+        StepError: now, if the model has no such signature; when called, if it fails, lacks the label, or gives anything
+            but one number a row.
     """
     signature = model.signature(TRANSFORM)
 
@@ -121,22 +111,45 @@ def labeller(model: Model, label_key: str) -> Callable[[tf.Tensor], np.ndarray]:
                 f"The transformed features of {model.what} have no label {label_key!r} (--label-key). "
                 f"{near_misses(label_key, outputs)}"
             )
-        values = _one_per_row(outputs[label_key], len(serialized), f"Label {label_key!r}").astype(np.float64)
-        bad = np.count_nonzero(~np.isfinite(values))
-        if bad:
-            raise StepError(
-                f"Label {label_key!r} is NaN or infinite in {bad:,} of {len(values):,} rows. Filter such rows with "
-                "extract's --where, or treat missing values in preprocessing_fn."
-            )
-        strange = values[(values != 0) & (values != 1)]
-        if len(strange):
-            raise StepError(
-                f"Label {label_key!r} is {strange[0]:g} in some rows; binary classification needs 0 or 1. "
-                "Correct it in preprocessing_fn."
-            )
-        return values
+        return _one_per_row(outputs[label_key], len(serialized), f"Label {label_key!r}")
 
     return labels
+
+
+def check_probabilities(values: np.ndarray, model: Model) -> None:
+    """Raises StepError if an answer of `model` is no probability."""
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise StepError(
+            f"{model.what} predicted NaN or infinity for {bad:,} of {len(values):,} rows. Its training has diverged, "
+            "or a feature is NaN: lower the learning rate, or treat missing values in preprocessing_fn."
+        )
+    if values.min() < 0 or values.max() > 1:
+        raise StepError(
+            f"{model.what} predicted {values.min():.4g} to {values.max():.4g}, which are no probabilities. "
+            "End the model with a sigmoid."
+        )
+
+
+def check_labels(values: np.ndarray, label_key: str, split: str) -> None:
+    """Raises StepError if labels aren't 0 and 1, both of them: no metric could tell a good model from a bad one."""
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise StepError(
+            f"Label {label_key!r} is NaN or infinite in {bad:,} of the {len(values):,} rows of split {split!r}. Filter "
+            "such rows with extract's --where, or treat missing values in preprocessing_fn."
+        )
+    strange = values[(values != 0) & (values != 1)]
+    if len(strange):
+        raise StepError(
+            f"Label {label_key!r} is {strange[0]:g} in some rows; binary classification needs 0 or 1. "
+            "Correct it in preprocessing_fn."
+        )
+    if values.min() == values.max():
+        raise StepError(
+            f"Label {label_key!r} is {values[0]:g} in all {len(values):,} rows of split {split!r}: a model can't be "
+            "judged on one class. Give the split more rows, or check how preprocessing_fn makes the label."
+        )
 
 
 def _one_per_row(output: tf.Tensor, rows: int, what: str) -> np.ndarray:
@@ -145,9 +158,12 @@ def _one_per_row(output: tf.Tensor, rows: int, what: str) -> np.ndarray:
     values = output.numpy()
     if values.size != rows:
         raise StepError(f"{what} must be one number a row; for {rows:,} rows its shape is {list(values.shape)}.")
-    return values.reshape(-1)
+    return values.reshape(-1).astype(np.float64)
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") + "." if text else type(error).__name__ + "."
+def _cause(error: BaseException) -> str:
+    """Returns the line that says what happened, of TensorFlow's many, as a sentence."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_UNTELLING)]
+    cause = (told or lines or [""])[0].removeprefix("Name: <unknown>, ").rstrip(".")
+    return f"{cause or type(error).__name__}."

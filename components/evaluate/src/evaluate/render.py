@@ -1,6 +1,7 @@
 """The report page."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,8 @@ from evaluate.validate import Check, Verdict
 from stepkit import report
 
 _BOUNDS = {"lower": "at least", "upper": "at most", "min_change": "change at least", "max_change": "change at most"}
-# Slices beyond these are only in TFMA's files.
-_SHOWN_SLICES = 200
+# Slices and failures beyond these are only in TFMA's files.
+_SHOWN = 200
 
 
 def render(
@@ -56,6 +57,9 @@ def _verdict(verdict: Verdict, about: Mapping[str, str]) -> Markup:
 def _thresholds(checks: Sequence[Check], thresholds: Sequence[Threshold], baseline: str | None) -> Markup:
     if not thresholds:
         return Markup("<p>None were set.</p>")
+    # Of slices only the failures are listed: they are few if the model is any good, and the slices are all below.
+    listed = [check for check in checks if check.metrics.key == OVERALL or check.met is False]
+    listed.sort(key=lambda check: (check.met is not False, check.metrics.key != OVERALL))
     rows = [
         [
             check.threshold.metric,
@@ -64,22 +68,27 @@ def _thresholds(checks: Sequence[Check], thresholds: Sequence[Threshold], baseli
             f"{_BOUNDS[check.threshold.bound]} {check.threshold.limit:g}",
             _number(check.value),
             _number(check.baseline),
-            _outcome(check),
+            _good("met") if check.met else _bad("not met"),
         ]
-        for check in sorted(checks, key=lambda check: (check.met is not False, check.metrics.key != OVERALL))
+        for check in listed[:_SHOWN]
     ]
     rows += [
         [item.metric, "overall", None, f"{_BOUNDS[item.bound]} {item.limit:g}", None, None, _quiet("no baseline")]
         for item in thresholds
         if item.is_change and not baseline
     ]
-    return report.table(["Metric", "Slice", "Examples", "Threshold", "Value", "Baseline", ""], rows)
-
-
-def _outcome(check: Check) -> Markup:
-    if check.met is None:
-        return _quiet(f"not applied: {check.note}")
-    return _good("met") if check.met else _bad("not met")
+    table = report.table(["Metric", "Slice", "Examples", "Threshold", "Value", "Baseline", ""], rows)
+    outcomes = Counter(
+        "met" if check.met else f"not applied, {check.note}"
+        for check in checks
+        if check.metrics.key != OVERALL and check.met is not False
+    )
+    if len(listed) > _SHOWN:
+        outcomes["not met and not listed"] = len(listed) - _SHOWN
+    if not outcomes:
+        return table
+    counted = "; ".join(f"{number:,} {outcome}" for outcome, number in outcomes.most_common())
+    return table + Markup("<p>Other checks of slices: {}.</p>").format(counted)
 
 
 def _metrics(overall: SliceMetrics, baseline: str | None) -> Markup:
@@ -103,7 +112,7 @@ def _slices(metrics: Sequence[SliceMetrics], checks: Sequence[Check]) -> Markup:
             *[_number(item.candidate.get(name)) for name in names],
             _bad("below threshold") if item.key in failed else _quiet("only one class") if item.one_class else "",
         ]
-        for item in metrics[: _SHOWN_SLICES + 1]
+        for item in metrics[: _SHOWN + 1]
     ]
     table = report.table(["Slice", "Examples", "Positive", *names, ""], rows)
     hidden = len(metrics) - len(rows)

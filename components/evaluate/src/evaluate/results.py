@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types
@@ -48,9 +48,7 @@ def count(labels: np.ndarray, slicings: Sequence[Slicing]) -> dict[SliceKey, tup
         rows = np.bincount(slicing.codes[present], minlength=len(slicing.keys))
         positives = np.bincount(slicing.codes[present], labels[present], minlength=len(slicing.keys))
         for key, *numbers in zip(slicing.keys, rows.tolist(), positives.tolist(), strict=True):
-            # Through TFMA's proto, which has 32-bit floats, as keys come back from it.
-            stored = slicer_lib.deserialize_slice_key(slicer_lib.serialize_slice_key(key))
-            counts[stored] = (numbers[0], round(numbers[1]))
+            counts[key] = (numbers[0], round(numbers[1]))
     return counts
 
 
@@ -84,5 +82,11 @@ def slice_metrics(
             undefined = item.one_class and name in RANKING_METRICS
             of_model = item.baseline if metric.model_name == BASELINE else item.candidate
             of_model[name] = math.nan if undefined else value
-        found.append(item)
+        order = [*names.values()]
+        found.append(replace(item, candidate=_ordered(item.candidate, order), baseline=_ordered(item.baseline, order)))
     return found
+
+
+def _ordered(numbers: dict[str, float], order: Sequence[str]) -> dict[str, float]:
+    first = [name for name in order if name in numbers]
+    return {name: numbers[name] for name in [*first, *sorted(numbers.keys() - set(first))]}

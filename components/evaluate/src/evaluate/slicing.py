@@ -67,12 +67,18 @@ def _key(features: Sequence[str], values: Sequence[Sequence[Any]], code: int) ->
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Leaves numbers and bytes; all else (booleans, times) becomes text."""
+    """Leaves integers and bytes; floats get the 32 bits that TFMA's keys have; all else (booleans, times) becomes text.
+
+    NaN counts as missing.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_binary(kind):
+    if pa.types.is_floating(kind):
+        numbers = column.to_numpy().astype(np.float32)
+        return pa.chunked_array([pa.array(numbers, mask=np.isnan(numbers))])
+    if pa.types.is_integer(kind) or pa.types.is_binary(kind):
         return column
     return column.cast(pa.string())
 

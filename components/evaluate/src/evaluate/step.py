@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from evaluate import (
     validate,
 )
 from stepkit import beam, progress
-from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 
 
@@ -72,7 +71,10 @@ def run(args: argparse.Namespace) -> None:
         began = time.monotonic()
         batches = data.read_split(examples, args.eval_split, types, slice_columns)
         predictions = predict(batches, rows, candidate, champion.model if champion else None, args.label_key)
-        check_classes(predictions.labels, args.label_key, args.eval_split)
+        models.check_labels(predictions.labels, args.label_key, args.eval_split)
+        models.check_probabilities(predictions.candidate, candidate)
+        if champion and predictions.baseline is not None:
+            models.check_probabilities(predictions.baseline, champion.model)
         _tell(f"predicted {rows:,} rows", began)
 
         began = time.monotonic()
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def predict(
-    batches: Sequence[data.Batch], rows: int, candidate: models.Model, champion: models.Model | None, label_key: str
+    batches: Iterable[data.Batch], rows: int, candidate: models.Model, champion: models.Model | None, label_key: str
 ) -> Predictions:
     """Asks the models for every row.
 
@@ -125,7 +127,7 @@ def predict(
         label_key: transformed feature that is the label; it comes from the candidate's transform.
 
     Raises:
-        StepError: a model can't answer, or answers or labels are no good.
+        StepError: a model can't answer, or not with one number a row.
     """
     ask = models.predictor(candidate)
     label = models.labeller(candidate, label_key)
@@ -148,15 +150,6 @@ def predict(
         np.concatenate(champion_answers) if ask_champion else None,
         {name: pa.chunked_array(chunks) for name, chunks in columns.items()},
     )
-
-
-def check_classes(labels: np.ndarray, label_key: str, split: str) -> None:
-    """Raises StepError if all labels are the same: no metric could tell a good model from a bad one."""
-    if labels.min() == labels.max():
-        raise StepError(
-            f"Label {label_key!r} is {labels[0]:g} in all {len(labels):,} rows of split {split!r}: a model can't be "
-            "judged on one class. Give the split more rows, or check how preprocessing_fn makes the label."
-        )
 
 
 def _tell(what: str, began: float) -> None:
