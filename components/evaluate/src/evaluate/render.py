@@ -110,7 +110,7 @@ def _slices(metrics: Sequence[SliceMetrics], checks: Sequence[Check]) -> Markup:
             item.examples,
             f"{item.positives / item.examples:.1%}",
             *[_number(item.candidate.get(name)) for name in names],
-            _bad("below threshold") if item.key in failed else _quiet("only one class") if item.one_class else "",
+            _bad("threshold not met") if item.key in failed else _quiet("only one class") if item.one_class else "",
         ]
         for item in metrics[: _SHOWN + 1]
     ]
