@@ -130,8 +130,8 @@ def to_columns(sample: Sample, signature: Mapping[str, tf.TensorSpec]) -> dict[s
         column = tf.constant(padded, spec.dtype)
         if not spec.shape.is_compatible_with(column.shape):
             raise StepError(
-                f"The model takes the raw column {name!r} in shape {spec.shape}; sample rows have it in {column.shape}. "
-                "Export the model with columns of [rows, 1]."
+                f"The model takes the raw column {name!r} in shape {spec.shape}; sample rows have it in "
+                f"{column.shape}. Export the model with columns of [rows, 1]."
             )
         columns[name] = column
     return columns
