@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from stepkit.errors import StepError
 from train.dataset import Source
+from train.pipeline_model import input_names
 
 Log = dict[str, float]
 
@@ -68,7 +69,7 @@ def make_variables(model: keras.Model, source: Source) -> None:
     Raises:
         StepError: the model can't take the features.
     """
-    features, _ = next(iter(source.batches().unbatch().batch(2)))
+    features, _ = next(iter(_inputs_of(model, source.batches())))
     try:
         model(features, training=False)
     except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -113,15 +114,17 @@ def fit(
     if done < epochs and not state.stopped:
         try:
             model.fit(
-                train.epochs(batch_rows, seed, done, epochs, share),
+                _inputs_of(model, train.epochs(batch_rows, seed, done, epochs, share)),
                 initial_epoch=done,
                 epochs=epochs,
                 steps_per_epoch=-(-train.rows // batch_rows),
-                validation_data=validation.batches(),
+                validation_data=_inputs_of(model, validation.batches()),
                 shuffle=False,  # the dataset is shuffled already
                 verbose=0,
                 callbacks=[_Progress(state, epochs, patience, after_epoch, say)],
             )
+        except DivergedError as error:
+            raise _with_suspects(error, train) from None
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise StepError(f"Keras can't train the pipeline module's model: {_cause(error)}") from error
     _assign(model.variables, state.best)
@@ -149,7 +152,7 @@ class _Progress(keras.callbacks.Callback):
             if not math.isfinite(log[name]):
                 raise DivergedError(
                     f"The {what} loss became {log[name]} in epoch {epoch + 1}. Lower the learning rate; "
-                    "if that doesn't help, look for NaN or huge values in the features."
+                    "if that doesn't help, scale features that have large values."
                 )
         state = self._state
         state.history.append(log)
@@ -165,9 +168,31 @@ class _Progress(keras.callbacks.Callback):
         self._say(f"epoch {epoch + 1}/{self._epochs}: {shown} ({time.monotonic() - self._started:.1f} s)")
 
 
+def _inputs_of(model: keras.Model, batches: tf.data.Dataset) -> tf.data.Dataset:
+    names = input_names(model)
+    return batches.map(lambda features, label: ({name: features[name] for name in names} if names else features, label))
+
+
 def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _with_suspects(error: DivergedError, source: Source) -> DivergedError:
+    """Names the features that can't but make a loss NaN, if there are any."""
+    suspects: set[str] = set()
+    for features, _ in source.batches():
+        for name, value in features.items():
+            values = value.values if isinstance(value, tf.SparseTensor) else value
+            if values.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(values))):
+                suspects.add(name)
+    if not suspects:
+        return error
+    problem = str(error).split(". ", maxsplit=1)[0]
+    names = ", ".join(map(repr, sorted(suspects)))
+    return DivergedError(
+        f"{problem}: these features have NaN or infinite values: {names}. Fill them in preprocessing_fn."
+    )
 
 
 def _cause(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The pipeline module's part: hyperparameters and the model."""
 
+import json
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,13 @@ def default_hyperparameters(module: ModuleType) -> dict[str, Any]:
     defaults = getattr(module, "DEFAULT_HYPERPARAMETERS", {})
     if not isinstance(defaults, dict):
         raise StepError(f"The pipeline module's DEFAULT_HYPERPARAMETERS is {_article(defaults)}. Make it a dict.")
+    try:
+        json.dumps(defaults)
+    except (TypeError, ValueError) as error:
+        raise StepError(
+            f"The pipeline module's DEFAULT_HYPERPARAMETERS can't be written as JSON ({error}). "
+            "Use numbers, text, lists and dicts only."
+        ) from error
     return dict(defaults)
 
 

@@ -1,0 +1,161 @@
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MODULE, PYTHON, Step, equal
+from train import checkpoints, fitting
+
+# Keras resets the metrics before each epoch and before each validation: the module kills its process at the given one.
+SUICIDAL = (
+    MODULE.replace(
+        "    return model\n",
+        """
+    reset = model.reset_metrics
+    def reset_metrics():
+        global resets
+        resets += 1
+        if resets == int(os.environ.get("TEST_KILL_AT_RESET", 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        reset()
+    model.reset_metrics = reset_metrics
+    return model
+""",
+    )
+    + """
+import os
+import signal
+import tensorflow as tf
+
+resets = 0
+
+if os.environ.get("TEST_KILL_AFTER_SAVE"):
+    save = tf.saved_model.save
+    def save_and_die(*args, **kwargs):
+        save(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+    tf.saved_model.save = save_and_die
+"""
+)
+
+
+def killed(step: Step, env: dict[str, str], **flags: object) -> None:
+    """Runs the step in a process of its own, which kills itself; checks that no output can be seen."""
+    argv = [PYTHON, "-m", "train", *step.argv(SUICIDAL, **flags)]
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [name for name in step.written() if not name.startswith(".") and name != "model.checkpoints"] == []
+
+
+def test_killed_run_resumes_with_the_same_result(step, tmp_path, capfd):
+    flags = {"epochs": 9, "early_stopping_patience": 2, "hyperparameters": '{"learning_rate": 0.3}'}
+    assert step.run(SUICIDAL, **flags) == 0
+    weights, metrics = step.weights(), step.metrics()
+    assert metrics["stopped_early"] and metrics["best_epoch"] == 1  # so that early stopping's state matters below
+
+    step.out = tmp_path / "killed"
+    killed(step, {"TEST_KILL_AT_RESET": "5"}, **flags)  # epochs 1 and 2 have two resets each
+    assert len(list((step.out / "model.checkpoints").iterdir())) == 1
+    capfd.readouterr()
+    assert step.run(SUICIDAL, **flags) == 0
+    said = capfd.readouterr().out
+    assert "Resuming after epoch 2" in said and "epoch 3/9" in said and "epoch 2/9" not in said
+    assert equal(weights, step.weights()) and metrics == step.metrics()
+    assert "model.checkpoints" not in step.written()
+
+
+def test_run_killed_while_it_writes_outputs_trains_no_epoch_again(step, tmp_path, capfd):
+    kept = tmp_path / "kept"
+    killed(step, {"TEST_KILL_AFTER_SAVE": "1"}, checkpoint_uri=kept)
+    (checkpoint,) = kept.iterdir()
+    capfd.readouterr()
+    assert step.run(SUICIDAL, checkpoint_uri=kept) == 0
+    said = capfd.readouterr().out
+    assert "Resuming after epoch 3" in said and "epoch 3/3" not in said
+    assert step.metrics()["epochs"] == 3
+    assert not checkpoint.exists()
+
+
+def test_killed_search_resumes_with_the_same_result(step, tmp_path, capfd):
+    flags = {"epochs": 2, "tune_trials": 3, "tune_algorithm": "random", "early_stopping_patience": 0}
+    assert step.run(SUICIDAL, **flags) == 0
+    best, weights = (step.out / "best_hyperparameters").read_text(), step.weights()
+    table = re.search("<h2>Tuning.*?</table>", (step.out / "report.html").read_text(), re.S).group()
+
+    step.out = tmp_path / "killed"
+    killed(step, {"TEST_KILL_AT_RESET": "7"}, **flags)  # in the second trial's second epoch
+    capfd.readouterr()
+    assert step.run(SUICIDAL, **flags) == 0
+    said = capfd.readouterr().out
+    assert "trial 1/3" not in said and "trial 2/3" in said and "trial 3/3" in said
+    assert (step.out / "best_hyperparameters").read_text() == best
+    assert table in (step.out / "report.html").read_text()
+    assert equal(weights, step.weights())
+
+
+def test_checkpoint_of_other_hyperparameters_is_not_used(step, tmp_path, capfd):
+    kept = tmp_path / "kept"
+    killed(step, {"TEST_KILL_AT_RESET": "3"}, checkpoint_uri=kept)
+    capfd.readouterr()
+    assert step.run(SUICIDAL, checkpoint_uri=kept, hyperparameters='{"units": 4}') == 0
+    assert "Resuming" not in capfd.readouterr().out
+    assert len(list(kept.iterdir())) == 1  # the killed run's
+
+
+def test_fingerprint_depends_on_every_part():
+    parts = {"seed": 1, "hyperparameters": {"units": 8}, "module": "abc"}
+    names = {checkpoints.fingerprint(**{**parts, **change}) for change in ({}, {"seed": 2}, {"module": "abd"})}
+    assert len(names) == 3
+    assert checkpoints.fingerprint(**parts) == checkpoints.fingerprint(**dict(reversed(parts.items())))
+
+
+def test_damaged_state_is_not_used():
+    state = fitting.State([{"loss": 0.1 + 0.2}], 0, False, [np.arange(3.0)], [np.ones(2)])
+    packed = state.pack()
+    restored = fitting.State.unpack(packed)
+    assert restored.history == state.history and equal(restored.variables, state.variables)
+    assert fitting.State.unpack(packed[: len(packed) // 2]) is None
+    assert fitting.State.unpack(b"") is None
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_checkpoints_local_and_remote(tmp_path, remote):
+    folder = "memory://checkpoints" if remote else str(tmp_path / "checkpoints")
+    mine, other = (
+        checkpoints.Checkpoints(folder, "a", private=False),
+        checkpoints.Checkpoints(folder, "b", private=False),
+    )
+    assert mine.load("x") is None
+    mine.save("x", b"1")
+    mine.save("x", b"2")
+    other.save("x", b"3")
+    assert (mine.load("x"), other.load("x")) == (b"2", b"3")
+    mine.discard("x", "never saved")
+    assert (mine.load("x"), other.load("x")) == (None, b"3")
+
+
+def test_full_disk_while_saving_a_checkpoint(step, tmp_path, monkeypatch, fails):
+    def write_bytes(path: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    message = fails(checkpoint_uri=tmp_path / "kept")
+    assert "No space left on device" in message and "kept" in message
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_full_disk_while_writing_outputs(step, tmp_path, fails):
+    """A real one: a file system too small for the model."""
+    step.out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(step.out)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        message = fails(checkpoint_uri=tmp_path / "kept")
+        assert "No space left on device" in message
+        assert len(list((tmp_path / "kept").iterdir())) == 1  # with room made, the next run need not train again
+    finally:
+        subprocess.run(["umount", str(step.out)], check=True)
