@@ -197,8 +197,9 @@ def _evaluation(run: RunFolder, blessed: bool, auc: float = 0.9112) -> None:
         outputs={"blessed": blessed, "reason": BLESSED if blessed else NOT_BLESSED, "baseline_version": 2},
     )  # fmt: skip
     overall = {"AUC": auc, "BinaryAccuracy": 0.8712, "BinaryCrossentropy": 0.2875, "ExampleCount": 4991}
-    content = {"candidate": overall, "baseline": {"AUC": 0.9034, "BinaryAccuracy": 0.8701, "ExampleCount": 4991}}
-    run.artifact(evaluate, "metrics", "Metrics", content, "EvaluationMetrics")
+    baseline = {"AUC": 0.9034, "BinaryAccuracy": 0.8701, "ExampleCount": 4991}
+    shown = overall | {f"baseline_{name}": value for name, value in baseline.items()}
+    run.artifact(evaluate, "metrics", "Metrics", {**overall, "baseline": baseline}, "EvaluationMetrics", **shown)
     rates = [i / 60 for i in range(61)]
     run.artifact(
         evaluate, "classification_metrics", "ClassificationMetrics", "{}", "ClassificationMetrics",

@@ -128,6 +128,15 @@ def test_an_unblessed_model_is_said_not_to_be_deployed_and_why(runs):
     assert "20260301-earlier" in page.sections["steps"]
 
 
+def test_a_cached_deployment_is_told_from_a_new_one(runs):
+    def cache_deploy(run: RunFolder) -> None:
+        deploy = next(task for task in run.run.tasks if task.name == "deploy")
+        deploy.state, deploy.cached_from = State.CACHED, "the-first-run"
+
+    page = page_of(example_runs.succeeded(runs / "one", cache_deploy))
+    assert "serving/chicago_taxi/3 (by run the-first-run; nothing has changed since)" in page.sections["headline"]
+
+
 def test_invalid_data_is_said_to_be_the_reason_of_every_empty_section(runs):
     page = page_of(example_runs.invalid(runs / "one"))
     why = "the data is not valid (2 anomalies)"
@@ -180,7 +189,7 @@ def test_markup_in_any_text_of_a_run_stays_text(runs):
                     artifact.metadata["confusionMatrix"]["annotationSpecs"] = specs
                 if artifact.type == "system.Markdown":
                     Path(artifact.uri).write_text(
-                        f"# {HOSTILE}\n\n{HOSTILE}\n\n[x](javascript:alert(1)) ![](http://x/y)"
+                        f"# {HOSTILE}\n\n{HOSTILE}\n\n[x](javascript:alert(1)) ![](http://x/y)", "utf-8"
                     )
                 if artifact.type == "system.Artifact":
                     Path(artifact.uri).write_text(json.dumps({HOSTILE: {HOSTILE: HOSTILE}}), "utf-8")
@@ -399,12 +408,12 @@ def test_metrics_come_from_metadata_or_else_from_the_file(runs):
     run = RunFolder(runs / "one")
     task = run.task("evaluate", 1.0)
     run.artifact(task, "from_file", "Metrics", {"AUC": 0.9, "baseline": {"AUC": 0.8, "at": {"top": 3}}})
-    run.artifact(task, "from_metadata", "Metrics", "not JSON", loss=0.1)
+    run.artifact(task, "from_metadata", "Metrics", "not JSON", loss=0.1, val_loss=0.2, val_rows=3)
     run.artifact(task, "broken", "Metrics", "not JSON")
     tables = findings.metrics(run.run, run.folder)
     assert [(table.name, table.columns, table.rows) for table in tables[:2]] == [
         ("from_file", ["", "baseline"], {"AUC": {"": 0.9, "baseline": 0.8}, "at.top": {"baseline": 3}}),
-        ("from_metadata", [""], {"loss": {"": 0.1}}),
+        ("from_metadata", ["", "validation"], {"loss": {"": 0.1, "validation": 0.2}, "val_rows": {"": 3}}),
     ]
     assert tables[2].problem.startswith("It isn't JSON")
     assert findings.key_metrics(tables[:1]) == [findings.KeyMetric("AUC", 0.9, 0.8)]
@@ -454,6 +463,8 @@ def test_a_remote_artifact_is_read_or_its_problem_told(tmp_path):
         (formats.number(15002), "15,002"),
         (formats.number(0.123456), "0.1235"),
         (formats.number(4991.0), "4,991"),
+        (formats.literal(list(range(100))), str(list(range(100)))),
+        (formats.literal({"a": "x" * 100}), '{\n  "a": "' + "x" * 100 + '"\n}'),
         (formats.scalar(None), "\N{EN DASH}"),
         (formats.scalar(True), "yes"),
         (formats.scalar([1, "a"]), '[1, "a"]'),

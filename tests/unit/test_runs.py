@@ -77,9 +77,9 @@ def test_what_is_meant_by_none_or_several_is_refused_with_near_misses(root, refe
 
 def test_metrics_are_named_by_task_and_group(root):
     metrics = runs.load(root / "chicago-taxi-1-aaaa").metrics
-    assert metrics["evaluate.candidate.AUC"] == 0.9112
+    assert metrics["evaluate.AUC"] == 0.9112
     assert metrics["evaluate.baseline.AUC"] == 0.9034
-    assert metrics["train.val_loss"] == 0.249
+    assert metrics["train.validation.loss"] == 0.249
 
 
 def test_comparison_shows_what_differs(tmp_path):
@@ -94,7 +94,7 @@ def test_comparison_shows_what_differs(tmp_path):
     second = runs.load(example_runs.succeeded(tmp_path / "second", change, auc=0.95))
     comparison = runs.compare(first, second)
     assert [(row.name, row.values) for row in comparison.parameters] == [("epochs", [8, 12]), ("train.epochs", [8, 12])]
-    auc = next(row for row in comparison.metrics if row.name == "evaluate.candidate.AUC")
+    auc = next(row for row in comparison.metrics if row.name == "evaluate.AUC")
     assert auc.values == [0.9112, 0.95] and auc.deltas[1] == pytest.approx(0.0388)
     train = next(row for row in comparison.seconds if row.name == "train")
     assert train.deltas == [0, pytest.approx(10)]
@@ -124,7 +124,7 @@ def test_comparison_as_json_and_as_tables(root):
     told = json.loads(json.dumps(comparison.as_dict()))
     assert told["runs"] == ["chicago-taxi-1-aaaa", "flights-4-dddd"]
     assert told["facts"]["pipeline"] == ["chicago-taxi", "flights"]
-    assert told["metrics"]["evaluate.candidate.AUC"]["deltas"] == [0, pytest.approx(-0.1612)]
+    assert told["metrics"]["evaluate.AUC"]["deltas"] == [0, pytest.approx(-0.1612)]
     assert told["tasks"]["deploy"]["states"] == ["SUCCEEDED", "SUCCEEDED"]
     assert told["artifacts"]["evaluate.metrics"]["equal"] is False
     text = as_text(*runs.compare_tables(comparison))
@@ -172,7 +172,7 @@ def test_list_command(root):
     assert "flights" not in result.stdout and "chicago-taxi-1-aaaa" not in result.stdout
     listed = json.loads(invoke(root, "list", "--json").stdout)
     assert listed[-1]["outcome"] == "Deployed version 3"
-    assert listed[-1]["metrics"]["evaluate.candidate.AUC"] == 0.9112
+    assert listed[-1]["metrics"]["evaluate.AUC"] == 0.9112
     assert listed[1]["tasks"] == {"SUCCEEDED": 4, "SKIPPED": 2, "FAILED": 1}
 
 
@@ -185,13 +185,13 @@ def test_list_command_without_runs(tmp_path):
 def test_show_command(root):
     text = invoke(root, "show", "chicago-taxi-2").stdout
     assert f"Not deployed: the model is not blessed ({example_runs.NOT_BLESSED})" in text
-    assert "evaluate.candidate.AUC" in text
+    assert "evaluate.AUC" in text
     told = json.loads(invoke(root, "show", "--json").stdout)
     assert told["id"] == "flights-4-dddd" and told["record"]["tasks"][0]["component"] == "extract"
 
 
 def test_compare_command(root):
-    assert "evaluate.candidate.AUC" in invoke(root, "compare", "chicago-taxi-1", "latest").stdout
+    assert "evaluate.AUC" in invoke(root, "compare", "chicago-taxi-1", "latest").stdout
     assert json.loads(invoke(root, "compare", "chicago-taxi-1", "latest", "--json").stdout)["facts"]
     alone = invoke(root, "compare", "latest")
     assert alone.exit_code == 2 and "two runs or more" in alone.stderr

@@ -4,6 +4,7 @@ Nothing here knows a pipeline: it goes by well-known names of output parameters 
 """
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from pipeyard.local import record
 from pipeyard.local.record import Artifact, Run, State, Task
 from pipeyard.report import artifacts, formats, graph
+
+# KFP shows flat names alone, so that groups of metrics are prefixes there: `val_` is Keras's.
+_GROUPS = {"baseline_": "baseline", "val_": "validation"}
 
 
 class Tone(StrEnum):
@@ -194,8 +198,10 @@ def verdict(run: Run) -> Verdict:
         tone = Tone.BAD if word == "Failed" else Tone.WARN
         return Verdict(tone, f"{word}{where}", f"{_sentence(reason)} {before}".strip())
     if versions:
-        places = [str(finding.task.output_parameters["pushed_uri"]) for finding in pushed(run)]
-        return Verdict(Tone.GOOD, f"Deployed {versions}", ", ".join(places))
+        places = ", ".join(str(finding.task.output_parameters["pushed_uri"]) for finding in pushed(run))
+        earlier = ", ".join(dict.fromkeys(each.task.cached_from for each in pushed(run) if each.task.cached_from))
+        since = f" (by run {earlier}; nothing has changed since)" if earlier else ""
+        return Verdict(Tone.GOOD, f"Deployed {versions}", f"{places}{since}")
     if reason := why_not_deployed(run):
         return Verdict(Tone.WARN, "Not deployed", reason)
     return Verdict(Tone.GOOD, "Finished", "")
@@ -216,8 +222,12 @@ def metrics_table(task: Task, name: str, artifact: Artifact, folder: Path) -> Me
     found, problem = artifacts.values(artifact, folder)
     rows: dict[str, dict[str, Any]] = {}
     for key, value in found.items():
-        for metric, inner in _leaves(value).items() if isinstance(value, dict) else [(key, value)]:
-            rows.setdefault(metric, {})[key if isinstance(value, dict) else ""] = inner
+        if isinstance(value, dict):
+            for metric, inner in _leaves(value).items():
+                rows.setdefault(metric, {})[key] = inner
+        else:
+            column, metric = _column(key, found)
+            rows.setdefault(metric, {})[column] = value
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     return MetricsTable(task, name, artifact, columns, rows, problem or ("" if rows else "It holds no metrics."))
 
@@ -240,6 +250,14 @@ def key_metrics(tables: list[MetricsTable], most: int = 8) -> list[KeyMetric]:
 def is_number(value: Any) -> bool:
     """True for integers and floats, not for Booleans."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _column(key: str, among: Container[str]) -> tuple[str, str]:
+    """Returns the group and the metric of a name like `baseline_AUC`, if there is an `AUC` that it belongs to."""
+    for prefix, column in _GROUPS.items():
+        if key.startswith(prefix) and key.removeprefix(prefix) in among:
+            return column, key.removeprefix(prefix)
+    return "", key
 
 
 def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:

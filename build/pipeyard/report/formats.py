@@ -56,11 +56,12 @@ def scalar(value: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """Returns a parameter as it was given: text bare, everything else as JSON (indented if it's long)."""
+    """Returns a parameter as it was given: text bare, everything else as JSON (indented if that helps)."""
     if isinstance(value, str):
         return value
     compact = json.dumps(value, ensure_ascii=False, default=str)
-    return compact if len(compact) <= 100 else json.dumps(value, ensure_ascii=False, default=str, indent=2)
+    flat = isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value)
+    return compact if flat or len(compact) <= 100 else json.dumps(value, ensure_ascii=False, default=str, indent=2)
 
 
 def digest(text: str) -> str:
