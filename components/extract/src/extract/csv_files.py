@@ -1,6 +1,7 @@
 """CSV files as a SQL table."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,22 +10,29 @@ from typing import Any
 import fsspec
 
 from extract import inference
-from extract.errors import reading
+from extract.csv_check import find_problem
 from extract.files import SourceFile, same_columns
 from extract.sql import identifier, literal, plain_type
+from extract.streaming import stream
 from stepkit.errors import StepError
 
 _DELIMITERS = ",\t;|"
 _HEADER_BYTES = 2**20
-_BATCH_ROWS = 32_768
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first row of a file: its delimiter (the first of comma, tab, semicolon, bar that it has) and columns."""
+    """The first row of a file, and how the rest must be read.
+
+    Attributes:
+        delimiter: the first of comma, tab, semicolon and bar that the row has.
+        columns: their names.
+        parallel: False where newlines in quotes keep threads from finding where rows start.
+    """
 
     delimiter: str
     columns: tuple[str, ...]
+    parallel: bool = True
 
 
 def table(
@@ -48,7 +56,9 @@ def table(
     """
     headers = {file.path: read_header(file.path) for file in files}
     columns = same_columns({path: header.columns for path, header in headers.items()})
-    types = {path: _infer(connection, path, header, null_values, advance) for path, header in headers.items()}
+    types = {}
+    for path, header in headers.items():
+        headers[path], types[path] = _infer(connection, path, header, null_values, advance)
     for name, kind in column_types.items():
         _refuse_rounding(connection, name, kind, types)
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
@@ -99,17 +109,23 @@ def read_header(path: str) -> Header:
 
 def _infer(
     connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
+) -> tuple[Header, dict[str, str]]:
+    try:
+        return header, _read_types(connection, path, header, null_values, advance)
+    except StepError:
+        if problem := find_problem(path, header.delimiter, len(header.columns)):
+            raise problem from None
+        header = dataclasses.replace(header, parallel=False)
+        return header, _read_types(connection, path, header, null_values, advance)
+
+
+def _read_types(
+    connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
 ) -> dict[str, str]:
-    scan = _scan([path], header, dict.fromkeys(header.columns, "VARCHAR"), null_values)
     kinds = dict.fromkeys(header.columns, "NULL")
     rows = 0
-    with reading():
-        reader = connection.sql(f"SELECT * FROM {scan}").to_arrow_reader(_BATCH_ROWS)
-    while True:
-        with reading():
-            batch = next(reader, None)
-        if batch is None:
-            break
+    scan = _scan([path], header, dict.fromkeys(header.columns, "VARCHAR"), null_values)
+    for batch in stream(connection, f"SELECT * FROM {scan}")[1]:
         rows += batch.num_rows
         advance(batch.num_rows)
         for name, texts in zip(header.columns, batch.columns, strict=True):
@@ -133,5 +149,6 @@ def _scan(paths: Sequence[str], header: Header, kinds: Mapping[str, str], null_v
     columns = {name: kinds[name] for name in header.columns}
     return (
         f"read_csv({literal(list(paths))}, auto_detect=false, header=true, delim={literal(header.delimiter)}, "
-        f"quote='\"', escape='\"', nullstr={literal(list(null_values))}, columns={literal(columns)})"
+        f"quote='\"', escape='\"', nullstr={literal(list(null_values))}, columns={literal(columns)}, "
+        f"parallel={literal(header.parallel)}, hive_partitioning=false)"
     )

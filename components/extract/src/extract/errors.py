@@ -35,19 +35,6 @@ def short(error: Exception) -> str:
 
 
 def _problem(message: str) -> str:
-    original = re.search(r"Original Line: (.*)", message)
-    shown = repr(original[1][:200]) if original else ""
-    if count := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
-        return (
-            f"the row has {count[2]} values, the header {count[1]}: {shown}. "
-            "Correct the row; quote a value that has the delimiter in it."
-        )
-    if "unterminated quote" in message or "Maximum line size" in message:
-        return (
-            f"a quote is opened but not closed properly: {shown}. Close it, and double a quote within a quoted value."
-        )
-    if "not utf-8 encoded" in message.lower() or "invalid unicode" in message.lower():
-        return "the bytes aren't UTF-8 text. Save the file as UTF-8, e.g. by iconv -f LATIN1 -t UTF-8."
     if value := re.search(
         r"Error when converting column \"(.*?)\". Could not convert string \"(.*?)\" to '(.*?)'", message
     ):

@@ -37,7 +37,10 @@ def table(
     inferred = {name: "VARCHAR" if kind == "NULL" else kind for name, kind in inferred.items()}
     kinds = {name: column_types.get(name) or inferred[name] for name in columns}
     paths = [file.path for file in files]
-    return f"SELECT * FROM read_json({literal(paths)}, format='newline_delimited', columns={literal(kinds)})"
+    return (
+        f"SELECT * FROM read_json({literal(paths)}, format='newline_delimited', columns={literal(kinds)}, "
+        "hive_partitioning=false)"
+    )
 
 
 def _infer(

@@ -93,13 +93,15 @@ def by_time(connection: Any, ends: Mapping[str, Any], key: str, kind: Any) -> st
         if end is None:
             continue
         cast = f"TRY_CAST({literal(end)} AS {compared})"
+        position = cast if compared in ("BIGINT", "DOUBLE") else f"epoch_us({cast})"
         fits = isinstance(end, right) and not isinstance(end, bool)
-        if not fits or connection.sql(f"SELECT {cast} IS NULL").fetchone()[0]:
+        found = connection.sql(f"SELECT {position}").fetchall()[0][0] if fits else None
+        if found is None:
             raise StepError(
                 f"Split {name!r} in --splits ends at {end!r}, but column {key!r} is {kind}. "
                 f"Give an end such as {example}."
             )
-        bounds.append((connection.sql(f"SELECT {cast}").fetchall()[0][0], name, cast))
+        bounds.append((found, name, cast))
     index = {name: number for number, name in enumerate(ends)}
     last = next(name for name, end in ends.items() if end is None)
     column = f"CAST({identifier(key)} AS {compared})"
@@ -136,5 +138,5 @@ def check(by: str, splits: Mapping[str, Any], key: str) -> None:
 def describe(by: str, splits: Mapping[str, Any], name: str) -> str:
     """Returns what `--splits` gives a split, for a message."""
     if by == "hash":
-        return f"its share is {splits[name]:g} of {sum(splits.values()):g}"
+        return f"its share is {splits[name]:.10g} of {sum(splits.values()):.10g}"
     return "it has the rest" if splits[name] is None else f"it ends at {splits[name]!r}"

@@ -13,15 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract import selection, splits
-from extract.errors import reading
 from extract.shards import ShardWriter
 from extract.sources import open_source
 from extract.sql import engine, identifier
+from extract.streaming import stream
 from stepkit import examples, progress
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-
-_BATCH_ROWS = 32_768
 
 
 def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | None = None) -> None:
@@ -79,15 +77,10 @@ def read(
     Raises:
         StepError: a value can't be read, or a row has no split (its `split_key` is null); while streaming, too.
     """
-    with reading():
-        reader = connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+    schema, stored = stream(connection, sql)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        while True:
-            with reading():
-                batch = next(reader, None)
-            if batch is None:
-                return
+        for batch in stored:
             if batch.column(batch.num_columns - 1).null_count:
                 raise StepError(
                     f"A row has no value in --split-key {split_key!r}. Leave such rows out: "
@@ -96,7 +89,7 @@ def read(
             advance(batch.num_rows)
             yield batch
 
-    return reader.schema, batches()
+    return schema, batches()
 
 
 def write(
