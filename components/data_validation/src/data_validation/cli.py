@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli.add_beam_args(inputs)
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--statistics", required=True, help="statistics of every split and slice: a folder")
-    outputs.add_argument("--schema", required=True, help="the schema checked against: a folder")
+    outputs.add_argument("--schema", required=True, help="the schema checked against, as text proto: a file")
     outputs.add_argument("--anomalies", required=True, help="anomalies a split, of skew and of drift: a folder")
     outputs.add_argument("--report", required=True, help="HTML page, readable offline")
     outputs.add_argument("--valid", default="", help="file for true if there are no anomalies and no drift")
