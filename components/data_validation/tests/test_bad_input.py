@@ -78,6 +78,10 @@ def test_no_schema_where_it_should_be(step, examples, tmp_path):
     step(examples, schema_uri=str(tmp_path / "none")).assert_refused("No schema at", "none")
 
 
+def test_a_folder_where_a_schema_should_be(step, examples, tmp_path):
+    step(examples, schema_uri=str(tmp_path)).assert_refused("No schema at", str(tmp_path))
+
+
 def test_two_schemas(step, examples, tmp_path):
     outcome = step(examples, schema_text=SCHEMA, schema_uri=str(tmp_path))
     outcome.assert_refused("at most one of --schema-text and --schema-uri", code=2)

@@ -57,14 +57,6 @@ def test_a_schema_that_was_inferred_can_be_given(step, examples, tmp_path):
     assert re.search(r'name: "hour"(?s:.)*?type: INT', texts[0])  # integers with missing values stay integers
 
 
-def test_a_folder_with_a_schema_may_be_given(step, examples, tmp_path):
-    (tmp_path / "tfx").mkdir()
-    (tmp_path / "tfx" / "schema.pbtxt").write_text(SCHEMA)
-    outcome = step(examples, schema_uri=str(tmp_path / "tfx"))
-    assert outcome.parameters["valid"]
-    assert "The schema was given." in outcome.report
-
-
 def test_environments_do_not_apply_to_an_inferred_schema(step, examples):
     outcome = step(examples, environments=TRAINING)
     assert outcome.code == 0
