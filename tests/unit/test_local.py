@@ -5,6 +5,7 @@ import pytest
 from pipeyard.errors import PipeyardError
 from pipeyard.local import conditions, external, ir, values
 from pipeyard.local.placeholders import Resolver
+from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.values import Types
 
 
@@ -116,3 +117,20 @@ def test_external_state_in_an_object_store(tmp_path):
     # This store tells nothing of contents, so what is read from it must not be cached.
     assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/a"}) is None
     assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/none"}) == {"memory://bucket/none": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "message"),
+    [({"a": "b", "b": "a"}, "wait for each other"), ({"a": "gone"}, r"wait for \['gone'\], which aren't in their DAG")],
+)
+def test_tasks_that_can_never_start_are_refused(dependencies, message):
+    tasks = "".join(
+        f"      {name}: {{componentRef: {{name: c}}, dependentTasks: [{needed}]}}\n"
+        for name, needed in dependencies.items()
+    )
+    pipeline = ir.parse(
+        "pipelineInfo: {name: p}\nschemaVersion: 2.1.0\ncomponents: {c: {executorLabel: e}}\n"
+        f"deploymentSpec: {{executors: {{e: {{container: {{image: i}}}}}}}}\nroot:\n  dag:\n    tasks:\n{tasks}"
+    )
+    with pytest.raises(PipeyardError, match=message):
+        Scheduler(pipeline, executor=None, canceled=lambda: False, job={}).run({})

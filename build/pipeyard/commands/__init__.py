@@ -1,10 +1,12 @@
 """The command line, one module a command. What a command does is in the package it calls."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeyard import project
+if TYPE_CHECKING:
+    from pipeyard.project import Project
 
 
 def project_option(function):
@@ -19,6 +21,8 @@ def project_option(function):
     )(function)
 
 
-def find_project(folder: Path) -> project.Project:
+def find_project(folder: Path) -> "Project":
     """Returns the project of `--project`."""
+    from pipeyard import project
+
     return project.find(folder)

@@ -121,6 +121,7 @@ def _parse(params: tuple[str, ...]) -> dict[str, object]:
 
 def _conclude(console, run, page: Path, folder: Path) -> None:
     from pipeyard.local.record import State
+    from pipeyard.report import findings
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -131,20 +132,9 @@ def _conclude(console, run, page: Path, folder: Path) -> None:
             if task.attempts:
                 say(f"Its whole log: {folder / task.attempts[-1].log}")
     if run.state == State.SUCCEEDED:
-        say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s. {outcome(run)}")
+        verdict = findings.verdict(run)
+        say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s.")
+        say(f"{verdict.text}: {verdict.detail}" if verdict.detail else verdict.text)
     else:
         say(f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}")
     say(f"Report: {page}")
-
-
-def outcome(run) -> str:
-    """Says in a sentence what came of a run that succeeded."""
-    outputs = {name: value for task in run.tasks for name, value in task.output_parameters.items()}
-    if "pushed_uri" in outputs:
-        return f"Deployed version {outputs.get('version')} to {outputs['pushed_uri']}."
-    skipped = [task for task in run.tasks if task.state == "SKIPPED"]
-    if "reason" in outputs and skipped:
-        return f"Not deployed: {outputs['reason']}."
-    if skipped:
-        return f"Not deployed: {skipped[0].name} was skipped, {skipped[0].reason}."
-    return ""

@@ -10,6 +10,7 @@ Semantics, from KFP's documentation of the IR (`PipelineTaskSpec`):
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
@@ -123,27 +124,25 @@ class Scheduler:
     def run(self, parameters: Mapping[str, Any]) -> Outcome:
         """Runs the pipeline with `parameters`, which must be complete and of the declared types."""
         root = self._pipeline.spec.root
-        for leaf in self._leaves(root, _Place()):
+        for leaf in self._plan(root, _Place(), {}):
             self._executor.planned(leaf)
         scope = Scope({name: Bound(value) for name, value in parameters.items() if value is not None})
         return self._run_dag(root, scope, _Place())
 
     def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Place) -> Outcome:
         tasks = dict(component.dag.tasks)
+        order = _in_order(tasks)
         done: dict[str, Outcome] = {}
         running: dict[Future[Outcome], str] = {}
         with ThreadPoolExecutor(max_workers=max(len(tasks), 1)) as pool:
             while len(done) < len(tasks):
                 ready = [
                     name
-                    for name in sorted(tasks)
+                    for name in order
                     if name not in done and name not in running.values() and _needs(tasks[name]) <= done.keys()
                 ]
                 for name in ready:
                     running[pool.submit(self._run_task, name, tasks[name], scope, done.copy(), place)] = name
-                if not running:
-                    stuck = sorted(set(tasks) - set(done))
-                    raise PipeyardError(f"tasks {stuck} wait for tasks that aren't in their DAG.")
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     done[running.pop(future)] = future.result()
         return _merge(done, *_dag_outputs(component.dag, done))
@@ -301,17 +300,69 @@ class Scheduler:
     def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Place) -> Iterator[Leaf]:
         component = self._pipeline.component(task)
         if component.WhichOneof("implementation") == "dag":
-            yield from self._leaves(component, replace(place, prefix=place.path(name)))
+            yield from self._plan(component, replace(place, prefix=place.path(name)), {})
         else:
             yield Leaf(place.path(name), name, task, component, upstream=place.gates, condition=place.condition)
 
-    def _leaves(self, component: pb.ComponentSpec, place: _Place) -> Iterator[Leaf]:
-        for name, task in sorted(component.dag.tasks.items()):
+    def _plan(
+        self, component: pb.ComponentSpec, place: _Place, sources: Mapping[str, frozenset[str]]
+    ) -> Iterator[Leaf]:
+        """Yields a DAG's leaf tasks in the order of their dependencies, as far as they are known beforehand.
+
+        Args:
+            sources: the DAG's inputs to the leaf tasks they come from.
+        """
+        inside: dict[str, frozenset[str]] = {}
+        for name in _in_order(component.dag.tasks):
+            task = component.dag.tasks[name]
             if task.WhichOneof("iterator"):
                 continue  # its tasks are known once the loop's items are
+            needed = {key: _static_source(spec, sources, inside) for key, spec in _input_specs(task)}
+            after = frozenset().union(*(inside.get(other, frozenset()) for other in task.dependent_tasks))
             condition = task.trigger_policy.condition
-            inner = replace(place, condition=_in_words(task, condition)) if condition else place
-            yield from self._leaves_of(name, task, inner)
+            gates = place.gates
+            if condition:
+                gates = gates.union(*(needed[key] for key in _named(condition, needed)))
+            inner = replace(place, gates=gates, condition=_in_words(task, condition) if condition else place.condition)
+            target = self._pipeline.component(task)
+            data = frozenset().union(*needed.values())
+            if target.WhichOneof("implementation") == "dag":
+                leaves = list(self._plan(target, replace(inner, prefix=place.path(name)), needed))
+            else:
+                upstream = data | gates | after
+                leaves = [Leaf(place.path(name), name, task, target, upstream=upstream, condition=inner.condition)]
+            inside[name] = frozenset(leaf.path for leaf in leaves)
+            yield from leaves
+
+
+def _in_order(tasks: Mapping[str, pb.PipelineTaskSpec]) -> list[str]:
+    """Returns the names of a DAG's tasks, each after those it needs.
+
+    Raises:
+        PipeyardError: they wait for each other, or for one that isn't there.
+    """
+    absent = {each for task in tasks.values() for each in _needs(task)} - set(tasks)
+    if absent:
+        raise PipeyardError(f"tasks wait for {sorted(absent)}, which aren't in their DAG.")
+    try:
+        return list(TopologicalSorter({name: sorted(_needs(tasks[name])) for name in sorted(tasks)}).static_order())
+    except CycleError as error:
+        raise PipeyardError(f"the tasks {error.args[1]} wait for each other.") from error
+
+
+def _input_specs(task: pb.PipelineTaskSpec) -> list[tuple[str, Any]]:
+    return [*task.inputs.parameters.items(), *task.inputs.artifacts.items()]
+
+
+def _static_source(
+    spec: Any, sources: Mapping[str, frozenset[str]], inside: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    kind = spec.WhichOneof("kind")
+    if kind in ("component_input_parameter", "component_input_artifact"):
+        return sources.get(getattr(spec, kind), frozenset())
+    if kind in ("task_output_parameter", "task_output_artifact", "task_final_status"):
+        return inside.get(getattr(spec, kind).producer_task, frozenset())
+    return frozenset()
 
 
 def _needs(task: pb.PipelineTaskSpec) -> set[str]:

@@ -108,7 +108,6 @@ class StepRunner:
             condition=leaf.condition,
             state=state,
             reason=reason,
-            upstream=sorted(leaf.upstream),
         )
 
     def run(self, leaf: Leaf) -> Outcome:
@@ -151,7 +150,7 @@ class StepRunner:
             parameters=dict(leaf.parameters),
             input_artifacts={key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
         )
-        entry, state, reason = self._known_outputs(leaf, cache_key, fingerprints is not None)
+        entry, state, reason, ended = self._known_outputs(leaf, cache_key, fingerprints is not None)
         if not entry:
             host.prepare()
             with self._slots:
@@ -172,19 +171,21 @@ class StepRunner:
             leaf.path,
             state=state,
             reason=reason,
-            ended_at=self._now(),
+            ended_at=ended or self._now(),
             output_parameters=entry.parameters,
             output_artifacts=entry.artifacts,
             cached_from=entry.run if state == State.CACHED else "",
         )
         return Outcome(state, entry.parameters, entry.artifacts)
 
-    def _known_outputs(self, leaf: Leaf, cache_key: str, cacheable: bool) -> tuple[cache.Entry | None, State, str]:
-        """Returns outputs that are there already: of this run before it was resumed, or of another."""
+    def _known_outputs(
+        self, leaf: Leaf, cache_key: str, cacheable: bool
+    ) -> tuple[cache.Entry | None, State, str, datetime | None]:
+        """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
         started = {"started_at": self._now(), "state": State.RUNNING}
         if not cacheable:
             self._tracker.update(leaf.path, **started)
-            return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum"
+            return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum", None
         before = self._tracker.earlier(leaf.path)
         if (
             before
@@ -199,13 +200,13 @@ class StepRunner:
                 parameters=before.output_parameters,
                 artifacts=before.output_artifacts,
             )
-            return entry, before.state, "kept from before the run was resumed"
+            return entry, before.state, "kept from before the run was resumed", before.ended_at
         self._tracker.update(leaf.path, **started)
         if self._use_cache and leaf.task.caching_options.enable_cache:
             entry = self._store.get(cache_key)
             if entry:
-                return entry, State.CACHED, ""
-        return None, State.SUCCEEDED, ""
+                return entry, State.CACHED, "", None
+        return None, State.SUCCEEDED, "", None
 
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> str:
         """Runs the command until it succeeds or its retries are used up. Returns why it failed, or nothing."""
@@ -253,7 +254,10 @@ class StepRunner:
         if ended.code != 0 or ended.stopped:
             said = process.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
-            return f"{ended.text}: {last}\n\nThe end of its log:\n{said}" if said else f"{ended.text}: {last}", ended.code
+            return (
+                f"{ended.text}: {last}\n\nThe end of its log:\n{said}" if said else f"{ended.text}: {last}",
+                ended.code,
+            )
         missing = _unwritten(executor_input)
         if missing:
             return f"it ended well but did not write its outputs {', '.join(missing)}", 0
