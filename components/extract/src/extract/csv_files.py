@@ -79,8 +79,8 @@ def read_header(path: str) -> Header:
         StepError: it isn't UTF-8, is blank, or has a column without a name or two with the same.
     """
     try:
-        with fsspec.open(path, "rb", compression="infer") as stream:
-            head = stream.read(_HEADER_BYTES)
+        with fsspec.open(path, "rb", compression="infer") as stored:
+            head = stored.read(_HEADER_BYTES)
     except (OSError, EOFError) as error:
         raise StepError(f"{path!r} can't be read ({error}). Check its permissions and that it is whole.") from error
     try:

@@ -29,6 +29,8 @@ def is_database(source: str) -> bool:
 
 def without_password(source: str) -> str:
     """Returns the address of a database as it may be shown."""
+    if not source.startswith(_POSTGRES):
+        return source
     parts = urlsplit(source)
     user, at, host = parts.netloc.rpartition("@")
     query = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key not in _SECRETS])
@@ -56,18 +58,22 @@ def sqlite_file(source: str) -> Path:
     raise StepError(f"There is no database {str(path)!r}. {near_misses(path.name, near)}")
 
 
-@contextlib.contextmanager
-def reader(
-    source: str, query: str, advance: Callable[[int], None], bigquery: Callable[[str], tuple[Any, Any]] | None = None
-) -> Iterator[tuple[pa.RecordBatchReader, dict[str, str]]]:
+def open_query(
+    stack: contextlib.ExitStack,
+    source: str,
+    query: str,
+    advance: Callable[[int], None],
+    bigquery: Callable[[str], tuple[Any, Any]] | None = None,
+) -> tuple[pa.RecordBatchReader, dict[str, str]]:
     """Runs `query` in a database.
 
     Args:
+        stack: closes the connection in the end.
         source: its address.
         advance: called with the number of rows read ahead to know the types.
         bigquery: makes BigQuery's client and its storage client for a project, instead of Google's own.
 
-    Yields:
+    Returns:
         A stream of the rows, in the order the database gives them, and the SQL types that columns still need
         casting to.
 
@@ -75,20 +81,17 @@ def reader(
         StepError: there is no such database, or the query fails.
     """
     if source.startswith(BIGQUERY):
-        yield _bigquery(source.removeprefix(BIGQUERY).strip("/"), query, bigquery or _bigquery_clients), {}
-        return
+        return _bigquery(source.removeprefix(BIGQUERY).strip("/"), query, bigquery or _bigquery_clients), {}
     import adbc_driver_manager
 
     try:
         if source.startswith(_POSTGRES):
-            with _postgres(source) as cursor:
-                cursor.execute(query)
-                stream = cursor.fetch_record_batch()
-                yield stream, {field.name: "DOUBLE" for field in stream.schema if _is_numeric(field)}
-        else:
-            path = sqlite_file(source)
-            with _sqlite(path) as cursor:
-                yield _sqlite_stream(cursor, path, query, advance), {}
+            cursor = stack.enter_context(_postgres(source))
+            cursor.execute(query)
+            stream = cursor.fetch_record_batch()
+            return stream, {field.name: "DOUBLE" for field in stream.schema if _is_numeric(field)}
+        path = sqlite_file(source)
+        return _sqlite_stream(stack.enter_context(_sqlite(path)), path, query, advance), {}
     except adbc_driver_manager.Error as error:
         text = re.sub(r"\s+", " ", str(error)).strip()
         raise StepError(f"{without_password(source)}: {text}. Correct --query or --source.") from error
@@ -157,7 +160,7 @@ def _sqlite_types(path: Path, inner: str, advance: Callable[[int], None]) -> dic
 
 def _bigquery_clients(project: str) -> tuple[Any, Any]:
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import bigquery, bigquery_storage
+    from google.cloud import bigquery, bigquery_storage  # pylint: disable=no-name-in-module
 
     try:
         return bigquery.Client(project=project), bigquery_storage.BigQueryReadClient()

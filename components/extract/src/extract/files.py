@@ -119,10 +119,11 @@ def format_of(files: Sequence[SourceFile]) -> str:
                 f"{file.path!r} doesn't say by its ending what it is. Give --format csv, jsonl, parquet or tfrecord."
             )
         formats.setdefault(kind, file.path)
-    if len(formats) > 1:
-        (one, first), (other, second) = list(formats.items())[:2]
-        raise StepError(f"--source mixes {one} ({first!r}) and {other} ({second!r}). Extract them one by one.")
-    return next(iter(formats))
+    kinds = list(formats)
+    if len(kinds) > 1:
+        shown = " and ".join(f"{kind} ({formats[kind]!r})" for kind in kinds)
+        raise StepError(f"--source mixes {shown}. Extract them one by one.")
+    return kinds[0]
 
 
 def same_columns(columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
@@ -134,17 +135,22 @@ def same_columns(columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
     Raises:
         StepError: another file has others; their order may differ.
     """
-    (first, expected), *others = columns.items()
-    for path, found in others:
-        for name, there, missing in [
-            *((name, first, (path, found)) for name in expected if name not in found),
-            *((name, path, (first, expected)) for name in found if name not in expected),
-        ]:
-            raise StepError(
-                f"Column {name!r} is in {there!r} but not in {missing[0]!r}. {near_misses(name, missing[1])} "
-                "Give all files the same columns, or extract them one by one."
-            )
+    first, expected = next(iter(columns.items()))
+    for path, found in columns.items():
+        for name in expected:
+            if name not in found:
+                raise _lacks(name, first, path, found)
+        for name in found:
+            if name not in expected:
+                raise _lacks(name, path, first, expected)
     return expected
+
+
+def _lacks(name: str, path: str, other: str, columns: Sequence[str]) -> StepError:
+    return StepError(
+        f"Column {name!r} is in {path!r} but not in {other!r}. {near_misses(name, columns)} "
+        "Give all files the same columns, or extract them one by one."
+    )
 
 
 def describe(files: Sequence[SourceFile]) -> list[dict[str, Any]]:

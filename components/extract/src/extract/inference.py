@@ -7,6 +7,8 @@ import pyarrow.compute as pc
 
 from stepkit.errors import StepError
 
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
 # What each may become when a value doesn't fit, in order. Every value that fits one fits those after it.
 _WIDER = {
     "NULL": ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", "TIMESTAMPTZ", "VARCHAR"),

@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,19 +38,21 @@ class Source:
         return {"format": self.format, "globs": list(self.names), "files": describe(self.files)}
 
 
-@contextlib.contextmanager
 def open_source(
+    stack: contextlib.ExitStack,
     connection: Any,
     args: argparse.Namespace,
     advance: Callable[[int], None],
     bigquery: Callable[[str], tuple[Any, Any]] | None = None,
-) -> Iterator[Source]:
+) -> Source:
     """Makes the source the table `source` of `connection`, with the types of `--column-types`.
 
     Args:
+        stack: closes what the source keeps open.
+        connection: DuckDB's.
         args: the command line.
         advance: called with the number of rows read ahead to know their types.
-        bigquery: see `extract.databases.reader`.
+        bigquery: see `extract.databases.open_query`.
 
     Raises:
         StepError: it isn't there or can't be read.
@@ -58,9 +60,7 @@ def open_source(
     for name, kind in args.column_types.items():
         check_type(connection, name, kind)
     if databases.is_database(args.source):
-        with _open_database(connection, args, advance, bigquery) as source:
-            yield source
-        return
+        return _open_database(stack, connection, args, advance, bigquery)
     names = [name.strip() for name in args.source.split(",") if name.strip()]
     if not names:
         raise StepError("--source is empty. Give paths or globs, or a database.")
@@ -68,10 +68,11 @@ def open_source(
         raise UsageError(f"--format sql reads databases, and {names[0]!r} is none; leave --format out for files")
     found = find(names)
     kind = format_of(found) if args.format == "auto" else args.format
-    for protocol in {file.path.partition("://")[0] for file in found if uris.is_remote(file.path)}:
-        connection.register_filesystem(uris.filesystem(f"{protocol}://")[0])
+    remote = {file.path.partition("://")[0]: file.path for file in found if uris.is_remote(file.path)}
+    for path in remote.values():
+        connection.register_filesystem(uris.filesystem(path)[0])
     _create(connection, _select(connection, kind, found, args, advance), args.column_types)
-    yield Source(kind, names, found)
+    return Source(kind, names, found)
 
 
 def _select(
@@ -95,23 +96,23 @@ def _select(
     return f"SELECT * FROM {_STREAM}"
 
 
-@contextlib.contextmanager
 def _open_database(
+    stack: contextlib.ExitStack,
     connection: Any,
     args: argparse.Namespace,
     advance: Callable[[int], None],
     bigquery: Callable[[str], tuple[Any, Any]] | None,
-) -> Iterator[Source]:
+) -> Source:
     if args.format not in ("auto", "sql"):
         raise UsageError(f"--format {args.format} reads files, and --source is a database; leave --format out")
     if not args.query.strip():
         raise UsageError("a database in --source needs a --query")
-    with databases.reader(args.source, args.query, advance, bigquery) as (stream, casts):
-        connection.register(_STREAM, stream)
-        _create(connection, f"SELECT * FROM {_STREAM}", {**casts, **args.column_types})
-        local = args.source.startswith(databases.SQLITE)
-        files = find([str(databases.sqlite_file(args.source))]) if local else []
-        yield Source("sql", [databases.without_password(args.source)], files)
+    stream, casts = databases.open_query(stack, args.source, args.query, advance, bigquery)
+    connection.register(_STREAM, stream)
+    _create(connection, f"SELECT * FROM {_STREAM}", {**casts, **args.column_types})
+    local = args.source.startswith(databases.SQLITE)
+    files = find([str(databases.sqlite_file(args.source))]) if local else []
+    return Source("sql", [databases.without_password(args.source)], files)
 
 
 def check_type(connection: Any, name: str, kind: Any) -> None:

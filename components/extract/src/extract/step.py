@@ -21,12 +21,14 @@ from stepkit import examples, progress
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
 
 def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | None = None) -> None:
     """Extracts as the command line says (see `extract.cli.build_parser`).
 
     Args:
-        bigquery: see `extract.databases.reader`.
+        bigquery: see `extract.databases.open_query`.
 
     Raises:
         StepError: the source, the selection or the splits are wrong.
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | N
     splits.check(args.split_by, args.splits, args.split_key)
     with Outputs(args.executor_input) as outputs, engine() as connection, contextlib.ExitStack() as stack:
         with progress.bar("Inferring types") as advance:
-            source = stack.enter_context(open_source(connection, args, advance, bigquery))
+            source = open_source(stack, connection, args, advance, bigquery)
         described = stack.enter_context(ThreadPoolExecutor(1)).submit(source.describe)
         sql = selection.build(connection, args)
         folder = outputs.directory(args.examples)

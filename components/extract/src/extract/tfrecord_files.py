@@ -58,6 +58,8 @@ def reader(files: Sequence[SourceFile], advance: Callable[[int], None]) -> pa.Re
         if not before:
             raise StepError(f"{file.path!r} has no records. Remove it, or write it again.")
         advance(before)
+    if not features:
+        raise StepError(f"{files[0].path!r} has no features in its examples. Write it again.")
     schema = pa.schema([(name, features[name].arrow_type()) for name in sorted(features)])
     return pa.RecordBatchReader.from_batches(schema, _batches(files, parse, schema))
 
@@ -159,6 +161,7 @@ def _batch(rows: dict[str, list[Any]], schema: pa.Schema) -> pa.RecordBatch:
 
 def _example_parser() -> Callable[[bytes], Any]:
     """Builds tf.Example's message class; its wire format is part of TensorFlow's compatibility guarantee."""
+    # pylint: disable=no-member  # protobuf makes its classes when it is imported
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="extract/example.proto", package="extract", syntax="proto3")
 
