@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from transform import cli
 
-MODULE = '''
+# As cli.transform sets them; test modules import TensorFlow before it.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
+MODULE = """
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -32,14 +32,14 @@ def preprocessing_fn(inputs):
         "city_name": inputs["city"],
         "label": tf.cast(inputs["tips"] > 1.0, tf.int64),
     }
-'''
+"""
 
-SCHEMA = '''
+SCHEMA = """
 feature { name: "fare" type: FLOAT presence { min_fraction: 1.0 min_count: 1 } shape { dim { size: 1 } } }
 feature { name: "hour" type: INT presence { min_fraction: 1.0 min_count: 1 } shape { dim { size: 1 } } }
 feature { name: "city" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "tips" type: FLOAT presence { min_fraction: 1.0 min_count: 1 } shape { dim { size: 1 } } }
-'''
+"""
 
 
 def table(rows: int, seed: int) -> pa.Table:

@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from tfx_bsl.coders import example_coder
-
 from transform import tf_example
 
 EXTREMES = [0, 1, -1, 127, 128, 16383, 16384, 2**31, 2**63 - 1, -(2**63)]

@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import MODULE, table
-from stepkit import digest, examples
-from stepkit.errors import StepError
-
 from transform import cli, raw_schema, shards
 from transform.applying import Transformation
+
+from stepkit import digest, examples
+from stepkit.errors import StepError
 
 
 def _parsed(inputs, split: str, compression: str = "GZIP") -> dict:
@@ -57,7 +57,9 @@ def test_transformed_examples_equal_the_graph_applied_to_raw_rows(finished):
 
 def test_values_are_those_of_the_analysed_split_alone(finished):
     fares = _raw(finished, "train")["fare"].to_numpy().astype(np.float32)
-    np.testing.assert_allclose(_parsed(finished, "train")["fare"][:, 0], (fares - fares.mean()) / fares.std(), atol=1e-5)
+    np.testing.assert_allclose(
+        _parsed(finished, "train")["fare"][:, 0], (fares - fares.mean()) / fares.std(), atol=1e-5
+    )
     other = _raw(finished, "eval")["fare"].to_numpy().astype(np.float32)
     np.testing.assert_allclose(_parsed(finished, "eval")["fare"][:, 0], (other - fares.mean()) / fares.std(), atol=1e-5)
 
@@ -72,7 +74,11 @@ def test_all_analysed_splits_count(inputs):
 
 def test_graph_has_the_raw_schema_and_vocabularies(finished):
     graph = tft.TFTransformOutput(str(finished.graph))
-    assert sorted(path.name for path in finished.graph.iterdir()) == ["metadata", "transform_fn", "transformed_metadata"]
+    assert sorted(path.name for path in finished.graph.iterdir()) == [
+        "metadata",
+        "transform_fn",
+        "transformed_metadata",
+    ]
     assert set(graph.raw_feature_spec()) == {"fare", "hour", "city", "tips"}
     assert set(graph.vocabulary_by_name("city")) == {b"Oslo", b"Bergen", b"Voss", "Bodø".encode()}
 
@@ -100,12 +106,27 @@ def test_same_input_gives_the_same_bytes(finished, tmp_path):
     assert digest.of_tree(finished.transformed) == digest.of_tree(tmp_path / "transformed")
 
 
-def test_no_compression_and_a_module_from_a_file(inputs, tmp_path):
+def test_options(inputs, tmp_path):
+    """No compression, a module from a file, a schema in a folder, and metadata for KFP's user interface."""
     (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
-    more = ("--module-uri", str(tmp_path / "module.py"), "--compression", "none")
+    (tmp_path / "schema").mkdir()
+    inputs.schema.rename(tmp_path / "schema" / "schema.pbtxt")
+    executor_input = {
+        "outputs": {
+            "artifacts": {"transformed_examples": {"artifacts": [{"name": "t", "uri": "u"}]}},
+            "outputFile": str(tmp_path / "executor_output.json"),
+        }
+    }
+    more = [
+        *("--module-uri", str(tmp_path / "module.py"), "--compression", "none", "--schema", str(tmp_path / "schema")),
+        *("--executor-input", json.dumps(executor_input)),
+    ]
     assert cli.main(inputs.with_module("").arguments(*more)) == 0
     assert _parsed(inputs, "eval", compression="")["fare"].shape == (80, 1)
     assert (inputs.transformed / "eval" / "part-00000.tfrecord").is_file()
+    written = json.loads((tmp_path / "executor_output.json").read_text(encoding="utf-8"))
+    (artifact,) = written["artifacts"]["transformed_examples"]["artifacts"]
+    assert artifact["metadata"] == {"format": "tfrecord", "rows": {"train": 210, "eval": 80, "empty": 0}}
 
 
 def test_parquet(finished, tmp_path):
@@ -128,7 +149,7 @@ def test_split_with_a_file_without_rows(inputs):
 
 def test_analysis_in_three_phases(inputs):
     """Beam's in-process runner fails on these without deep copies (apache/beam#26190)."""
-    module = '''
+    module = """
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -137,13 +158,13 @@ def preprocessing_fn(inputs):
     once = tft.scale_to_z_score(inputs["fare"])
     twice = tft.scale_to_0_1(once * tft.mean(once + inputs["tips"]))
     return {"a": tft.bucketize(twice, 5), "b": tft.scale_to_z_score(twice * twice)}
-'''
+"""
     assert cli.main(inputs.with_module(module).arguments()) == 0
     assert set(np.unique(_parsed(inputs, "train")["a"])) == set(range(5))
 
 
 def test_ragged_and_wide_outputs(inputs):
-    module = '''
+    module = """
 import tensorflow as tf
 
 
@@ -156,7 +177,7 @@ def preprocessing_fn(inputs):
         "first": tf.RaggedTensor.from_sparse(inputs["city"]),
         "wide": tf.concat([inputs["fare"], inputs["tips"]], 1),
     }
-'''
+"""
     assert cli.main(inputs.with_module(module).arguments()) == 0
     parsed = _parsed(inputs, "eval")
     raw = _raw(inputs, "eval")
@@ -185,19 +206,6 @@ def test_nothing_is_looked_for_on_the_network(inputs, monkeypatch):
     assert cli.main(inputs.arguments()) == 0
 
 
-def test_metadata_for_the_user_interface(inputs, tmp_path):
-    executor_input = {
-        "outputs": {
-            "artifacts": {"transformed_examples": {"artifacts": [{"name": "t", "uri": "u"}]}},
-            "outputFile": str(tmp_path / "executor_output.json"),
-        }
-    }
-    assert cli.main(inputs.arguments("--executor-input", json.dumps(executor_input))) == 0
-    written = json.loads((tmp_path / "executor_output.json").read_text(encoding="utf-8"))
-    (artifact,) = written["artifacts"]["transformed_examples"]["artifacts"]
-    assert artifact["metadata"] == {"format": "tfrecord", "rows": {"train": 210, "eval": 80, "empty": 0}}
-
-
 def test_memory_holds_one_batch_of_rows_at_a_time(finished):
     schema = raw_schema.read(str(finished.schema))
     plan = shards.plan(str(finished.examples), schema, "tfrecord", "gzip")
@@ -222,7 +230,6 @@ def test_rows_keep_their_order(finished, split):
 
 def test_job_ships_the_module_as_source():
     from apache_beam.internal import pickler
-
     from transform.preprocessing import Preprocessing
 
     preprocessing = Preprocessing.load(MODULE, "")

@@ -8,12 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
-from stepkit.errors import StepError
 from tensorflow_transform import impl_helper
 from tfx_bsl.tfxio import tensor_adapter
 
+from stepkit.errors import StepError
 from transform.raw_schema import RawSchema
-
 
 # Lines of TensorFlow's messages that tell nothing of the data.
 _FRAME = re.compile(r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>|\s*\[\[\{\{.*|)$", re.M)

@@ -1,26 +1,28 @@
 """Analyses and applies on Beam: any runner, in this process by default."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import apache_beam
 import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
+
 from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-
 from transform import shards, tf_example, writing
 from transform.applying import Transformation, graph_failed
 from transform.preprocessing import Preprocessing
 from transform.raw_schema import RawSchema
 from transform.shards import Shard
 
-# What a worker's exception looks like once Beam has turned it into text.
-_STEP_ERROR = re.compile(r"stepkit\.errors\.StepError: (.*?)(?: \[while running |\n|$)")
+# What a worker's exception looks like once Beam has turned it into text; in this process it keeps its type.
+_STEP_ERROR = re.compile(r"stepkit\.errors\.StepError: (.*)")
+_WHILE = re.compile(r" \[while running .*")
+_FULL = re.compile(r"(\S+); No space left on device")
 # How TFT reports a graph that fails while it is analysed.
 _TFT_ERROR = re.compile(r'An error occurred while trying to apply the transformation: "(.*?)"\.\n', re.DOTALL)
 
@@ -57,12 +59,12 @@ def run(job: Job, options: Any, scratch: str, graph: str, transformed: str) -> N
     # Deep copies make each phase of the analysis read its input again. Without them Beam buffers the input between
     # phases, and fails where there are three of them (apache/beam#26190).
     context = tft_beam.Context(temp_dir=uris.join(scratch, "tft"), use_deep_copy_optimization=True)
+    # Logs every exception of a worker with a traceback, besides passing it on.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     try:
-        with apache_beam.Pipeline(options=options) as pipeline, context:
+        with context, apache_beam.Pipeline(options=options) as pipeline:
             written = analyze(pipeline, job) | "WriteGraph" >> tft_beam.WriteTransformFn(graph)
             apply(pipeline, job, graph, transformed, written)
-    except StepError:
-        raise
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise their own types
         raise _translated(error) from error
 
@@ -116,12 +118,20 @@ class _ApplyShard(apache_beam.DoFn):
         return iter(())
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception) -> BaseException:
+    cause: BaseException | None = error
+    while cause := cause.__cause__ or cause.__context__:
+        if isinstance(cause, SystemExit):  # the step is being cancelled, but Beam takes that for a worker's failure
+            return cause
     text = str(error)
+    if isinstance(error, StepError):
+        return StepError(_WHILE.sub("", text))
     if found := _STEP_ERROR.findall(text):
-        return StepError(found[-1])
-    if "No space left on device" in text:
-        return StepError("No space left on device. Nothing was kept; make room and run again.")
+        return StepError(_WHILE.sub("", found[-1]))
+    if found := _FULL.findall(text):
+        return StepError(
+            f"Can't write {found[-1]!r}: No space left on device. Nothing was kept; make room and run again."
+        )
     if found := _TFT_ERROR.findall(text):
         return StepError(graph_failed(found[-1]))
     return error

@@ -30,7 +30,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-format", default="tfrecord", choices=FORMATS, help="default: tfrecord, of tf.Example")
     parser.add_argument("--compression", default="gzip", choices=COMPRESSIONS, help="default: gzip")
     cli.add_beam_args(parser)
-    parser.add_argument("--transform-graph", required=True, help="where TFT's output goes, loadable by TFTransformOutput")
+    parser.add_argument(
+        "--transform-graph", required=True, help="where TFT's output goes, loadable by TFTransformOutput"
+    )
     parser.add_argument("--transformed-examples", required=True, help="where the transformed splits go")
     cli.add_executor_input(parser)
     return parser

@@ -7,7 +7,6 @@ from typing import Any
 
 from stepkit import digest
 from stepkit.examples import MANIFEST
-
 from transform.shards import Shard
 
 

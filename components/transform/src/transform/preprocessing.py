@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
+
 from stepkit import modules
 from stepkit.errors import StepError, near_misses
 

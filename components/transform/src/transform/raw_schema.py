@@ -8,10 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 from google.protobuf import text_format
-from stepkit import uris
-from stepkit.errors import StepError
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
+
+from stepkit import uris
+from stepkit.errors import StepError
+
+FILE = "schema.pbtxt"
 
 # As `stepkit.examples.read_batches` yields them.
 _ARROW = {"INT": pa.list_(pa.int64()), "FLOAT": pa.list_(pa.float32()), "BYTES": pa.list_(pa.binary())}
@@ -60,16 +63,20 @@ class RawSchema:
 
 
 def read(uri: str) -> RawSchema:
-    """Reads a schema proto as text.
+    """Reads a schema proto as text: `uri` itself, or `schema.pbtxt` in that folder.
 
     Raises:
         StepError: nothing is there, it doesn't parse, or a feature isn't one flat value a row.
     """
+    with uris.local_copy(uri, "schema") as path:
+        text = uris.read_text(str(path / FILE if path.is_dir() else path), "schema")
     proto = schema_pb2.Schema()
     try:
-        text_format.Parse(uris.read_text(uri, "schema"), proto)
+        text_format.Parse(text, proto)
     except text_format.ParseError as error:
-        raise StepError(f"{uri!r} isn't a schema proto as text: {error}. Give data_validation's schema output.") from error
+        raise StepError(
+            f"{uri!r} isn't a schema proto as text: {error}. Give data_validation's schema output."
+        ) from error
     types = {}
     for feature in proto.feature:
         if feature.lifecycle_stage in _NOT_IN_USE:
@@ -99,4 +106,4 @@ def write(schema: RawSchema, graph: Path) -> None:
     """Writes the schema into a transform graph, where TFTransformOutput looks for the raw metadata."""
     folder = graph / "metadata"
     folder.mkdir()
-    (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema.proto), encoding="utf-8")
+    (folder / FILE).write_text(text_format.MessageToString(schema.proto), encoding="utf-8")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from stepkit import examples as layout
 from stepkit import uris
 from stepkit.errors import StepError, near_misses
-
 from transform.raw_schema import RawSchema
 
 SUFFIXES = {

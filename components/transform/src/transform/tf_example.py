@@ -6,6 +6,7 @@ in the order of their names, and whole columns are encoded at once. The messages
     Example {1: Features {1: map entry {1: name, 2: Feature}}}
     Feature {1: BytesList {1: value}} or {2: FloatList {1: packed values}} or {3: Int64List {1: packed values}}
 """
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,9 +63,7 @@ class _Pieces:
     def wrapped(self, tag: bytes, where: np.ndarray | None = None) -> "_Pieces":
         """Puts the tag and the length in front; rows that aren't in `where` become empty."""
         headers, sizes = _varints(self.lengths.view(np.uint64))
-        whole = _Pieces(
-            [_scalar(tag), _rows(headers, _ends(sizes)), *self.parts], self.lengths + sizes + len(tag)
-        )
+        whole = _Pieces([_scalar(tag), _rows(headers, _ends(sizes)), *self.parts], self.lengths + sizes + len(tag))
         if where is None or where.all():
             return whole
         return _Pieces([pc.if_else(pa.array(where), whole.joined(), _scalar(b""))], np.where(where, whole.lengths, 0))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PortableOptions, StandardOptions
+
 from stepkit import beam, uris
 from stepkit.errors import UsageError, near_misses
 
@@ -81,7 +82,7 @@ def open_workplace(beam_args: Sequence[Any]) -> Iterator[Workplace]:
     base = options.view_as(GoogleCloudOptions).temp_location
     if not base:
         raise UsageError(
-            f"--beam-args: {runner} has workers elsewhere; add --temp_location=URI, a folder that they and this step reach"
+            f"--beam-args: {runner} has workers elsewhere; add --temp_location=URI, a folder that all reach"
         )
     scratch = uris.join(base, f"transform-{uuid.uuid4().hex}")
     fs, path = uris.filesystem(scratch)

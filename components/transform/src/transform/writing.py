@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
+
 from stepkit.errors import StepError
 
 GZIP_LEVEL = 2  # see the measurement in the README
@@ -61,5 +62,5 @@ def _reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror or error
+        reason = error.message.rpartition("; ")[2] if isinstance(error, tf.errors.OpError) else error.strerror or error
         raise StepError(f"Can't write {str(path)!r}: {reason}. Nothing was kept; make room and run again.") from error

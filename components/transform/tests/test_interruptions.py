@@ -1,0 +1,99 @@
+"""Full disks, killed processes, and workers in other processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import table
+from transform import cli, writing
+from transform.workplace import Workplace
+
+from stepkit import beam, digest, uris
+from stepkit.errors import StepError
+from stepkit.outputs import Outputs
+
+BATCH = pa.record_batch({"a": pa.array([[1.0]] * 100, pa.list_(pa.float32()))})
+FULL = Path("/dev/full")  # every write to it fails as on a full disk
+
+
+def test_full_disk_under_records():
+    with pytest.raises(
+        StepError, match="Can't write '/dev/full': No space left on device. Nothing was kept; make room"
+    ):
+        writing.write_tfrecords([BATCH], lambda batch: [b"x" * 1000] * batch.num_rows, FULL, "none")
+
+
+def test_full_disk_under_parquet():
+    with pytest.raises(StepError, match="Can't write '/dev/full': .*No space left on device.*make room"):
+        writing.write_parquet([BATCH], BATCH.schema, ["a"], FULL, "gzip")
+
+
+def test_full_disk_ends_the_step(inputs, refused, monkeypatch):
+    monkeypatch.setattr(Outputs, "file", lambda _, uri: FULL)
+    assert "Can't write '/dev/full': No space left on device" in refused(inputs)
+
+
+def test_full_disk_under_the_graph(inputs, refused, monkeypatch):
+    import tensorflow as tf
+
+    copy = tf.io.gfile.copy
+
+    def full(source, target, overwrite=False):
+        del source
+        copy("/dev/null", target, overwrite)
+        raise tf.errors.ResourceExhaustedError(None, None, f"{target}; No space left on device")
+
+    monkeypatch.setattr(tf.io.gfile, "copy", full)
+    message = refused(inputs)
+    assert ".partial/transform_tmp/" in message and "': No space left on device. Nothing was kept; make room" in message
+
+
+def _stopped(inputs, there: str, sent: int) -> int:
+    """Starts a run, sends it a signal as soon as something like `there` is below the outputs; returns its exit code."""
+    with subprocess.Popen([sys.executable, "-m", "transform", *inputs.arguments()]) as process:
+        deadline = time.monotonic() + 60
+        while not list(inputs.outputs.glob(there)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(sent)
+        return process.wait(timeout=30)
+
+
+def test_killed(inputs):
+    assert _stopped(inputs, ".transformed.*", signal.SIGKILL) == -signal.SIGKILL
+    assert not inputs.graph.exists() and not inputs.transformed.exists()
+    assert cli.main(inputs.arguments()) == 0  # what it left does not hinder the next attempt
+    assert inputs.graph.is_dir() and inputs.transformed.is_dir()
+
+
+def test_cancelled_while_it_writes(inputs):
+    longer = inputs.with_splits(train=[table(300_000, 1)])
+    assert _stopped(longer, ".transformed.*/train/.part-00000*", signal.SIGTERM) == 128 + signal.SIGTERM
+    assert not any(inputs.outputs.iterdir())
+
+
+def test_workers_in_other_processes(inputs, finished):
+    """They get the module as source: it is in no folder from which they could import it."""
+    options = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    assert cli.main(inputs.arguments("--beam-args", json.dumps(options))) == 0
+    assert digest.of_tree(inputs.transformed) == digest.of_tree(finished.transformed)
+
+
+def test_workers_elsewhere_get_and_leave_files_by_uri(tmp_path):
+    (tmp_path / "examples" / "train").mkdir(parents=True)
+    (tmp_path / "examples" / "train" / "a.parquet").write_text("rows", encoding="utf-8")
+    (tmp_path / "local").mkdir()
+    workplace = Workplace(beam.pipeline_options([]), "memory://bucket/job", shared=True)
+    with workplace.readable(str(tmp_path / "examples"), "examples") as examples:
+        assert examples.startswith("memory://bucket/job/")
+        assert uris.read_text(uris.join(examples, "train", "a.parquet"), "file") == "rows"
+    with workplace.readable("memory://data/examples", "examples") as examples:
+        assert examples == "memory://data/examples"
+    with workplace.folder(tmp_path / "local") as uri, Outputs() as outputs:
+        outputs.file(uris.join(uri, "train", "b.tfrecord")).write_text("records", encoding="utf-8")
+    assert (tmp_path / "local" / "train" / "b.tfrecord").read_text(encoding="utf-8") == "records"
