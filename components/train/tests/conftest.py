@@ -1,4 +1,5 @@
 """A small transform output made with plain TensorFlow: the files that TFT would write, without TFT."""
+# pylint: disable=redefined-outer-name,wrong-import-position  # pytest fixtures are arguments
 
 import hashlib
 import json
@@ -26,15 +27,17 @@ feature { name: "company" type: BYTES value_count { min: 1 max: 1 } presence { m
 feature { name: "area" type: INT value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "speed" type: FLOAT value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "stops" type: INT presence { min_count: 1 } }
-feature { name: "tips" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } not_in_environment: "SERVING" }
+feature {
+  name: "tips" type: FLOAT presence { min_fraction: 1 } shape { dim { size: 1 } } not_in_environment: "SERVING"
+}
 default_environment: "TRAINING"
 default_environment: "SERVING"
 """
+TRANSFORMED = {"fare": "FLOAT", "company": "INT", "area": "INT", "speed": "FLOAT", "stops": "INT", "big_tip": "INT"}
 TRANSFORMED_SCHEMA = "\n".join(
     f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}'
-    for name, kind in {"fare": "FLOAT", "company": "INT", "area": "INT", "speed": "FLOAT", "stops": "INT", "big_tip": "INT"}
-    .items()
-)  # fmt: skip
+    for name, kind in TRANSFORMED.items()
+)
 
 MODULE = """
 import keras
@@ -51,7 +54,8 @@ def build_model(transform, hyperparameters):
     }
     sizes = {"company": transform.vocabulary_size("company") + 1, "area": 10}
     embedded = [keras.layers.Flatten()(keras.layers.Embedding(size, 2)(inputs[name])) for name, size in sizes.items()]
-    hidden = keras.layers.Dense(hyperparameters["units"], "relu")(keras.layers.Concatenate()([inputs["fare"], *embedded]))
+    joined = keras.layers.Concatenate()([inputs["fare"], *embedded])
+    hidden = keras.layers.Dense(hyperparameters["units"], "relu")(joined)
     hidden = keras.layers.Dropout(0.1)(hidden)
     model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(hidden))
     model.compile(keras.optimizers.Adam(hyperparameters["learning_rate"]), "binary_crossentropy",
@@ -60,7 +64,8 @@ def build_model(transform, hyperparameters):
 
 
 def hyperparameter_space(hp):
-    return {"units": hp.Choice("units", [2, 4, 8, 16]), "learning_rate": hp.Float("learning_rate", 1e-3, 1e-1, sampling="log")}
+    rate = hp.Float("learning_rate", 1e-3, 1e-1, sampling="log")
+    return {"units": hp.Choice("units", [2, 4, 8, 16]), "learning_rate": rate}
 """
 
 

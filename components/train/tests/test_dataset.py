@@ -1,3 +1,4 @@
+# pylint: disable=redefined-outer-name  # pytest fixtures are arguments
 import numpy as np
 import pytest
 import tensorflow as tf

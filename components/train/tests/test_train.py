@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -127,12 +128,11 @@ def test_usage_errors(step, capfd, flags, message):
 def test_flags_are_those_of_the_spec():
     spec = (Path(__file__).parents[1] / "component.yaml").read_text()
     flags = {line.strip()[2:] for line in spec.splitlines() if line.strip().startswith("- --")}
-    options = {option for action in build_parser()._actions for option in action.option_strings}
-    assert options - {"-h", "--help"} == flags
+    assert set(re.findall(r"^ +(--[a-z-]+)", build_parser().format_help(), re.M)) == flags
 
 
 def test_help_is_quick_because_it_imports_no_tensorflow():
-    code = "import sys; from train.cli import build_parser; build_parser().format_help(); print('tensorflow' in sys.modules)"
+    code = "import sys, train.cli; train.cli.build_parser().format_help(); print('tensorflow' in sys.modules)"
     assert subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 

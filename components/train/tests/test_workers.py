@@ -1,3 +1,4 @@
+# pylint: disable=consider-using-with
 import json
 import os
 import socket
@@ -18,7 +19,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_two_workers_train_the_model_that_one_would(step, tmp_path, trained, examples, graph):
+def test_two_workers_train_the_model_that_one_would(step, tmp_path, examples, graph):
     still = MODULE.replace("hidden = keras.layers.Dropout(0.1)(hidden)", "")  # each worker would drop differently
     step.run(still, epochs=2, batch_size=70)  # 700 rows: batches of equal shares
     members = [f"127.0.0.1:{port}" for port in free_ports(2)]

@@ -35,8 +35,7 @@ def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path
         folder: empty.
 
     Raises:
-        StepError: the transform graph needs raw features that its schema doesn't have, or the model has several
-            outputs.
+        StepError: the transform graph needs raw features that its schema doesn't have.
     """
     served = _Served(model, graph, label_key)
     signatures = {
@@ -48,7 +47,7 @@ def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path
         concrete = {name: function.get_concrete_function() for name, function in signatures.items()}
     except (ValueError, TypeError, KeyError) as error:
         raise StepError(
-            f"The model can't be joined to the transform graph: {str(error).strip().splitlines()[0]} "
+            f"The model can't be joined to the transform graph: {_cause(error)} "
             "Give the graph that the examples were transformed with."
         ) from error
     tf.saved_model.save(served, str(folder), signatures=concrete)
@@ -98,10 +97,7 @@ class _Served(tf.Module):
         del features[self._label_key]
         names = input_names(self.model)
         outputs = self.model({name: features[name] for name in names} if names else features, training=False)
-        flat = tf.nest.flatten(outputs)
-        if len(flat) != 1:
-            raise ValueError(f"it has {len(flat)} outputs instead of one.")
-        output = flat[0]
+        (output,) = tf.nest.flatten(outputs)
         return {OUTPUT: output if output.shape.rank == 2 else tf.reshape(output, tf.stack([rows, -1]))}
 
     def _transform(self, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +106,12 @@ class _Served(tf.Module):
             if isinstance(spec, tf.io.FixedLenFeature):
                 transformed[name] = tf.reshape(transformed[name], [-1, *spec.shape])
         return transformed
+
+
+def _cause(error: Exception) -> str:
+    # Errors in traced code come with the trace in front.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if line.partition(":")[0].endswith("Error")), lines[0])
 
 
 def _column_shape(spec: Any, feature: schema_pb2.Feature) -> list[int | None]:

@@ -144,6 +144,7 @@ class _Progress(keras.callbacks.Callback):
         self._started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Log | None = None) -> None:
+        del epoch, logs
         self._started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Log | None = None) -> None:

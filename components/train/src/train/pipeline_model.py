@@ -56,7 +56,7 @@ def build(module: ModuleType, transform: Transform, hyperparameters: Mapping[str
 
     Raises:
         StepError: it raises, or returns something other than a compiled Keras 3 model whose inputs are transformed
-            features.
+            features, or one with several outputs.
     """
     model = modules.call(module.build_model, transform, dict(hyperparameters))
     if not isinstance(model, keras.Model):
@@ -66,6 +66,8 @@ def build(module: ModuleType, transform: Transform, hyperparameters: Mapping[str
             "The pipeline module's build_model returned a model that isn't compiled. "
             "Call model.compile(optimizer=..., loss=...) before returning it."
         )
+    if len(getattr(model, "outputs", None) or [None]) != 1:
+        raise StepError(f"The pipeline module's model has {len(model.outputs)} outputs. Return a model with one.")
     for name in input_names(model) or ():
         if name not in transform.feature_spec:
             raise StepError(

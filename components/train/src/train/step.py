@@ -1,6 +1,7 @@
 """The step: reads, tunes, trains, and writes all outputs at once."""
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -84,7 +85,10 @@ def run(args: argparse.Namespace) -> None:
             model = build(hyperparameters)
             state = _train(args, model, sources, checkpoints, workers)
             if workers.chief:
-                _write(args, model, graph, state, hyperparameters, trials, sources)
+                try:
+                    _write(args, model, graph, state, hyperparameters, trials, sources)
+                except tf.errors.ResourceExhaustedError as error:  # what TensorFlow makes of a full disk
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), args.model) from error
         except StepError:
             checkpoints.discard(_TRAINING, _TUNING)
             raise

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from train.dataset import Source
 
 _OBJECTIVE = keras_tuner.Objective("val_loss", "min")
 _PROJECT = "search"
+_COMPLETED = "COMPLETED"
 _RESULT = "result.json"
 _STATE = "state.npz"
 
@@ -138,10 +140,11 @@ class _Tuner(BaseTuner):
         self.oracle.verbose = 0
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        del args, kwargs
         try:
             state = self._fit(trial)
-        except fitting.DivergedError as error:
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        except fitting.DivergedError:
+            return {_OBJECTIVE.name: math.nan}  # Keras Tuner's mark of a trial that counts, but can't be the best
         except Exception as error:
             # Keras Tuner would go on with the next trial after any other exception.
             raise keras_tuner.errors.FatalError(str(error)) from error
@@ -153,7 +156,7 @@ class _Tuner(BaseTuner):
         with tarfile.open(fileobj=content, mode="w") as archive:
             archive.add(self._folder / _PROJECT, _PROJECT)
         self._plan.keep(content.getvalue())
-        score = "diverged" if trial.score is None else f"val_loss {trial.score:.4f}"
+        score = "diverged" if trial.status != _COMPLETED else f"val_loss {trial.score:.4f}"
         chosen = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in _chosen(trial).items()
@@ -193,7 +196,7 @@ class _Tuner(BaseTuner):
         result = (
             json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"hyperparameters": {}, "epochs": 0}
         )
-        completed = trial.status == "COMPLETED"
+        completed = trial.status == _COMPLETED
         return Trial(
             name=trial.trial_id,
             values=_chosen(trial),
