@@ -1,7 +1,9 @@
 """Loading the pipeline's own code: `preprocessing_fn`, `build_model` and the like."""
 
+import atexit
 import hashlib
 import importlib.util
+import shutil
 import sys
 import tempfile
 import traceback
@@ -33,6 +35,7 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
     name = f"pipeline_module_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     # A real file, because TFT and Beam read the source of functions back, and for the lines of tracebacks.
     folder = Path(tempfile.mkdtemp(prefix="stepkit-module-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / f"{name}.py"
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
