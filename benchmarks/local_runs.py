@@ -1,7 +1,7 @@
 """Measures local runs: everything computed, against everything from the step cache.
 
-Sides take turns in one run of this script, medians are of `--repeat` rounds, time is of whole processes and memory the peak
-of the process tree. Usage: .venv/bin/python benchmarks/local_runs.py [--pipeline chicago_taxi] [--repeat 3]
+Sides take turns in one run of this script, medians are of `--repeat` rounds, time is of whole processes and memory the
+peak of the process tree. Usage: .venv/bin/python benchmarks/local_runs.py [--pipeline chicago_taxi] [--repeat 3]
 Writes benchmarks/results/local_runs-PIPELINE.{md,json}.
 """
 

@@ -1,6 +1,7 @@
 """Compiles a pipeline's `pipeline.py` to KFP's intermediate representation."""
 
 import importlib.util
+import itertools
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -57,8 +58,14 @@ def compile_pipeline(folder: Path) -> Compiled:
             compiler.Compiler().compile(pipeline, str(package))
         except Exception as error:  # kfp raises many kinds
             raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
-        text = package.read_text(encoding="utf-8")
+        text = _without_header(package.read_text(encoding="utf-8"))
     return Compiled(text, _check_sizes(text))
+
+
+def _without_header(text: str) -> str:
+    """Drops kfp's leading comment: it prints default values in an order that differs from process to process."""
+    lines = text.splitlines(keepends=True)
+    return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
 
 
 def _check_sizes(text: str) -> tuple[str, ...]:

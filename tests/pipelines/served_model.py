@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.coders import example_coder
-from tfx_bsl.tfxio import tensor_adapter  # noqa: F401  # registers the ops that transform graphs use
 
 from stepkit import examples
 

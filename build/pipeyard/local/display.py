@@ -29,7 +29,7 @@ class Display(Protocol):
     def __enter__(self) -> "Display": ...
     def __exit__(self, *error: object) -> None: ...
 
-    def task(self, run: Run, task: Task) -> None:
+    def task(self, run: Run, task: Task, /) -> None:
         """Hears that a task changed."""
 
     def note(self, text: str) -> None:
@@ -50,7 +50,7 @@ class Lines:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def task(self, run: Run, task: Task) -> None:
+    def task(self, _run: Run, task: Task) -> None:
         with self._lock:
             if task.state == State.PENDING or self._shown.get(task.path) == task.state:
                 return
@@ -76,7 +76,7 @@ class LiveTable:
     def __exit__(self, *error: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def task(self, run: Run, task: Task) -> None:
+    def task(self, run: Run, _task: Task) -> None:
         self._run = run
 
     def note(self, text: str) -> None:

@@ -212,8 +212,8 @@ def versions() -> dict[str, str]:
 class _Tracker:
     """The run's record, kept on disk and shown, from several threads."""
 
-    def __init__(self, run: Run, folder: Path, before: Run | None, display: Display) -> None:
-        self.run = run
+    def __init__(self, started: Run, folder: Path, before: Run | None, display: Display) -> None:
+        self.run = started
         self._folder = folder
         self._before = {task.path: task for task in before.tasks} if before else {}
         self._display = display
@@ -247,7 +247,7 @@ class _Tracker:
 def _interrupts(stop: threading.Event):
     """Lets Ctrl-C and SIGTERM end the run in order; a second one ends it at once."""
 
-    def handle(signum: int, _frame: object) -> None:
+    def handle(_signum: int, _frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

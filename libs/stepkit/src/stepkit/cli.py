@@ -25,6 +25,10 @@ def boolean(text: str) -> bool:
 def integer(text: str) -> int:
     """Parses `3` and `3.0`: protobuf's Value has only doubles, and some backends print them so."""
     try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
         number = float(text)
     except ValueError:
         number = float("nan")
@@ -76,7 +80,9 @@ def add_executor_input(parser: argparse.ArgumentParser) -> None:
 def add_module(parser: argparse.ArgumentParser, functions: str) -> None:
     """Adds `--module` and `--module-uri`, of which a step needs one (see `stepkit.modules`)."""
     parser.add_argument("--module", default="", help=f"Python source of the pipeline module that defines {functions}")
-    parser.add_argument("--module-uri", default="", help="where to read that source instead: a path or a gs://, s3:// URI")
+    parser.add_argument(
+        "--module-uri", default="", help="where to read that source instead: a path or a gs://, s3:// URI"
+    )
 
 
 def add_beam_args(parser: argparse.ArgumentParser) -> None:

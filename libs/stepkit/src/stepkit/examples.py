@@ -21,15 +21,20 @@ def read_manifest(examples: Path) -> dict[str, Any]:
     """Reads `manifest.json`.
 
     Raises:
-        StepError: it isn't there or isn't JSON.
+        StepError: it isn't there, isn't JSON or is no manifest.
     """
     path = examples / MANIFEST
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise StepError(f"{str(examples)!r} is no Examples artifact: it has no {MANIFEST}. Give extract's output.") from error
+        raise StepError(
+            f"{str(examples)!r} is no Examples artifact: it has no {MANIFEST}. Give extract's output."
+        ) from error
     except ValueError as error:
         raise StepError(f"{str(path)!r} isn't valid JSON ({error}). Run extract again.") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("splits"), dict):
+        raise StepError(f"{str(path)!r} is no manifest of examples: it has no splits. Run extract again.")
+    return manifest
 
 
 def split_files(examples: Path, split: str) -> list[Path]:
@@ -86,7 +91,9 @@ def read_batches(
                 try:
                     columns[name] = to_list_column(batch.column(batch.schema.get_field_index(name)), kind)
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                    raise StepError(f"Column {name!r} in {str(file)!r} isn't {kind} as the schema says: {error}.") from error
+                    raise StepError(
+                        f"Column {name!r} in {str(file)!r} isn't {kind} as the schema says: {error}."
+                    ) from error
             for name in keep:
                 columns[f"raw:{name}"] = batch.column(batch.schema.get_field_index(name))
             yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))

@@ -36,6 +36,7 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
     # A real file, because TFT and Beam read the source of functions back, and for the lines of tracebacks.
     folder = Path(tempfile.mkdtemp(prefix="stepkit-module-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / f"{name}.py"
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -49,7 +50,7 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
             f"The pipeline module {shown} has a syntax error in line {error.lineno}: {error.msg}: "
             f"{(error.text or '').strip()!r}. Correct it and run again."
         ) from error
-    except Exception as error:  # pylint: disable=broad-exception-caught  # it is the user's code: anything can come
+    except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught  # the user's code: anything can come
         raise StepError(f"The pipeline module {shown} failed while it was imported: {_where(error, path)}.") from error
     for function in required:
         if not callable(getattr(module, function, None)):

@@ -6,7 +6,6 @@ component has of setting it: protocol in kubeflow/pipelines, `ExecutorOutput` of
 """
 
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -59,10 +58,7 @@ class Outputs:
         """Sets an output parameter: KFP reads its value as text from a file. An empty `path` sets nothing."""
         if not path:
             return
-        if isinstance(value, str):
-            text = value
-        else:
-            text = json.dumps(value)
+        text = value if isinstance(value, str) else json.dumps(value)
         self._aside(path, self._parameters).write_text(text, encoding="utf-8")
 
     def metadata(self, artifact: str, values: Mapping[str, Any]) -> None:
@@ -74,12 +70,15 @@ class Outputs:
     ) -> None:
         try:
             if kind is None:
+                for aside, uri in self._moves:
+                    if not aside.exists():
+                        raise FileNotFoundError(f"the step asked for the output {uri!r} but wrote nothing to it")
                 for aside, uri in [*self._moves, *self._parameters]:
                     _move(aside, uri)
                 self._write_executor_output()
         finally:
-            for aside, _ in [*self._moves, *self._parameters]:
-                _remove(aside)
+            for aside, uri in [*self._moves, *self._parameters]:
+                _remove(aside.parent if uris.is_remote(uri) else aside)
 
     def _aside(self, uri: str, register: list[tuple[Path, str]]) -> Path:
         if uris.is_remote(uri):
@@ -110,18 +109,19 @@ class Outputs:
 def _move(aside: Path, uri: str) -> None:
     if uris.is_remote(uri):
         fs, path = uris.filesystem(uri)
-        fs.put(str(aside), path, recursive=aside.is_dir())
+        if fs.isdir(path):
+            fs.rm(path, recursive=True)
+        # Without the slash, some filesystems would put the folder itself into the target.
+        fs.put(f"{aside}/" if aside.is_dir() else str(aside), path, recursive=aside.is_dir())
         return
     target = uris.local_part(uri)
-    if not aside.exists():
-        raise FileNotFoundError(f"the step asked for the output {uri!r} but wrote nothing to it")
     if target.is_dir():
         replaced = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.replaced")
         target.rename(replaced)
         aside.rename(target)
         shutil.rmtree(replaced)
     else:
-        os.replace(aside, target)
+        aside.replace(target)
 
 
 def _remove(path: Path) -> None:

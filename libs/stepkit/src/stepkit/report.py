@@ -31,7 +31,6 @@ matplotlib.rcParams.update(
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#4b5563")
 
 
-
 def show(value: Any) -> str | Markup:
     """Formats a table cell: floats to 4 significant digits, integers with separators, None as a dash."""
     if value is None:
@@ -59,7 +58,8 @@ body { font: 14px/1.45 system-ui, sans-serif; color: #1f2933; margin: 0 auto; ma
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; border-bottom: 1px solid #e4e7eb; padding-bottom: .2rem; }
 table { border-collapse: collapse; margin: .5rem 0; } th, td { padding: .2rem .7rem; text-align: left; }
 th { color: #52606d; font-weight: 600; border-bottom: 1px solid #cbd2d9; }
-td { border-bottom: 1px solid #f0f2f5; vertical-align: middle; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td { border-bottom: 1px solid #f0f2f5; vertical-align: middle; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .good { color: #15803d; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .quiet { color: #7b8794; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; height: auto; }
 </style>
@@ -156,7 +156,9 @@ def bars(
     return _svg(figure)
 
 
-def sparkline(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], size: tuple[int, int] = (150, 36)) -> Markup:
+def sparkline(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], size: tuple[int, int] = (150, 36)
+) -> Markup:
     """Returns small overlaid histograms for a table cell, as SVG.
 
     Args:
@@ -173,10 +175,19 @@ def sparkline(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], siz
         for left, right, value in zip(xs, xs[1:], heights, strict=False):
             tall = height * value / top
             shapes.append(
-                Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}" opacity=".55">'
-                       "<title>{}: {:.4g} to {:.4g}: {:.2%}</title></rect>").format(
-                    (left - low) * scale_x, height - tall, max((right - left) * scale_x - 0.5, 0.5), tall, color,
-                    name, left, right, value,
+                Markup(
+                    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}" opacity=".55">'
+                    "<title>{}: {:.4g} to {:.4g}: {:.2%}</title></rect>"
+                ).format(
+                    (left - low) * scale_x,
+                    height - tall,
+                    max((right - left) * scale_x - 0.5, 0.5),
+                    tall,
+                    color,
+                    name,
+                    left,
+                    right,
+                    value,
                 )
             )
     return Markup('<svg width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img">{2}</svg>').format(
@@ -191,4 +202,4 @@ def _colors(count: int) -> list[str]:
 def _svg(figure: Figure) -> Markup:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
-    return Markup(text.getvalue()[text.getvalue().index("<svg"):])
+    return Markup(text.getvalue()[text.getvalue().index("<svg") :])

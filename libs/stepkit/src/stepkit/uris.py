@@ -1,7 +1,6 @@
 """Paths that may be local or remote (gs://, s3://, anything fsspec knows)."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +55,7 @@ def read_text(uri: str, what: str) -> str:
     try:
         return fs.cat_file(path).decode()
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise StepError(f"No {what} at {uri!r}. Check the path; relative ones start at {os.getcwd()!r}.") from error
+        raise StepError(f"No {what} at {uri!r}. Check the path; relative ones start at {str(Path.cwd())!r}.") from error
     except UnicodeDecodeError as error:
         raise StepError(f"The {what} at {uri!r} isn't UTF-8 text ({error}). Save it as UTF-8.") from error
 
@@ -69,7 +68,7 @@ def local_copy(uri: str, what: str) -> Iterator[Path]:
         StepError: nothing is there.
     """
     if not exists(uri):
-        raise StepError(f"No {what} at {uri!r}. Check the path; relative ones start at {os.getcwd()!r}.")
+        raise StepError(f"No {what} at {uri!r}. Check the path; relative ones start at {str(Path.cwd())!r}.")
     if not is_remote(uri):
         yield local_part(uri)
         return

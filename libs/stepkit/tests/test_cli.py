@@ -1,0 +1,113 @@
+import argparse
+import errno
+import os
+import signal
+
+import pytest
+
+from stepkit import cli
+from stepkit.errors import StepError, UsageError
+from stepkit.outputs import Outputs
+
+
+@pytest.mark.parametrize("text", ["true", "True", " TRUE "])
+def test_boolean(text):
+    assert cli.boolean(text) is True
+    assert cli.boolean("False") is False
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (cli.boolean, "yes"),
+        (cli.integer, "1.5"),
+        (cli.integer, "x"),
+        (cli.integer, "inf"),
+        (cli.json_array, "{}"),
+        (cli.json_array, "[1"),
+        (cli.json_object, "[]"),
+        (cli.json_object, ""),
+    ],
+)
+def test_what_does_not_parse(parse, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"^'"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("3.0", 3), ("-2", -2), ("1e3", 1000), ("9007199254740993", 9007199254740993)]
+)
+def test_integer(text, value):
+    assert cli.integer(text) == value
+    assert isinstance(cli.integer(text), int)
+
+
+def test_json_restores_whole_numbers():
+    value = cli.json_object('{"units": [64.0, 0.5], "deep": {"n": 1.0}, "flag": true, "none": null}')
+    assert value == {"units": [64, 0.5], "deep": {"n": 1}, "flag": True, "none": None}
+    assert isinstance(value["units"][0], int)
+    assert isinstance(value["deep"]["n"], int)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="step")
+    made.add_argument("--path")
+    cli.add_executor_input(made)
+    cli.add_module(made, "preprocessing_fn")
+    cli.add_beam_args(made)
+    return made
+
+
+def test_shared_arguments():
+    args = parser().parse_args(["--beam-args", '["--runner=X"]', "--module-uri", "gs://a/b.py"])
+    assert (args.beam_args, args.module, args.module_uri, args.executor_input) == (
+        ["--runner=X"],
+        "",
+        "gs://a/b.py",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (StepError("No data. Give some."), 1, "step: error: No data. Give some.\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 1, "No space left on device (/a/b). Nothing was"),
+        (FileNotFoundError("gs://a/b"), 1, "step: error: gs://a/b. Nothing was written.\n"),
+        (UsageError("give --path"), 2, "step: error: give --path\n"),
+    ],
+)
+def test_expected_ends(capsys, error, code, message):
+    def step(_: argparse.Namespace) -> None:
+        raise error
+
+    assert cli.run(parser(), step, []) == code
+    written = capsys.readouterr().err
+    assert message in written
+    assert "Traceback" not in written
+    assert written.startswith("usage: step") == (code == 2)
+
+
+def test_success_and_bugs(tmp_path):
+    assert cli.run(parser(), lambda args: (tmp_path / args.path).touch(), ["--path", "x"]) == 0
+    assert (tmp_path / "x").exists()
+    with pytest.raises(ZeroDivisionError):
+        cli.run(parser(), lambda args: 1 / 0, [])
+
+
+def test_sigterm_unwinds(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def step(_: argparse.Namespace) -> None:
+        with Outputs() as outputs:
+            outputs.file(str(tmp_path / "x")).write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            outputs.file(str(tmp_path / "y")).write_text("never reached")
+
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.run(parser(), step, [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
