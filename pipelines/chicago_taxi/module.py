@@ -54,7 +54,7 @@ def build_model(transform, hyperparameters):
     """
     import keras
 
-    sizes = {name: BUCKETS for name in BUCKETED} | CATEGORIES
+    sizes = dict.fromkeys(BUCKETED, BUCKETS) | CATEGORIES
     sizes |= {name: transform.vocabulary_size(name) + OOV_BUCKETS for name in VOCABULARIES}
     inputs = {name: keras.Input((1,), name=name, dtype="float32") for name in DENSE}
     inputs |= {name: keras.Input((1,), name=name, dtype="int64") for name in sizes}

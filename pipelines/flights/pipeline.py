@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kfp import dsl
+
 from pipeyard.component_store import ComponentStore
 
 HERE = Path(__file__).parent
