@@ -100,9 +100,9 @@ def test_sigterm_unwinds(tmp_path):
 
     def step(_: argparse.Namespace) -> None:
         with Outputs() as outputs:
-            outputs.file(str(tmp_path / "x")).write_text("half")
+            outputs.file(str(tmp_path / "x")).write_text("half", encoding="utf-8")
             os.kill(os.getpid(), signal.SIGTERM)
-            outputs.file(str(tmp_path / "y")).write_text("never reached")
+            outputs.file(str(tmp_path / "y")).write_text("never reached", encoding="utf-8")
 
     try:
         with pytest.raises(SystemExit) as ended:

@@ -65,7 +65,7 @@ def test_a_bad_module_is_named_by_its_uri(tmp_path):
 
 def test_a_function_that_raises():
     module = modules.load(SOURCE, "")
-    with pytest.raises(StepError, match=r"The pipeline module's fail raised: ValueError in line 8: bad 2\."):
+    with pytest.raises(StepError, match=r"The pipeline module's fail raised: ValueError in line 9: bad 2\."):
         modules.call(module.fail, 1)
 
 

@@ -1,12 +1,10 @@
 import json
-import os
 import tempfile
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from stepkit import outputs as outputs_module
 from stepkit.outputs import Outputs
 
 
@@ -28,8 +26,8 @@ def fixture_temporary(tmp_path_factory, monkeypatch):
 def test_nothing_is_visible_before_the_end(tmp_path):
     with Outputs() as outputs:
         folder = outputs.directory(str(tmp_path / "a/folder"))
-        (folder / "x").write_text("1")
-        outputs.file(f"file://{tmp_path}/file").write_text("2")
+        (folder / "x").write_text("1", encoding="utf-8")
+        outputs.file(f"file://{tmp_path}/file").write_text("2", encoding="utf-8")
         outputs.parameter(str(tmp_path / "p"), 3)
         assert not [item for item in tmp_path.rglob("*") if item.name in ("folder", "file", "p")]
     assert sorted(str(item.relative_to(tmp_path)) for item in tmp_path.rglob("*")) == [
@@ -43,8 +41,8 @@ def test_nothing_is_visible_before_the_end(tmp_path):
 
 def test_nothing_is_left_of_a_failure(tmp_path):
     with pytest.raises(ValueError, match="boo"), Outputs() as outputs:
-        (outputs.directory(str(tmp_path / "folder")) / "x").write_text("1")
-        outputs.file(str(tmp_path / "file")).write_text("2")
+        (outputs.directory(str(tmp_path / "folder")) / "x").write_text("1", encoding="utf-8")
+        outputs.file(str(tmp_path / "file")).write_text("2", encoding="utf-8")
         outputs.parameter(str(tmp_path / "p"), 3)
         raise ValueError("boo")
     assert not list(tmp_path.iterdir())
@@ -52,7 +50,7 @@ def test_nothing_is_left_of_a_failure(tmp_path):
 
 def test_an_output_that_was_not_written_keeps_all_others_back(tmp_path):
     with pytest.raises(FileNotFoundError, match="but wrote nothing to it"), Outputs() as outputs:
-        outputs.file(str(tmp_path / "one")).write_text("1")
+        outputs.file(str(tmp_path / "one")).write_text("1", encoding="utf-8")
         outputs.file(str(tmp_path / "two"))
         outputs.parameter(str(tmp_path / "p"), 3)
     assert not list(tmp_path.iterdir())
@@ -61,8 +59,8 @@ def test_an_output_that_was_not_written_keeps_all_others_back(tmp_path):
 def test_a_full_disk(tmp_path):
     # /dev/full refuses every byte, as a full disk does.
     with pytest.raises(OSError, match="No space left on device"), Outputs() as outputs:
-        (outputs.directory(str(tmp_path / "folder")) / "x").write_text("1")
-        Path("/dev/full").write_text("2")
+        (outputs.directory(str(tmp_path / "folder")) / "x").write_text("1", encoding="utf-8")
+        Path("/dev/full").write_text("2", encoding="utf-8")
     assert not list(tmp_path.iterdir())
 
 
@@ -73,10 +71,10 @@ def test_a_folder_is_replaced_whole(tmp_path, memory, base):
         with Outputs() as outputs:
             folder = outputs.directory(uri)
             (folder / "deep").mkdir()
-            (folder / "deep" / name).write_text(name)
+            (folder / "deep" / name).write_text(name, encoding="utf-8")
     if base == "local":
         assert [item.name for item in tmp_path.rglob("*") if item.is_file()] == ["new"]
-        assert (tmp_path / "folder/deep/new").read_text() == "new"
+        assert (tmp_path / "folder/deep/new").read_text(encoding="utf-8") == "new"
         assert [item.name for item in tmp_path.iterdir()] == ["folder"]
     else:
         assert memory.find("/bucket") == ["/bucket/folder/deep/new"]
@@ -86,8 +84,8 @@ def test_a_folder_is_replaced_whole(tmp_path, memory, base):
 def test_remote_files_and_no_leftovers(memory, temporary):
     for text in ("one", "two"):
         with Outputs() as outputs:
-            outputs.file("memory://bucket/deep/file").write_text(text)
-            (outputs.directory("memory://bucket/folder") / "x").write_text("1")
+            outputs.file("memory://bucket/deep/file").write_text(text, encoding="utf-8")
+            (outputs.directory("memory://bucket/folder") / "x").write_text("1", encoding="utf-8")
             assert not memory.exists("/bucket/folder") or text == "two"
     assert memory.find("/bucket") == ["/bucket/deep/file", "/bucket/folder/x"]
     assert memory.cat("/bucket/deep/file") == b"two"
@@ -96,7 +94,7 @@ def test_remote_files_and_no_leftovers(memory, temporary):
 
 def test_a_remote_failure_uploads_nothing(memory, temporary):
     with pytest.raises(ValueError, match="boo"), Outputs() as outputs:
-        outputs.file("memory://bucket/file").write_text("1")
+        outputs.file("memory://bucket/file").write_text("1", encoding="utf-8")
         raise ValueError("boo")
     assert not memory.exists("/bucket/file")
     assert not list(temporary.iterdir())
@@ -110,17 +108,17 @@ def test_parameters(tmp_path, value, text):
     with Outputs() as outputs:
         outputs.parameter(str(tmp_path / "deep/p"), value)
         outputs.parameter("", value)
-    assert (tmp_path / "deep/p").read_text() == text
+    assert (tmp_path / "deep/p").read_text(encoding="utf-8") == text
     assert len(list(tmp_path.rglob("*"))) == 2
 
 
 def test_parameters_come_last(tmp_path, monkeypatch):
     order = []
-    replace = os.replace
-    monkeypatch.setattr(outputs_module.os, "replace", lambda a, b: (order.append(Path(b).name), replace(a, b)))
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: (order.append(target.name), replace(path, target)))
     with Outputs() as outputs:
         outputs.parameter(str(tmp_path / "p"), 3)
-        outputs.file(str(tmp_path / "file")).write_text("1")
+        outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
     assert order == ["file", "p"]
 
 
@@ -138,7 +136,7 @@ def test_metadata(tmp_path):
         outputs.metadata("metrics", {"auc": 0.5})
         outputs.metadata("metrics", {"rows": 3})
         outputs.metadata("undeclared", {"x": 1})
-    written = json.loads((tmp_path / "kfp/executor_output.json").read_text())
+    written = json.loads((tmp_path / "kfp/executor_output.json").read_text(encoding="utf-8"))
     (artifact,) = written["artifacts"]["metrics"]["artifacts"]
     assert artifact["metadata"] == {"auc": 0.5, "rows": 3}
     assert artifact["uri"] == "s3://x/metrics"
@@ -149,7 +147,7 @@ def test_metadata(tmp_path):
 def test_unresolved_executor_input(tmp_path, text):
     with Outputs(text) as outputs:
         outputs.metadata("metrics", {"auc": 0.5})
-        outputs.file(str(tmp_path / "file")).write_text("1")
+        outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
 
 

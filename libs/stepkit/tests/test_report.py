@@ -8,7 +8,14 @@ report = pytest.importorskip("stepkit.report")
 
 
 def test_cells():
-    shown = {None: "–", 12345: "12,345", 0.123456: "0.1235", 2.5e6: "2,500,000", "x": "x", float("nan"): "nan"}
+    shown = {
+        None: "\N{EN DASH}",
+        12345: "12,345",
+        0.123456: "0.1235",
+        2.5e6: "2,500,000",
+        "x": "x",
+        float("nan"): "nan",
+    }
     assert [report.show(value) for value in shown] == list(shown.values())
     assert (report.show(True), report.show(False)) == ("yes", "no")
 

@@ -54,7 +54,7 @@ def test_an_unknown_scheme():
 def test_local_copies(tmp_path, memory):
     assert memory.exists("/bucket/a")
     with uris.local_copy("memory://bucket/a/x.txt", "data") as path:
-        assert path.read_text() == "one"
+        assert path.read_text(encoding="utf-8") == "one"
     assert not path.exists()
     with uris.local_copy("memory://bucket/a", "data") as path:
         assert {str(file.relative_to(path)) for file in path.rglob("*.txt")} == {"x.txt", "deep/y.txt"}

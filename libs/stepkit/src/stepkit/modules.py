@@ -36,7 +36,6 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
     # A real file, because TFT and Beam read the source of functions back, and for the lines of tracebacks.
     folder = Path(tempfile.mkdtemp(prefix="stepkit-module-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / f"{name}.py"
     path.write_text(text, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)
