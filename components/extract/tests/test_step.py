@@ -321,6 +321,7 @@ def test_usage_that_argparse_sees(extract, numbered, flags):
 
 
 def test_a_full_disk(extract, numbered):
+    # A limit on the size of files makes writes fail as a full disk does, and needs no rights to mount one.
     source = numbered(50_000)
     command = [sys.executable, "-m", "extract", "--source", str(source)]
     outputs = ["--examples", str(extract.outputs / "examples"), "--manifest", str(extract.outputs / "manifest")]
