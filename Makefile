@@ -9,6 +9,11 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
 PIPEYARD := .venv/bin/pipeyard
 
+JOBS ?= $(shell nproc)
+# A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
+SUITES := test/pipelines $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint test/readmes
+
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -17,8 +22,8 @@ help:  ## List the targets.
 run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi or flights; ARGS=--no-cache ...).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 
-test: setup envs  ## Lint, check what is generated, and run every test.
-	@build/run-tests
+test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores.
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
 
 data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
 	@if [ -x pipelines/$(PIPELINE)/fetch-data ]; then pipelines/$(PIPELINE)/fetch-data; fi
@@ -28,8 +33,23 @@ setup: .venv/.lock-digest  ## Set up the toolchain.
 envs: setup  ## Make every component's environment (otherwise made when first used).
 	@$(PIPEYARD) env
 
+test/component/%: setup
+	@echo "== components/$*"; components/$*/.venv/bin/python -m pytest components/$*
+
+test/library/%: setup
+	@echo "== libs/$*"; build/sync-env libs/$* --all-extras && libs/$*/.venv/bin/python -m pytest libs/$*
+
+test/toolchain: setup
+	@echo "== toolchain"; .venv/bin/python -m pytest tests/unit tests/conformance
+
+test/pipelines: setup envs
+	@echo "== pipelines"; .venv/bin/python -m pytest tests/pipelines
+
+test/readmes: setup
+	@echo "== generated READMEs"; $(PIPEYARD) readme
+
 lint: setup  ## Ruff and pylint.
-	@build/lint
+	@echo "== lint"; build/lint
 
 fix: setup  ## Format, and rewrite what is generated.
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix
@@ -50,4 +70,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test data setup envs lint fix lock clean
+.PHONY: help run test data setup envs lint fix lock clean test/pipelines test/toolchain test/readmes

@@ -40,7 +40,7 @@ def test_first_run_deploys_a_blessed_model(taxi, project):
     pushed = Path(taxi.output("pushed_uri"))
     assert pushed == project / "serving/chicago_taxi/1"
     assert (pushed / "saved_model.pb").is_file()
-    assert f"Deployed version 1 to {pushed}" in taxi.text
+    assert f"Deployed version 1: {pushed}" in taxi.text
     assert taxi["evaluate"].output_artifacts["metrics"].metadata["AUC"] > 0.85
 
 
