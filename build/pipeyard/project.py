@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import hashing
 from pipeyard.errors import PipeyardError, near_misses
+from stepkit import digest
 
 ANNOTATION_PREFIX = "pipeyard.dev/"
 # Of a component's folder, what can't change what its steps compute.
@@ -60,7 +60,7 @@ class Component:
         """Digest of all that decides what its steps compute: sources, spec, lock, and shared packages."""
         parts = [_tree_digest(self.folder, _NOT_SOURCE)]
         parts += [_tree_digest(package, _NOT_SOURCE) for package in self.local_packages]
-        return hashing.of_text("\n".join(parts))
+        return digest.of_text("\n".join(parts))
 
 
 @dataclass(frozen=True)
@@ -125,4 +125,4 @@ def _tree_digest(folder: Path, leave_out: set[str]) -> str:
                 pending.append(path)
             else:
                 files.append(path)
-    return hashing.of_files(folder, sorted(files))
+    return digest.of_files(folder, files)

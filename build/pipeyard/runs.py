@@ -12,6 +12,7 @@ from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import record
 from pipeyard.local.record import Run, State
 from pipeyard.report import findings, formats
+from stepkit import digest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -432,9 +433,8 @@ def _shortened(value: Any) -> str:
     text = " ".join(formats.literal(value).split())
     if len(text) <= _MOST_SHOWN:
         return text
-    from pipeyard import hashing
 
-    fingerprint = formats.digest(hashing.of_text(formats.literal(value)))
+    fingerprint = formats.digest(digest.of_text(formats.literal(value)))
     return f"{text[:_MOST_SHOWN]}\N{HORIZONTAL ELLIPSIS} ({len(formats.literal(value)):,} characters, {fingerprint})"
 
 

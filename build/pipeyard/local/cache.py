@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeyard import hashing
 from pipeyard.local.record import Artifact
+from stepkit import digest
 
 
 class Entry(BaseModel):
@@ -49,7 +49,7 @@ def key(
         "artifacts": {name: _content(value) for name, value in artifacts.items()},
         "external": dict(external),
     }
-    return hashing.of_text(json.dumps(parts, sort_keys=True))
+    return digest.of_text(json.dumps(parts, sort_keys=True))
 
 
 def _content(value: Any) -> Any:
@@ -87,4 +87,4 @@ class Cache:
 def intact(artifact: Artifact) -> bool:
     """True if the artifact is there with the content it had when it was written."""
     path = Path(artifact.uri)
-    return path.exists() and hashing.of_path(path) == artifact.digest
+    return path.exists() and digest.of_tree(path) == artifact.digest

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeyard import hashing
+from stepkit import digest
 
 ABSENT = "absent"
 _DATABASE = re.compile(r"^sqlite:/{3}(?P<path>.+)$")
@@ -35,10 +35,10 @@ def fingerprint(templates: Sequence[str], parameters: Mapping[str, Any]) -> dict
         if not all(parameters.get(field) for field in fields):
             continue
         for uri in template.format_map({field: str(parameters[field]) for field in fields}).split(","):
-            digest = _of_uri(uri.strip())
-            if digest is None:
+            content = _of_uri(uri.strip())
+            if content is None:
                 return None
-            result[uri.strip()] = digest
+            result[uri.strip()] = content
     return result
 
 
@@ -54,7 +54,7 @@ def _of_local(pattern: str) -> str:
     present = [Path(path) for path in paths if Path(path).exists()]
     if not present:
         return ABSENT
-    return hashing.of_text("\n".join(f"{path}\0{hashing.of_path(path)}" for path in present))
+    return digest.of_text("\n".join(f"{path}\0{digest.of_tree(path)}" for path in present))
 
 
 def _of_remote(uri: str) -> str | None:
@@ -70,7 +70,7 @@ def _of_remote(uri: str) -> str | None:
         return ABSENT
     if any(version is None for _, version in described):
         return None
-    return hashing.of_text("\n".join(f"{name}\0{version}" for name, version in described))
+    return digest.of_text("\n".join(f"{name}\0{version}" for name, version in described))
 
 
 def _version(info: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments, hashing
+from pipeyard import environments
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import cache, ir, record, values
 from pipeyard.local.display import Display
@@ -23,6 +23,7 @@ from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.project import Project
+from stepkit import digest
 
 CACHE_FOLDER = ".cache"
 PIPELINE_FILE = "pipeline.yaml"
@@ -83,7 +84,7 @@ def run(
             state=State.RUNNING,
             started_at=datetime.now(UTC),
             parameters=complete,
-            pipeline_digest=hashing.of_text(pipeline.text),
+            pipeline_digest=digest.of_text(pipeline.text),
             commit=commit,
             versions=versions(),
         ),

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from google.protobuf import json_format
 
-from pipeyard import hashing
 from pipeyard.errors import PipeyardError
 from pipeyard.local import cache, external, process, values
 from pipeyard.local.ir import Pipeline
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.record import Artifact, Attempt, State, Task
 from pipeyard.local.scheduler import Leaf, Outcome
+from stepkit import digest
 
 _LOG_TAIL = 20
 
@@ -286,8 +286,8 @@ class StepRunner:
                 type=definition.artifact_type.schema_title,
                 meaning=host.meanings.get(name, ""),
                 uri=str(path),
-                digest=hashing.of_path(path),
-                bytes=hashing.size_of(path),
+                digest=digest.of_tree(path),
+                bytes=_size(path),
                 metadata=said.get("metadata", {}),
             )
         return cache.Entry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
@@ -298,15 +298,15 @@ class StepRunner:
         uri = importer["artifactUri"].get("constant") or leaf.parameters.get(
             importer["artifactUri"].get("runtimeParameter", "uri"), ""
         )
-        digest = external.fingerprint(["{uri}"], {"uri": uri})
-        if digest and external.ABSENT in digest.values():
+        found = external.fingerprint(["{uri}"], {"uri": uri})
+        if found and external.ABSENT in found.values():
             raise PipeyardError(f"nothing is at {uri!r}, which it imports. Check the URI.")
         ((name, definition),) = leaf.component.output_definitions.artifacts.items()
         artifact = Artifact(
             name=name,
             type=definition.artifact_type.schema_title,
             uri=uri,
-            digest=next(iter(digest.values())) if digest else "",
+            digest=next(iter(found.values())) if found else "",
             metadata=importer.get("metadata", {}),
         )
         self._tracker.update(
@@ -382,6 +382,11 @@ class StepRunner:
                 "outputFile": str(outputs / "executor_output.json"),
             },
         }
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def _artifact_list(value: Any) -> dict[str, Any]:

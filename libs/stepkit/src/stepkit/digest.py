@@ -1,8 +1,13 @@
 """Content digests of files and folders."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+
+
+def of_text(text: str) -> str:
+    """Returns the sha256 of UTF-8 text in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def of_file(path: Path) -> str:
@@ -20,9 +25,14 @@ def of_tree(path: Path, leave_out: Collection[str] = ()) -> str:
     """
     if path.is_file():
         return of_file(path)
+    files = (file for file in path.rglob("*") if file.relative_to(path).as_posix() not in leave_out)
+    return of_files(path, files)
+
+
+def of_files(base: Path, paths: Iterable[Path]) -> str:
+    """Returns one sha256 in hex over names (relative to `base`) and contents of files, in the order of their paths."""
     total = hashlib.sha256()
-    for file in sorted(item for item in path.rglob("*") if item.is_file()):
-        name = file.relative_to(path).as_posix()
-        if name not in leave_out:
-            total.update(f"{name}\0{of_file(file)}\n".encode())
+    for path in sorted(paths):
+        if path.is_file():
+            total.update(f"{path.relative_to(base).as_posix()}\0{of_file(path)}\n".encode())
     return total.hexdigest()
