@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import component
 from kfp import dsl
+from tiny_components import component
 
 from pipeyard.local.record import State
 

@@ -6,8 +6,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import component
 from kfp import dsl
+from tiny_components import component
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import runner
@@ -281,7 +281,8 @@ def test_a_stopped_run_is_canceled_and_resumes_where_it_was(run, tmp_path):
     assert resumed.states == {"show": OK, "wait": OK}
     assert len(resumed["show"].attempts) == 1
     assert resumed["show"].reason == "kept from before the run was resumed"
-    assert len(resumed["wait"].attempts) == 1
+    assert [attempt.error for attempt in resumed["wait"].attempts] == ["canceled", ""]
+    assert len({attempt.log for attempt in resumed["wait"].attempts}) == 2
 
 
 def test_an_image_without_a_component_says_what_there_is(tmp_path):

@@ -1,44 +1,15 @@
 """One copy of the project, with one finished chicago_taxi run in it, for all tests of whole pipelines."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from whole_runs import PIPEYARD, ROOT, SETUP, Ran
 
 from pipeyard.local import record
-from pipeyard.local.record import Run, Task
-
-ROOT = Path(__file__).parents[2]
-PIPEYARD = Path(sys.executable).with_name("pipeyard")
-
-
-@dataclass
-class Ran:
-    """A finished `pipeyard run`."""
-
-    code: int
-    text: str
-    run: Run
-    folder: Path
-
-    def __getitem__(self, name: str) -> Task:
-        return next(task for task in self.run.tasks if task.name == name)
-
-    @property
-    def states(self) -> dict[str, str]:
-        return {task.name: str(task.state) for task in self.run.tasks}
-
-    def output(self, name: str) -> object:
-        """Returns the output parameter of that name."""
-        return next(task.output_parameters[name] for task in self.run.tasks if name in task.output_parameters)
-
-    def artifact(self, task: str, name: str) -> Path:
-        return Path(self[task].output_artifacts[name].uri)
+from pipeyard.local.record import Run
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +47,7 @@ def pipeyard_run(project: Path) -> Callable[..., Ran]:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "UV": os.environ.get("UV", "")},
+            env=SETUP,
         )
         assert done.stdout, done.stderr
         run = Run.model_validate_json(done.stdout)

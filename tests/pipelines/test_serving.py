@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from conftest import ROOT
+from whole_runs import ROOT
 
 
 def test_signatures_agree_with_each_other_and_with_training(taxi):

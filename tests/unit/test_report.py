@@ -16,17 +16,6 @@ from pipeyard.local.record import Artifact, Attempt, State, Task
 from pipeyard.report import artifacts, curves, findings, formats, graph, render, timeline
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
-CHROMIUM = shutil.which("chromium")
-# What keeps Chromium from asking for anything but the page.
-QUIET_CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Page(HTMLParser):
@@ -272,32 +261,27 @@ def test_long_parameters_are_folded_and_cut(runs):
     assert "The last 30000 characters aren't shown." in page.sections["run"]
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="Debian's chromium isn't installed")
-def test_in_a_browser_the_page_asks_for_nothing_and_frames_fit(runs):
-    from playwright.sync_api import sync_playwright
-
+def test_in_a_browser_the_page_asks_for_nothing_and_frames_fit(runs, browser):
     page_path = render(example_runs.succeeded(runs / "one"))
     asked, said = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET_CHROMIUM)
-        tab = browser.new_page()
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.goto(page_path.as_uri())
-        tab.wait_for_function("[...document.querySelectorAll('iframe')].every(frame => frame.style.height)")
-        fits = tab.evaluate(
-            "[...document.querySelectorAll('iframe')].map(frame => "
-            "frame.clientHeight - frame.contentDocument.documentElement.offsetHeight)"
-        )
-        tab.click(".graph a[href='#step-train']")
-        opened = tab.evaluate("document.getElementById('step-train').open")
-        top = tab.evaluate("document.getElementById('step-train').getBoundingClientRect().top")
-        with tab.expect_download() as saved:
-            tab.click("a.alone >> nth=0")
-        copy = Path(saved.value.path()).read_text(encoding="utf-8")
-        sideways = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        browser.close()
+    tab = browser.new_page()
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(page_path.as_uri())
+    tab.wait_for_function("[...document.querySelectorAll('iframe')].every(frame => frame.style.height)")
+    fits = tab.evaluate(
+        "[...document.querySelectorAll('iframe')].map(frame => "
+        "frame.clientHeight - frame.contentDocument.documentElement.offsetHeight)"
+    )
+    tab.click(".graph a[href='#step-train']")
+    opened = tab.evaluate("document.getElementById('step-train').open")
+    top = tab.evaluate("document.getElementById('step-train').getBoundingClientRect().top")
+    with tab.expect_download() as saved:
+        tab.click("a.alone >> nth=0")
+    copy = Path(saved.value.path()).read_text(encoding="utf-8")
+    sideways = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    tab.close()
     assert asked[0] == page_path.as_uri()
     assert not [url for url in asked[1:] if not url.startswith("blob:")]
     assert not said

@@ -211,7 +211,8 @@ class StepRunner:
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> str:
         """Runs the command until it succeeds or its retries are used up. Returns why it failed, or nothing."""
         retries = leaf.task.retry_policy
-        attempts = list(self._tracker.update(leaf.path).attempts)
+        before = self._tracker.earlier(leaf.path)
+        attempts = list(before.attempts) if before else []
         error = ""
         for number in range(retries.max_retry_count + 1):
             if number:

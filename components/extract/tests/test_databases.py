@@ -115,7 +115,10 @@ def _server_programs() -> Path | None:
 def fixture_postgres():
     programs = _server_programs()
     if not programs:
-        pytest.skip("no PostgreSQL server is installed")
+        missing = "no PostgreSQL server is installed (Debian: apt-get install postgresql)"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,13 +1,12 @@
 import datetime
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stepkit import examples
 from stepkit.errors import StepError
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(name="artifact")

@@ -1,7 +1,6 @@
 """The registry against real SQLite files and a loopback server that isn't one."""
 
 import http.server
-import importlib.util
 import multiprocessing
 import socket
 import threading
@@ -13,10 +12,6 @@ import pytest
 from stepkit import registry
 from stepkit.errors import StepError
 from stepkit.registry import ModelVersion
-
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("mlflow"), reason="needs stepkit[registry], which deploy's environment has"
-)
 
 
 def version(number: int = 1, digest: str = "abc", name: str = "taxi") -> ModelVersion:

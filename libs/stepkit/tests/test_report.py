@@ -2,9 +2,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-pytest.importorskip("matplotlib")
-pytest.importorskip("jinja2")
-report = pytest.importorskip("stepkit.report")
+from stepkit import report
 
 
 def test_cells():

@@ -1,0 +1,36 @@
+"""The report of a real run, in a real browser."""
+
+SECTIONS = ["headline", "graph", "timings", "data", "training", "evaluation", "deployment", "steps", "run"]
+
+
+def test_every_section_is_filled_and_nothing_is_asked_of_the_network(taxi, browser):
+    page = taxi.folder / "report.html"
+    asked, said = [], []
+    tab = browser.new_page()
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(page.as_uri())
+    tab.wait_for_function("[...document.querySelectorAll('iframe')].every(frame => frame.style.height)")
+
+    assert asked[0] == page.as_uri()
+    assert [url for url in asked[1:] if not url.startswith("blob:")] == []
+    assert said == []
+    texts = {name: tab.inner_text(f"#{name}") for name in SECTIONS}
+    assert "Deployed version 1" in texts["headline"]
+    assert f"{taxi['evaluate'].output_artifacts['metrics'].metadata['AUC']:.4g}" in texts["headline"]
+    assert {"extract", "data-validation", "transform", "train", "evaluate", "deploy"} <= set(texts["graph"].split())
+    assert texts["timings"].count(" s") >= 7
+    assert taxi.output("reason") in texts["headline"] + texts["evaluation"]
+    assert taxi.output("pushed_uri") in texts["deployment"]
+    assert taxi.run.id in texts["run"]
+
+    frames = [frame.inner_text("body") for frame in tab.frames[1:]]
+    assert any("payment_type" in text and "Missing" in text for text in frames)
+    assert any("loss" in text.lower() and "Epoch" in text for text in frames)
+    assert any("ROC" in text and "trip_start_day" in text for text in frames)
+    drawn = tab.evaluate(
+        "[...document.querySelectorAll('iframe')].map(frame => frame.contentDocument.querySelectorAll('svg').length)"
+    )
+    assert all(count > 0 for count in drawn)
+    tab.close()
