@@ -1,9 +1,11 @@
 """What tests of whole pipelines ask of a finished run."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeyard import environments, project
 from pipeyard.local.record import Run, Task
 
 ROOT = Path(__file__).parents[2]

@@ -91,8 +91,8 @@ def test_two_schemas(step, examples, tmp_path):
     ("text", "message"),
     [
         ('default_environment: "TRAINING"', "has no features"),
-        ('feature { name: "fare" }', "gives the feature 'fare' no type"),
-        ('feature { name: "fare" type: STRUCT }', "gives the feature 'fare' no type"),
+        ('feature { name: "fare" }', "'fare' the type TYPE_UNKNOWN, which no column has. Set it to INT, FLOAT or BYTES"),
+        ('feature { name: "fare" type: STRUCT }', "gives the feature 'fare' the type STRUCT"),
         ('feature { name: "fare" type: INT } feature { name: "fare" type: FLOAT }', "the feature 'fare' twice"),
         (
             'feature { name: "pay" type: BYTES domain: "pai" } string_domain { name: "pay" value: "x" }',

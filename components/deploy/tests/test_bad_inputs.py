@@ -73,7 +73,7 @@ def test_a_schema_of_other_types_than_the_model(fails: Fails, tmp_path_factory: 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("feature { nam: 'miles' }", "isn't a schema in protobuf text format"),
+        ("feature { nam: 'miles' }", "has an error in line 1"),
         ('feature { name: "miles" type: STRUCT }', "Feature 'miles' has type STRUCT"),
         ('feature { name: "miles" type: FLOAT not_in_environment: "SERVING" }', "has no feature in the environment"),
         (SCHEMA + 'feature { name: "absent" type: INT }', "Column 'absent' of the schema isn't in"),
@@ -86,7 +86,7 @@ def test_a_bad_schema(fails: Fails, tmp_path_factory: pytest.TempPathFactory, co
 
 
 def test_a_missing_schema(fails: Fails) -> None:
-    assert "No schema at '/absent'. Give data_validation's output." in fails(schema="/absent")
+    assert "No schema at '/absent'. Check the path" in fails(schema="/absent")
 
 
 def test_bad_examples(fails: Fails, data: Path) -> None:

@@ -77,7 +77,7 @@ def test_column_of_another_type_than_the_schema(failing, tmp_path, table):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("", "has no features"), ("feature {", "can't be read"), (None, "No schema at")]
+    ("text", "words"), [("", "has no features"), ("feature {", "has an error in line 1"), (None, "No schema at")]
 )
 def test_bad_schema(failing, tmp_path, text, words):
     path = tmp_path / "schema.pbtxt"

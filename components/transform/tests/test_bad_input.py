@@ -92,7 +92,7 @@ def test_schema_that_names_an_absent_column(inputs, refused):
 
 
 def test_schema_that_is_not_one(inputs, refused):
-    assert "isn't a schema proto as text: 1:1" in refused(inputs.with_schema("fare: FLOAT"))
+    assert "has an error in line 1: 'fare: FLOAT'" in refused(inputs.with_schema("fare: FLOAT"))
 
 
 def test_schema_without_features(inputs, refused):

@@ -9,6 +9,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from data_validation import remedies, schemas
 from data_validation.reading import Misfit
+from stepkit.schemas import in_use
 
 ALL_EXAMPLES = "All Examples"
 
@@ -89,7 +90,7 @@ def against_schema(
     known = {feature.name for feature in schema.feature}
     anomalies = tfdv.validate_statistics(_list(statistics, known), schema, environment=environment)
     present = names(statistics)
-    for feature in schemas.expected(schema, environment):
+    for feature in in_use(schema, environment or ""):
         if feature.name not in present and feature.name not in anomalies.anomaly_info:
             _add_missing(anomalies, feature.name)
     order = {feature.name: position for position, feature in enumerate(schema.feature)}

@@ -3,14 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import tensorflow_data_validation as tfdv
-from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
-
-# Features in other stages (planned, deprecated, derived, ...) may be absent, as TFDV has it.
-_LIVE = (schema_pb2.UNKNOWN_STAGE, schema_pb2.BETA, schema_pb2.PRODUCTION)
+from stepkit.schemas import parse, place, read, types
 
 
 def given(text: str, uri: str) -> schema_pb2.Schema | None:
@@ -28,43 +24,19 @@ def given(text: str, uri: str) -> schema_pb2.Schema | None:
         raise UsageError("give the schema by at most one of --schema-text and --schema-uri")
     if not text and not uri:
         return None
-    shown = f"at {uri!r}" if uri else "given by --schema-text"
-    if uri:
-        text = uris.read_text(uri, "schema")
-    schema = schema_pb2.Schema()
-    try:
-        text_format.Parse(text, schema)
-    except text_format.ParseError as error:
-        number = error.GetLine() or 1
-        line = (text.splitlines() or [""])[min(number, len(text.splitlines()) or 1) - 1].strip()
-        reason = str(error).partition(" : ")[2] or str(error)
-        raise StepError(
-            f"The schema {shown} has an error in line {number}: {line!r}: {reason}. "
-            "Write it as the text form of tensorflow_metadata's Schema."
-        ) from error
-    _check(schema, shown)
-    return schema
-
-
-def _check(schema: schema_pb2.Schema, shown: str) -> None:
+    where = place(uri) if uri else "given by --schema-text"
+    schema = read(uri) if uri else parse(text, where)
     if not schema.feature:
-        raise StepError(f"The schema {shown} has no features. Add them, or leave the schema out to have it inferred.")
-    seen: set[str] = set()
+        raise StepError(f"The schema {where} has no features. Add them, or leave the schema out to have it inferred.")
+    types(schema.feature, where)
     domains = {domain.name for domain in schema.string_domain}
     for feature in schema.feature:
-        if feature.name in seen:
-            raise StepError(f"The schema {shown} has the feature {feature.name!r} twice. Remove one.")
-        seen.add(feature.name)
-        if feature.type not in (schema_pb2.INT, schema_pb2.FLOAT, schema_pb2.BYTES):
-            raise StepError(
-                f"The schema {shown} gives the feature {feature.name!r} no type that a column can have. "
-                "Set its type to INT, FLOAT or BYTES."
-            )
         if feature.domain and feature.domain not in domains:
             raise StepError(
-                f"The schema {shown} gives the feature {feature.name!r} the domain {feature.domain!r}, "
+                f"The schema {where} gives the feature {feature.name!r} the domain {feature.domain!r}, "
                 f"for which it has no string_domain. {near_misses(feature.domain, domains)}"
             )
+    return schema
 
 
 def kinds(schema: schema_pb2.Schema | None) -> dict[str, str]:
@@ -92,21 +64,6 @@ def check_environments(environments: Mapping[str, object], splits: Sequence[str]
                 f"which is no default_environment of the schema. "
                 f"{near_misses(str(environment), schema.default_environment)}"
             )
-
-
-def expected(schema: schema_pb2.Schema, environment: str | None) -> list[schema_pb2.Feature]:
-    """Returns the features that data of an environment (None: of any) should have."""
-    return [
-        feature
-        for feature in schema.feature
-        if feature.lifecycle_stage in _LIVE and (environment is None or _is_in(feature, environment, schema))
-    ]
-
-
-def _is_in(feature: schema_pb2.Feature, environment: str, schema: schema_pb2.Schema) -> bool:
-    if environment in feature.not_in_environment:
-        return False
-    return environment in feature.in_environment or environment in schema.default_environment
 
 
 def comparing(

@@ -1,32 +1,17 @@
 """Sample rows as clients send them: as tf.Examples, and as raw columns."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import examples
 from stepkit.errors import StepError, near_misses
+from stepkit.schemas import MISSING, SERVING
 
-SERVING = "SERVING"
-
-_TYPES = {schema_pb2.BYTES: "BYTES", schema_pb2.INT: "INT", schema_pb2.FLOAT: "FLOAT"}
 _DTYPES = {"BYTES": tf.string, "INT": tf.int64, "FLOAT": tf.float32}
-# What train's export takes for a missing value in a raw column: TF Serving has no way to leave one out.
-_MISSING = {"BYTES": b"", "INT": tf.int64.min, "FLOAT": math.nan}
-# Stages in which TFX libraries leave a feature out.
-_UNUSED_STAGES = {
-    schema_pb2.DEPRECATED,
-    schema_pb2.PLANNED,
-    schema_pb2.ALPHA,
-    schema_pb2.DEBUG_ONLY,
-    schema_pb2.DISABLED,
-}
 
 
 @dataclass(frozen=True)
@@ -45,37 +30,12 @@ class Sample:
         return len(self.rows)
 
 
-def serving_types(schema: Path) -> dict[str, str]:
-    """Returns the type (`BYTES`, `INT`, `FLOAT`) of each feature that the schema has in the environment SERVING.
-
-    Raises:
-        StepError: the file is missing, isn't a schema, or has no such feature or one of another type.
-    """
-    try:
-        parsed = text_format.Parse(schema.read_text(encoding="utf-8"), schema_pb2.Schema())
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise StepError(f"No schema at {str(schema)!r}. Give data_validation's output.") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise StepError(f"{str(schema)!r} isn't a schema in protobuf text format ({error}).") from error
-    types = {}
-    for feature in parsed.feature:
-        if feature.lifecycle_stage in _UNUSED_STAGES or not _is_served(parsed, feature):
-            continue
-        if feature.type not in _TYPES:
-            kind = schema_pb2.FeatureType.Name(feature.type)
-            raise StepError(f"Feature {feature.name!r} has type {kind}; the schema can have BYTES, INT and FLOAT only.")
-        types[feature.name] = _TYPES[feature.type]
-    if not types:
-        raise StepError(f"The schema {str(schema)!r} has no feature in the environment {SERVING}. Add one to it.")
-    return types
-
-
 def read(folder: Path, split: str, types: Mapping[str, str], rows: int) -> Sample:
     """Reads the first rows of a split.
 
     Args:
         folder: the Examples artifact.
-        types: features to read, as `serving_types` returns them.
+        types: features to read, to `BYTES`, `INT` or `FLOAT`.
         rows: how many; a split with fewer gives all it has.
 
     Raises:
@@ -103,7 +63,7 @@ def to_examples(sample: Sample) -> tf.Tensor:
 def to_columns(sample: Sample, signature: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
     """Returns one dense tensor for each raw column of a signature, [rows, width].
 
-    Missing values are sent as `""`, NaN or the smallest integer, as train's export documents.
+    Missing values are sent as `stepkit.schemas.MISSING`, which the models that train exports take for it.
 
     Args:
         signature: column to what the model takes.
@@ -126,7 +86,7 @@ def to_columns(sample: Sample, signature: Mapping[str, tf.TensorSpec]) -> dict[s
             )
         values = [row[name] for row in sample.rows]
         width = max(1, *map(len, values))
-        padded = [[*value, *[_MISSING[kind]] * (width - len(value))] for value in values]
+        padded = [[*value, *[MISSING[kind]] * (width - len(value))] for value in values]
         column = tf.constant(padded, spec.dtype)
         if not spec.shape.is_compatible_with(column.shape):
             raise StepError(
@@ -150,10 +110,3 @@ def _to_example(row: Mapping[str, list[Any]], types: Mapping[str, str]) -> tf.tr
         else:
             feature.float_list.value.extend(values)
     return example
-
-
-def _is_served(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> bool:
-    if SERVING in feature.not_in_environment:
-        return False
-    everywhere = not schema.default_environment and not feature.in_environment
-    return everywhere or SERVING in schema.default_environment or SERVING in feature.in_environment

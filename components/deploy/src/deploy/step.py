@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import infra, rollout, sampling, serving
-from stepkit import digest, examples, registry
+from stepkit import digest, examples, registry, schemas
 from stepkit.errors import StepError, UsageError
 from stepkit.outputs import Outputs
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
     registry.get_by_alias(args.registry_uri, args.model_name, args.alias)
 
     model, schema, folder = Path(args.model), Path(args.schema), Path(args.examples)
-    sample = sampling.read(folder, args.eval_split, sampling.serving_types(schema), args.sample_rows)
+    types = schemas.read_types(args.schema, schemas.SERVING)
+    sample = sampling.read(folder, args.eval_split, types, args.sample_rows)
     validation = infra.validate(model, sample)
     lineage = {
         "run_id": args.run_id,

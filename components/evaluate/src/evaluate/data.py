@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.coders import example_coder
 
 from stepkit import examples
@@ -14,8 +12,6 @@ from stepkit.errors import StepError, near_misses
 
 # Rows that are encoded and predicted at a time: enough that the cost of a call doesn't count.
 BATCH_ROWS = 4096
-# The environment whose features a labelled row has.
-ENVIRONMENT = "TRAINING"
 
 
 @dataclass(frozen=True)
@@ -29,40 +25,6 @@ class Batch:
 
     serialized: list[bytes]
     columns: dict[str, pa.Array]
-
-
-def read_types(path: Path) -> dict[str, str]:
-    """Reads a schema (pbtxt) into feature name to `INT`, `FLOAT` or `BYTES`.
-
-    Features that the training environment doesn't have are left out.
-
-    Raises:
-        StepError: there is no such file, it isn't a schema, or it has no features.
-    """
-    try:
-        schema = text_format.Parse(path.read_text(encoding="utf-8"), schema_pb2.Schema())
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise StepError(f"No schema at {str(path)!r}. Give data_validation's output schema.") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise StepError(
-            f"The schema at {str(path)!r} can't be read ({error}). Give data_validation's output."
-        ) from error
-    types = {
-        feature.name: schema_pb2.FeatureType.Name(feature.type)
-        for feature in schema.feature
-        if feature.type != schema_pb2.TYPE_UNKNOWN and _in_environment(feature, schema)
-    }
-    if not types:
-        raise StepError(f"The schema at {str(path)!r} has no features. Give data_validation's output.")
-    return types
-
-
-def _in_environment(feature: schema_pb2.Feature, schema: schema_pb2.Schema) -> bool:
-    if ENVIRONMENT in feature.in_environment:
-        return True
-    if ENVIRONMENT in feature.not_in_environment or feature.in_environment:
-        return False
-    return not schema.default_environment or ENVIRONMENT in schema.default_environment
 
 
 def count_rows(folder: Path, split: str) -> int:

@@ -24,7 +24,7 @@ from evaluate import (
     thresholds,
     validate,
 )
-from stepkit import beam, progress
+from stepkit import beam, progress, schemas
 from stepkit.outputs import Outputs
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     examples = Path(args.examples)
     rows = data.count_rows(examples, args.eval_split)
     slice_columns = data.check_slice_columns(examples, slices)
-    types = data.read_types(Path(args.schema))
+    types = schemas.read_types(args.schema, schemas.TRAINING)
     options = beam.pipeline_options(args.beam_args)
 
     with (

@@ -11,14 +11,11 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter, tensor_representation_util
 
-from stepkit import uris
+from stepkit import schemas
 from stepkit.errors import StepError
-
-FILE = "schema.pbtxt"
 
 # As `stepkit.examples.read_batches` yields them.
 _ARROW = {"INT": pa.list_(pa.int64()), "FLOAT": pa.list_(pa.float32()), "BYTES": pa.list_(pa.binary())}
-_NOT_IN_USE = (schema_pb2.DEPRECATED, schema_pb2.DISABLED, schema_pb2.PLANNED, schema_pb2.ALPHA, schema_pb2.DEBUG_ONLY)
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class RawSchema:
 
     Attributes:
         proto: the schema as it was read.
-        types: feature to `INT`, `FLOAT` or `BYTES`, in the schema's order.
+        types: feature in use to `INT`, `FLOAT` or `BYTES`, in the schema's order.
     """
 
     proto: schema_pb2.Schema
@@ -52,7 +49,7 @@ class RawSchema:
         """Columns that must have a value somewhere."""
         return self.dense | {
             feature.name
-            for feature in self.proto.feature
+            for feature in schemas.in_use(self.proto)
             if feature.presence.min_count > 0 or feature.presence.min_fraction > 0
         }
 
@@ -63,36 +60,21 @@ class RawSchema:
 
 
 def read(uri: str) -> RawSchema:
-    """Reads a schema proto as text: `uri` itself, or `schema.pbtxt` in that folder.
+    """Reads the schema at `uri`.
 
     Raises:
-        StepError: nothing is there, it doesn't parse, or a feature isn't one flat value a row.
+        StepError: it can't be read, or a feature isn't one flat value a row.
     """
-    with uris.local_copy(uri, "schema") as path:
-        text = uris.read_text(str(path / FILE if path.is_dir() else path), "schema")
-    proto = schema_pb2.Schema()
-    try:
-        text_format.Parse(text, proto)
-    except text_format.ParseError as error:
-        raise StepError(
-            f"{uri!r} isn't a schema proto as text: {error}. Give data_validation's schema output."
-        ) from error
-    types = {}
-    for feature in proto.feature:
-        if feature.lifecycle_stage in _NOT_IN_USE:
-            continue
-        kind = schema_pb2.FeatureType.Name(feature.type)
-        if kind not in _ARROW:
-            raise StepError(f"Feature {feature.name!r} of {uri!r} has type {kind}; set it to INT, FLOAT or BYTES.")
+    proto = schemas.read(uri)
+    features = schemas.in_use(proto)
+    types = schemas.types(features, schemas.place(uri))
+    for feature in features:
         sizes = [dim.size for dim in feature.shape.dim]
         if sizes not in ([], [1]):
             raise StepError(
                 f"Feature {feature.name!r} of {uri!r} has shape {sizes}, but a row has one value of it. "
                 "Use shape { dim { size: 1 } }, or none if values may be missing."
             )
-        types[feature.name] = kind
-    if not types:
-        raise StepError(f"The schema {uri!r} has no features. Give data_validation's schema output.")
     schema = RawSchema(proto, types)
     try:
         tensor_adapter.TensorAdapter(schema.adapter_config())
@@ -106,4 +88,4 @@ def write(schema: RawSchema, graph: Path) -> None:
     """Writes the schema into a transform graph, where TFTransformOutput looks for the raw metadata."""
     folder = graph / "metadata"
     folder.mkdir()
-    (folder / FILE).write_text(text_format.MessageToString(schema.proto), encoding="utf-8")
+    (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema.proto), encoding="utf-8")
