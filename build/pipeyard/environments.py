@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
@@ -26,8 +26,11 @@ def is_current(component: Path) -> bool:
     return stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == _lock_digest(component)
 
 
-def sync(project: Project, component: Path) -> bool:
+def sync(project: Project, component: Path, say: Callable[[str], None] = lambda text: None) -> bool:
     """Makes a component's environment current. Safe to call from several processes at once.
+
+    Args:
+        say: hears of it, if there is anything to do: it can take minutes.
 
     Returns:
         True if there was anything to do.
@@ -40,6 +43,7 @@ def sync(project: Project, component: Path) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_current(component):
             return False
+        say(f"making the environment of {component.name}")
         command = [str(project.root / "build" / "sync-env"), str(component)]
         env = {**os.environ, "UV": uv(project)}
         result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
