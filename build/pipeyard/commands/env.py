@@ -24,8 +24,5 @@ def command(components: tuple[str, ...], project_folder: Path) -> None:
     console = Console(stderr=True)
     for name in components or project.components:
         folder = project.components[name].folder
-        if environments.is_current(folder):
-            continue
-        with console.status(f"making the environment of {name}"):
-            environments.sync(project, folder)
-        console.print(f"environment of {name} is ready", markup=False, highlight=False)
+        with console.status(f"environment of {name}"):
+            environments.sync(project, folder, lambda text: console.print(text, markup=False, highlight=False))

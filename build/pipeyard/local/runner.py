@@ -235,6 +235,9 @@ class _Tracker:
         self._display.task(self.run, task)
         return task
 
+    def note(self, text: str) -> None:
+        self._display.note(text)
+
     def earlier(self, path: str) -> Task | None:
         return self._before.get(path)
 

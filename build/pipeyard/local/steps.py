@@ -34,7 +34,7 @@ class Host:
         cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
         meanings: output artifact to what it means.
         env: environment variables of its processes.
-        prepare: makes the environment; called before the first process.
+        prepare: makes the environment, and says so if that takes time; called before the first process.
     """
 
     component: str
@@ -43,7 +43,7 @@ class Host:
     external_state: Sequence[str] = ()
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
-    prepare: Callable[[], object] = lambda: None
+    prepare: Callable[[Callable[[str], None]], object] = lambda say: None
 
 
 class Tracker(Protocol):
@@ -51,6 +51,9 @@ class Tracker(Protocol):
 
     def update(self, path: str, **changes: Any) -> Task:
         """Changes a task's record and returns it; creates it if it is new."""
+
+    def note(self, text: str) -> None:
+        """Tells the user what takes time."""
 
     def earlier(self, path: str) -> Task | None:
         """Returns the task as an earlier try of this run left it, if the run is resumed."""
@@ -152,7 +155,7 @@ class StepRunner:
         )
         entry, state, reason, ended = self._known_outputs(leaf, cache_key, fingerprints is not None)
         if not entry:
-            host.prepare()
+            host.prepare(self._tracker.note)
             with self._slots:
                 if self._canceled():
                     return self._canceled_outcome(leaf)
@@ -255,10 +258,8 @@ class StepRunner:
         if ended.code != 0 or ended.stopped:
             said = process.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
-            return (
-                f"{ended.text}: {last}\n\nThe end of its log:\n{said}" if said else f"{ended.text}: {last}",
-                ended.code,
-            )
+            more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
+            return f"{ended.text}: {last}{more}", ended.code
         missing = _unwritten(executor_input)
         if missing:
             return f"it ended well but did not write its outputs {', '.join(missing)}", 0
