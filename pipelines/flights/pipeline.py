@@ -28,6 +28,7 @@ def flights(
     epochs: int = 2,
     tune_trials: int = 0,
     seed: int = 1,
+    checkpoint_uri: str = "",
     thresholds: dict = {"AUC": {"lower": 0.7, "min_change": -0.01}},
     alias: str = "champion",
     beam_args: list = [],
@@ -62,6 +63,7 @@ def flights(
                 epochs=epochs,
                 tune_trials=tune_trials,
                 seed=seed,
+                checkpoint_uri=checkpoint_uri,
             )
             evaluation = components.evaluate(
                 examples=extract.outputs["examples"],

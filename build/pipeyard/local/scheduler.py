@@ -190,7 +190,6 @@ class Scheduler:
             producing = {needed for needed in task.dependent_tasks if done[needed].leaves & inputs.producers}
             waits = frozenset().union(*(done[needed].leaves for needed in set(task.dependent_tasks) - producing))
             return self._run_dag(component, inputs, replace(place, prefix=place.path(name), gates=place.gates | waits))
-        data = inputs.producers
         leaf = Leaf(
             path=place.path(name),
             name=name,
@@ -198,7 +197,7 @@ class Scheduler:
             component=component,
             parameters={key: bound.value for key, bound in inputs.parameters.items()},
             artifacts={key: bound.value for key, bound in inputs.artifacts.items()},
-            upstream=data | place.gates | (after if not data else frozenset(after - data)),
+            upstream=inputs.producers | place.gates | after,
             condition=place.condition,
         )
         return replace(self._executor.run(leaf), leaves=frozenset([leaf.path]))
