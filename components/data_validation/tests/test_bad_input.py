@@ -91,7 +91,10 @@ def test_two_schemas(step, examples, tmp_path):
     ("text", "message"),
     [
         ('default_environment: "TRAINING"', "has no features"),
-        ('feature { name: "fare" }', "'fare' the type TYPE_UNKNOWN, which no column has. Set it to INT, FLOAT or BYTES"),
+        (
+            'feature { name: "fare" }',
+            "'fare' the type TYPE_UNKNOWN, which no column has. Set it to INT, FLOAT or BYTES",
+        ),
         ('feature { name: "fare" type: STRUCT }', "gives the feature 'fare' the type STRUCT"),
         ('feature { name: "fare" type: INT } feature { name: "fare" type: FLOAT }', "the feature 'fare' twice"),
         (

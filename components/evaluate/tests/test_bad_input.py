@@ -84,8 +84,8 @@ def test_bad_schema(failing, tmp_path, text, words):
     if text is not None:
         path.write_text(text, encoding="utf-8")
     message = failing(schema=path)
-    assert words in message
-    assert "data_validation" in message
+    assert words in message and repr(str(path)) in message
+    assert "data_validation" in message or "Check the path" in message
 
 
 def test_corrupt_parquet(failing, tmp_path, table):

@@ -220,7 +220,7 @@ def test_folder_that_is_no_transform_graph(fails, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("feature {", "isn't a schema in protobuf text format"), (None, "is missing")]
+    ("text", "message"), [("feature {", "has an error in line 1"), (None, "is no transform graph: it has no")]
 )
 def test_graph_with_a_bad_schema(step, fails, tmp_path, text, message):
     step.graph = shutil.copytree(step.graph, tmp_path / "graph")
@@ -237,7 +237,7 @@ def test_schema_with_a_type_that_examples_can_not_hold(step, fails, tmp_path):
     step.graph = shutil.copytree(step.graph, tmp_path / "graph")
     path = step.graph / "transformed_metadata" / "schema.pbtxt"
     path.write_text(path.read_text() + 'feature { name: "odd" type: STRUCT }')
-    assert "Feature 'odd' has type STRUCT" in fails()
+    assert "gives the feature 'odd' the type STRUCT" in fails()
 
 
 def test_diverging_training(fails):

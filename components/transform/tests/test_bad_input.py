@@ -102,11 +102,14 @@ def test_schema_without_features(inputs, refused):
 def test_missing_schema(inputs, refused):
     inputs.schema.unlink()
     assert "No schema at" in refused(inputs)
+    inputs.schema.mkdir()
+    assert "No schema at" in refused(inputs)
 
 
 def test_schema_with_an_unusable_type(inputs, refused):
-    assert "'hour' of" in (message := refused(inputs.with_schema(SCHEMA.replace("type: INT", "type: STRUCT"))))
-    assert "has type STRUCT; set it to INT, FLOAT or BYTES" in message
+    message = refused(inputs.with_schema(SCHEMA.replace("type: INT", "type: STRUCT")))
+    assert f"{str(inputs.schema)!r} gives the feature 'hour' the type STRUCT" in message
+    assert "Set it to INT, FLOAT or BYTES" in message
 
 
 def test_schema_with_a_wide_shape(inputs, refused):

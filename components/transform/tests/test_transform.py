@@ -107,10 +107,8 @@ def test_same_input_gives_the_same_bytes(finished, tmp_path):
 
 
 def test_options(inputs, tmp_path):
-    """No compression, a module from a file, a schema in a folder, and metadata for KFP's user interface."""
+    """No compression, a module from a file, and metadata for KFP's user interface."""
     (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
-    (tmp_path / "schema").mkdir()
-    inputs.schema.rename(tmp_path / "schema" / "schema.pbtxt")
     executor_input = {
         "outputs": {
             "artifacts": {"transformed_examples": {"artifacts": [{"name": "t", "uri": "u"}]}},
@@ -118,7 +116,7 @@ def test_options(inputs, tmp_path):
         }
     }
     more = [
-        *("--module-uri", str(tmp_path / "module.py"), "--compression", "none", "--schema", str(tmp_path / "schema")),
+        *("--module-uri", str(tmp_path / "module.py"), "--compression", "none"),
         *("--executor-input", json.dumps(executor_input)),
     ]
     assert cli.main(inputs.with_module("").arguments(*more)) == 0

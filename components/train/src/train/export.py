@@ -17,13 +17,13 @@ import keras
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from stepkit import schemas
 from stepkit.errors import StepError
-from train import schema as schemas
 from train.pipeline_model import input_names
+from train.schema import single_valued
 from train.transform_graph import TransformGraph
 
 OUTPUT = "probabilities"
-MISSING_INT = tf.int64.min
 _EXAMPLES = [tf.TensorSpec([None], tf.string, name="examples")]
 
 
@@ -60,13 +60,9 @@ class _Served(tf.Module):
         self.transform = graph.load()
         self._label_key = label_key
         self._shapes = graph.transformed_spec
-        self._features = {feature.name: feature for feature in graph.raw_schema.feature}
-        self._spec = schemas.feature_spec(graph.raw_schema.feature)
-        self._serving_spec = {
-            name: spec
-            for name, spec in self._spec.items()
-            if schemas.in_environment(graph.raw_schema, self._features[name], schemas.SERVING)
-        }
+        self._spec = graph.raw_spec
+        self._features = {feature.name: feature for feature in schemas.in_use(graph.raw_schema, schemas.SERVING)}
+        self._serving_spec = {name: self._spec[name] for name in self._features}
 
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         raw = tf.io.parse_example(examples, self._serving_spec)
@@ -117,18 +113,18 @@ def _cause(error: Exception) -> str:
 def _column_shape(spec: Any, feature: schema_pb2.Feature) -> list[int | None]:
     if isinstance(spec, tf.io.FixedLenFeature):
         return list(spec.shape) or [1]
-    return [1] if schemas.single_valued(feature) else [None]
+    return [1] if single_valued(feature) else [None]
 
 
 def _from_column(column: tf.Tensor, spec: Any) -> tf.Tensor | tf.SparseTensor:
     if isinstance(spec, tf.io.FixedLenFeature):
         return tf.reshape(column, [-1, *spec.shape])
     if spec.dtype == tf.string:
-        present = tf.not_equal(column, "")
+        present = tf.not_equal(column, schemas.MISSING["BYTES"])
     elif spec.dtype.is_floating:
         present = tf.logical_not(tf.math.is_nan(column))
     else:
-        present = tf.not_equal(column, MISSING_INT)
+        present = tf.not_equal(column, schemas.MISSING["INT"])
     return tf.ragged.boolean_mask(column, present).to_sparse()
 
 

@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from stepkit import schemas
 from stepkit.errors import StepError, near_misses
-from train.schema import FeatureSpec, feature_spec, read_schema
+from train.schema import FeatureSpec, feature_spec
 
 _TRANSFORM_FN = "transform_fn"
+_RAW_SCHEMA = "metadata/schema.pbtxt"
+_TRANSFORMED_SCHEMA = "transformed_metadata/schema.pbtxt"
 
 
 class Transform:
@@ -50,6 +53,7 @@ class TransformGraph:
 
     Attributes:
         raw_schema: schema of the raw examples.
+        raw_spec: their parsing spec, with the label's columns.
         transformed_spec: parsing spec of the transformed examples, with the label.
     """
 
@@ -60,13 +64,11 @@ class TransformGraph:
             StepError: `folder` isn't a transform graph.
         """
         self._folder = folder
-        if not (folder / _TRANSFORM_FN / "saved_model.pb").is_file():
-            raise StepError(
-                f"{str(folder)!r} is no transform graph: it has no {_TRANSFORM_FN}/saved_model.pb. "
-                "Give transform's output."
-            )
-        self.raw_schema: schema_pb2.Schema = read_schema(folder / "metadata" / "schema.pbtxt")
-        self.transformed_spec = feature_spec(read_schema(folder / "transformed_metadata" / "schema.pbtxt").feature)
+        for file in (f"{_TRANSFORM_FN}/saved_model.pb", _RAW_SCHEMA, _TRANSFORMED_SCHEMA):
+            if not (folder / file).is_file():
+                raise StepError(f"{str(folder)!r} is no transform graph: it has no {file}. Give transform's output.")
+        self.raw_schema, self.raw_spec = _read(folder / _RAW_SCHEMA)
+        _, self.transformed_spec = _read(folder / _TRANSFORMED_SCHEMA)
 
     def for_module(self, label_key: str) -> Transform:
         """Returns what `build_model` gets.
@@ -93,3 +95,8 @@ class TransformGraph:
     def load(self) -> Any:
         """Returns TFT's SavedModel: `.transform_fn(raw features)` gives the transformed ones."""
         return tf.saved_model.load(str(self._folder / _TRANSFORM_FN))
+
+
+def _read(path: Path) -> tuple[schema_pb2.Schema, FeatureSpec]:
+    schema = schemas.read(str(path))
+    return schema, feature_spec(schemas.in_use(schema), schemas.place(str(path)))
