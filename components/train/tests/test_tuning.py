@@ -21,7 +21,7 @@ def test_search_gives_the_hyperparameters_the_model_is_built_with(step, capfd, a
 
 
 def test_given_hyperparameters_are_not_tuned(step):
-    assert step.run(tune_trials=2, tune_algorithm="random", hyperparameters='{"units": 5}', epochs=1) == 0
+    assert step.run(tune_trials=1, tune_algorithm="random", hyperparameters='{"units": 5}', epochs=1) == 0
     assert json.loads((step.out / "best_hyperparameters").read_text())["units"] == 5
 
 

@@ -1,11 +1,9 @@
-# pylint: disable=consider-using-with
 import json
-import os
 import socket
-import subprocess
 
 import numpy as np
-from conftest import MODULE, PYTHON, Step
+import processes
+from conftest import MODULE, Step
 from train import cluster
 
 
@@ -23,23 +21,17 @@ def test_two_workers_train_the_model_that_one_would(step, tmp_path, examples, gr
     still = MODULE.replace("hidden = keras.layers.Dropout(0.1)(hidden)", "")  # each worker would drop differently
     step.run(still, epochs=2, batch_size=70)  # 700 rows: batches of equal shares
     members = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    workers, processes = [Step(examples, graph, tmp_path / f"worker{index}") for index in range(2)], []
+    workers, started = [Step(examples, graph, tmp_path / f"worker{index}") for index in range(2)], []
     try:
         for index, worker in enumerate(workers):
             config = {"cluster": {"worker": members}, "task": {"type": "worker", "index": index}}
-            processes.append(
-                subprocess.Popen(
-                    [PYTHON, "-m", "train", *worker.argv(still, epochs=2, batch_size=70)],
-                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-        said = [process.communicate(timeout=120)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], said
+            argv = worker.argv(still, epochs=2, batch_size=70)
+            started.append(processes.start(argv, {"TF_CONFIG": json.dumps(config)}))
+        for process in started:
+            process.join(120)
+        assert [process.exitcode for process in started] == [0, 0]
     finally:
-        for process in processes:
+        for process in started:
             process.kill()
     assert workers[1].written() == []  # only the chief writes
     chief, alone = workers[0].metrics()["best"], step.metrics()["best"]

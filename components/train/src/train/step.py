@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -27,6 +28,9 @@ from train.transform_graph import TransformGraph
 
 if TYPE_CHECKING:
     from train import tuning
+
+# Keras collects garbage for every model that is built; with the libraries' own objects that takes 0.3 s each time.
+gc.freeze()
 
 _TRAINING = "training.npz"
 _TUNING = "tuning.tar"
