@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from deploy import sampling
-from stepkit.errors import StepError, near_misses
+from stepkit.errors import StepError, near_misses, tensorflow_cause
 
 EXAMPLES_SIGNATURE = "serving_default"
 RAW_SIGNATURE = "serve_raw"
@@ -87,7 +87,7 @@ def _load(model: Path) -> Any:
     try:
         return tf.saved_model.load(str(model))
     except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise StepError(f"The model {str(model)!r} can't be loaded ({_cause(error)}). {_REMEDY}") from error
+        raise StepError(f"The model {str(model)!r} can't be loaded ({tensorflow_cause(error)}). {_REMEDY}") from error
 
 
 def _signature(loaded: Any, name: str) -> Any:
@@ -101,7 +101,7 @@ def _ask(name: str, function: Callable[..., Any], inputs: Mapping[str, tf.Tensor
         return function(**inputs)
     except (tf.errors.OpError, ValueError, TypeError) as error:
         raise StepError(
-            f"The model can't answer the sample rows through {name!r}: {_cause(error)}. "
+            f"The model can't answer the sample rows through {name!r}: {tensorflow_cause(error)}. "
             "Train it with the schema and the examples it is deployed with."
         ) from error
 
@@ -141,11 +141,3 @@ def _compare(by_examples: np.ndarray, by_columns: np.ndarray) -> float:
             "from the same model and transform graph."
         )
     return float(differences[row])
-
-
-def _cause(error: BaseException) -> str:
-    lines = str(error).partition("\n\t [[")[0].strip().splitlines()
-    if not lines:
-        return type(error).__name__
-    # TensorFlow puts where an operation failed before why; other errors begin with what matters.
-    return lines[-1 if lines[0].startswith("Graph execution error") else 0].rstrip(".:")

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stepkit.errors import StepError, near_misses
+from stepkit.errors import StepError, near_misses, tensorflow_cause
 
 PREDICT = "serving_default"
 TRANSFORM = "transform_features"
 PROBABILITIES = "probabilities"
-# Beginnings of lines of TensorFlow's errors that name nodes of the graph and not what happened.
-_UNTELLING = ("Graph execution error", "Detected at node", "<stack traces", "File ", "Node:", "[[", "(0)", "(1)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Model:
                 return function(**{argument: serialized})
             except tf.errors.OpError as error:
                 raise StepError(
-                    f"{self.what} can't answer these rows through {name!r}: {_cause(error)} {self.remedy}"
+                    f"{self.what} can't answer these rows through {name!r}: {tensorflow_cause(error)}. {self.remedy}"
                 ) from error
 
         return call
@@ -71,7 +69,7 @@ def load(path: Path, what: str, remedy: str) -> Model:
     try:
         return Model(what, remedy, tf.saved_model.load(str(path)))
     except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise StepError(f"{what} can't be loaded ({_cause(error)}). {remedy}") from error
+        raise StepError(f"{what} can't be loaded ({tensorflow_cause(error)}). {remedy}") from error
 
 
 def predictor(model: Model) -> Callable[[tf.Tensor], np.ndarray]:
@@ -159,11 +157,3 @@ def _one_per_row(output: tf.Tensor, rows: int, what: str) -> np.ndarray:
     if values.size != rows:
         raise StepError(f"{what} must be one number a row; for {rows:,} rows its shape is {list(values.shape)}.")
     return values.reshape(-1).astype(np.float64)
-
-
-def _cause(error: BaseException) -> str:
-    """Returns the line that says what happened, of TensorFlow's many, as a sentence."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    told = [line for line in lines if line and not line.startswith(_UNTELLING)]
-    cause = (told or lines or [""])[0].removeprefix("Name: <unknown>, ").rstrip(".")
-    return f"{cause or type(error).__name__}."

@@ -1,6 +1,7 @@
 """The two ways a step ends badly on purpose, and how near misses are named."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -25,3 +26,13 @@ def near_misses(name: str, known: Iterable[str]) -> str:
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     shown = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return f"{hint}There are: {shown}."
+
+
+def tensorflow_cause(error: BaseException) -> str:
+    """Returns the line that says what happened, of the many that TensorFlow's errors have, without a full stop.
+
+    Those of a graph put where an operation failed before why.
+    """
+    lines = str(error).partition("\n\t [[")[0].strip().splitlines() or [""]
+    line = lines[-1 if lines[0].startswith("Graph execution error") else 0].strip()
+    return re.sub(r"^(\(\d+\) )?([A-Z_]+: +)?(Name: <unknown>, )?", "", line).rstrip(".:") or type(error).__name__
