@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 import pytest
-from conftest import SCHEMA, table
+from conftest import PLAIN, SCHEMA, table
 
 
 def test_module_without_preprocessing_fn(inputs, refused):
@@ -134,7 +134,7 @@ def test_label_that_is_null_everywhere(inputs, refused):
 
 
 def test_value_missing_where_the_schema_has_a_shape(inputs, refused):
-    message = refused(inputs.with_splits(train=[table(20, 6)], eval=[_without_tips([3, 4])]))
+    message = refused(inputs.with_module(PLAIN).with_splits(train=[table(20, 6)], eval=[_without_tips([3, 4])]))
     assert "Column 'tips' has 2 missing values in a batch of 40 rows of" in message
     assert "eval/part-00000.parquet" in message and "Remove the shape from the schema" in message
 
@@ -168,7 +168,7 @@ def test_parquet_with_a_damaged_page(inputs, refused):
     content = bytearray(file.read_bytes())
     content[4:300] = b"\xff" * 296
     file.write_bytes(content)
-    message = refused(inputs)
+    message = refused(inputs.with_module(PLAIN))
     assert "eval/part-00000.parquet" in message and "can't be read as Parquet" in message
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-from conftest import MODULE, table
+from conftest import MODULE, PLAIN, table
 from transform import cli, raw_schema, shards
 from transform.applying import Transformation
 
@@ -65,7 +65,14 @@ def test_values_are_those_of_the_analysed_split_alone(finished):
 
 
 def test_all_analysed_splits_count(inputs):
-    assert cli.main(inputs.arguments("--analyze-splits", '["train", "eval", "train"]')) == 0
+    module = """
+import tensorflow_transform as tft
+
+
+def preprocessing_fn(inputs):
+    return {"fare": tft.scale_to_z_score(inputs["fare"])}
+"""
+    assert cli.main(inputs.with_module(module).arguments("--analyze-splits", '["train", "eval", "train"]')) == 0
     fares = np.concatenate([_raw(inputs, split)["fare"].to_numpy() for split in ("train", "eval")]).astype(np.float32)
     np.testing.assert_allclose(
         _parsed(inputs, "eval")["fare"][:, 0], (fares[210:] - fares.mean()) / fares.std(), atol=1e-5
@@ -99,16 +106,20 @@ def test_manifest_tells_what_is_there(finished):
             assert (path.stat().st_size, digest.of_file(path)) == (file["bytes"], file["sha256"])
 
 
-def test_same_input_gives_the_same_bytes(finished, tmp_path):
-    """In another process, because there protobuf orders the entries of its maps otherwise."""
-    other = ("--transform-graph", str(tmp_path / "graph"), "--transformed-examples", str(tmp_path / "transformed"))
-    subprocess.run([sys.executable, "-m", "transform", *finished.arguments(*other)], check=True)
-    assert digest.of_tree(finished.transformed) == digest.of_tree(tmp_path / "transformed")
+def test_workers_in_other_processes_give_the_same_bytes(inputs, finished):
+    """They get the module as source: it is in no folder from which they could import it.
+
+    Not even the main process is this one, because in another one protobuf orders the entries of its maps otherwise.
+    """
+    options = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    arguments = inputs.arguments("--beam-args", json.dumps(options))
+    subprocess.run([sys.executable, "-m", "transform", *arguments], check=True)
+    assert digest.of_tree(inputs.transformed) == digest.of_tree(finished.transformed)
 
 
 def test_options(inputs, tmp_path):
     """No compression, a module from a file, and metadata for KFP's user interface."""
-    (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "module.py").write_text(PLAIN, encoding="utf-8")
     executor_input = {
         "outputs": {
             "artifacts": {"transformed_examples": {"artifacts": [{"name": "t", "uri": "u"}]}},
@@ -140,7 +151,8 @@ def test_parquet(finished, tmp_path):
 
 
 def test_split_with_a_file_without_rows(inputs):
-    assert cli.main(inputs.with_splits(train=[table(30, 1)], eval=[table(0, 2)]).arguments()) == 0
+    prepared = inputs.with_module(PLAIN).with_splits(train=[table(30, 1)], eval=[table(0, 2)])
+    assert cli.main(prepared.arguments()) == 0
     assert gzip.decompress((inputs.transformed / "eval" / "part-00000.tfrecord.gz").read_bytes()) == b""
     assert examples.read_manifest(inputs.transformed)["splits"]["eval"]["rows"] == 0
 
