@@ -95,6 +95,14 @@ def test_success_and_bugs(tmp_path):
         cli.run(parser(), lambda args: 1 / 0, [])
 
 
+def test_tensorflow_is_told_to_be_quiet_unless_the_user_wants_it(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    seen = {}
+    cli.run(parser(), lambda args: seen.update(os.environ), [])
+    assert (seen["TF_ENABLE_ONEDNN_OPTS"], seen["TF_CPP_MIN_LOG_LEVEL"]) == ("0", "0")
+
+
 def test_sigterm_unwinds(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
 

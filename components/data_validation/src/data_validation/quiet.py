@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import logging
-import os
 import sys
 import warnings
 
@@ -15,7 +14,6 @@ def import_tfdv() -> None:
     Raises:
         ImportError: after showing what the libraries printed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore", FutureWarning)
     # Means over columns with infinities are NaN, as TFDV has it; numpy need not say so for every batch.
     warnings.simplefilter("ignore", RuntimeWarning)

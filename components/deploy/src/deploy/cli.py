@@ -1,7 +1,6 @@
 """The command line."""
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from stepkit import cli, registry
@@ -50,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
 
     def step(args: argparse.Namespace) -> None:
-        # TensorFlow's notes on the processor and on unset options say nothing about this step.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from deploy.step import run
 
         run(args)

@@ -10,10 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Before TensorFlow is imported: it reads them once.
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its results differ between CPUs
+os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 
 # pylint: disable=wrong-import-position
 import keras

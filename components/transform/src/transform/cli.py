@@ -1,7 +1,6 @@
 """The command line."""
 
 import argparse
-import os
 from collections.abc import Sequence
 
 from stepkit import cli
@@ -52,9 +51,6 @@ def transform(args: argparse.Namespace) -> None:
     """
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
-    # Both are read when TensorFlow is imported. oneDNN's order of summation depends on the processor's instructions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from transform import beam_pipeline, manifest, raw_schema, shards
     from transform.preprocessing import Preprocessing
     from transform.workplace import open_workplace

@@ -104,6 +104,10 @@ def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], No
     like an exception, so that no output is left behind.
     """
     args = parser.parse_args(argv)
+    # TensorFlow reads both when it is imported. The results of oneDNN differ between processors, of which TensorFlow
+    # warns at any log level; without it and at this level only errors are among the lines of the step.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, _terminate)
     try:
         step(args)
