@@ -14,8 +14,8 @@ def test_every_section_is_filled_and_nothing_is_asked_of_the_network(taxi, brows
     tab.wait_for_function("[...document.querySelectorAll('iframe')].every(frame => frame.style.height)")
 
     assert asked[0] == page.as_uri()
-    assert [url for url in asked[1:] if not url.startswith("blob:")] == []
-    assert said == []
+    assert not [url for url in asked[1:] if not url.startswith("blob:")]
+    assert not said
     texts = {name: tab.inner_text(f"#{name}") for name in SECTIONS}
     assert "Deployed version 1" in texts["headline"]
     assert f"{taxi['evaluate'].output_artifacts['metrics'].metadata['AUC']:.4g}" in texts["headline"]
@@ -23,7 +23,8 @@ def test_every_section_is_filled_and_nothing_is_asked_of_the_network(taxi, brows
     assert texts["timings"].count(" s") >= 7
     assert taxi.output("reason") in texts["headline"] + texts["evaluation"]
     assert taxi.output("pushed_uri") in texts["deployment"]
-    assert taxi.run.id in texts["run"]
+    assert taxi.run.versions["kfp"] in texts["run"]
+    assert taxi.run.id in tab.inner_text("header")
 
     frames = [frame.inner_text("body") for frame in tab.frames[1:]]
     assert any("payment_type" in text and "Missing" in text for text in frames)

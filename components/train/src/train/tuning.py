@@ -3,8 +3,8 @@
 import io
 import json
 import math
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +86,8 @@ def search(plan: Plan) -> list[Trial]:
         folder = Path(name)
         saved = plan.restore()
         if saved:
-            with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
-                archive.extractall(folder, filter="data")
+            with zipfile.ZipFile(io.BytesIO(saved)) as archive:
+                archive.extractall(folder)
         tuner = _Tuner(plan, folder)
         try:
             tuner.search()
@@ -153,8 +153,9 @@ class _Tuner(BaseTuner):
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)
         content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as archive:
-            archive.add(self._folder / _PROJECT, _PROJECT)
+        with zipfile.ZipFile(content, "w") as archive:
+            for path in sorted((self._folder / _PROJECT).rglob("*")):
+                archive.write(path, path.relative_to(self._folder))
         self._plan.keep(content.getvalue())
         score = "diverged" if trial.status != _COMPLETED else f"val_loss {trial.score:.4f}"
         chosen = ", ".join(
