@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,7 @@ from pipeyard.local.steps import Host
 def run(tmp_path: Path) -> Callable[..., Result]:
     """Compiles a @dsl.pipeline with kfp and runs it; keyword arguments are its parameters."""
 
-    def host(_image: str) -> Host:
-        env = {**os.environ, "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]}
-        return Host(component="tests", source_digest="1", env=env, meanings={})
+    env = {**os.environ, "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]}
 
     def go(
         pipeline: Any,
@@ -31,6 +29,7 @@ def run(tmp_path: Path) -> Callable[..., Result]:
         options: runner.Options | None = None,
         interrupts: Any = None,
         resumed: Path | None = None,
+        outside: Mapping[str, Mapping[str, Any]] | None = None,
         **parameters: Any,
     ) -> Result:
         package = tmp_path / "pipeline.yaml"
@@ -42,7 +41,7 @@ def run(tmp_path: Path) -> Callable[..., Result]:
                 ir.parse(text),
                 parameters,
                 tmp_path / "runs",
-                host,
+                lambda image: Host(component="tests", source_digest="1", env=env, **(outside or {}).get(image, {})),
                 display,
                 options or runner.Options(max_parallel=4),
                 resumed=resumed,

@@ -2,7 +2,8 @@
 
 A component declares it in the annotation `pipeyard.dev/external-state`: a JSON array of URIs with inputs in braces,
 e.g. `["{source}", "{serving_uri}/{model_name}"]`. The step cache takes its content into the key; otherwise a changed
-file behind an unchanged path would give stale results.
+file behind an unchanged path would give stale results. What it changes of that state it declares likewise, in
+`pipeyard.dev/external-writes`.
 """
 
 import glob
@@ -30,16 +31,23 @@ def fingerprint(templates: Sequence[str], parameters: Mapping[str, Any]) -> dict
         must not be cached.
     """
     result: dict[str, str] = {}
+    for uri in expand(templates, parameters):
+        content = _of_uri(uri)
+        if content is None:
+            return None
+        result[uri] = content
+    return result
+
+
+def expand(templates: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+    """Returns the URIs that the templates stand for. See `fingerprint`."""
+    uris = []
     for template in templates:
         fields = re.findall(r"\{(\w+)\}", template)
-        if not all(parameters.get(field) for field in fields):
-            continue
-        for uri in template.format_map({field: str(parameters[field]) for field in fields}).split(","):
-            content = _of_uri(uri.strip())
-            if content is None:
-                return None
-            result[uri.strip()] = content
-    return result
+        if all(parameters.get(field) for field in fields):
+            filled = template.format_map({field: str(parameters[field]) for field in fields})
+            uris += [uri.strip() for uri in filled.split(",")]
+    return uris
 
 
 def _of_uri(uri: str) -> str | None:

@@ -180,6 +180,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     source_digest=component.source_digest,
                     env=environments.variables(component, os.environ),
                     external_state=component.annotation("external-state", []),
+                    external_writes=component.annotation("external-writes", []),
                     cache_ignores=component.annotation("cache-ignores", []),
                     meanings=component.annotation("output-types", {}),
                     prepare=functools.partial(environments.sync, project, component.folder),

@@ -30,7 +30,8 @@ class Host:
     Attributes:
         component: name of the component.
         source_digest: of all that decides what its steps compute.
-        external_state: URI templates, see `pipeyard.local.external`.
+        external_state, external_writes: URI templates of what it reads and what it changes outside the run, see
+            `pipeyard.local.external`.
         cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
         meanings: output artifact to what it means.
         env: environment variables of its processes.
@@ -41,6 +42,7 @@ class Host:
     source_digest: str
     env: Mapping[str, str]
     external_state: Sequence[str] = ()
+    external_writes: Sequence[str] = ()
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Callable[[str], None]], object] = lambda say: None
@@ -98,7 +100,8 @@ class StepRunner:
         self._task_timeout = task_timeout_seconds
         self._sleep = sleep
         self._now = now
-        self._external: list[tuple[Leaf, Host, cache.Entry]] = []
+        self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
+        self._written: set[str] = set()
 
     def planned(self, leaf: Leaf) -> None:
         self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
@@ -125,15 +128,17 @@ class StepRunner:
             return self._failed(leaf, f"{error.strerror or error} ({error.filename or self._folder})")
 
     def restamp(self) -> None:
-        """Stores what touched outside state a second time, under the state as the finished run left it.
+        """Stores what touched outside state a second time, under that state as this run's own steps left it.
 
         A run changes what it reads: evaluation compares with the registry's champion, and deployment then makes a new
-        one. Running again on what the run itself left must find everything done.
+        one. Running again on what the run itself left must find everything done. What others changed meanwhile, say a
+        data file, still counts as it was when the step read it.
         """
-        for leaf, host, entry in self._external:
-            fingerprints = external.fingerprint(host.external_state, leaf.parameters)
-            if fingerprints is not None:
-                self._store.put(self._key(leaf, host, fingerprints), entry)
+        after = external.fingerprint(sorted(self._written), {}) or {}
+        for leaf, host, entry, before in self._external:
+            changed = {uri: after.get(uri, content) for uri, content in before.items()}
+            if changed != before:
+                self._store.put(self._key(leaf, host, changed), entry)
 
     # -- the parts of a task ------------------------------------------------------------------------------------------
 
@@ -168,8 +173,10 @@ class StepRunner:
             state = State.SUCCEEDED
             if cache_key:
                 self._store.put(cache_key, entry)
-        if host.external_state:
-            self._external.append((leaf, host, entry))
+        if fingerprints:
+            self._external.append((leaf, host, entry, fingerprints))
+        if state == State.SUCCEEDED:
+            self._written.update(external.expand(host.external_writes, leaf.parameters))
         self._tracker.update(
             leaf.path,
             state=state,

@@ -1,0 +1,69 @@
+"""The step cache and what is outside the run: files that steps read, and state that a later step of the run changes."""
+
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+from tiny_components import component
+
+from pipeyard.local.record import State
+
+OK, CACHED = State.SUCCEEDED, State.CACHED
+
+read = component(
+    "read",
+    {"file": "String", "state": "String"},
+    {"x": "String"},
+    "write(OUT['x'], Path(IN['file']).read_text())",
+    image="t/read",
+)
+change = component(
+    "change",
+    {"x": "String", "state": "String", "edit": "String"},
+    {"done": "String"},
+    """
+    write(IN['state'], 'changed for ' + IN['x'])
+    if IN['edit'] != 'none': write(IN['edit'], 'edited meanwhile')
+    write(OUT['done'], 'yes')
+    """,
+    image="t/change",
+)
+OUTSIDE = {
+    "t/read": {"external_state": ["{file}", "{state}"]},
+    "t/change": {"external_state": ["{state}"], "external_writes": ["{state}"], "cache_ignores": ["edit"]},
+}
+
+
+@pytest.fixture
+def pipeline():
+    @dsl.pipeline(name="p")
+    def reads_then_changes(file: str, state: str, edit: str = "none"):
+        first = read(file=file, state=state)
+        change(x=first.outputs["x"], state=state, edit=edit)
+
+    return reads_then_changes
+
+
+def test_a_run_on_what_the_run_before_left_is_all_cache_hits(run, pipeline, tmp_path):
+    (tmp_path / "file").write_text("data")
+    places = {"file": str(tmp_path / "file"), "state": str(tmp_path / "state")}
+    assert run(pipeline, outside=OUTSIDE, **places).states == {"read": OK, "change": OK}
+    assert run(pipeline, outside=OUTSIDE, **places).states == {"read": CACHED, "change": CACHED}
+
+
+@pytest.mark.parametrize("changed", ["file", "state"])
+def test_a_change_by_others_runs_what_reads_it(run, pipeline, tmp_path, changed):
+    (tmp_path / "file").write_text("data")
+    places = {"file": str(tmp_path / "file"), "state": str(tmp_path / "state")}
+    run(pipeline, outside=OUTSIDE, **places)
+    Path(places[changed]).write_text("by somebody else")
+    assert run(pipeline, outside=OUTSIDE, **places).states["read"] == OK
+
+
+def test_a_file_edited_while_the_run_goes_on_is_read_again(run, pipeline, tmp_path):
+    (tmp_path / "file").write_text("data")
+    places = {"file": str(tmp_path / "file"), "state": str(tmp_path / "state")}
+    run(pipeline, outside=OUTSIDE, **places, edit=places["file"])
+    again = run(pipeline, outside=OUTSIDE, **places)
+    assert again.states["read"] == OK
+    assert again["read"].output_parameters == {"x": "edited meanwhile"}
