@@ -4,8 +4,6 @@ PIPELINE ?= chicago_taxi
 PYTHON ?= python3.11
 UV_VERSION := 0.13.9  # reads the locks as they were written; `build-backend = "uv_build"` in it needs no download
 export UV := $(CURDIR)/.tools/bin/uv
-# uv's own interpreter downloads are off: the Python is the machine's.
-export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
 PIPEYARD := .venv/bin/pipeyard
 
@@ -63,6 +61,7 @@ clean:  ## Remove environments, runs, pushed models.
 .tools/bin/uv:
 	@test -n "$(UV_PYTHON)" || { echo "Python 3.11 was not found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setting up uv $(UV_VERSION)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) can't make environments: install its venv module (Debian: apt-get install python3.11-venv)" >&2; exit 1; }
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(strip $(UV_VERSION))"
 

@@ -58,3 +58,7 @@ def main() -> None:
     except PipeyardError as error:
         click.echo(f"pipeyard: error: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"pipeyard: error: {error.strerror or error}{where}", err=True)
+        sys.exit(1)

@@ -38,7 +38,6 @@ def sync(project: Project, component: Path, say: Callable[[str], None] = lambda 
     Raises:
         PipeyardError: it failed; the message has the end of what it printed.
     """
-    component.mkdir(exist_ok=True)
     with (component / ".venv.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_current(component):

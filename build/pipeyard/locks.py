@@ -6,6 +6,7 @@ of every file) is what pins an environment, and `build/sync-env` installs it fro
 for.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -57,8 +58,7 @@ def is_current(root: Path, folder: Path, uv: str) -> bool:
 
 
 def _run_uv(folder: Path, uv: str) -> None:
-    result = subprocess.run(
-        [uv, "lock", "--quiet", "--python", "3.11"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    command = [uv, "lock", "--quiet", "--python", os.environ.get("UV_PYTHON") or "3.11"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise PipeyardError(f"{folder} can't be locked: {result.stderr.strip()}")

@@ -39,6 +39,8 @@ class Component:
             spec = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
+        if not isinstance(spec, dict):
+            raise PipeyardError(f"{path} is no mapping. Write a component specification, or remove the folder.")
         if spec.get("name") != self.name:
             raise PipeyardError(f"{path} is named {spec.get('name')!r}; name it {self.name!r}, as its folder is.")
         return spec
@@ -51,7 +53,10 @@ class Component:
     @cached_property
     def local_packages(self) -> list[Path]:
         """Folders of the packages that its environment takes from this repository."""
-        pyproject = tomllib.loads((self.folder / "pyproject.toml").read_text(encoding="utf-8"))
+        path = self.folder / "pyproject.toml"
+        if not path.is_file():
+            raise PipeyardError(f"{path} is missing: it says what the component's environment holds.")
+        pyproject = tomllib.loads(path.read_text(encoding="utf-8"))
         sources = pyproject.get("tool", {}).get("uv", {}).get("sources", {})
         return [(self.folder / source["path"]).resolve() for source in sources.values() if "path" in source]
 

@@ -70,7 +70,7 @@ def load(root: Path) -> Settings:
         return Settings.model_validate(_expand(raw, {"PROJECT_ROOT": str(root)}, path))
     except FileNotFoundError as error:
         raise PipeyardError(f"{path} is missing. It says where pipelines run; copy it from the repository.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
@@ -83,7 +83,9 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<: *anchor`; what it brings gives way to keys that stand here
+            key = str(self.construct_object(key_node, deep=True))
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark

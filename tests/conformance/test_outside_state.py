@@ -67,3 +67,22 @@ def test_a_file_edited_while_the_run_goes_on_is_read_again(run, pipeline, tmp_pa
     again = run(pipeline, outside=OUTSIDE, **places)
     assert again.states["read"] == OK
     assert again["read"].output_parameters == {"x": "edited meanwhile"}
+
+
+def test_source_edited_while_it_runs_is_not_cached(run, pipeline, tmp_path):
+    (tmp_path / "file").write_text("data")
+    places = {"file": str(tmp_path / "file"), "state": str(tmp_path / "state")}
+    outside = {**OUTSIDE, "t/read": {**OUTSIDE["t/read"], "digest_now": lambda: "another"}}
+    first = run(pipeline, outside=outside, **places)
+    assert first["read"].reason == "not cached: its source changed while it ran"
+    assert run(pipeline, outside=OUTSIDE, **places).states["read"] == OK
+
+
+def test_a_comma_in_a_path_is_part_of_it(run, pipeline, tmp_path):
+    folder = tmp_path / "a,b"
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    places = {"file": str(folder / "file"), "state": str(tmp_path / "state")}
+    run(pipeline, outside=OUTSIDE, **places)
+    (folder / "file").write_text("new")
+    assert run(pipeline, outside=OUTSIDE, **places)["read"].output_parameters == {"x": "new"}

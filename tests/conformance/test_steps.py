@@ -1,5 +1,6 @@
 """Single tasks: values in and out, retries, timeouts, outputs, the cache, stopping."""
 
+import fcntl
 import json
 import threading
 import time
@@ -293,3 +294,124 @@ def test_an_image_without_a_component_says_what_there_is(tmp_path):
     hosts = runner.project_hosts(project.find(tmp_path))
     with pytest.raises(PipeyardError, match=r"the image 'r\.example/x:1' isn't one of this project's"):
         hosts("r.example/x:1")
+
+
+def test_artifacts_without_a_checksum_are_never_cached(run):
+    read = component("read", {"data": "Dataset"}, {"text": "String"}, "write(OUT['text'], IN['data'])")
+
+    @dsl.pipeline(name="p")
+    def pipeline(uri: str):
+        read(data=dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset).output)
+
+    for uri in ("hdfs://x/one", "hdfs://x/two"):
+        result = run(pipeline, uri=uri)
+        assert (result.states["read"], result["read"].output_parameters) == (OK, {"text": uri})
+        assert result["read"].reason.startswith("not cached")
+
+
+@pytest.mark.parametrize(("text", "shown"), [("NaN", "'NaN'"), ("Infinity", "'Infinity'"), ("1e999", "'1e999'")])
+def test_numbers_that_kfp_can_t_hold_are_refused(run, text, shown):
+    odd = component("odd", {}, {"n": "Float"}, f"write(OUT['n'], '{text}')")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        odd()
+
+    assert run(pipeline)["odd"].reason == f"the output 'n' is {shown}, which isn't a number."
+
+
+def test_text_that_is_not_utf_8_is_refused(run):
+    odd = component("odd", {}, {"s": "String"}, "Path(OUT['s']).write_bytes(bytes([255]))")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        odd()
+
+    assert "the output 's' isn't UTF-8 text" in run(pipeline)["odd"].reason
+
+
+def test_a_pause_before_a_retry_holds_no_slot_and_ends_when_the_run_is_stopped(run):
+    fail = component("fail", {}, {"x": "String"}, "sys.exit(1)")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        fail().set_retry(2, backoff_duration="600s")
+        show(s="meanwhile")
+
+    @contextmanager
+    def stop_soon(stop: threading.Event):
+        timer = threading.Timer(4, stop.set)
+        timer.start()
+        yield
+        timer.cancel()
+
+    began = time.monotonic()
+    result = run(pipeline, options=runner.Options(max_parallel=1), interrupts=stop_soon)
+    assert time.monotonic() - began < 60
+    assert result.states == {"fail": State.CANCELED, "show": OK}
+
+
+def test_stopping_a_resumed_run_loses_nothing(run, tmp_path):
+    gate = component(
+        "gate", {"file": "String", "x": "JsonObject"}, {"y": "String"}, "write(OUT['y'], open(IN['file']).read())"
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline(file: str):
+        gate(file=file, x=show(s="first").outputs["said"])
+
+    @contextmanager
+    def stopped(stop: threading.Event):
+        stop.set()
+        yield
+
+    options = runner.Options(use_cache=False)
+    failed = run(pipeline, options=options, file=str(tmp_path / "later"))
+    assert failed.states == {"show": OK, "gate": FAILED}
+    interrupted = run(
+        pipeline, options=options, file=str(tmp_path / "later"), resumed=failed.folder, interrupts=stopped
+    )
+    assert interrupted.run.state == State.CANCELED
+    (tmp_path / "later").write_text("now")
+    resumed = run(pipeline, options=options, file=str(tmp_path / "later"), resumed=failed.folder)
+    assert resumed.states == {"show": OK, "gate": OK}
+    assert len(resumed["show"].attempts) == 1
+    assert len(resumed["gate"].attempts) == 2
+
+
+def test_a_run_that_goes_on_can_t_be_resumed(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        show()
+
+    done = run(pipeline)
+    with (done.folder / runner.LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(PipeyardError, match="still runs"):
+            run(pipeline, resumed=done.folder)
+
+
+def test_retries_of_a_whole_pipeline_are_refused_not_ignored(run):
+    @dsl.pipeline(name="inner")
+    def _inner():
+        show()
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        _inner().set_retry(2)
+
+    with pytest.raises(PipeyardError, match="'inner' is a pipeline with retries"):
+        run(pipeline)
+
+
+def test_settings_that_need_a_cluster_are_refused(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        show()
+
+    platform = (
+        "---\nplatforms:\n  kubernetes:\n    deploymentSpec:\n      executors:\n"
+        "        exec-show:\n          nodeSelector: {}\n          pvcMount: []\n"
+    )
+    with pytest.raises(PipeyardError, match="'exec-show' needs a cluster for pvcMount"):
+        run(pipeline, platform=platform)

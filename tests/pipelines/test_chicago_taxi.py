@@ -178,6 +178,14 @@ def test_flights_runs_on_a_month_of_data(pipeyard_run, project):
     assert (project / "serving/flights/1/saved_model.pb").is_file()
 
 
+def test_a_run_of_another_pipeline_is_not_resumed(taxi, project):
+    command = [str(PIPEYARD), "run", "flights", f"--project={project}", f"--resume={taxi.run.id}"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{taxi.run.id} is a run of chicago-taxi, not of flights" in done.stderr
+    assert record.load(taxi.folder) == taxi.run
+
+
 def test_ctrl_c_stops_the_steps_and_leaves_a_run_to_resume(taxi, project):
     command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}", "--no-cache"]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, env=SETUP) as started:

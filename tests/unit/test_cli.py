@@ -54,6 +54,13 @@ def test_a_parameter_without_a_value_is_wrong_usage():
     assert "--param epochs=VALUE" in done.stderr
 
 
+def test_what_can_t_be_written_is_an_error_not_a_traceback():
+    done = _pipeyard("compile", "flights", "--output", "/proc/none/pipeline.yaml")
+    assert done.returncode == 1
+    assert done.stderr.startswith("pipeyard: error: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_outside_a_project_it_says_so(tmp_path):
     done = _pipeyard("compile", "x", cwd=tmp_path)
     assert done.returncode == 1

@@ -39,6 +39,12 @@ def test_mistakes_are_named(tmp_path, text, message):
     assert "settings.yaml" in str(error.value)
 
 
+def test_environments_can_share_by_merge_keys(tmp_path):
+    text = "environments:\n  a: &a {target: local, pipeline_root: one}\n  b:\n    <<: *a\n    pipeline_root: two\n"
+    loaded = _load(tmp_path, text)
+    assert [loaded.environment(name).pipeline_root for name in "ab"] == ["one", "two"]
+
+
 def test_an_unknown_environment_names_near_misses(tmp_path):
     loaded = _load(tmp_path, "environments: {local: {target: local, pipeline_root: r}}")
     with pytest.raises(PipeyardError, match="no environment 'locl'. Did you mean 'local'"):

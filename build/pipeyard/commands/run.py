@@ -55,11 +55,11 @@ def command(
     console = Console(stderr=True)
     shown = display.choose(console)
 
-    earlier = _earlier_run(root, resume, pipeline) if resume else None
     compiled = compiling.compile_pipeline(folder)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
     package = ir.parse(compiled.text)
+    earlier = _earlier_run(root, resume, package.name) if resume else None
     given = _given_parameters(package, place, pipeline, params)
     if earlier:
         given = {**record.load(earlier).parameters, **_parse(params)}
@@ -93,9 +93,11 @@ def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
     from pipeyard.errors import PipeyardError
     from pipeyard.local import record
 
-    folder = runs.find(root, pipeline.replace("_", "-") if reference == "latest" else reference)
-    state = record.load(folder).state
-    if state == record.State.SUCCEEDED:
+    folder = runs.find(root, pipeline if reference == "latest" else reference)
+    run = record.load(folder)
+    if run.pipeline != pipeline:
+        raise PipeyardError(f"{folder.name} is a run of {run.pipeline}, not of {pipeline}. Name one of {pipeline}.")
+    if run.state == record.State.SUCCEEDED:
         raise PipeyardError(f"{folder.name} succeeded, so there is nothing to resume. Leave --resume out to run again.")
     return folder
 

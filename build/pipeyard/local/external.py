@@ -46,7 +46,9 @@ def expand(templates: Sequence[str], parameters: Mapping[str, Any]) -> list[str]
         fields = re.findall(r"\{(\w+)\}", template)
         if all(parameters.get(field) for field in fields):
             filled = template.format_map({field: str(parameters[field]) for field in fields})
-            uris += [uri.strip() for uri in filled.split(",")]
+            # An input of its own may list several; a path that is there may have commas in its name.
+            several = template == f"{{{fields[0]}}}" and not Path(filled).exists() if fields else False
+            uris += [uri.strip() for uri in filled.split(",")] if several else [filled]
     return uris
 
 

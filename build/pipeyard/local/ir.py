@@ -11,6 +11,18 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from pipeyard.errors import PipeyardError
 
 SCHEMA_VERSION = "2.1.0"
+# Of kfp.kubernetes' settings, those that place a pod but don't change what it computes.
+_WITHOUT_EFFECT = {
+    "enabledSharedMemory",
+    "imagePullPolicy",
+    "imagePullSecret",
+    "nodeAffinity",
+    "nodeSelector",
+    "podAffinity",
+    "podMetadata",
+    "securityContext",
+    "tolerations",
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,10 @@ def parse(text: str) -> Pipeline:
         unknown = set(executor) - {"container", "importer"}
         if unknown:
             raise PipeyardError(f"executor {label!r} is of a kind that runs only on a cluster: {sorted(unknown)}.")
+    for dag in (spec.root, *spec.components.values()):
+        for name, task in dag.dag.tasks.items():
+            if task.retry_policy.max_retry_count and spec.components[task.component_ref.name].HasField("dag"):
+                raise PipeyardError(f"{name!r} is a pipeline with retries. Set them on its steps instead.")
     return Pipeline(spec, text, executors, _timeouts(documents[1:]))
 
 
@@ -85,6 +101,9 @@ def _timeouts(platforms: list[dict[str, Any]]) -> dict[str, int]:
     for document in platforms:
         kubernetes = (document or {}).get("platforms", {}).get("kubernetes", {})
         for label, config in kubernetes.get("deploymentSpec", {}).get("executors", {}).items():
+            unknown = sorted(set(config) - _WITHOUT_EFFECT - {"activeDeadlineSeconds"})
+            if unknown:
+                raise PipeyardError(f"executor {label!r} needs a cluster for {', '.join(unknown)}.")
             if "activeDeadlineSeconds" in config:
                 timeouts[label] = int(config["activeDeadlineSeconds"])
     return timeouts

@@ -13,6 +13,7 @@ import psutil
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
 _POLL_SECONDS = 0.1
+_alive: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,12 @@ def run(
     log: Path,
     canceled: Callable[[], bool],
     timeout_seconds: float | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Ended:
     """Runs a command to its end; its output goes to `log`, its input is empty.
+
+    Args:
+        pass_fds: file descriptors that the process keeps open, and with them locks on the files.
 
     Raises:
         FileNotFoundError: the program isn't there.
@@ -47,8 +52,15 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=pass_fds,
         )
+        _alive.add(process.pid)
         waited = 0.0
         try:
             while True:
@@ -61,7 +73,14 @@ def run(
                 if timeout_seconds and waited >= timeout_seconds:
                     return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
         finally:
+            _alive.discard(process.pid)
             _kill_group(process.pid)
+
+
+def kill_all() -> None:
+    """Kills every process that `run` waits for, and its children, at once."""
+    for group in list(_alive):
+        _kill_group(group)
 
 
 def _stop(process: subprocess.Popen) -> int:

@@ -1,5 +1,6 @@
 """Runs a pipeline on this machine: parameters in, a run folder with outputs, `run.json` and `report.html` out."""
 
+import fcntl
 import functools
 import os
 import platform
@@ -13,20 +14,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeyard import environments
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import cache, ir, record, values
+from pipeyard.local import cache, ir, process, record, values
 from pipeyard.local.display import Display
 from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
-from pipeyard.project import Project
+from pipeyard.project import Component, Project
 from stepkit import digest
 
 CACHE_FOLDER = ".cache"
 PIPELINE_FILE = "pipeline.yaml"
+LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ def run(
         The run's record and folder. The record's state says how it ended; a failing step raises nothing.
 
     Raises:
-        PipeyardError: parameters are missing, unknown, or of the wrong type. Nothing has run then.
+        PipeyardError: parameters are missing, unknown, or of the wrong type, or the run to resume is still running.
+            Nothing has run then.
     """
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
-    before = record.load(resumed) if resumed else None
     folder = resumed or _new_folder(root, pipeline.name)
+    lock = _hold(folder)
+    before = record.load(resumed) if resumed else None
     (folder / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
     tracker = _Tracker(
         Run(
@@ -112,8 +116,10 @@ def run(
         stop.is_set,
         options.use_cache,
         options.task_timeout_seconds,
+        wait=stop.wait,
+        pass_fds=[lock.fileno()],
     )
-    with (interrupts or _interrupts)(stop), display:
+    with lock, (interrupts or _interrupts)(stop), display:
         try:
             outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
         except BaseException as error:
@@ -184,10 +190,15 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     cache_ignores=component.annotation("cache-ignores", []),
                     meanings=component.annotation("output-types", {}),
                     prepare=functools.partial(environments.sync, project, component.folder),
+                    digest_now=functools.partial(_source_digest, component.folder),
                 )
         return known[name]
 
     return host
+
+
+def _source_digest(folder: Path) -> str:
+    return Component(folder).source_digest
 
 
 def commit_of(folder: Path) -> str:
@@ -226,8 +237,7 @@ class _Tracker:
         with self._lock:
             index = next((i for i, task in enumerate(self.run.tasks) if task.path == path), None)
             if index is None:
-                name = path.rpartition("/")[2]
-                self.run.tasks.append(Task(**{"path": path, "name": name, "component": "", **changes}))
+                self.run.tasks.append(self._first_record(path, changes))
                 index = len(self.run.tasks) - 1
             elif changes:
                 self.run.tasks[index] = self.run.tasks[index].model_copy(update=changes)
@@ -238,6 +248,14 @@ class _Tracker:
 
     def note(self, text: str) -> None:
         self._display.note(text)
+
+    def _first_record(self, path: str, changes: Mapping[str, Any]) -> Task:
+        """Starts with what a task did before the run was resumed, so that stopping again doesn't lose it."""
+        before = self._before.get(path)
+        if before and before.state.has_outputs:
+            return before.model_copy(update=dict(changes))
+        attempts = before.attempts if before else []
+        return Task(**{"path": path, "name": path.rpartition("/")[2], "component": "", "attempts": attempts, **changes})
 
     def earlier(self, path: str) -> Task | None:
         return self._before.get(path)
@@ -250,19 +268,30 @@ class _Tracker:
 
 @contextmanager
 def _interrupts(stop: threading.Event):
-    """Lets Ctrl-C and SIGTERM end the run in order; a second one ends it at once."""
+    """Lets Ctrl-C, SIGTERM and a closed terminal end the run in order; a second signal doesn't wait for steps to."""
 
     def handle(_signum: int, _frame: object) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            process.kill_all()
         stop.set()
 
-    previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
+
+
+def _hold(folder: Path) -> IO[str]:
+    """Locks a run's folder. Steps inherit the lock, so it is held as long as one of them lives, even without us."""
+    lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise PipeyardError(f"{folder.name}, or a step of it, still runs. Wait for it or stop it first.") from error
+    return lock
 
 
 def _new_folder(root: Path, pipeline: str) -> Path:

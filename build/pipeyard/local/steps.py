@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from pipeyard.local.scheduler import Leaf, Outcome
 from stepkit import digest
 
 _LOG_TAIL = 20
+# Between attempts; what KFP takes where the pipeline sets none.
+_LONGEST_PAUSE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Host:
         cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
         meanings: output artifact to what it means.
         env: environment variables of its processes.
+        digest_now: reckons the source digest again; None: the source can't change.
         prepare: makes the environment, and says so if that takes time; called before the first process.
     """
 
@@ -46,6 +49,7 @@ class Host:
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Callable[[str], None]], object] = lambda say: None
+    digest_now: Callable[[], str] | None = None
 
 
 class Tracker(Protocol):
@@ -71,6 +75,8 @@ class StepRunner:
         job: values of placeholders such as `pipeline_job_uuid`.
         use_cache: False runs everything, except what a resumed run has done already.
         task_timeout_seconds: for tasks that set no timeout of their own; None: no limit.
+        wait: passes time between attempts; returns early when the run is stopped.
+        pass_fds: file descriptors that processes keep open.
     """
 
     def __init__(
@@ -85,7 +91,8 @@ class StepRunner:
         canceled: Callable[[], bool],
         use_cache: bool = True,
         task_timeout_seconds: float | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        wait: Callable[[float], object] = time.sleep,
+        pass_fds: Sequence[int] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
@@ -98,7 +105,8 @@ class StepRunner:
         self._canceled = canceled
         self._use_cache = use_cache
         self._task_timeout = task_timeout_seconds
-        self._sleep = sleep
+        self._wait = wait
+        self._pass_fds = pass_fds
         self._now = now
         self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
         self._written: set[str] = set()
@@ -107,6 +115,9 @@ class StepRunner:
         self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
+        before = self._tracker.earlier(leaf.path)
+        if state == State.CANCELED and before and before.state.has_outputs:
+            return  # what it did before the run was resumed still stands
         self._tracker.update(
             leaf.path,
             name=leaf.name,
@@ -145,7 +156,8 @@ class StepRunner:
     def _run_container(self, leaf: Leaf, container: Mapping[str, Any]) -> Outcome:
         host = self._hosts(container["image"])
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
-        cache_key = self._key(leaf, host, fingerprints) if fingerprints is not None else ""
+        known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
+        cache_key = self._key(leaf, host, fingerprints) if known else ""
         self._tracker.update(
             leaf.path,
             name=leaf.name,
@@ -158,22 +170,22 @@ class StepRunner:
             parameters=dict(leaf.parameters),
             input_artifacts={key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
         )
-        entry, state, reason, ended = self._known_outputs(leaf, cache_key, fingerprints is not None)
+        entry, state, reason, ended = self._known_outputs(leaf, cache_key)
         if not entry:
             host.prepare(self._tracker.note)
-            with self._slots:
-                if self._canceled():
-                    return self._canceled_outcome(leaf)
-                error = self._attempts(leaf, host, container)
+            error = self._attempts(leaf, host, container)
             if error == "canceled":
                 return self._canceled_outcome(leaf)
             if error:
                 return self._failed(leaf, error)
             entry = self._take_outputs(leaf, host)
             state = State.SUCCEEDED
+            if host.digest_now and host.digest_now() != host.source_digest:
+                cache_key, reason = "", "not cached: its source changed while it ran"
+                self._tracker.update(leaf.path, cache_key="")
             if cache_key:
                 self._store.put(cache_key, entry)
-        if fingerprints:
+        if cache_key and fingerprints:
             self._external.append((leaf, host, entry, fingerprints))
         if state == State.SUCCEEDED:
             self._written.update(external.expand(host.external_writes, leaf.parameters))
@@ -188,12 +200,16 @@ class StepRunner:
         )
         return Outcome(state, entry.parameters, entry.artifacts)
 
-    def _known_outputs(
-        self, leaf: Leaf, cache_key: str, cacheable: bool
-    ) -> tuple[cache.Entry | None, State, str, datetime | None]:
+    def _known_outputs(self, leaf: Leaf, cache_key: str) -> tuple[cache.Entry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
-        started = {"started_at": self._now(), "state": State.RUNNING}
-        if not cacheable:
+        started = {
+            "started_at": self._now(),
+            "ended_at": None,
+            "state": State.RUNNING,
+            "output_parameters": {},
+            "output_artifacts": {},
+        }
+        if not cache_key:
             self._tracker.update(leaf.path, **started)
             return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum", None
         before = self._tracker.earlier(leaf.path)
@@ -229,14 +245,17 @@ class StepRunner:
                 factor = retries.backoff_factor or 2.0
                 pause = retries.backoff_duration.seconds * factor ** (number - 1)
                 limit = retries.backoff_max_duration.seconds
-                self._sleep(min(pause, limit) if limit else pause)
-            if self._canceled():
-                return "canceled"
-            log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
-            attempt = Attempt(number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now())
-            attempts.append(attempt)
-            self._tracker.update(leaf.path, attempts=list(attempts))
-            error, code = self._attempt(leaf, host, container, log)
+                self._wait(min(pause, limit or _LONGEST_PAUSE_SECONDS))
+            with self._slots:
+                if self._canceled():
+                    return "canceled"
+                log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
+                attempt = Attempt(
+                    number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now()
+                )
+                attempts.append(attempt)
+                self._tracker.update(leaf.path, attempts=list(attempts))
+                error, code = self._attempt(leaf, host, container, log)
             attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
             self._tracker.update(leaf.path, attempts=list(attempts))
             if not error or error == "canceled":
@@ -255,7 +274,7 @@ class StepRunner:
         env = {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         try:
-            ended = process.run(_find_program(command, env), env, log, self._canceled, timeout)
+            ended = process.run(_find_program(command, env), env, log, self._canceled, timeout, self._pass_fds)
         except FileNotFoundError as error:
             raise PipeyardError(
                 f"the program {command[0]!r} of {host.component!r} isn't there. Is it in the component's environment?"
@@ -284,7 +303,10 @@ class StepRunner:
         parameters = {}
         for name, definition in definitions.parameters.items():
             path = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
-            raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
+            try:
+                raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
+            except UnicodeDecodeError as error:
+                raise PipeyardError(f"the output {name!r} isn't UTF-8 text ({error}).") from error
             parameters[name] = values.coerce(raw, definition.parameter_type, f"the output {name!r}")
         artifacts = {}
         for name, definition in definitions.artifacts.items():
@@ -391,6 +413,10 @@ class StepRunner:
                 "outputFile": str(outputs / "executor_output.json"),
             },
         }
+
+
+def _flat(values_of_artifacts: Iterable[Any]) -> list[Artifact]:
+    return [each for value in values_of_artifacts for each in (value if isinstance(value, list) else [value])]
 
 
 def _size(path: Path) -> int:

@@ -1,6 +1,7 @@
 """Parameter values: from protobuf, from what a step wrote, from a command line; and as text in a command."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +54,7 @@ def coerce(value: Any, kind: int, what: str) -> Any:
     """
     try:
         return _coerce(value, kind)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         shown = value if len(str(value)) < 80 else f"{str(value)[:80]}..."
         raise PipeyardError(f"{what} is {shown!r}, which isn't {_WORDS.get(kind, 'known')}.") from error
 
@@ -65,7 +66,7 @@ def _coerce(value: Any, kind: int) -> Any:
         text = value.strip()
         if kind == Types.BOOLEAN:
             return _BOOLEANS[text.lower()]
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
     if kind == Types.NUMBER_INTEGER:
         if isinstance(value, bool) or float(value) != int(value):
             raise ValueError(value)
@@ -73,11 +74,18 @@ def _coerce(value: Any, kind: int) -> Any:
     if kind == Types.NUMBER_DOUBLE:
         if isinstance(value, bool):
             raise ValueError(value)
+        if not math.isfinite(value):
+            raise ValueError(value)
         return float(value)
     expected = {Types.BOOLEAN: bool, Types.LIST: list, Types.STRUCT: dict, Types.TASK_FINAL_STATUS: dict}.get(kind)
     if expected and not isinstance(value, expected):
         raise ValueError(value)
     return whole(value) if kind in (Types.LIST, Types.STRUCT) else value
+
+
+def _refuse(constant: str) -> None:
+    # NaN and Infinity are no JSON: protobuf's Value, in which KFP keeps parameters, can't hold them.
+    raise ValueError(constant)
 
 
 def as_text(value: Any) -> str:
