@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 gc.freeze()
 
 _TRAINING = "training.npz"
-_TUNING = "tuning.tar"
+_TUNING = "tuning.zip"
 # Flags that decide the result, besides those whose contents do.
 _DECIDING = (
     "label_key",
