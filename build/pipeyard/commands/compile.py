@@ -13,15 +13,13 @@ from pipeyard.commands import find_project, project_option
 @project_option
 def command(pipeline: str, output: Path | None, project_folder: Path) -> None:
     """Compile PIPELINE to the YAML that KFP takes."""
-    from pipeyard import compiling
+    from pipeyard import compiling, files
 
     project = find_project(project_folder)
     compiled = compiling.compile_pipeline(project.pipeline(pipeline))
     target = output or project.root / "dist" / pipeline / "pipeline.yaml"
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.partial")
-    aside.write_text(compiled.text, encoding="utf-8")
-    aside.replace(target)
+    files.write_whole(target, compiled.text)
     for warning in compiled.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(str(target))

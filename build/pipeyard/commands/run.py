@@ -45,7 +45,6 @@ def command(
     from rich.console import Console
 
     from pipeyard import compiling, report, settings
-    from pipeyard.errors import PipeyardError
     from pipeyard.local import display, ir, record, runner
 
     project = find_project(project_folder)
@@ -60,13 +59,11 @@ def command(
         console.print(f"warning: {warning}", markup=False)
     package = ir.parse(compiled.text)
     earlier = _earlier_run(root, resume, package.name) if resume else None
-    given = _given_parameters(package, place, pipeline, params)
-    if earlier:
-        given = {**record.load(earlier).parameters, **_parse(params)}
+    given = record.load(earlier).parameters if earlier else _settings_parameters(package, place, pipeline)
 
     run, run_folder = runner.run(
         package,
-        given,
+        given | _parse(params),
         root,
         runner.project_hosts(project),
         shown,
@@ -83,8 +80,6 @@ def command(
         from pipeyard import runs
 
         runs.open_report(run_folder)
-    if run.state not in EXIT_CODES:
-        raise PipeyardError(f"The run ended in the state {run.state}, which no run should end in.")
     return EXIT_CODES[run.state]
 
 
@@ -102,13 +97,13 @@ def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
     return folder
 
 
-def _given_parameters(package, place, pipeline: str, params: tuple[str, ...]) -> dict[str, object]:
-    """Settings for every pipeline (where they apply), then for this one, then the command line's."""
+def _settings_parameters(package, place, pipeline: str) -> dict[str, object]:
+    """Returns an environment's parameters for every pipeline, where they apply, with those for this one over them."""
     declared = package.spec.root.input_definitions.parameters
     given = {name: value for name, value in place.parameters.items() if name in declared}
     if pipeline in place.pipelines:
         given |= place.pipelines[pipeline].parameters
-    return given | _parse(params)
+    return given
 
 
 def _parse(params: tuple[str, ...]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipeyard import files
 from pipeyard.local.record import Artifact
 from stepkit import digest
 
@@ -75,10 +76,7 @@ class Cache:
     def put(self, cache_key: str, entry: Entry) -> None:
         """Stores an entry, whole or not at all; the last of several writers wins."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(cache_key)
-        aside = path.with_name(f".{path.name}.{entry.run}.partial")
-        aside.write_text(entry.model_dump_json(indent=1), encoding="utf-8")
-        aside.replace(path)
+        files.write_whole(self._path(cache_key), entry.model_dump_json(indent=1))
 
     def _path(self, cache_key: str) -> Path:
         return self._folder / f"{cache_key}.json"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipeyard import files
 from pipeyard.errors import PipeyardError
 
 FILE = "run.json"
@@ -130,9 +131,7 @@ class Run(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Writes `run.json` into the run's folder, aside and then renamed."""
-        aside = folder / f".{FILE}.partial"
-        aside.write_text(self.model_dump_json(indent=2), encoding="utf-8")
-        aside.replace(folder / FILE)
+        files.write_whole(folder / FILE, self.model_dump_json(indent=2))
 
 
 def load(folder: Path) -> Run:

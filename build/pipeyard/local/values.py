@@ -10,6 +10,7 @@ from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard.errors import PipeyardError
+from stepkit.cli import whole_numbers
 
 Types = pb.ParameterType
 _BOOLEANS = {"true": True, "false": False}
@@ -27,18 +28,7 @@ _SELECTOR = re.compile(r"parseJson\(string_value\)((?:\[\"[^\"]*\"\])+)$")
 
 def from_proto(value: struct_pb2.Value) -> Any:
     """Returns a protobuf Value as Python; whole doubles come back as int, for Value has no integers."""
-    return whole(json_format.MessageToDict(value))
-
-
-def whole(value: Any) -> Any:
-    """Turns doubles without a fraction into int, at any depth."""
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: whole(item) for key, item in value.items()}
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    return whole_numbers(json_format.MessageToDict(value))
 
 
 def coerce(value: Any, kind: int, what: str) -> Any:
@@ -80,7 +70,7 @@ def _coerce(value: Any, kind: int) -> Any:
     expected = {Types.BOOLEAN: bool, Types.LIST: list, Types.STRUCT: dict, Types.TASK_FINAL_STATUS: dict}.get(kind)
     if expected and not isinstance(value, expected):
         raise ValueError(value)
-    return whole(value) if kind in (Types.LIST, Types.STRUCT) else value
+    return whole_numbers(value) if kind in (Types.LIST, Types.STRUCT) else value
 
 
 def _refuse(constant: str) -> None:
@@ -90,7 +80,7 @@ def _refuse(constant: str) -> None:
 
 def as_text(value: Any) -> str:
     """Returns a value as KFP's launcher puts it into a command: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(whole(value))
+    return value if isinstance(value, str) else json.dumps(whole_numbers(value))
 
 
 def select(value: Any, selector: str) -> Any:

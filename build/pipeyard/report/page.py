@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pipeyard import files
 from pipeyard.local.record import Artifact, Run, State, Task
 from pipeyard.report import artifacts, curves, findings, formats, graph, headline, timeline, topics
 
@@ -70,9 +71,7 @@ class Step:
 def write(folder: Path) -> Path:
     """Writes the page into a run's folder, aside and then renamed."""
     text = html(findings.load(folder), folder)
-    aside = folder / f".{FILE}.partial"
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(folder / FILE)
+    files.write_whole(folder / FILE, text)
     return folder / FILE
 
 

@@ -44,15 +44,15 @@ def _json(text: str, kind: type, word: str) -> Any:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
     if not isinstance(value, kind):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
-    return _whole_numbers(value)
+    return whole_numbers(value)
 
 
-def _whole_numbers(value: Any) -> Any:
-    """Restores integers that a backend turned into doubles on the way (`[64.0]` to `[64]`)."""
+def whole_numbers(value: Any) -> Any:
+    """Restores integers that a backend turned into doubles on the way (`[64.0]` to `[64]`), at any depth."""
     if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
+        return [whole_numbers(item) for item in value]
     if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
+        return {key: whole_numbers(item) for key, item in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
