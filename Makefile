@@ -20,8 +20,9 @@ help:  ## List the targets.
 run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi or flights; ARGS=--no-cache ...).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 
-test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores.
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(SUITES)
+test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
+	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
+	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
 
 data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
 	@if [ -x pipelines/$(PIPELINE)/fetch-data ]; then pipelines/$(PIPELINE)/fetch-data; fi

@@ -17,6 +17,7 @@ COMMANDS = {
     "env": "pipeyard.commands.env",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
+    "affected": "pipeyard.commands.affected",
 }
 
 

@@ -81,6 +81,18 @@ class Project:
         return {path.parent.name: Component(path.parent) for path in found}
 
     @cached_property
+    def libraries(self) -> dict[str, Path]:
+        """Folders of packages that components share, by name."""
+        found = sorted((self.root / "libs").glob("*/pyproject.toml"))
+        return {path.parent.name: path.parent for path in found}
+
+    @cached_property
+    def bases(self) -> dict[str, Path]:
+        """Folders of images that components' images are built on, by name."""
+        found = sorted((self.root / "images").glob("*/Dockerfile"))
+        return {path.parent.name: path.parent for path in found}
+
+    @cached_property
     def pipelines(self) -> dict[str, Path]:
         """Folders of pipelines by name."""
         found = sorted((self.root / "pipelines").glob("*/pipeline.py"))

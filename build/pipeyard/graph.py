@@ -1,0 +1,212 @@
+"""One dependency graph of the repository, from its tree: what does a change of a file reach, and why?
+
+Tests, lint, image builds, compilation and deployment all go by it. Nothing is listed by hand: parts are folders, and
+what a part needs stands in its own files (a component's `pyproject.toml` and `Dockerfile`, the components that a
+`pipeline.py` loads). A file that no rule knows reaches everything.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeyard.project import Project
+
+# What is done with parts, in the order in which it is done.
+ACTIONS = ("lint", "test", "image", "compile", "deploy")
+
+_NOTHING = ("docs", "notebooks")
+_DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
+_TOOLCHAIN = {"pyproject.toml", "uv.lock"}
+# Suites that test the toolchain; any other folder of tests/ is a suite of its own.
+_TOOLCHAIN_TESTS = {"unit", "conformance"}
+_BASE_ARGUMENT = re.compile(r"^ARG\s+([A-Z0-9_]+)_IMAGE\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, order=True)
+class Node:
+    """A part of the repository, or an action on one.
+
+    Attributes:
+        kind: an action, or what a part is: component, packaging, library, base, pipeline, toolchain, settings.
+        name: of the part; for actions `component/<name>` and the like, '' where there is but one.
+    """
+
+    kind: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True)
+class Reached:
+    """An action that a change makes necessary.
+
+    Attributes:
+        because: the way from the changed file to it, both left out: the parts between.
+    """
+
+    action: str
+    part: str
+    file: str
+    because: tuple[str, ...]
+
+
+def bases(dockerfile: Path) -> list[str]:
+    """Returns the base images that a Dockerfile takes as `ARG <NAME>_IMAGE`, as lower-case names, in order."""
+    return [name.lower() for name in dict.fromkeys(_BASE_ARGUMENT.findall(dockerfile.read_text(encoding="utf-8")))]
+
+
+def loaded_components(pipeline: Path, known: Iterable[str]) -> set[str]:
+    """Returns the components that a `pipeline.py` loads.
+
+    Where it names them other than by literals, all of `known` are taken for loaded.
+    """
+    known = set(known)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(pipeline.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr == "load_component":
+            names: list[ast.expr | None] = list(node.args[:1]) or [k.value for k in node.keywords if k.arg == "name"]
+        elif node.func.attr == "load_components":
+            names = [key for arg in node.args for key in (arg.keys if isinstance(arg, ast.Dict) else [arg])]
+        else:
+            continue
+        for name in names:
+            if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+                return known
+            found.add(name.value.replace("-", "_"))
+    return found & known
+
+
+class Graph:
+    """The graph of a project as its tree is now."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._edges: dict[Node, set[Node]] = {}
+        self._build()
+
+    def reached(self, files: Iterable[str]) -> list[Reached]:
+        """Returns what changes of files reach, each action on a part once, by the shortest way.
+
+        Args:
+            files: paths relative to the repository, with slashes; deleted files too.
+        """
+        ways: dict[Node, tuple[str, tuple[Node, ...]]] = {}
+        pending: list[Node] = []
+        for file in sorted(set(files)):
+            for node in self.nodes_of(file):
+                if node not in ways:
+                    ways[node] = (file, ())
+                    pending.append(node)
+        while pending:
+            following = []
+            for node in pending:
+                file, way = ways[node]
+                for to in sorted(self._edges.get(node, ())):
+                    if to not in ways:
+                        ways[to] = (file, (*way, node))
+                        following.append(to)
+            pending = following
+        found = [
+            Reached(node.kind, node.name, file, tuple(map(str, way)))
+            for node, (file, way) in ways.items()
+            if node.kind in ACTIONS
+        ]
+        return sorted(found, key=lambda each: (ACTIONS.index(each.action), each.part))
+
+    def nodes_of(self, file: str) -> list[Node]:
+        """Returns the nodes that a file is a part of: none for documentation, all roots for a file nobody knows."""
+        path = PurePosixPath(file)
+        top, rest = path.parts[0], path.parts[1:]
+        if path.suffix in _DOCUMENTS or top in _NOTHING or path.name in (".gitignore", "LICENSE"):
+            return []
+        if top == "components" and len(rest) > 1:
+            return [self._in_component(rest[0], rest[1])]
+        if top == "libs" and len(rest) > 1:
+            part = f"library/{rest[0]}"
+            return [Node("test", part), Node("lint")] if rest[1] == "tests" else [Node("library", rest[0])]
+        if top == "images" and len(rest) > 1:
+            return [Node("base", rest[0])]
+        if top == "pipelines" and len(rest) > 1:
+            return [Node("pipeline", rest[0])]
+        if top == "benchmarks":
+            return [Node("test", "toolchain"), Node("lint")]
+        if top == "tests":
+            if len(rest) == 1:
+                return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
+            return [Node("test", "toolchain" if rest[0] in _TOOLCHAIN_TESTS else rest[0]), Node("lint")]
+        if file == "build/sync-env":
+            return [Node("environments")]
+        if top == "build" or file in _TOOLCHAIN:
+            return [Node("toolchain")]
+        if file == "settings.yaml":
+            return [Node("settings")]
+        return [Node("everything")]
+
+    def _in_component(self, name: str, inner: str) -> Node:
+        if name not in self._project.components:  # removed: what still names it shows in these
+            return Node("toolchain")
+        if inner == "tests":
+            return Node("tests", name)
+        return Node("packaging" if inner == "Dockerfile" else "component", name)
+
+    def _edge(self, start: Node, *ends: Node) -> None:
+        self._edges.setdefault(start, set()).update(ends)
+
+    def _build(self) -> None:
+        project = self._project
+        pipelines = [Node("pipeline", name) for name in project.pipelines]
+        self._edge(Node("toolchain"), Node("test", "toolchain"), Node("test", "pipelines"), Node("lint"), *pipelines)
+        self._edge(Node("settings"), Node("test", "toolchain"), *pipelines)
+        for name in project.components:
+            self._component(name)
+        for folder in project.libraries.values():
+            own = Node("library", folder.name)
+            self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
+            self._edge(Node("environments"), own)
+        for name, folder in project.bases.items():
+            image = Node("image", f"base/{name}")
+            self._edge(Node("base", name), image)
+            for below in bases(folder / "Dockerfile"):
+                self._edge(Node("base", below), Node("base", name))
+        for name, folder in project.pipelines.items():
+            own = Node("pipeline", name)
+            compile_, deploy = Node("compile", f"pipeline/{name}"), Node("deploy", f"pipeline/{name}")
+            self._edge(own, Node("test", "pipelines"), Node("lint"), compile_)
+            self._edge(compile_, deploy)
+            for component in loaded_components(folder / "pipeline.py", project.components):
+                self._edge(Node("component", component), Node("test", "pipelines"))
+                self._edge(Node("image", f"component/{component}"), compile_)
+        suites = [folder.name for folder in sorted((project.root / "tests").glob("*/")) if list(folder.glob("test_*"))]
+        for suite in set(suites) - _TOOLCHAIN_TESTS:
+            self._edge(Node("everything"), Node("test", suite))
+        roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
+        self._edge(Node("everything"), *roots, *(end for root in roots for end in self._edges[root]))
+
+    def _component(self, name: str) -> None:
+        component = self._project.components[name]
+        image = Node("image", f"component/{name}")
+        test = Node("test", f"component/{name}")
+        self._edge(
+            Node("component", name), test, Node("test", "readmes"), Node("test", "toolchain"), Node("lint"), image
+        )
+        self._edge(Node("tests", name), test, Node("lint"))
+        self._edge(Node("packaging", name), image)
+        self._edge(Node("environments"), Node("component", name))
+        for package in component.local_packages:
+            self._edge(Node("library", package.name), Node("component", name))
+        dockerfile = component.folder / "Dockerfile"
+        for base in bases(dockerfile) if dockerfile.exists() else []:
+            self._edge(Node("base", base), Node("packaging", name))
+
+
+def suites(reached: Iterable[Reached]) -> Iterator[str]:
+    """Yields the Makefile's targets that lint and test what was reached."""
+    for each in reached:
+        if each.action in ("lint", "test"):
+            yield f"{each.action}/{each.part}" if each.part else each.action

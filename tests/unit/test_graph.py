@@ -1,0 +1,183 @@
+"""What a change reaches, in a small repository with a real history."""
+
+import json
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+from pipeyard import changes, graph, project
+from pipeyard.commands import affected
+from pipeyard.errors import PipeyardError
+
+PIPELINE = 'components = ComponentStore(local_search_paths=["c"]).load_components({loaded})\n'
+UV = '[tool.uv.sources]\nstepkit = {path = "../../libs/stepkit"}\n'
+
+
+def _git(root, *arguments):
+    return subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture
+def repository(tmp_path):
+    files = {
+        "components/one/component.yaml": "name: one\n",
+        "components/one/pyproject.toml": UV,
+        "components/one/Dockerfile": "ARG TENSORFLOW_IMAGE=tensorflow:dev\nFROM ${TENSORFLOW_IMAGE}\n",
+        "components/one/README.md": "one\n",
+        "components/one/src/one/step.py": "",
+        "components/one/tests/test_one.py": "",
+        "components/two/component.yaml": "name: two\n",
+        "components/two/pyproject.toml": "",
+        "components/two/Dockerfile": "FROM scratch\n",
+        "components/two/src/two/step.py": "",
+        "images/python/Dockerfile": "FROM scratch\n",
+        "images/tensorflow/Dockerfile": "ARG PYTHON_IMAGE=python:dev\nFROM ${PYTHON_IMAGE}\n",
+        "libs/stepkit/pyproject.toml": "",
+        "libs/stepkit/src/stepkit/cli.py": "",
+        "pipelines/first/pipeline.py": PIPELINE.format(loaded='"one"'),
+        "pipelines/second/pipeline.py": PIPELINE.format(loaded='"two", {"one": "v1"}'),
+        "pipelines/third/pipeline.py": PIPELINE.format(loaded="*NAMES"),
+        "build/sync-env": "",
+        "build/pipeyard/cli.py": "",
+        "tests/unit/test_cli.py": "",
+        "tests/pipelines/test_runs.py": "",
+        "docs/guide.md": "",
+        "notebooks/look.ipynb": "",
+        "settings.yaml": "",
+        "Makefile": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    _git(tmp_path, "init", "-q", "-b", "main")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "all")
+    return tmp_path
+
+
+def _reached(root, *files):
+    found = graph.Graph(project.Project(root)).reached(files)
+    return {f"{each.action} {each.part}".strip() for each in found}
+
+
+@pytest.mark.parametrize("file", ["docs/guide.md", "notebooks/look.ipynb", "components/one/README.md", "README.md"])
+def test_documentation_and_notebooks_reach_nothing(repository, file):
+    assert _reached(repository, file) == set()
+
+
+def test_a_source_reaches_its_own_image_and_the_pipelines_that_load_it(repository):
+    assert _reached(repository, "components/two/src/two/step.py") == {
+        "lint",
+        "test component/two",
+        "test readmes",
+        "test toolchain",
+        "test pipelines",
+        "image component/two",
+        "compile pipeline/second",
+        "compile pipeline/third",
+        "deploy pipeline/second",
+        "deploy pipeline/third",
+    }
+
+
+def test_a_components_tests_reach_no_image(repository):
+    assert _reached(repository, "components/one/tests/test_one.py") == {"lint", "test component/one"}
+
+
+def test_a_dockerfile_reaches_the_image_but_not_the_unit_tests(repository):
+    reached = _reached(repository, "components/one/Dockerfile")
+    assert "image component/one" in reached
+    assert "test component/one" not in reached
+
+
+def test_a_shared_library_reaches_only_components_that_use_it(repository):
+    reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
+    assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached
+    assert "image component/two" not in reached
+
+
+def test_a_base_image_reaches_what_is_built_on_it_through_others(repository):
+    reached = _reached(repository, "images/python/Dockerfile")
+    assert {"image base/python", "image base/tensorflow", "image component/one"} <= reached
+    assert "image component/two" not in reached
+
+
+def test_settings_reach_pipelines_but_no_image(repository):
+    reached = _reached(repository, "settings.yaml")
+    assert {"compile pipeline/first", "deploy pipeline/third"} <= reached
+    assert not [each for each in reached if each.startswith("image")]
+
+
+def test_a_file_that_no_rule_knows_reaches_everything(repository):
+    reached = _reached(repository, "Makefile")
+    for file in ("components/one/Dockerfile", "components/two/src/two/step.py", "build/pipeyard/cli.py"):
+        assert _reached(repository, file) <= reached
+
+
+def test_a_new_component_is_picked_up_by_itself(repository):
+    folder = repository / "components" / "three"
+    (folder / "src").mkdir(parents=True)
+    (folder / "component.yaml").write_text("name: three\n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text(UV, encoding="utf-8")
+    (folder / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    assert "image component/three" in _reached(repository, "libs/stepkit/src/stepkit/cli.py")
+    files = changes.changed_files(changes.git_of(repository), "HEAD")
+    assert "components/three/component.yaml" in files  # untracked
+
+
+def test_the_way_from_the_file_is_told(repository):
+    (found,) = [
+        each
+        for each in graph.Graph(project.Project(repository)).reached(["images/tensorflow/Dockerfile"])
+        if each.action == "deploy" and each.part == "pipeline/first"
+    ]
+    assert found.file == "images/tensorflow/Dockerfile"
+    assert found.because == (
+        "base/tensorflow",
+        "packaging/one",
+        "image/component/one",
+        "compile/pipeline/first",
+    )
+
+
+def test_only_what_this_branch_changed_counts(repository):
+    _git(repository, "switch", "-qc", "topic")
+    (repository / "components/one/src/one/step.py").write_text("x = 1\n", encoding="utf-8")
+    _git(repository, "commit", "-qam", "topic")
+    _git(repository, "switch", "-q", "main")
+    (repository / "settings.yaml").write_text("a: 1\n", encoding="utf-8")
+    _git(repository, "commit", "-qam", "main")
+    _git(repository, "switch", "-q", "topic")
+    (repository / "components/two/src/two/step.py").unlink()
+    assert changes.changed_files(changes.git_of(repository), "main") == [
+        "components/one/src/one/step.py",
+        "components/two/src/two/step.py",
+    ]
+
+
+def test_an_unknown_revision_is_named_with_a_remedy(repository):
+    with pytest.raises(PipeyardError, match=r"'v9' and HEAD have no history in common.*git fetch"):
+        changes.changed_files(changes.git_of(repository), "v9")
+
+
+def test_the_command_prints_json_and_make_targets(repository):
+    (repository / "components/one/tests/test_one.py").write_text("x = 1\n", encoding="utf-8")
+    run = CliRunner().invoke(affected.command, ["--since", "HEAD", "--json", "--project", str(repository)])
+    assert json.loads(run.stdout) == [
+        {"action": "lint", "part": "", "file": "components/one/tests/test_one.py", "because": ["tests/one"]},
+        {
+            "action": "test",
+            "part": "component/one",
+            "file": "components/one/tests/test_one.py",
+            "because": ["tests/one"],
+        },
+    ]
+    run = CliRunner().invoke(affected.command, ["--since", "HEAD", "--suites", "--project", str(repository)])
+    assert run.stdout.split() == ["lint", "test/component/one"]
