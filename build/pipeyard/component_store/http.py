@@ -1,0 +1,136 @@
+"""Stores behind HTTP: bounded in time, tried again where that helps, with credentials that stay with their host."""
+
+import contextlib
+import math
+import re
+import time
+from http import HTTPStatus
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from pipeyard.component_store import layout
+from pipeyard.component_store.auth import Token
+from pipeyard.component_store.layout import Entry
+from pipeyard.component_store.places import Missing, Unavailable
+
+# A specification has some KiB, an index of ten thousand components some MiB.
+_LARGEST = 32 * 2**20
+_RETRIES = 3
+# A whole answer may take this many times what one wait of it may.
+_PATIENCE = 6
+# So long a host that can't be reached isn't asked again, lest each of many components wait for it anew.
+_DOWN_SECONDS = 30
+
+
+class HttpPlace:
+    """A prefix of http(s) URLs.
+
+    Args:
+        prefix: what comes before `/<name>/component.yaml`.
+        auth: what requests takes as such; None goes by the user's netrc file.
+        timeout: seconds to wait for a connection, and for each part of an answer.
+    """
+
+    def __init__(self, prefix: str, auth: object, timeout: float) -> None:
+        self._prefix = prefix.rstrip("/")
+        self._session = _Session(auth, timeout)
+        self._timeout = timeout
+        self._down: tuple[float, str] | None = None
+
+    def location(self, path: str) -> str:
+        return f"{self._prefix}/{quote(path)}" if path else self._prefix
+
+    def read(self, path: str) -> bytes:
+        if self._down and time.monotonic() < self._down[0]:
+            raise Unavailable(f"not asked again: {self._down[1]}")
+        status, body = self._answer(self.location(path))
+        phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+        if status == HTTPStatus.OK:
+            return body
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+            raise Missing(phrase)
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise Unavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
+        raise Unavailable(phrase)
+
+    def entries(self) -> dict[str, Entry]:
+        try:
+            return layout.read_index(self.read(layout.INDEX))
+        except Missing as error:
+            raise Missing(f"can't be listed: no {layout.INDEX} ({error})") from error
+        except ValueError as error:
+            raise Unavailable(str(error)) from error
+
+    def versions(self, name: str) -> Entry:
+        return self.entries().get(name, Entry())
+
+    def _answer(self, url: str) -> tuple[int, bytes]:
+        for tries_left in reversed(range(_RETRIES + 1)):
+            try:
+                with contextlib.closing(self._session.get(url, stream=True, timeout=self._timeout)) as response:
+                    return response.status_code, self._body(response)
+            except requests.exceptions.ChunkedEncodingError as error:
+                # The session's own retries end where the body begins.
+                if not tries_left:
+                    raise Unavailable(
+                        f"the connection was cut {_RETRIES + 1} times in the midst of the answer"
+                    ) from error
+            except requests.RequestException as error:
+                reason = _reason(error)
+                self._down = (time.monotonic() + _DOWN_SECONDS, reason)
+                raise Unavailable(reason) from error
+        raise AssertionError  # the last turn returns or raises
+
+    def _body(self, response: requests.Response) -> bytes:
+        end = time.monotonic() + self._timeout * _PATIENCE
+        body = bytearray()
+        for part in response.iter_content(64 * 1024):
+            body += part
+            if len(body) > _LARGEST:
+                raise Unavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
+            if time.monotonic() > end:
+                raise Unavailable(f"timed out: the answer took longer than {self._timeout * _PATIENCE:g} s")
+        return bytes(body)
+
+
+class _Session(requests.Session):
+    """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
+
+    def __init__(self, auth: object, timeout: float) -> None:
+        super().__init__()
+        self.auth = auth
+        retries = Retry(
+            _RETRIES,
+            connect=1,  # each may take the whole timeout
+            read=1,
+            backoff_factor=0.2,
+            status_forcelist=[429, 500, 502, 503, 504],
+            raise_on_status=False,
+            retry_after_max=math.ceil(timeout),  # when to come back is the server's to say; how long we wait is ours
+        )
+        for scheme in ["http://", "https://"]:
+            self.mount(scheme, HTTPAdapter(max_retries=retries))
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        super().rebuild_auth(prepared_request, response)
+        elsewhere = self.should_strip_auth(response.request.url, prepared_request.url)
+        if elsewhere and isinstance(self.auth, Token) and self.auth.header != "Authorization":
+            prepared_request.headers.pop(self.auth.header, None)
+
+
+def _reason(error: BaseException) -> str:
+    """Says what happened in a few words: the innermost cause, without URLs, which may hold secrets."""
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    while True:
+        inner = getattr(error, "reason", None) or next(
+            (a for a in error.args[::-1] if isinstance(a, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    text = re.sub(r"<[^>]*>:? *|\w+\(.*?\): *|https?://\S+", "", str(error)).strip()
+    return f"unreachable: {text or type(error).__name__}"
