@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,8 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import MODULE, PLAIN, table
-from transform import cli, raw_schema, shards
-from transform.applying import Transformation
+from transform import cli
 
 from stepkit import digest, examples
 from stepkit.errors import StepError
@@ -106,15 +106,17 @@ def test_manifest_tells_what_is_there(finished):
             assert (path.stat().st_size, digest.of_file(path)) == (file["bytes"], file["sha256"])
 
 
-def test_workers_in_other_processes_give_the_same_bytes(inputs, finished):
-    """They get the module as source: it is in no folder from which they could import it.
-
-    Not even the main process is this one, because in another one protobuf orders the entries of its maps otherwise.
-    """
-    options = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-    arguments = inputs.arguments("--beam-args", json.dumps(options))
-    subprocess.run([sys.executable, "-m", "transform", *arguments], check=True)
+def test_other_processes_give_the_same_bytes(inputs, finished):
+    """In another process protobuf orders the entries of its maps otherwise, and threads end in another order."""
+    subprocess.run([sys.executable, "-m", "transform", *inputs.arguments()], check=True)
     assert digest.of_tree(inputs.transformed) == digest.of_tree(finished.transformed)
+
+
+def test_beam_is_not_imported_without_need(inputs):
+    code = (
+        "import sys; from transform import cli; code = cli.main(sys.argv[1:]); assert 'apache_beam' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit(code)", *inputs.arguments()], check=True)
 
 
 def test_options(inputs, tmp_path):
@@ -216,20 +218,19 @@ def test_nothing_is_looked_for_on_the_network(inputs, monkeypatch):
     assert cli.main(inputs.arguments()) == 0
 
 
-def test_memory_holds_one_batch_of_rows_at_a_time(finished):
-    schema = raw_schema.read(str(finished.schema))
-    plan = shards.plan(str(finished.examples), schema, "tfrecord", "gzip")
+def test_memory_holds_a_few_batches_at_a_time():
     taken = []
 
     def batches():
-        for batch in shards.read(plan["train"][0], schema):
-            taken.append(batch.num_rows)
-            yield batch.slice(0, 10)
-            yield batch.slice(10, 10)
+        for number in range(100):
+            taken.append(number)
+            yield number
 
-    applied = Transformation(finished.graph, schema).apply(batches())
-    assert (next(applied).num_rows, len(taken)) == (10, 1)
-    assert (next(applied).num_rows, len(taken)) == (10, 1)
+    with threads.ordered_map() as mapped:
+        doubled = mapped(lambda number: number * 2, batches())
+        assert [next(doubled) for _ in range(10)] == list(range(0, 20, 2))
+        assert len(taken) <= 10 + len(os.sched_getaffinity(0)) + 2
+        assert list(doubled) == list(range(20, 200, 2))
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])

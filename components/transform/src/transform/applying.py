@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
@@ -15,13 +16,25 @@ from stepkit.errors import StepError
 from transform.raw_schema import RawSchema
 
 # Lines of TensorFlow's messages that tell nothing of the data.
-_FRAME = re.compile(r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>|\s*\[\[\{\{.*|)$", re.M)
+_FRAME = re.compile(r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>|\s*File ".*", line \d+, in .*|\s*\[\[\{\{.*|)$", re.M)
 
 
 def graph_failed(message: str) -> str:
     """Returns the error text for a graph that failed with TensorFlow's `message`."""
     reason = " ".join(_FRAME.sub("", message).split())
     return f"preprocessing_fn's graph failed on the data: {reason}. Guard against such values, or leave the rows out."
+
+
+def call(function: Callable[[Any], dict[str, Any]], tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Calls a traced preprocessing_fn.
+
+    Raises:
+        StepError: it fails on the data.
+    """
+    try:
+        return function(tensors)
+    except tf.errors.OpError as error:
+        raise StepError(graph_failed(error.message)) from error
 
 
 class Transformation:
@@ -47,22 +60,18 @@ class Transformation:
             if isinstance(spec, tf.io.FixedLenFeature) and math.prod(spec.shape) == 1
         )
 
-    def apply(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Transforms batch by batch, row by row.
+    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Transforms a batch, row by row. Threads may call it at the same time.
 
         Raises:
-            StepError: the graph fails on a batch, or changes the number of rows.
+            StepError: the graph fails on the batch, or changes the number of rows.
         """
-        for batch in batches:
-            try:
-                tensors = self._model.transform_fn(self._adapter.ToBatchTensors(batch, produce_eager_tensors=True))
-            except tf.errors.OpError as error:
-                raise StepError(graph_failed(error.message)) from error
-            for name, tensor in tensors.items():
-                rows = int(tensor.nrows()) if isinstance(tensor, tf.RaggedTensor) else int(tensor.shape[0])
-                if rows != batch.num_rows:
-                    raise StepError(
-                        f"preprocessing_fn's output {name!r} has {rows} rows for {batch.num_rows} rows of input; "
-                        "every output needs as many rows as the inputs."
-                    )
-            yield self._convert.convert(tensors)
+        tensors = call(self._model.transform_fn, self._adapter.ToBatchTensors(batch, produce_eager_tensors=True))
+        for name, tensor in tensors.items():
+            rows = int(tensor.nrows()) if isinstance(tensor, tf.RaggedTensor) else int(tensor.shape[0])
+            if rows != batch.num_rows:
+                raise StepError(
+                    f"preprocessing_fn's output {name!r} has {rows} rows for {batch.num_rows} rows of input; "
+                    "every output needs as many rows as the inputs."
+                )
+        return self._convert.convert(tensors)

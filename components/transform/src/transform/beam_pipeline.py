@@ -1,9 +1,8 @@
-"""Analyses and applies on Beam: any runner, in this process by default."""
+"""Analyses and applies on Beam: any runner, and all that TFT can analyse."""
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam
@@ -13,9 +12,9 @@ import tensorflow_transform.beam as tft_beam
 from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from transform import shards, tf_example, writing
+from transform import shards, writing
 from transform.applying import Transformation, graph_failed
-from transform.preprocessing import Preprocessing
+from transform.job import Job
 from transform.raw_schema import RawSchema
 from transform.shards import Shard
 
@@ -25,23 +24,6 @@ _WHILE = re.compile(r" \[while running .*")
 _FULL = re.compile(r"(\S+); No space left on device")
 # How TFT reports a graph that fails while it is analysed.
 _TFT_ERROR = re.compile(r'An error occurred while trying to apply the transformation: "(.*?)"\.\n', re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done.
-
-    Attributes:
-        analyzed: shards that preprocessing_fn's analyzers see.
-        applied: shards that are transformed.
-        compression: `gzip` or `none`.
-    """
-
-    preprocessing: Preprocessing
-    schema: RawSchema
-    analyzed: Sequence[Shard]
-    applied: Sequence[Shard]
-    compression: str
 
 
 def run(job: Job, options: Any, scratch: str, graph: str, transformed: str) -> None:
@@ -106,15 +88,10 @@ class _ApplyShard(apache_beam.DoFn):
         if self._transformation is None:
             with uris.local_copy(self._graph, "transform graph") as graph:
                 self._transformation = Transformation(graph, self._schema)
-        made = self._transformation
-        batches = made.apply(shards.read(shard, self._schema))
+        raw = shards.read(shard, self._schema)
         with Outputs() as outputs:
             target = outputs.file(uris.join(self._transformed, shard.target))
-            if shard.target.endswith(".parquet"):
-                writing.write_parquet(batches, made.schema, made.single, target, self._compression)
-            else:
-                encode = tf_example.encoder(made.schema, made.features)
-                writing.write_tfrecords(batches, encode, target, self._compression)
+            writing.write_transformed(raw, self._transformation, target, self._compression)
         return iter(())
 
 

@@ -1,9 +1,12 @@
 """The command line."""
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from stepkit import cli
+from stepkit import cli, uris
 from stepkit.errors import UsageError
 from stepkit.outputs import Outputs
 
@@ -15,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of this component's flags."""
     parser = argparse.ArgumentParser(
         prog="transform",
-        description="Analyses splits with the pipeline's preprocessing_fn (TFT on Beam) and applies it to all splits.",
+        description="Analyses splits with the pipeline's preprocessing_fn (TFT) and applies it to all splits.",
     )
     parser.add_argument("--examples", required=True, help="output of extract: a folder or URI")
     parser.add_argument("--schema", required=True, help="output of data_validation: a schema proto as text")
@@ -28,6 +31,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output-format", default="tfrecord", choices=FORMATS, help="default: tfrecord, of tf.Example")
     parser.add_argument("--compression", default="gzip", choices=COMPRESSIONS, help="default: gzip")
+    parser.add_argument(
+        "--analysis-cache-uri",
+        default="",
+        help="folder that keeps what was analysed of each examples file, so that only new files are read; empty: none",
+    )
     cli.add_beam_args(parser)
     parser.add_argument(
         "--transform-graph", required=True, help="where TFT's output goes, loadable by TFTransformOutput"
@@ -51,29 +59,56 @@ def transform(args: argparse.Namespace) -> None:
     """
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
-    from transform import beam_pipeline, manifest, raw_schema, shards
+    from transform import manifest, raw_schema
     from transform.preprocessing import Preprocessing
-    from transform.workplace import open_workplace
 
     preprocessing = Preprocessing.load(args.module, args.module_uri)
     schema = raw_schema.read(args.schema)
-    with (
-        open_workplace(args.beam_args) as workplace,
-        workplace.readable(args.examples, "examples") as examples,
-        Outputs(args.executor_input) as outputs,
-    ):
-        plan = shards.plan(examples, schema, args.output_format, args.compression)
-        analyzed = shards.select(plan, args.analyze_splits, schema)
-        applied = [shard for split in plan.values() for shard in split]
-        job = beam_pipeline.Job(preprocessing, schema, analyzed, applied, args.compression)
+    with Outputs(args.executor_input) as outputs:
         graph, transformed = outputs.directory(args.transform_graph), outputs.directory(args.transformed_examples)
-        with workplace.folder(graph) as graph_uri, workplace.folder(transformed) as transformed_uri:
-            beam_pipeline.run(job, workplace.options, workplace.scratch, graph_uri, transformed_uri)
+        job = None if args.beam_args else _in_process(args, preprocessing, schema, graph, transformed, outputs)
+        job = job or _on_beam(args, preprocessing, schema, graph, transformed)
         raw_schema.write(schema, graph)
-        written = manifest.write(transformed, args.output_format, args.compression, plan)
+        written = manifest.write(transformed, args.output_format, args.compression, job.splits)
         for split, described in written["splits"].items():
             print(f"{split}: {described['rows']:,} rows, {described['bytes']:,} bytes")
         outputs.metadata(
             "transformed_examples",
             {"format": args.output_format, "rows": {name: split["rows"] for name, split in written["splits"].items()}},
         )
+
+
+def _in_process(
+    args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path, outputs: Outputs
+) -> Any:
+    """Returns the job that was done, or None if only Beam can do it."""
+    from transform import in_process, job
+
+    with uris.local_copy(args.examples, "examples") as examples:
+        planned = job.plan(
+            str(examples), preprocessing, schema, args.analyze_splits, args.output_format, args.compression
+        )
+        try:
+            in_process.run(planned, graph, transformed, args.analysis_cache_uri, outputs)
+        except in_process.NeedsBeam as reason:
+            print(f"Running on Beam, which is slower: {reason}.", file=sys.stderr)
+            return None
+    return planned
+
+
+def _on_beam(args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path) -> Any:
+    """Returns the job that was done."""
+    from transform import beam_pipeline, job
+    from transform.workplace import open_workplace
+
+    if args.analysis_cache_uri:
+        print("Beam doesn't use --analysis-cache-uri: all shards are analysed.", file=sys.stderr)
+    with (
+        open_workplace(args.beam_args) as workplace,
+        workplace.readable(args.examples, "examples") as examples,
+        workplace.folder(graph) as graph_uri,
+        workplace.folder(transformed) as transformed_uri,
+    ):
+        planned = job.plan(examples, preprocessing, schema, args.analyze_splits, args.output_format, args.compression)
+        beam_pipeline.run(planned, workplace.options, workplace.scratch, graph_uri, transformed_uri)
+    return planned

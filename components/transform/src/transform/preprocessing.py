@@ -16,12 +16,16 @@ _DTYPES = (tf.float32, tf.int64, tf.string)
 
 
 class Preprocessing:
-    """Calls a pipeline module's preprocessing_fn. Pickles as source, since remote workers don't have the module."""
+    """Calls a pipeline module's preprocessing_fn. Pickles as source, since remote workers don't have the module.
+
+    Attributes:
+        source: of the module.
+    """
 
     def __init__(self, module: ModuleType) -> None:
         """Args: module: as `stepkit.modules.load` gives it."""
         self._module = module
-        self._source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        self.source = Path(str(module.__file__)).read_text(encoding="utf-8")
 
     @classmethod
     def load(cls, source: str, uri: str) -> "Preprocessing":
@@ -33,7 +37,7 @@ class Preprocessing:
         return cls(modules.load(source, uri, [FUNCTION]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._source,)
+        return _restore, (self.source,)
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Calls preprocessing_fn with symbolic tensors.

@@ -20,6 +20,9 @@ SUFFIXES = {
     ("parquet", "none"): ".parquet",
 }
 
+# Of a batch.
+_MOST_ROWS, _FEWEST_ROWS, _MOST_VALUES = 32768, 1024, 1 << 20
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -29,12 +32,14 @@ class Shard:
         source: URI of the file.
         target: path of the output, relative to the transformed examples.
         rows: number of rows in both.
+        sha256: of the source, by extract's manifest; empty if that has none.
     """
 
     split: str
     source: str
     target: str
     rows: int
+    sha256: str = ""
 
 
 def plan(examples: str, schema: RawSchema, output_format: str, compression: str) -> dict[str, list[Shard]]:
@@ -59,7 +64,7 @@ def plan(examples: str, schema: RawSchema, output_format: str, compression: str)
                         "Correct the schema, or extract the column."
                     )
             target = str(PurePosixPath(split) / f"part-{index:05d}{SUFFIXES[output_format, compression]}")
-            planned[split].append(Shard(split, source, target, footer.num_rows))
+            planned[split].append(Shard(split, source, target, footer.num_rows, file.get("sha256", "")))
     return planned
 
 
@@ -98,7 +103,7 @@ def read(shard: Shard, schema: RawSchema) -> Iterator[pa.RecordBatch]:
         StepError: a value is missing that must be there, or doesn't fit its type.
     """
     with uris.local_copy(shard.source, "examples file") as path:
-        for batch in layout.read_batches([path], schema.types):
+        for batch in layout.read_batches([path], schema.types, _batch_rows(schema)):
             for name in schema.dense:
                 missing = batch.column(batch.schema.get_field_index(name)).null_count
                 if missing:
@@ -108,6 +113,11 @@ def read(shard: Shard, schema: RawSchema) -> Iterator[pa.RecordBatch]:
                         "Remove the shape from the schema, or leave such rows out when extracting."
                     )
             yield batch
+
+
+def _batch_rows(schema: RawSchema) -> int:
+    """Large batches make fixed costs small; a bounded number of values bounds memory for wide data."""
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _MOST_VALUES // max(1, len(schema.types))))
 
 
 def _footer(uri: str) -> pq.FileMetaData:

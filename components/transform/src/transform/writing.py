@@ -1,36 +1,75 @@
-"""Writes transformed record batches as files. The same batches give the same bytes."""
+"""Writes transformed rows as files. The same batches give the same bytes."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
 from stepkit.errors import StepError
+from transform import tf_example, tfrecord
+from transform.applying import Transformation
+from transform.threads import Map
 
 GZIP_LEVEL = 2  # see the measurement in the README
 
 
+def write_transformed(
+    raw: Iterable[pa.RecordBatch], transformation: Transformation, path: Path, compression: str, mapped: Map = map
+) -> None:
+    """Transforms a shard's raw batches and writes them, in the format that the path ends with.
+
+    Args:
+        compression: `gzip` or `none`.
+        mapped: `map`, or something like it that works ahead.
+
+    Raises:
+        StepError: the graph fails on the rows, or the file can't be written, as when the disk is full.
+    """
+    if path.name.endswith(".parquet"):
+        batches = mapped(transformation.apply, raw)
+        write_parquet(batches, transformation.schema, transformation.single, path, compression)
+    else:
+        encode = tf_example.encoder(transformation.schema, transformation.features)
+        write_tfrecords(raw, lambda batch: encode(transformation.apply(batch)), path, compression, mapped)
+
+
 def write_tfrecords(
-    batches: Iterable[pa.RecordBatch], encode: Callable[[pa.RecordBatch], Iterable[bytes]], path: Path, compression: str
+    batches: Iterable[Any],
+    encode: Callable[[Any], pa.LargeBinaryArray],
+    path: Path,
+    compression: str,
+    mapped: Map = map,
 ) -> None:
     """Writes one record a row.
 
     Args:
         encode: turns a batch into one serialized tf.Example a row.
         compression: `gzip` or `none`.
+        mapped: `map`, or something like it that works ahead.
 
     Raises:
         StepError: the file can't be written, as when the disk is full.
     """
-    kind, level = ("GZIP", GZIP_LEVEL) if compression == "gzip" else ("", None)
-    options = tf.io.TFRecordOptions(kind, compression_level=level)
-    with _reporting(path), tf.io.TFRecordWriter(str(path), options) as writer:
-        for batch in batches:
-            for record in encode(batch):
-                writer.write(record)
+    if compression == "none":
+        with reporting(path), path.open("wb") as file:
+            file.writelines(mapped(lambda batch: tfrecord.frame(encode(batch)), batches))
+        return
+
+    def compressed(batch: Any) -> tuple[pa.Buffer, bytes]:
+        frames = tfrecord.frame(encode(batch))
+        return frames, tfrecord.deflate(frames, GZIP_LEVEL)
+
+    stream = tfrecord.GzipStream()
+    with reporting(path), path.open("wb") as file:
+        file.write(stream.header)
+        for frames, deflated in mapped(compressed, batches):
+            stream.add(frames)
+            file.write(deflated)
+        file.write(stream.trailer())
 
 
 def write_parquet(
@@ -48,7 +87,7 @@ def write_parquet(
     """
     fields = [pa.field(field.name, field.type.value_type) if field.name in single else field for field in schema]
     flat = pa.schema(fields)
-    with _reporting(path), pq.ParquetWriter(path, flat, compression=compression) as writer:
+    with reporting(path), pq.ParquetWriter(path, flat, compression=compression) as writer:
         for batch in batches:
             columns = [
                 column.flatten() if name in single else column
@@ -58,9 +97,10 @@ def write_parquet(
 
 
 @contextlib.contextmanager
-def _reporting(path: Path) -> Iterator[None]:
+def reporting(path: Path) -> Iterator[None]:
+    """Turns what a full disk and the like raise into a StepError that names `path`."""
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
         reason = error.message.rpartition("; ")[2] if isinstance(error, tf.errors.OpError) else error.strerror or error
         raise StepError(f"Can't write {str(path)!r}: {reason}. Nothing was kept; make room and run again.") from error

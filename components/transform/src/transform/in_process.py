@@ -1,0 +1,51 @@
+"""Analyses and applies in this process, without Beam."""
+
+import tempfile
+from pathlib import Path
+
+import tensorflow_transform as tft
+
+from stepkit.outputs import Outputs
+from transform import analysis, shards, threads, writing
+from transform.analysis_cache import AnalysisCache
+from transform.applying import Transformation
+from transform.job import Job
+from transform.tracing import SUPPORTED, Trace
+
+
+class NeedsBeam(Exception):
+    """The analysis can't be done in this process; the text says why."""
+
+
+def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outputs) -> None:
+    """Runs the job.
+
+    Args:
+        graph: folder that gets TFT's transform_fn and transformed_metadata.
+        transformed: folder that gets each shard's target.
+        cache_uri: folder of the analysis cache; empty: none.
+        outputs: writes new entries of the cache.
+
+    Raises:
+        StepError: preprocessing_fn or the data is wrong.
+        NeedsBeam: another version of TFT is installed, or preprocessing_fn has an analyzer that only Beam runs. Nothing
+            was written.
+    """
+    if tft.__version__ not in SUPPORTED:
+        raise NeedsBeam(f"tensorflow-transform {tft.__version__} isn't {' or '.join(SUPPORTED)}")
+    with tempfile.TemporaryDirectory(prefix="transform-") as scratch, threads.ordered_map() as mapped:
+        trace = Trace(job.preprocessing, job.schema, Path(scratch))
+        if reasons := analysis.objections(trace):
+            raise NeedsBeam(f"preprocessing_fn has {', '.join(reasons)}")
+        cache = AnalysisCache.of(cache_uri, job, outputs)
+        bindings = analysis.analyze(trace, job.analyzed, job.schema, Path(scratch), mapped, cache)
+        if cache_uri:
+            print(f"Analysis cache: {cache.hits} of {cache.hits + cache.misses} shards were known.")
+        with writing.reporting(graph):
+            trace.write(bindings, graph)
+        transformation = Transformation(graph, job.schema)
+        for shard in job.applied:
+            target = transformed / shard.target
+            target.parent.mkdir(parents=True, exist_ok=True)
+            raw = shards.read(shard, job.schema)
+            writing.write_transformed(raw, transformation, target, job.compression, mapped)

@@ -1,0 +1,142 @@
+"""TFT's own tracing of preprocessing_fn, and writing of the graph, without Beam.
+
+This reaches into TFT: the calls are those that `AnalyzeDataset` of the supported version makes.
+"""
+# pylint: disable=protected-access  # TFT gives no other way to check the order of analyzers
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_transform import (
+    analyzer_nodes,
+    annotators,
+    graph_context,
+    graph_tools,
+    impl_helper,
+    tf2_utils,
+    tf_utils,
+)
+from tensorflow_transform.nodes import OperationNode
+from tensorflow_transform.saved import saved_transform_io_v2
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
+
+from transform.applying import call
+from transform.preprocessing import Preprocessing
+from transform.raw_schema import RawSchema
+
+# Of tensorflow-transform; for another, compare its `beam/impl.py`, and run the tests of equality.
+SUPPORTED = ("1.21.0",)
+
+Bindings = Mapping[str, tf.Tensor]  # the name of a placeholder that stands for an analysis to what that gave
+
+
+class Trace:
+    """A preprocessing_fn that was traced before anything is analysed.
+
+    Attributes:
+        sinks: TFT's TensorSinks: which placeholder stands for which analysis.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, schema: RawSchema, scratch: Path) -> None:
+        """Traces.
+
+        Args:
+            scratch: local folder for the files that stand for vocabularies until there are some.
+
+        Raises:
+            StepError: preprocessing_fn raised, or returned what can't be written.
+        """
+        self._preprocessing, self._scratch = preprocessing, str(scratch)
+        self.adapter = TensorAdapter(schema.adapter_config())
+        self._specs = self.adapter.OriginalTypeSpecs()
+        self._graph, self._inputs, _ = impl_helper.trace_preprocessing_function(
+            preprocessing, self._specs, use_tf_compat_v1=False, base_temp_dir=self._scratch
+        )
+        self._assets = annotators.get_asset_annotations(self._graph)
+        annotators.clear_asset_annotations(self._graph)
+        self._fingerprint = graph_tools.get_analyzers_fingerprint(self._graph, self._inputs)
+        self.sinks: Sequence[Any] = self._graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS)
+
+    @cached_property
+    def trains(self) -> bool:
+        """True if there are trainable variables in it, which TFT refuses."""
+        return bool(self._graph.get_collection(tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES))
+
+    def ready(self, bindings: Bindings) -> list[Any]:
+        """Returns the sinks without a binding whose analyses need only tensors that can be computed by now."""
+        known = [(sink.tensor, sink.tensor.name in bindings) for sink in self.sinks]
+        graph = graph_tools.InitializableGraphAnalyzer(
+            self._graph, self._inputs, [(tf_utils.hashable_tensor_or_op(tensor), there) for tensor, there in known]
+        )
+        return [
+            sink
+            for sink in self.sinks
+            if sink.tensor.name not in bindings
+            and all(graph.ready_to_run(tensor) for tensor in sources(sink.future.parent_operation))
+        ]
+
+    def function(self, bindings: Bindings, tensors: Sequence[str]) -> "TracedFunction":
+        """Returns the function from raw tensors to the named ones, with the bindings in their places."""
+        module = tf.Module()
+        context = graph_context.TFGraphContext(module, self._scratch, dict(bindings))
+        traced = impl_helper.get_traced_transform_fn(
+            self._preprocessing, self._specs, context, {name: name for name in tensors}
+        )
+        concrete = saved_transform_io_v2.trace_and_update_module(
+            module, traced, "transform_fn", strip_control_dependencies=False
+        )
+        inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
+        impl_helper._validate_analyzers_fingerprint(self._fingerprint, concrete.graph, inputs)
+        return TracedFunction(self.adapter, module, concrete)
+
+    def write(self, bindings: Bindings, graph: Path) -> None:
+        """Writes transform_fn and transformed_metadata into the folder `graph`, with the bindings of all sinks."""
+        saved = graph / tft.TFTransformOutput.TRANSFORM_FN_DIR
+        metadata = graph / tft.TFTransformOutput.TRANSFORMED_METADATA_DIR
+        impl_helper.trace_and_write_v2_saved_model(
+            str(saved), self._preprocessing, self._specs, self._scratch, self._fingerprint, dict(bindings), {}, None
+        )
+        (saved / impl_helper.METADATA_DIR_NAME).rename(metadata)
+        if self._assets:
+            (metadata / tft.TFTransformOutput.ASSET_MAP).write_text(json.dumps(self._assets), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class TracedFunction:
+    """A function of raw record batches that threads may call at the same time."""
+
+    _adapter: TensorAdapter
+    _owner: tf.Module  # of the tables that the function uses
+    _function: Any
+
+    def __call__(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Returns the tensors by name.
+
+        Raises:
+            StepError: the graph fails on the batch.
+        """
+        return call(self._function, self._adapter.ToBatchTensors(batch, produce_eager_tensors=True))
+
+
+def operations(node: OperationNode) -> list[OperationNode]:
+    """Returns the operation and all that it depends on, each once."""
+    found = {id(node): node}
+    for value in node.inputs:
+        found.update((id(below), below) for below in operations(value.parent_operation))
+    return list(found.values())
+
+
+def sources(node: OperationNode) -> list[tf.Tensor]:
+    """Returns the tensors that an operation depends on."""
+    return [
+        tensor
+        for below in operations(node)
+        if isinstance(below.operation_def, analyzer_nodes.TensorSource)
+        for tensor in below.operation_def.tensors
+    ]
