@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import MODULE, PLAIN, table
-from transform import cli
+from transform import cli, threads
 
 from stepkit import digest, examples
 from stepkit.errors import StepError

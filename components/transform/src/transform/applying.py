@@ -16,7 +16,11 @@ from stepkit.errors import StepError
 from transform.raw_schema import RawSchema
 
 # Lines of TensorFlow's messages that tell nothing of the data.
-_FRAME = re.compile(r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>|\s*File ".*", line \d+, in .*|\s*\[\[\{\{.*|)$", re.M)
+_FRAME = re.compile(
+    r"^(Graph execution error:|Detected at node .*|<stack traces unavailable>"
+    r"|\s*File \".*\", line \d+, in .*|\s*\[\[\{\{.*|)$",
+    re.MULTILINE,
+)
 
 
 def graph_failed(message: str) -> str:
