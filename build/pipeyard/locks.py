@@ -31,15 +31,18 @@ def projects(root: Path) -> list[Path]:
     return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
 
 
-def lock(folder: Path, uv: str) -> bool:
+def lock(folder: Path, uv: str, python: str | None = None) -> bool:
     """Locks a project anew, keeping versions that still fit. Returns True if the lock changed.
+
+    Args:
+        python: the interpreter that the project is for; None: the repository's.
 
     Raises:
         PipeyardError: its requirements can't be met.
     """
     path = folder / LOCK
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    _run_uv(folder, uv)
+    _run_uv(folder, uv, python)
     after = without_index(path.read_text(encoding="utf-8"))
     path.write_text(after, encoding="utf-8")
     return after != before
@@ -57,8 +60,8 @@ def is_current(root: Path, folder: Path, uv: str) -> bool:
         return not lock(copy, uv)
 
 
-def _run_uv(folder: Path, uv: str) -> None:
-    command = [uv, "lock", "--quiet", "--python", os.environ.get("UV_PYTHON") or "3.11"]
+def _run_uv(folder: Path, uv: str, python: str | None) -> None:
+    command = [uv, "lock", "--quiet", "--python", python or os.environ.get("UV_PYTHON") or "3.11"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise PipeyardError(f"{folder} can't be locked: {result.stderr.strip()}")

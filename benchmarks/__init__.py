@@ -1,0 +1,1 @@
+"""Measures Pipeyard against its peers: `.venv/bin/python -m benchmarks --help`."""

@@ -1,0 +1,29 @@
+"""What the programs beside this one have in common."""
+
+from pathlib import Path
+
+from tfx import v1 as tfx
+
+SPLITS = {"train": 2, "eval": 1}
+
+
+def ingest(data: Path) -> list:
+    """Returns CsvExampleGen of a folder of CSV files, StatisticsGen and SchemaGen."""
+    shares = [tfx.proto.SplitConfig.Split(name=name, hash_buckets=share) for name, share in SPLITS.items()]
+    config = tfx.proto.Output(split_config=tfx.proto.SplitConfig(splits=shares))
+    examples = tfx.components.CsvExampleGen(input_base=str(data), output_config=config)
+    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
+    schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
+    return [examples, statistics, schema]
+
+
+def pipeline(root: Path, name: str, components: list) -> tfx.dsl.Pipeline:
+    """Returns a pipeline without a cache, whose artifacts are in root/name."""
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / f"{name}.db"))
+    return tfx.dsl.Pipeline(
+        pipeline_name=name,
+        pipeline_root=str(root / name),
+        components=components,
+        enable_cache=False,
+        metadata_connection_config=connection,
+    )

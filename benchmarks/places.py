@@ -1,0 +1,123 @@
+"""Where things are, and the environments that sides run in."""
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pipeyard import environments, locks, project
+from pipeyard.errors import PipeyardError
+
+HERE = Path(__file__).parent
+PROJECT = project.find(HERE)
+ROOT = PROJECT.root
+RESULTS = HERE / "results"
+DATA = HERE / ".data"
+PROGRAMS = HERE / "programs"
+PIPEYARD = ROOT / ".venv" / "bin" / "pipeyard"
+PEERS = HERE / "peers"
+
+# A name is the index's, a module the interpreter's; versions are read through the former.
+_VERSIONS = """
+import importlib.metadata, json, platform, sys
+print(json.dumps({"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in sys.argv[1:]}}))
+"""
+
+
+class UnavailableError(Exception):
+    """A side can't be measured here; the message is the reason."""
+
+
+def say(text: str) -> None:
+    """Tells the user what goes on."""
+    click.echo(text, err=True)
+
+
+def python(folder: Path) -> Path:
+    """Returns the interpreter of a folder's environment, which is made first if it isn't current.
+
+    Raises:
+        UnavailableError: it can't be made; the message says why.
+    """
+    interpreter = environments.folder_of(folder) / "bin" / "python"
+    try:
+        if not interpreter.exists() and (version := _other_python(folder)):
+            _make(folder, find_python(version))
+        environments.sync(PROJECT, folder, say)
+    except PipeyardError as error:
+        raise UnavailableError(" ".join(str(error).split())[-600:]) from error
+    return interpreter
+
+
+def _other_python(folder: Path) -> str:
+    """Returns the minor version that an environment needs ("3.10"); empty if it is the repository's."""
+    pyproject = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = pyproject["project"]["requires-python"]
+    return wanted.removeprefix("==").removesuffix(".*") if wanted.startswith("==") else ""
+
+
+def _make(folder: Path, interpreter: str) -> None:
+    command = [environments.uv(PROJECT), "venv", "--quiet", "--python", interpreter, str(folder / ".venv")]
+    subprocess.run(command, check=True)
+
+
+def find_python(version: str) -> str:
+    """Returns an interpreter of a minor version ("3.10"): from PATH, pyenv, or those that uv knows.
+
+    A file of the right name isn't enough: pyenv puts one on PATH that only tells which versions it has.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"versions/{version}.*/bin/python")))]
+    uv = subprocess.run(
+        [environments.uv(PROJECT), "python", "find", "--managed-python", "--no-python-downloads", version],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    candidates.append(uv.stdout.strip())
+    for candidate in filter(None, candidates):
+        told = subprocess.run([candidate, "-c", "import ssl, sys; print(*sys.version_info[:2], sep='.')"],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        if told.returncode == 0 and told.stdout.strip() == version:
+            return candidate
+    raise UnavailableError(f"Python {version} was not found on PATH, in pyenv or among uv's. Install it and run again.")
+
+
+def versions(interpreter: Path, names: Sequence[str]) -> dict[str, str]:
+    """Returns the installed versions of packages, and Python's."""
+    told = subprocess.run([interpreter, "-c", _VERSIONS, *names], capture_output=True, text=True, check=True)
+    return json.loads(told.stdout)
+
+
+def component(name: str) -> Path:
+    """Returns a component's folder."""
+    return PROJECT.components[name].folder
+
+
+def component_env(name: str) -> dict[str, str]:
+    """Returns the environment variables that a step of the component runs with."""
+    return environments.variables(PROJECT.components[name], os.environ)
+
+
+def plain_env() -> dict[str, str]:
+    """Returns this process's environment variables without what would let it shine through into another's."""
+    return {key: value for key, value in os.environ.items() if key not in {"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"}}
+
+
+def lock(folder: Path) -> bool:
+    """Locks an environment anew, with the Python that it is for. Returns True if the lock changed.
+
+    Raises:
+        UnavailableError: that Python isn't there, or the requirements can't be met.
+    """
+    try:
+        version = _other_python(folder)
+        return locks.lock(folder, environments.uv(PROJECT), find_python(version) if version else None)
+    except PipeyardError as error:
+        raise UnavailableError(str(error)) from error

@@ -1,0 +1,9 @@
+"""DuckDB's SUMMARIZE of CSV or Parquet files (a glob), to a CSV file. Runs in the environment of peers/dataframes."""
+
+import sys
+
+import duckdb
+
+source, target = sys.argv[1:]
+read = "read_parquet" if source.endswith(".parquet") else "read_csv"
+duckdb.sql(f"SELECT * FROM (SUMMARIZE SELECT * FROM {read}('{source}'))").write_csv(target)

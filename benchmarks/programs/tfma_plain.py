@@ -1,0 +1,37 @@
+"""TFMA's own run_model_analysis, with the configuration that evaluate makes. Runs in evaluate's environment."""
+
+import argparse
+import json
+
+import tensorflow_model_analysis as tfma
+from apache_beam.options.pipeline_options import PipelineOptions
+from evaluate import config, thresholds
+
+
+def main() -> None:
+    """Evaluates."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("data", "model", "label-key", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("metrics", "thresholds", "slices"):
+        parser.add_argument(f"--{name}", type=json.loads, required=True)
+    args = parser.parse_args()
+    slices = thresholds.parse_slices(args.slices)
+    metrics = thresholds.parse_metrics(args.metrics)
+    limits = thresholds.parse_thresholds(args.thresholds, metrics, slices)
+    eval_config = config.build(metrics, limits, slices, args.label_key, False)
+    for spec in eval_config.model_specs:
+        spec.signature_name = "serving_default"
+        spec.preprocessing_function_names.append("transform_features")
+    tfma.run_model_analysis(
+        eval_shared_model=tfma.default_eval_shared_model(args.model, eval_config=eval_config),
+        eval_config=eval_config,
+        data_location=args.data,
+        output_path=args.out,
+        # Without a name Beam would look for a binary on the internet first.
+        pipeline_options=PipelineOptions(["--runner=FnApiRunner"]),
+    )
+
+
+if __name__ == "__main__":
+    main()

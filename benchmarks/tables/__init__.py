@@ -1,0 +1,17 @@
+"""The tables, in the order of README.md."""
+
+from benchmarks.table import Table
+from benchmarks.tables import (
+    evaluate,
+    growth,
+    local_runs,
+    statistics,
+    train_input,
+    transform,
+    whole_pipeline,
+)
+
+TABLES: dict[str, Table] = {
+    module.TABLE.name: module.TABLE
+    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs)
+}
