@@ -18,6 +18,7 @@ COMMANDS = {
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
     "affected": "pipeyard.commands.affected",
+    "build": "pipeyard.commands.build",
 }
 
 

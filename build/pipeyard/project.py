@@ -63,8 +63,8 @@ class Component:
     @cached_property
     def source_digest(self) -> str:
         """Digest of all that decides what its steps compute: sources, spec, lock, and shared packages."""
-        parts = [_tree_digest(self.folder, _NOT_SOURCE)]
-        parts += [_tree_digest(package, _NOT_SOURCE) for package in self.local_packages]
+        parts = [tree_digest(self.folder, _NOT_SOURCE)]
+        parts += [tree_digest(package, _NOT_SOURCE) for package in self.local_packages]
         return digest.of_text("\n".join(parts))
 
 
@@ -126,7 +126,13 @@ def find(start: Path) -> Project:
     )
 
 
-def _tree_digest(folder: Path, leave_out: set[str]) -> str:
+def tree_digest(folder: Path, leave_out: frozenset[str] | set[str] = frozenset()) -> str:
+    """Returns one sha256 in hex over the files below a folder, but for hidden ones and Python's bytecode.
+
+    Args:
+        leave_out: names directly in the folder that don't count.
+    """
+
     def counts(path: Path) -> bool:
         parts = path.relative_to(folder).parts
         return parts[0] not in leave_out and parts[-1] != "__pycache__" and not parts[-1].startswith(".")

@@ -8,11 +8,12 @@ from pipeyard.commands import find_project, project_option
 
 
 @click.command("lock")
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a lock doesn't fit its pyproject.toml.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if a lock or a base image's list isn't current.")
 @project_option
 def command(check: bool, project_folder: Path) -> int:
-    """Lock every environment of the repository, in locks that name no package index."""
-    from pipeyard import environments, locks
+    """Lock every environment of the repository, in locks that name no package index; then what base images hold."""
+    from pipeyard import environments, files, locks
+    from pipeyard.images import shared
 
     project = find_project(project_folder)
     uv = environments.uv(project)
@@ -21,9 +22,18 @@ def command(check: bool, project_folder: Path) -> int:
         name = str(folder.relative_to(project.root))
         if check:
             if not locks.is_current(project.root, folder, uv):
-                stale.append(name)
+                stale.append(f"{name}/uv.lock doesn't fit its pyproject.toml.")
         elif locks.lock(folder, uv):
             click.echo(f"locked {name}")
-    for name in stale:
-        click.echo(f"{name}/uv.lock doesn't fit its pyproject.toml. Run `pipeyard lock`.", err=True)
+    for path, text in shared.expected(project, uv).items():
+        name = str(path.relative_to(project.root))
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            stale.append(f"{name} isn't what the locks of the components on that image agree in.")
+        else:
+            files.write_whole(path, text)
+            click.echo(f"wrote {name}")
+    for problem in stale:
+        click.echo(f"{problem} Run `pipeyard lock`.", err=True)
     return 1 if stale else 0

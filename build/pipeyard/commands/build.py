@@ -1,0 +1,114 @@
+"""`pipeyard build`."""
+
+from pathlib import Path
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+MB = 1e6
+
+
+@click.command("build")
+@click.argument("components", nargs=-1)
+@click.option("--registry", required=True, envvar="PIPEYARD_REGISTRY", metavar="HOST/PATH", help="Where images go.")
+@click.option(
+    "--python-image",
+    default="python:3.11-slim",
+    show_default=True,
+    envvar="PIPEYARD_PYTHON_IMAGE",
+    help="Image with Python 3.11 that all are built on; a tag is pinned to its digest.",
+)
+@click.option(
+    "--reference",
+    type=click.Choice(["digest", "tag"]),
+    default="digest",
+    show_default=True,
+    help="How rendered specs name images. By digest, unchanged components keep KFP's cache.",
+)
+@click.option(
+    "--builder",
+    default="",
+    metavar="NAME",
+    help="docker, podman or buildah, or the path of one; default: what works here.",
+)
+@click.option(
+    "--builder-option", "options", multiple=True, metavar="OPTION", help="More for `docker build`, e.g. --network=host."
+)
+@click.option(
+    "--jobs", "-j", type=click.IntRange(1), default=2, show_default=True, help="Images that are built at a time."
+)
+@click.option("--allow-dirty", is_flag=True, help="Build changes that aren't committed, under a marked tag.")
+@click.option("--no-tests", is_flag=True, help="Leave out the unit tests that run in each image before it is pushed.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Default: dist/ of the project.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@project_option
+def command(
+    components: tuple[str, ...],
+    registry: str,
+    python_image: str,
+    reference: str,
+    builder: str,
+    options: tuple[str, ...],
+    jobs: int,
+    allow_dirty: bool,
+    no_tests: bool,
+    output: Path | None,
+    as_json: bool,
+    project_folder: Path,
+) -> None:
+    """Make the images of COMPONENTS (default: all) be in the registry, tagged with the commit; render their specs.
+
+    An image is built only if the registry has none of the same content. Needs a clean work tree, or --allow-dirty;
+    $COMMIT_SHA, if set, must be what is checked out.
+    """
+    import functools
+    import json
+    import os
+
+    from rich.console import Console
+
+    from pipeyard import changes
+    from pipeyard.errors import PipeyardError, near_misses
+    from pipeyard.images import builders, commits, dist, publishing
+    from pipeyard.images.registry import Registry
+
+    project = find_project(project_folder)
+    for name in components:
+        if name not in project.components:
+            raise PipeyardError(f"No component {name!r}. {near_misses(name, project.components)}")
+    commit = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
+    console = Console(stderr=True, highlight=False, markup=False)
+    folder = output or project.root / "dist"
+
+    @functools.cache
+    def find_builder() -> builders.Builder:
+        found = builders.detect(builder, options)
+        console.print(f"building with {found.kind} {found.version} ({found.program})")
+        return found
+
+    publisher = publishing.Publisher(
+        project=project,
+        commit=commit,
+        prefix=registry,
+        python=python_image,
+        registry=Registry(),
+        find_builder=find_builder,
+        logs=folder / "logs",
+        jobs=jobs,
+        tests=not no_tests,
+        tell=lambda image, phrase: console.print(f"{image:16} {phrase}"),
+    )
+    made, outcomes = publisher.publish(components or project.components)
+    dist.render(project, made, folder, reference)  # type: ignore[arg-type]
+    unique = {layer: size for each in outcomes for layer, size in each.layers.items()}
+    if as_json:
+        done = [{"name": each.name, "built": each.built, **each.image.model_dump()} for each in outcomes]
+        click.echo(json.dumps({"commit": made.commit, "images": done, "bytes": sum(unique.values())}, indent=2))
+        return
+    for each in outcomes:
+        click.echo(
+            f"{each.name:16} {'built ' if each.built else 'reused'} {each.image.bytes / MB:7,.0f} MB  "
+            f"{each.image.reference()}"
+        )
+    click.echo(f"{len(unique)} different layers, {sum(unique.values()) / MB:,.0f} MB compressed; commit {made.commit}")

@@ -1,0 +1,188 @@
+"""From a commit to images in a registry: what the registry has by content gets a tag, the rest is built and pushed."""
+
+import graphlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeyard.errors import PipeyardError
+from pipeyard.images import lock
+from pipeyard.images.builders import Builder, Job
+from pipeyard.images.commits import Commit
+from pipeyard.images.references import Reference, parse
+from pipeyard.images.registry import Manifest, Registry
+from pipeyard.images.sources import TEST_STAGE, Dockerfile
+from pipeyard.project import Project
+from stepkit import digest
+
+# Hex digits of the source's sha256 that a content tag has.
+_DIGITS = 24
+COMMIT_LABEL = "org.opencontainers.image.revision"
+SOURCE_LABEL = "dev.pipeyard.source"
+SPEC_LABEL = "dev.pipeyard.spec"
+_TITLE_LABEL = "org.opencontainers.image.title"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done for one image.
+
+    Attributes:
+        built: False if the registry had it.
+        layers: layer digest to compressed bytes.
+    """
+
+    name: str
+    image: lock.Image
+    built: bool
+    layers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Builds and pushes.
+
+    Attributes:
+        prefix: registry and path below which every image has a repository of its name.
+        python: image with Python that all are built on; by tag it is pinned to the digest that the tag has now.
+        find_builder: called only where there is something to build, from any thread.
+        logs: folder for what builders print.
+        tests: run each image's unit tests in it before it is pushed.
+        tell: hears what is being done: image, and a phrase.
+    """
+
+    project: Project
+    commit: Commit
+    prefix: str
+    python: str
+    registry: Registry
+    find_builder: Callable[[], Builder]
+    logs: Path
+    jobs: int = 2
+    tests: bool = True
+    tell: Callable[[str, str], None] = lambda image, phrase: None
+
+    def publish(self, components: Iterable[str]) -> tuple[lock.Lock, list[Outcome]]:
+        """Makes the images of components be in the registry, under the commit's tag.
+
+        Returns:
+            The lock, and what was done, images below included.
+
+        Raises:
+            PipeyardError: something failed. Images that were done by then stay in the registry, under the tag of their
+                content alone or the commit's too; nothing that isn't whole gets a tag.
+        """
+        files = self._files(components)
+        order = graphlib.TopologicalSorter(
+            {name: {base for base in file.bases.values() if base in files} for name, file in files.items()}
+        )
+        done: dict[str, Outcome] = {}
+        pinned = {"python": str(self._pinned(parse(self.python)))}
+        order.prepare()
+        with ThreadPoolExecutor(max(1, self.jobs)) as pool:
+            running = {}
+            try:
+                while order.is_active():
+                    for name in order.get_ready():
+                        bases = {**pinned, **{key: str(done[key].image.reference()) for key in done}}
+                        running[pool.submit(self._one, files[name], bases)] = name
+                    future = next(as_completed(running))
+                    name = running.pop(future)
+                    done[name] = future.result()
+                    order.done(name)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        bases = {name: str(done[name].image.reference()) for name in done if name in self.project.bases}
+        images = {name: done[name].image for name in sorted(done) if name in self.project.components}
+        made = lock.Lock(commit=self.commit.tag, bases={**pinned, **bases}, images=images)
+        return made, [done[name] for name in sorted(done)]
+
+    def _files(self, components: Iterable[str]) -> dict[str, Dockerfile]:
+        root = self.project.root
+        files = {
+            name: Dockerfile(
+                name, root / "components" / name / "Dockerfile", root, (f"components/{name}/component.yaml",)
+            )
+            for name in components
+        }
+        pending = list(files.values())
+        while pending:
+            file = pending.pop()
+            if file.unpinned:
+                raise PipeyardError(
+                    f"{file.path} builds on {', '.join(file.unpinned)}, which isn't pinned. "
+                    "Take it as ARG NAME_IMAGE before the first FROM, or name it by digest."
+                )
+            for argument, base in file.bases.items():
+                if base in self.project.bases and base not in files:
+                    files[base] = Dockerfile(base, self.project.bases[base] / "Dockerfile", root)
+                    pending.append(files[base])
+                elif base != "python" and base not in files:
+                    raise PipeyardError(
+                        f"{file.path} builds on {argument}, but there is no images/{base}/Dockerfile. "
+                        f"Bases are python, {', '.join(self.project.bases) or 'none other'}."
+                    )
+        return files
+
+    def _one(self, file: Dockerfile, bases: Mapping[str, str]) -> Outcome:
+        arguments = {argument: bases[base] for argument, base in file.bases.items()}
+        source = file.digest(arguments)
+        image = parse(f"{self.prefix.rstrip('/')}/{file.name}")
+        content = image.tagged(f"src-{source[:_DIGITS]}")
+        found = self.registry.manifest(content)
+        built = found is None
+        if found is None:
+            found = self._build(file, arguments, source, content)
+        else:
+            self.tell(file.name, "in the registry already")
+        self.registry.tag(found, image.tagged(self.commit.tag))
+        layers = self.registry.layers(found)
+        entry = lock.Image(
+            repository=image.name,
+            tag=self.commit.tag,
+            content_tag=content.tag,
+            source=source,
+            digest=found.digest,
+            bytes=sum(layers.values()),
+        )
+        return Outcome(file.name, entry, built, layers)
+
+    def _build(self, file: Dockerfile, arguments: Mapping[str, str], source: str, content: Reference) -> Manifest:
+        builder = self.find_builder()
+        log = self.logs / f"{file.name}.log"
+        log.unlink(missing_ok=True)
+        job = Job(file.path, self.project.root, content, log, arguments=arguments, labels=self._labels(file, source))
+        if self.tests and file.has_tests:
+            self.tell(file.name, "building, and running its tests in the image")
+            builder.build(
+                Job(file.path, self.project.root, content.tagged(f"{content.tag}-test"), log, TEST_STAGE, arguments)
+            )
+        self.tell(file.name, "building")
+        builder.build(job)
+        # Another build may have been quicker: then its image is taken, and all who build this content have the same.
+        if found := self.registry.manifest(content):
+            return found
+        self.tell(file.name, "pushing")
+        builder.push(content, log)
+        found = self.registry.manifest(content)
+        if found is None:
+            raise PipeyardError(
+                f"{content} was pushed, but the registry hasn't it. Look at the registry, and run again."
+            )
+        return found
+
+    def _labels(self, file: Dockerfile, source: str) -> dict[str, str]:
+        labels = {_TITLE_LABEL: file.name, COMMIT_LABEL: self.commit.sha, SOURCE_LABEL: source}
+        spec = file.path.parent / "component.yaml"
+        return {**labels, SPEC_LABEL: digest.of_file(spec)} if spec.exists() else labels
+
+    def _pinned(self, image: Reference) -> Reference:
+        if image.digest:
+            return image
+        image = image if image.tag else image.tagged("latest")
+        found = self.registry.manifest(image)
+        if found is None:
+            raise PipeyardError(f"The base image {image} isn't in its registry. Give --python-image one that is.")
+        return image.at(found.digest)

@@ -1,0 +1,173 @@
+"""A container registry over HTTP: what tags there are, and giving a manifest another tag.
+
+Protocol: OCI distribution specification v1.1, with Docker's token authentication. Layers are pushed by the builder.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from pipeyard.errors import PipeyardError
+from pipeyard.images.references import DOCKER_HUB, Reference
+
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+# Seconds to connect, and between two pieces of an answer.
+TIMEOUT = (5, 30)
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
+
+Credentials = Callable[[str], tuple[str, str] | None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image's manifest as the registry keeps it.
+
+    Attributes:
+        body: its bytes, of which `digest` is the sha256.
+        media_type: of the body.
+    """
+
+    digest: str
+    body: bytes
+    media_type: str
+
+
+class RegistryError(PipeyardError):
+    """A registry can't be reached, or answers with an error."""
+
+
+def docker_credentials(registry: str) -> tuple[str, str] | None:
+    """Returns user and password for a registry, from Docker's configuration and its credential helpers."""
+    from docker import auth
+
+    host = auth.INDEX_URL if registry == DOCKER_HUB else registry
+    found: Mapping[str, Any] = auth.load_config().resolve_authconfig(host) or {}
+    if token := found.get("IdentityToken") or found.get("identitytoken"):
+        return "<token>", token
+    user = found.get("Username") or found.get("username")
+    return (user, found.get("Password") or found.get("password") or "") if user else None
+
+
+class Registry:
+    """Talks to registries; one session a thread.
+
+    Args:
+        credentials: registry to user and password; None: anonymously.
+        attempts: how often a request is made at most; 429 and 5xx answers and cut connections are tried again.
+    """
+
+    def __init__(self, credentials: Credentials = docker_credentials, attempts: int = 4) -> None:
+        self._credentials = credentials
+        self._session = requests.Session()
+        retry = Retry(
+            total=attempts - 1,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            backoff_max=8,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=("GET", "HEAD", "PUT"),  # a PUT of a manifest may be repeated
+            raise_on_status=False,
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+        self._tokens: dict[tuple[str, str], str] = {}
+
+    def manifest(self, image: Reference) -> Manifest | None:
+        """Returns the manifest of a tag or digest; None where the registry hasn't it.
+
+        Raises:
+            RegistryError: the registry can't be reached, refuses, or sends other bytes than the digest says.
+        """
+        answer = self._request("GET", image, headers={"Accept": ", ".join(MANIFESTS)})
+        if answer.status_code == 404:
+            return None
+        self._check(answer, image, "read")
+        digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+        if image.digest and digest != image.digest:
+            raise RegistryError(
+                f"{image} came with the digest {digest}: the registry, or something before it, is broken."
+            )
+        return Manifest(digest, answer.content, answer.headers.get("Content-Type", MANIFESTS[0]))
+
+    def tag(self, manifest: Manifest, image: Reference) -> None:
+        """Gives a manifest, which the repository has, the tag of `image`. Nothing is pulled or built.
+
+        Raises:
+            RegistryError: the registry can't be reached, or refuses.
+        """
+        answer = self._request("PUT", image, data=manifest.body, headers={"Content-Type": manifest.media_type})
+        self._check(answer, image, "written")
+
+    @staticmethod
+    def layers(manifest: Manifest) -> dict[str, int]:
+        """Returns layer digest to compressed bytes."""
+        return {layer["digest"]: layer["size"] for layer in json.loads(manifest.body).get("layers", [])}
+
+    def _request(self, method: str, image: Reference, **options: Any) -> requests.Response:
+        host = "registry-1.docker.io" if image.registry == DOCKER_HUB else image.registry
+        scheme = "http" if _LOOPBACK.match(host) else "https"
+        url = f"{scheme}://{host}/v2/{image.repository}/manifests/{image.digest or image.tag}"
+        headers = dict(options.pop("headers"))
+        key = (image.registry, image.repository)
+        try:
+            if key in self._tokens:
+                headers["Authorization"] = self._tokens[key]
+            answer = self._session.request(method, url, headers=headers, timeout=TIMEOUT, **options)
+            if answer.status_code == 401 and (login := self._login(answer, image)):
+                self._tokens[key] = headers["Authorization"] = login
+                answer = self._session.request(method, url, headers=headers, timeout=TIMEOUT, **options)
+        except requests.RequestException as error:
+            raise RegistryError(
+                f"The registry {image.registry} can't be reached for {image}: {_reason(error)}. "
+                "Check its address and the network, then run again."
+            ) from error
+        return answer
+
+    def _login(self, refused: requests.Response, image: Reference) -> str | None:
+        """Returns an Authorization header that answers the registry's challenge; None if there is no way."""
+        scheme, _, rest = refused.headers.get("WWW-Authenticate", "").partition(" ")
+        found = self._credentials(image.registry)
+        if scheme.lower() == "basic" and found:
+            return requests.auth._basic_auth_str(*found)  # pylint: disable=protected-access  # requests has no other
+        if scheme.lower() != "bearer":
+            return None
+        challenge = dict(_CHALLENGE.findall(rest))
+        realm = challenge.pop("realm", "")
+        scope = {"scope": f"repository:{image.repository}:pull,push", **challenge}
+        answer = self._session.get(realm, params=scope, auth=found, timeout=TIMEOUT)
+        if not answer.ok:
+            return None
+        granted = answer.json()
+        return "Bearer " + (granted.get("token") or granted.get("access_token") or "")
+
+    @staticmethod
+    def _check(answer: requests.Response, image: Reference, what: str) -> None:
+        if answer.ok:
+            return
+        remedy = "Try again later."
+        if answer.status_code in (401, 403):
+            remedy = f"Log in (docker login {image.registry}) with an account that may push there."
+        elif answer.status_code < 500:
+            remedy = "Check the name of the registry and the repository."
+        text = " ".join(answer.text.split())[:200]
+        raise RegistryError(f"{image} can't be {what}: {answer.status_code} {answer.reason} {text}. {remedy}")
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException = error
+    while cause.__cause__ or cause.__context__:
+        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    return str(cause) or type(cause).__name__
