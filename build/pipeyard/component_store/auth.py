@@ -1,20 +1,21 @@
 """Who one is to a private place. Secrets are named here, never held or shown: they are read where a request is made."""
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import requests
-from requests.auth import AuthBase, _basic_auth_str
 
 from pipeyard.errors import PipeyardError
 
+if TYPE_CHECKING:
+    import requests  # late otherwise: what publishes components needs none of it
+
 
 @dataclass(frozen=True)
-class Token(AuthBase):
+class Token:
     """A token from an environment variable, sent as `<header>: <scheme> <token>`.
 
     Args:
@@ -27,20 +28,21 @@ class Token(AuthBase):
     header: str = "Authorization"
     scheme: str = "Bearer"
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
         request.headers[self.header] = f"{self.scheme} {_secret(self.variable)}".strip()
         return request
 
 
 @dataclass(frozen=True)
-class Basic(AuthBase):
+class Basic:
     """A user's name, and the environment variable that holds the password."""
 
     user: str
     variable: str
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = _basic_auth_str(self.user, _secret(self.variable))
+    def __call__(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+        pair = f"{self.user}:{_secret(self.variable)}"
+        request.headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         return request
 
 

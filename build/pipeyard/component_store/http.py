@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 from urllib3.util.retry import Retry
 
 from pipeyard.component_store import layout
@@ -72,22 +74,21 @@ class HttpPlace:
             try:
                 with contextlib.closing(self._session.get(url, stream=True, timeout=self._timeout)) as response:
                     return response.status_code, self._body(response)
-            except requests.exceptions.ChunkedEncodingError as error:
-                # The session's own retries end where the body begins.
+            except HTTPError as error:  # the session's own retries end where the body begins
                 if not tries_left:
-                    raise Unavailable(
-                        f"the connection was cut {_RETRIES + 1} times in the midst of the answer"
-                    ) from error
+                    raise Unavailable(f"the answer broke off {_RETRIES + 1} times") from error
             except requests.RequestException as error:
                 reason = _reason(error)
-                self._down = (time.monotonic() + _DOWN_SECONDS, reason)
+                if isinstance(error, requests.ConnectionError | requests.Timeout):
+                    self._down = (time.monotonic() + _DOWN_SECONDS, reason)
                 raise Unavailable(reason) from error
         raise AssertionError  # the last turn returns or raises
 
     def _body(self, response: requests.Response) -> bytes:
         end = time.monotonic() + self._timeout * _PATIENCE
         body = bytearray()
-        for part in response.iter_content(64 * 1024):
+        # read1 gives what has come, where requests' own would wait for a full block, however slowly it comes.
+        while part := response.raw.read1(64 * 1024, decode_content=True):
             body += part
             if len(body) > _LARGEST:
                 raise Unavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
@@ -123,8 +124,6 @@ class _Session(requests.Session):
 
 def _reason(error: BaseException) -> str:
     """Says what happened in a few words: the innermost cause, without URLs, which may hold secrets."""
-    if isinstance(error, requests.Timeout):
-        return "timed out"
     while True:
         inner = getattr(error, "reason", None) or next(
             (a for a in error.args[::-1] if isinstance(a, BaseException)), None
@@ -132,5 +131,7 @@ def _reason(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
+    if isinstance(error, requests.Timeout | HTTPTimeoutError) and not isinstance(error, NewConnectionError):
+        return "timed out"
     text = re.sub(r"<[^>]*>:? *|\w+\(.*?\): *|https?://\S+", "", str(error)).strip()
     return f"unreachable: {text or type(error).__name__}"

@@ -7,9 +7,9 @@ The layout is that of kfp 1's ComponentStore, so its users can read what is publ
     <name>/versions/tags/<tag>          what the tag names now
     index.json                          names, descriptions and versions (ours), for places that can't be listed
 
-A name may have groups: `<group>/<name>`. In kfp 1 the file of a tag holds the specification itself; in a Git repository
-it is a symbolic link to the version, which raw file servers give as the link's text. Both are read here, and a bare digest
-too; `publication` writes the specification, the one form that kfp 1 reads from buckets.
+A name may have groups: `<group>/<name>`. In kfp 1 the file of a tag holds the specification itself; in a Git
+repository it is a symbolic link to the version, which raw file servers give as the link's text. Both are read here, and
+a bare digest too; `publication` writes the specification, the one form that kfp 1 reads from buckets.
 """
 
 import hashlib

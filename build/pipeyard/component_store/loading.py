@@ -23,7 +23,7 @@ class Retyped:
     now: str
 
 
-class LoadedComponent(yaml_component.YamlComponent):
+class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract-method  # so is kfp's own
     """A kfp component that knows where it is from.
 
     Attributes:

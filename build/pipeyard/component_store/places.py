@@ -92,7 +92,7 @@ def _file_names(folder: Path) -> list[str]:
 
 
 def _component_folders(root: str) -> Iterator[str]:
-    """Yields the names of components below `root`: folders above are scanned once, each is statted, no file is opened."""
+    """Yields the names of components below `root`; folders above them are scanned once, and no file is opened."""
     pending = [("", root, 1)]
     while pending:
         group, folder, depth = pending.pop()

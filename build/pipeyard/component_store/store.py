@@ -103,9 +103,9 @@ class ComponentStore:
     Args:
         local_search_paths: folders.
         url_search_prefixes: `https://`, `gs://`, `s3://`, or whatever else fsspec knows.
-        auth: who one is there. A mapping from prefixes (or beginnings of them) to credentials: `Token`, `Basic`, or what
-            requests takes as `auth`; for buckets a mapping with fsspec's storage options. Or credentials alone, if all
-            prefixes are of one host. Without, netrc and the cloud's own logins count.
+        auth: who one is there. A mapping from prefixes (or beginnings of them) to credentials: `Token`, `Basic`, or
+            what requests takes as `auth`; for buckets a mapping with fsspec's storage options. Or credentials alone, if
+            all prefixes are of one host. Without, netrc and the cloud's own logins count.
         cache_dir: keeps what was read from URLs; by default in the user's cache folder.
         offline: ask no URL; take what the cache has.
         timeout: seconds to wait for a connection, and for each part of an answer.
@@ -173,8 +173,8 @@ class ComponentStore:
         """Loads several components.
 
         Args:
-            names: names, and mappings from names to versions: `sha256:<digest>`, the bare digest, a tag, or None for the
-                newest.
+            names: names, and mappings from names to versions: `sha256:<digest>`, the bare digest, a tag, or None (the
+                newest).
             retype: see `loading.load`.
 
         Raises:
@@ -243,8 +243,8 @@ class ComponentStore:
             raise PipeyardError(f"{prefix!r} is no URL prefix. Give a local folder in local_search_paths.")
         if "@" in url.netloc or url.query or url.fragment:
             raise PipeyardError(
-                f"A prefix of {url.scheme}://{url.hostname or ''} holds credentials, a query or a fragment. Give the URL without, "
-                "and credentials with auth= or in your netrc file."
+                f"A prefix of {url.scheme}://{url.hostname or ''} holds credentials, a query or a fragment. "
+                "Give the URL without, and credentials with auth= or in your netrc file."
             )
         credentials = auth.for_prefix(self._auth, prefix, prefixes)
         place: Place
