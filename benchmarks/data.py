@@ -1,7 +1,6 @@
 """CSV files of flights in several sizes."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from benchmarks import places
@@ -52,10 +51,8 @@ def _made(name: str, *arguments: str) -> Path:
         return target
     places.DATA.mkdir(exist_ok=True)
     fetch = places.PROJECT.pipeline("flights")
-    subprocess.run(
-        [fetch / "fetch-data"], env={**places.plain_env(), "UV": environments.uv(places.PROJECT)}, check=True
-    )
+    places.told([fetch / "fetch-data"], {**places.plain_env(), "UV": environments.uv(places.PROJECT)})
     places.say(f"making {name}")
     program = [places.python(places.HERE), places.PROGRAMS / "make_flights.py"]
-    subprocess.run([*program, fetch / "data" / "flights.csv", target, *arguments], env=places.plain_env(), check=True)
+    places.told([*program, fetch / "data" / "flights.csv", target, *arguments])
     return target

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +21,7 @@ DATA = HERE / ".data"
 PROGRAMS = HERE / "programs"
 PIPEYARD = ROOT / ".venv" / "bin" / "pipeyard"
 PEERS = HERE / "peers"
+_TAIL_LINES = 12
 
 # A name is the index's, a module the interpreter's; versions are read through the former.
 _VERSIONS = """
@@ -62,8 +63,7 @@ def _other_python(folder: Path) -> str:
 
 
 def _make(folder: Path, interpreter: str) -> None:
-    command = [environments.uv(PROJECT), "venv", "--quiet", "--python", interpreter, str(folder / ".venv")]
-    subprocess.run(command, check=True)
+    told([environments.uv(PROJECT), "venv", "--quiet", "--python", interpreter, folder / ".venv"])
 
 
 def find_python(version: str) -> str:
@@ -76,23 +76,37 @@ def find_python(version: str) -> str:
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"versions/{version}.*/bin/python")))]
-    uv = subprocess.run(
-        [environments.uv(PROJECT), "python", "find", "--managed-python", "--no-python-downloads", version],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    candidates.append(uv.stdout.strip())
+    command = [environments.uv(PROJECT), "python", "find", "--managed-python", "--no-python-downloads", version]
+    candidates.append(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
     for candidate in filter(None, candidates):
-        told = subprocess.run([candidate, "-c", "import ssl, sys; print(*sys.version_info[:2], sep='.')"],
-                              capture_output=True, text=True, check=False)  # fmt: skip
-        if told.returncode == 0 and told.stdout.strip() == version:
+        command = [candidate, "-c", "import ssl, sys; print(*sys.version_info[:2], sep='.')"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode == 0 and answer.stdout.strip() == version:
             return candidate
     raise UnavailableError(f"Python {version} was not found on PATH, in pyenv or among uv's. Install it and run again.")
 
 
+def told(command: Sequence[object], env: Mapping[str, str] | None = None) -> str:
+    """Runs a program whose time isn't measured; returns what it prints on stdout.
+
+    Args:
+        env: its environment variables; None: plain_env().
+
+    Raises:
+        UnavailableError: it failed; the message has the end of what it printed.
+    """
+    result = subprocess.run(
+        [str(part) for part in command], env=env or plain_env(), capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        end = " / ".join((result.stdout + result.stderr).strip().splitlines()[-_TAIL_LINES:])[-1000:]
+        raise UnavailableError(f"{Path(str(command[1])).name or command[0]} failed with {result.returncode}: {end}")
+    return result.stdout
+
+
 def versions(interpreter: Path, names: Sequence[str]) -> dict[str, str]:
     """Returns the installed versions of packages, and Python's."""
-    told = subprocess.run([interpreter, "-c", _VERSIONS, *names], capture_output=True, text=True, check=True)
-    return json.loads(told.stdout)
+    return json.loads(told([interpreter, "-c", _VERSIONS, *names]))
 
 
 def component(name: str) -> Path:

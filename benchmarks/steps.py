@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,15 +124,7 @@ class Prepared:
         aside = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        with (aside / "log").open("wb") as log:
-            subprocess.run(
-                command(component, inputs, aside),
-                cwd=aside,
-                env=places.component_env(component),
-                stdout=log,
-                stderr=log,
-                check=True,
-            )
+        places.told(command(component, inputs, aside), places.component_env(component))
         aside.rename(folder)
         return folder
 

@@ -123,7 +123,7 @@ def run_case(case: Case, sides: Sequence[str], repeat: int) -> CaseResult:
                         f"{case.name}, round {number + 1} of {repeat}: {name}: {last['wall_s']:.1f} s, "
                         f"CPU {last['cpu_s']:.1f} s, {last['pss_mb']:,.0f} MB"
                     )
-                except FailedError as error:
+                except (FailedError, places.UnavailableError) as error:
                     missing[name] = f"failed: {error}".replace(str(places.ROOT), ".")
                     del rounds[name]
                     places.say(f"{case.name}, round {number + 1}: {name} failed: {error}")

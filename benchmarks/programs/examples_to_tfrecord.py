@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import tensorflow as tf
-from evaluate import data
+from tfx_bsl.coders import example_coder
 
-from stepkit import schemas
+from stepkit import examples, schemas
 
-examples, schema, split, target = sys.argv[1:]
+folder, schema, split, target = sys.argv[1:]
 types = schemas.read_types(schema, schemas.TRAINING)
+encoder = example_coder.RecordBatchToExamplesEncoder()
 with tf.io.TFRecordWriter(target) as writer:
-    for batch in data.read_split(Path(examples), split, types, []):
-        for serialized in batch.serialized:
+    for batch in examples.read_batches(examples.split_files(Path(folder), split), types, 4096):
+        for serialized in encoder.encode(batch):
             writer.write(serialized)

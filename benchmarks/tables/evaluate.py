@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 from benchmarks import data, places, steps
@@ -51,9 +50,7 @@ def _plain(rows: int) -> Ready:
     examples, schema = inputs["examples"], inputs["schema"]
     records = steps.once(
         f"tfrecord-{Path(examples).parent.name}",
-        lambda folder: subprocess.run(
-            [interpreter, program, examples, schema, _SPLIT, folder / "examples.tfrecord"], env=env, check=True
-        ),
+        lambda folder: places.told([interpreter, program, examples, schema, _SPLIT, folder / "examples.tfrecord"], env),
     )
     spec = {each["name"]: each for each in places.PROJECT.components["evaluate"].spec["inputs"]}
     given = {
@@ -73,11 +70,8 @@ def _plain(rows: int) -> Ready:
         if not (each.shared / "ours").is_dir():
             return {}
         program = places.PROGRAMS / "compare_evaluations.py"
-        told = subprocess.run(
-            [interpreter, program, each.shared / "ours", each.folder / "evaluation"],
-            env=env, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return json.loads(told.stdout.splitlines()[-1])
+        told = places.told([interpreter, program, each.shared / "ours", each.folder / "evaluation"], env)
+        return json.loads(told.splitlines()[-1])
 
     return Ready(command, env, places.versions(Path(interpreter), ["tensorflow-model-analysis"]), facts)
 

@@ -1,6 +1,5 @@
 """The transform step against TFX's Transform, stock TFT, and what the machine can do at best."""
 
-import subprocess
 from pathlib import Path
 
 from benchmarks import data, places, steps
@@ -33,7 +32,7 @@ def _tfx(rows: int, *options: str) -> Ready:
     program = [str(interpreter), str(_TFX / "run_transform.py")]
     source = data.alone(data.arrived_flights(rows))
     prepared = steps.once(
-        f"tfx-{rows}", lambda folder: subprocess.run([*program, f"--prepare={source}", f"--root={folder}"], check=True)
+        f"tfx-{rows}", lambda folder: places.told([*program, f"--prepare={source}", f"--root={folder}"])
     )
 
     def command(each: Round) -> list[str]:
@@ -49,9 +48,7 @@ def _stock(rows: int) -> Ready:
     program = places.PROGRAMS / "examples_to_csv.py"
     csv = steps.once(
         f"split-{rows}-{prepared.examples.parent.name}",
-        lambda folder: subprocess.run(
-            [interpreter, program, prepared.examples, prepared.schema, folder], env=env, check=True
-        ),
+        lambda folder: places.told([interpreter, program, prepared.examples, prepared.schema, folder], env),
     )
 
     def command(each: Round) -> list[str]:

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import data, places, steps
-from benchmarks.measuring import STDOUT
+from benchmarks.measuring import STDOUT, FailedError
 from benchmarks.results import TableResult, Verdict, at_most, equal_within_noise, quotient
 from benchmarks.table import Case, Ready, Round, Side, Table
 
@@ -58,7 +57,7 @@ def _ours(pipeline: _Pipeline) -> Ready:
         pushed = any((each.folder / "serving").glob("**/saved_model.pb"))
         shutil.rmtree(run)
         if not pushed:
-            raise SystemExit(f"{pipeline.name} pushed no model")
+            raise FailedError("no model was pushed")
         return {"auc": metrics["AUC"], "accuracy": metrics["BinaryAccuracy"]}
 
     train = places.python(places.component("train"))
@@ -86,11 +85,9 @@ def _tfx(pipeline: _Pipeline, *options: str) -> Ready:
         return [str(interpreter), str(_PEER / "run_pipeline.py"), *given, *options]
 
     def facts(each: Round) -> dict[str, float]:
-        told = subprocess.run(
-            [interpreter, _PEER / "read_metrics.py", each.folder / "root"],
-            env=places.plain_env(), capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        metrics = json.loads(told.stdout.splitlines()[-1])
+        metrics = json.loads(
+            places.told([interpreter, _PEER / "read_metrics.py", each.folder / "root"]).splitlines()[-1]
+        )
         return {"auc": metrics["auc"], "accuracy": metrics["binary_accuracy"]}
 
     names = ["tfx", "apache-beam", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis"]
