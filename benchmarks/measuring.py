@@ -21,7 +21,7 @@ _SHARE = 0.05
 _KIB = 1024
 STDOUT = "stdout"
 STDERR = "stderr"
-_TAIL_LINES = 12
+_TAIL_LINES = 4
 
 
 class FailedError(Exception):
@@ -144,7 +144,7 @@ def _wait(process: subprocess.Popen, began: float, timeout_s: float) -> tuple[in
 
 def _tail(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-_TAIL_LINES:])[-1500:]
+    return " / ".join(lines[-_TAIL_LINES:])[-500:]
 
 
 class _Sampler(threading.Thread):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks import machine, places
-from benchmarks.measuring import FailedError, measure
+from benchmarks.measuring import STDERR, STDOUT, FailedError, measure
 from benchmarks.results import CaseResult, SideResult, TableResult, Verdict
 
 
@@ -126,7 +126,10 @@ def run_case(case: Case, sides: Sequence[str], repeat: int) -> CaseResult:
                 except (FailedError, places.UnavailableError) as error:
                     missing[name] = f"failed: {error}".replace(str(places.ROOT), ".")
                     del rounds[name]
-                    places.say(f"{case.name}, round {number + 1}: {name} failed: {error}")
+                    kept = places.DATA / "failed" / name.replace("/", " ")
+                    shutil.rmtree(kept, ignore_errors=True)
+                    shutil.copytree(folder, kept, ignore=lambda _, names: {*names} - {STDOUT, STDERR})
+                    places.say(f"{case.name}, round {number + 1}: {name} failed: {error}\nWhat it printed is in {kept}")
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
     return CaseResult(

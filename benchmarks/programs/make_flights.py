@@ -37,7 +37,10 @@ def main() -> None:
     flights = pv.read_csv(args.source, convert_options=pv.ConvertOptions(
         null_values=["NA"], strings_can_be_null=True, column_types={"time_hour": pa.string()}))  # fmt: skip
     aside = args.target.with_name(f".{args.target.name}.partial")
-    with pv.CSVWriter(aside, flights.schema, write_options=pv.WriteOptions(quoting_style="none")) as writer:
+    # pyarrow would quote the names, which TFX's CsvExampleGen takes for a part of them.
+    options = pv.WriteOptions(include_header=False, quoting_style="none")
+    with aside.open("wb") as file, pv.CSVWriter(file, flights.schema, write_options=options) as writer:
+        file.write(f"{','.join(flights.schema.names)}\n".encode())
         left, number = args.rows, 0
         while left > 0:
             part = flights.slice(0, min(left, flights.num_rows))

@@ -43,12 +43,16 @@ def main() -> None:
             transformed, metadata = (data, transform_fn) | f"Apply{label}" >> tft_beam.TransformDataset(
                 output_record_batches=True
             )
-            encode = tfxio.RecordBatchToExamplesEncoder(metadata.schema).encode
             _ = (
                 transformed
-                | f"Encode{label}" >> beam.FlatMapTuple(lambda batch, _, encode: encode(batch), encode=encode)
+                | f"Encode{label}" >> beam.FlatMap(_encoded, tfxio.RecordBatchToExamplesEncoder(metadata.schema))
                 | f"Write{label}" >> beam.io.WriteToTFRecord(f"{args.out}/{label}", file_name_suffix=".gz")
             )
+
+
+def _encoded(transformed, encoder):
+    batch, _ = transformed
+    return encoder.encode(batch)
 
 
 if __name__ == "__main__":
