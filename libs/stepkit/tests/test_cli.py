@@ -68,6 +68,11 @@ def test_shared_arguments():
     )
 
 
+def test_beam_args_name_the_component_that_they_are_given_to():
+    args = parser().parse_args(["--beam-args", '["--sdk_container_image=host/{component}@sha256:{x}", 1]'])
+    assert args.beam_args == ["--sdk_container_image=host/step@sha256:{x}", 1]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

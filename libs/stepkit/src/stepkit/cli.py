@@ -86,14 +86,24 @@ def add_module(parser: argparse.ArgumentParser, functions: str) -> None:
 
 
 def add_beam_args(parser: argparse.ArgumentParser) -> None:
-    """Adds `--beam-args` (see `stepkit.beam`)."""
+    """Adds `--beam-args` (see `stepkit.beam`).
+
+    `{component}` in it is the program's name: one list fits all steps of a pipeline, each with an image of its own.
+    """
     parser.add_argument(
         "--beam-args",
         type=json_array,
+        action=_BeamArgs,
         default=[],
         help='Beam pipeline options as a JSON array of strings, e.g. ["--runner=DataflowRunner"]; '
         "empty: in this process",
     )
+
+
+class _BeamArgs(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
+        filled = [each.replace("{component}", parser.prog) if isinstance(each, str) else each for each in values]
+        setattr(namespace, self.dest, filled)
 
 
 def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
