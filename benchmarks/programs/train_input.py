@@ -61,7 +61,7 @@ def main() -> None:
         module, graph.for_module(args.label_key), pipeline_model.default_hyperparameters(module)
     )
     names = pipeline_model.input_names(model)
-    split = reading.read_split(args.transformed_examples, "train")
+    split = reading.find_split(args.transformed_examples, "train")
     budget = 0 if args.feed == "disk" else dataset.MEMORY_BUDGET_BYTES
     source = dataset.open_split(split, graph.transformed_spec, args.label_key, budget)
     steps = source.rows // args.batch_size
