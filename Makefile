@@ -1,6 +1,7 @@
 # make run and make test need Python 3.11, make and git; all else is set up here, in this folder.
 SHELL := /bin/sh
 PIPELINE ?= chicago_taxi
+TABLE ?= whole_pipeline
 PYTHON ?= python3.11
 UV_VERSION := 0.13.9  # reads the locks as they were written; `build-backend = "uv_build"` in it needs no download
 export UV := $(CURDIR)/.tools/bin/uv
@@ -53,11 +54,15 @@ lint: setup  ## Ruff and pylint.
 fix: setup  ## Format, and rewrite what is generated.
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix
 
+benchmark: setup  ## Measure a table of benchmarks/ (TABLE=whole_pipeline, statistics, ...; ARGS=--quick ...).
+	@.venv/bin/python -m benchmarks $(TABLE) $(ARGS)
+
 lock: setup  ## Lock every environment anew.
 	@$(PIPEYARD) lock
 
 clean:  ## Remove environments, runs, pushed models.
-	rm -rf .venv .tools components/*/.venv libs/*/.venv tests/*/.venv runs serving registry dist
+	rm -rf .venv .tools components/*/.venv libs/*/.venv tests/*/.venv benchmarks/.venv benchmarks/peers/*/.venv \
+		benchmarks/.data runs serving registry dist
 
 .tools/bin/uv:
 	@test -n "$(UV_PYTHON)" || { echo "Python 3.11 was not found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -70,4 +75,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test data setup envs lint fix lock clean test/pipelines test/toolchain test/readmes
+.PHONY: help run test data setup envs lint fix benchmark lock clean test/pipelines test/toolchain test/readmes
