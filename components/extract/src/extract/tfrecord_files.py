@@ -1,7 +1,10 @@
 """TFRecord files of tf.Example as Arrow, without TensorFlow."""
 
 import gzip
+import io
+import itertools
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +13,18 @@ from typing import Any, BinaryIO
 import fsspec
 import google_crc32c
 import pyarrow as pa
+import pyarrow.compute as pc
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from extract.files import SourceFile
 from stepkit.errors import StepError
 
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
 _BATCH_ROWS = 4096
+_BUFFER_BYTES = 1 << 20
+_STORED = pa.ipc.IpcWriteOptions(compression="lz4")
+_ROWS = "rows of the batch"
 _GZIP = b"\x1f\x8b"
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
@@ -26,7 +35,7 @@ _NAMES = {"bytes_list": "bytes", "int64_list": "int64", "float_list": "float"}
 @dataclass
 class _Feature:
     kind: str
-    file: str
+    origin: str
     text: bool = True
     several: bool = False
 
@@ -34,34 +43,47 @@ class _Feature:
         flat = pa.string() if self.kind == "bytes_list" and self.text else _ARROW[self.kind]
         return pa.list_(flat) if self.several else flat
 
+    def learn(self, column: pa.ListArray) -> None:
+        """Takes a batch's values into account."""
+        self.several = self.several or pc.max(pc.list_value_length(column)).as_py() > 1
+        if self.kind == "bytes_list" and self.text:
+            try:
+                column.flatten().cast(pa.string())
+            except pa.ArrowInvalid:
+                self.text = False
+
 
 def reader(files: Sequence[SourceFile], advance: Callable[[int], None]) -> pa.RecordBatchReader:
-    """Opens TFRecord files of tf.Example, plain or gzip, having read them once to know the columns.
+    """Opens TFRecord files of tf.Example, plain or gzip, having decoded them into a temporary file.
 
     Bytes that are UTF-8 throughout become text. A feature that some example lacks, or has empty, is null there; one
-    that has several values somewhere is a list, for a query to take apart.
+    that has several values somewhere is a list, for a query to take apart. Which it is shows only at the end, so the
+    temporary file has lists of bytes and numbers.
 
     Args:
         advance: called with the number of records read.
 
     Raises:
         StepError: a record is corrupt or no tf.Example, or a feature changes its type.
+        OSError: the temporary file can't be written.
     """
     parse = _example_parser()
     features: dict[str, _Feature] = {}
+    stored = tempfile.TemporaryFile(prefix="extract-")  # noqa: SIM115  # pylint: disable=consider-using-with
     for file in files:
-        before = 0
-        for number, values in _examples(file.path, parse):
-            for name, (kind, items) in values.items():
-                _learn(features, name, kind, items, file.path, number)
-            before = number
-        if not before:
+        rows = 0
+        for batch in _decoded(file.path, parse, features):
+            # Later batches may have other columns, so each is a stream of its own.
+            with pa.ipc.new_stream(stored, batch.schema, options=_STORED) as writer:
+                writer.write_batch(batch)
+            rows += batch.num_rows
+            advance(batch.num_rows)
+        if not rows:
             raise StepError(f"{file.path!r} has no records. Remove it, or write it again.")
-        advance(before)
     if not features:
         raise StepError(f"{files[0].path!r} has no features in its examples. Write it again.")
     schema = pa.schema([(name, features[name].arrow_type()) for name in sorted(features)])
-    return pa.RecordBatchReader.from_batches(schema, _batches(files, parse, schema))
+    return pa.RecordBatchReader.from_batches(schema, _typed(stored, schema))
 
 
 def records(path: str) -> Iterator[bytes]:
@@ -76,7 +98,9 @@ def records(path: str) -> Iterator[bytes]:
             head = stored.read(_HEADER.size)
             stored.seek(0)
             zipped = head[:2] == _GZIP and not _header_fits(head)
-            stream: BinaryIO = gzip.GzipFile(fileobj=stored) if zipped else stored
+            # fsspec answers each small read in Python.
+            buffered = io.BufferedReader(stored, _BUFFER_BYTES)
+            stream: BinaryIO = gzip.GzipFile(fileobj=buffered) if zipped else buffered
             while header := stream.read(_HEADER.size):
                 if not _header_fits(header):
                     raise _corrupt(path, number, "its length doesn't match its checksum")
@@ -106,57 +130,61 @@ def _corrupt(path: str, number: int, why: str) -> StepError:
     return StepError(f"{path!r}, record {number}: {why}. The file is no TFRecord file or is damaged: write it again.")
 
 
-def _examples(path: str, parse: Callable[[bytes], Any]) -> Iterator[tuple[int, dict[str, tuple[str, Any]]]]:
-    for number, record in enumerate(records(path), start=1):
+def _decoded(path: str, parse: Callable[[bytes], Any], features: dict[str, _Feature]) -> Iterator[pa.RecordBatch]:
+    """Yields a file's examples as columns of lists; adds to `features` what they show."""
+    numbered = enumerate(records(path), start=1)
+    while chunk := list(itertools.islice(numbered, _BATCH_ROWS)):
+        columns: dict[str, list[list[Any] | None]] = {}
+        for row, (number, record) in enumerate(chunk):
+            try:
+                example = parse(record)
+            except message.DecodeError as error:
+                raise StepError(
+                    f"{path!r}, record {number}: not a tf.Example ({error}). Give files of tf.Example."
+                ) from error
+            for name, value in example.features.feature.items():
+                kind = value.WhichOneof("kind")
+                items = getattr(value, kind).value[:] if kind else None
+                if not items:
+                    continue
+                known = features.get(name)
+                if known is None:
+                    features[name] = _Feature(kind, f"{path!r}, record {number}")
+                elif known.kind != kind:
+                    raise StepError(
+                        f"Feature {name!r} changes its type: {_NAMES[known.kind]} in {known.origin}, {_NAMES[kind]} "
+                        f"in {path!r}, record {number}. Write it as one type."
+                    )
+                column = columns.setdefault(name, [])
+                if len(column) < row:
+                    column.extend([None] * (row - len(column)))
+                column.append(items)
+        arrays = {}
+        for name, column in columns.items():
+            column.extend([None] * (len(chunk) - len(column)))
+            arrays[name] = pa.array(column, pa.list_(_ARROW[features[name].kind]))
+            features[name].learn(arrays[name])
+        # A column of its own keeps count of the rows where no example has a feature.
+        yield pa.RecordBatch.from_pydict({**arrays, _ROWS: pa.nulls(len(chunk))})
+
+
+def _typed(stored: BinaryIO, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yields what was stored, with the columns and types of `schema`."""
+    stored.seek(0)
+    while True:
         try:
-            example = parse(record)
-        except message.DecodeError as error:
-            raise StepError(
-                f"{path!r}, record {number}: not a tf.Example ({error}). Give files of tf.Example."
-            ) from error
-        values = {}
-        for name, feature in example.features.feature.items():
-            kind = feature.WhichOneof("kind")
-            if kind and (items := getattr(feature, kind).value):
-                values[name] = (kind, items)
-        yield number, values
+            stream = pa.ipc.open_stream(stored)
+        except pa.ArrowInvalid:  # the end
+            return
+        for batch in stream:
+            yield pa.RecordBatch.from_arrays([_flat(batch, field) for field in schema], schema=schema)
 
 
-def _learn(features: dict[str, _Feature], name: str, kind: str, items: Sequence[Any], path: str, number: int) -> None:
-    feature = features.setdefault(name, _Feature(kind, f"{path!r}, record {number}"))
-    if feature.kind != kind:
-        raise StepError(
-            f"Feature {name!r} changes its type: {_NAMES[feature.kind]} in {feature.file}, {_NAMES[kind]} in {path!r}, "
-            f"record {number}. Write it as one type."
-        )
-    feature.several = feature.several or len(items) > 1
-    if kind == "bytes_list" and feature.text:
-        try:
-            for item in items:
-                item.decode()
-        except UnicodeDecodeError:
-            feature.text = False
-
-
-def _batches(files: Sequence[SourceFile], parse: Callable[[bytes], Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    several = {field.name: pa.types.is_list(field.type) for field in schema}
-    rows: dict[str, list[Any]] = {name: [] for name in several}
-    held = 0
-    for file in files:
-        for _, values in _examples(file.path, parse):
-            for name, column in rows.items():
-                items = values.get(name)
-                column.append(None if items is None else list(items[1]) if several[name] else items[1][0])
-            held += 1
-            if held == _BATCH_ROWS:
-                yield _batch(rows, schema)
-                rows, held = {name: [] for name in several}, 0
-    if held:
-        yield _batch(rows, schema)
-
-
-def _batch(rows: dict[str, list[Any]], schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array(rows[field.name], field.type) for field in schema], schema=schema)
+def _flat(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    if field.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, field.type)
+    column = batch.column(field.name)
+    return (column if pa.types.is_list(field.type) else pc.list_element(column, 0)).cast(field.type)
 
 
 def _example_parser() -> Callable[[bytes], Any]:
