@@ -88,9 +88,9 @@ def plot(name: str, folder: Path) -> bool:
             "case": case.case,
             "rows": case.rows,
             "sides": [
-                {"side": side.side, "wall_s": wall}
+                {"side": side.side, "value": value}
                 for side in case.sides
-                if (wall := side.median("wall_s")) is not None
+                if (value := side.median(table.drawn)) is not None
             ],
         }
         for case in result.cases
@@ -98,10 +98,17 @@ def plot(name: str, folder: Path) -> bool:
     cases = [case for case in cases if case["sides"]]
     if not cases:
         return False
-    content = {"title": table.title, "chart": table.chart, "cases": cases, "lines": {}}
+    content = {
+        "title": table.title,
+        "chart": table.chart,
+        "label": table.facts.get(table.drawn, "wall seconds of the whole process"),
+        "ours": table.ours,
+        "cases": cases,
+        "lines": {},
+    }
     if table.chart == "lines":
         sides = dict.fromkeys(side["side"] for case in cases for side in case["sides"])
-        measured = {side: points(result, side, "wall_s") for side in sides}
+        measured = {side: points(result, side, table.drawn) for side in sides}
         content["lines"] = {
             side: asdict(results.least_squares(each)) for side, each in measured.items() if len(each) > 1
         }

@@ -82,7 +82,8 @@ class Table:
         cases: returns the cases; the argument asks for small ones that only show that everything works.
         verdicts: judges the results by the goals.
         facts: what sides measure beyond MEASURES, by name, to the column's title.
-        chart: `bars` of wall a side and case, or `lines` of wall over rows.
+        chart: `bars`, one a side and case, or `lines` over rows.
+        drawn: the measure or fact that is drawn.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Table:
     verdicts: Callable[[TableResult], list[Verdict]] = lambda result: []
     facts: Mapping[str, str] = field(default_factory=dict)
     chart: str = "bars"
+    drawn: str = "wall_s"
 
 
 def run_case(case: Case, sides: Sequence[str], repeat: int) -> CaseResult:

@@ -1,7 +1,8 @@
 """Draws a table's results. Runs in the environment of benchmarks/.
 
-Takes {"title": ..., "chart": "bars" or "lines", "cases": [{"case", "rows", "sides": [{"side", "wall_s", "line"}]}]} on
-stdin and the SVG file to write. Equal input gives equal bytes.
+Takes {"title", "chart": "bars" or "lines", "label": what is drawn, "ours": a side, "cases": [{"case", "rows",
+"sides": [{"side", "value"}]}], "lines": {side: {"start", "per_row"}}} on stdin and the SVG file to write. Equal input
+gives equal bytes.
 """
 
 import json
@@ -26,13 +27,14 @@ def bars(content: dict) -> plt.Figure:
     )
     for panel, case in zip(panels[:, 0], cases, strict=True):
         sides = case["sides"][::-1]
-        seconds = [side["wall_s"] for side in sides]
-        drawn = panel.barh([side["side"] for side in sides], seconds, color=_COLOURS[0])
-        panel.bar_label(drawn, [f"{value:.1f} s" for value in seconds], padding=3)
+        values = [side["value"] for side in sides]
+        colours = [_COLOURS[1 if side["side"] == content["ours"] else 0] for side in sides]
+        drawn = panel.barh([side["side"] for side in sides], values, color=colours)
+        panel.bar_label(drawn, [f"{value:,.1f}" for value in values], padding=3)
         panel.set_title(f"{case['case']} ({case['rows']:,} rows)", loc="left")
         panel.margins(x=0.12)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[-1, 0].set_xlabel("wall seconds of the whole process")
+    panels[-1, 0].set_xlabel(content["label"])
     return figure
 
 
@@ -42,7 +44,7 @@ def lines(content: dict) -> plt.Figure:
     names = list(dict.fromkeys(side["side"] for case in content["cases"] for side in case["sides"]))
     for name, colour in zip(names, _COLOURS, strict=False):
         points = {
-            case["rows"]: side["wall_s"] for case in content["cases"] for side in case["sides"] if side["side"] == name
+            case["rows"]: side["value"] for case in content["cases"] for side in case["sides"] if side["side"] == name
         }
         panel.plot(list(points), list(points.values()), "o", color=colour)
         label = name
@@ -52,7 +54,7 @@ def lines(content: dict) -> plt.Figure:
             label = f"{name}: {line['start']:.1f} s + {line['per_row'] * 1e6:.2f} s per million rows"
         panel.plot([], [], "o-", color=colour, label=label)
     panel.set_xlabel("rows (millions)")
-    panel.set_ylabel("wall seconds of the whole process")
+    panel.set_ylabel(content["label"])
     panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
     panel.set_ylim(bottom=0)
     panel.legend(frameon=False)

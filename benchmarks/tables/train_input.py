@@ -69,4 +69,5 @@ TABLE = Table(
     cases=_cases,
     verdicts=_verdicts,
     facts={"steps_per_s": "steps/s"},
+    drawn="steps_per_s",
 )

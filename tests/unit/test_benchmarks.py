@@ -1,9 +1,12 @@
 """Arithmetic, judgement and rendering of benchmarks; sampling of a real process tree."""
 
 import dataclasses
+import os
 import sys
 import textwrap
+from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import machine, measuring, places, publishing, rendering, results
@@ -216,10 +219,6 @@ def test_cpu_of_children_counts(tmp_path):
 
 def test_shared_pages_count_once():
     """A forked child has its parent's pages: twice in RSS, once in PSS."""
-    import os
-
-    import psutil
-
     held = bytearray(50 * MB)
     held[::4096] = b"x" * len(held[::4096])
     reading, writing = os.pipe()
@@ -255,6 +254,16 @@ def test_failures_tell_code_and_last_words(tmp_path):
 def test_what_takes_too_long_is_stopped_with_its_children(tmp_path):
     with pytest.raises(measuring.FailedError, match="stopped after 0 s"):
         measuring.measure(_tree(60), folder=tmp_path, timeout_s=0.3)
+    # Killed children are the init process's, and may take a moment to go.
+    _, alive = psutil.wait_procs([each for each in psutil.process_iter() if _is_in(each, tmp_path)], timeout=10)
+    assert alive == []
+
+
+def _is_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
 
 
 def test_sides_take_turns_and_one_that_fails_is_left_out(tmp_path, monkeypatch):
