@@ -1,6 +1,7 @@
 """The command line of `evaluate`; what each flag means is in component.yaml too."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from stepkit import cli
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
 
     def step(args: argparse.Namespace) -> None:
+        # TFMA's metrics are of Keras 2: TensorFlow would import Keras 3 beside it, which takes a second.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
         from evaluate.step import run
 
         run(args)

@@ -11,7 +11,7 @@ from stepkit import examples
 from stepkit.errors import StepError, near_misses
 
 # Rows that are encoded and predicted at a time: enough that the cost of a call doesn't count.
-BATCH_ROWS = 4096
+BATCH_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,23 @@ def count_rows(folder: Path, split: str) -> int:
     return rows
 
 
-def check_slice_columns(folder: Path, slices: Sequence[tuple[str, ...]]) -> list[str]:
-    """Returns the columns that `slices` need.
-
-    Raises:
-        StepError: the data lacks one.
-    """
+def check_slice_columns(folder: Path, slices: Sequence[tuple[str, ...]]) -> None:
+    """Raises StepError if the data lacks a column of `slices`."""
     known = [column["name"] for column in examples.read_manifest(folder)["columns"]]
-    wanted = list(dict.fromkeys(name for names in slices for name in names))
-    for name in wanted:
+    for name in dict.fromkeys(name for names in slices for name in names):
         if name not in known:
             raise StepError(
                 f"--slices names the column {name!r}, which the data doesn't have. {near_misses(name, known)}"
             )
-    return wanted
 
 
-def read_split(folder: Path, split: str, types: dict[str, str], slice_columns: Sequence[str]) -> Iterator[Batch]:
-    """Streams a split.
+def read_parts(parts: Sequence[Path], types: dict[str, str], slice_columns: Sequence[str]) -> Iterator[Batch]:
+    """Streams files of a split.
 
     Raises:
         StepError: a column is missing or doesn't fit its type, or a file can't be read; names file and column.
     """
     encoder = example_coder.RecordBatchToExamplesEncoder()
-    files = examples.split_files(folder, split)
-    for batch in examples.read_batches(files, types, BATCH_ROWS, keep=slice_columns):
+    for batch in examples.read_batches(parts, types, BATCH_ROWS, keep=slice_columns):
         columns = {name: batch.column(f"raw:{name}") for name in slice_columns}
         yield Batch(encoder.encode(batch.select(list(types))), columns)

@@ -20,11 +20,13 @@ class Model:
     """A loaded SavedModel.
 
     Attributes:
+        path: its folder.
         what: how errors call it.
         remedy: what errors advise if it can't answer.
         loaded: the object that owns the variables; signatures only live as long as it does.
     """
 
+    path: Path
     what: str
     remedy: str
     loaded: Any
@@ -67,7 +69,7 @@ def load(path: Path, what: str, remedy: str) -> Model:
     if not (path / "saved_model.pb").is_file():
         raise StepError(f"{what} isn't a SavedModel: it has no saved_model.pb. {remedy}")
     try:
-        return Model(what, remedy, tf.saved_model.load(str(path)))
+        return Model(path, what, remedy, tf.saved_model.load(str(path)))
     except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
         raise StepError(f"{what} can't be loaded ({tensorflow_cause(error)}). {remedy}") from error
 
@@ -112,42 +114,6 @@ def labeller(model: Model, label_key: str) -> Callable[[tf.Tensor], np.ndarray]:
         return _one_per_row(outputs[label_key], len(serialized), f"Label {label_key!r}")
 
     return labels
-
-
-def check_probabilities(values: np.ndarray, model: Model) -> None:
-    """Raises StepError if an answer of `model` is no probability."""
-    bad = np.count_nonzero(~np.isfinite(values))
-    if bad:
-        raise StepError(
-            f"{model.what} predicted NaN or infinity for {bad:,} of {len(values):,} rows. Its training has diverged, "
-            "or a feature is NaN: lower the learning rate, or treat missing values in preprocessing_fn."
-        )
-    if values.min() < 0 or values.max() > 1:
-        raise StepError(
-            f"{model.what} predicted {values.min():.4g} to {values.max():.4g}, which are no probabilities. "
-            "End the model with a sigmoid."
-        )
-
-
-def check_labels(values: np.ndarray, label_key: str, split: str) -> None:
-    """Raises StepError if labels aren't 0 and 1, both of them: no metric could tell a good model from a bad one."""
-    bad = np.count_nonzero(~np.isfinite(values))
-    if bad:
-        raise StepError(
-            f"Label {label_key!r} is NaN or infinite in {bad:,} of the {len(values):,} rows of split {split!r}. Filter "
-            "such rows with extract's --where, or treat missing values in preprocessing_fn."
-        )
-    strange = values[(values != 0) & (values != 1)]
-    if len(strange):
-        raise StepError(
-            f"Label {label_key!r} is {strange[0]:g} in some rows; binary classification needs 0 or 1. "
-            "Correct it in preprocessing_fn."
-        )
-    if values.min() == values.max():
-        raise StepError(
-            f"Label {label_key!r} is {values[0]:g} in all {len(values):,} rows of split {split!r}: a model can't be "
-            "judged on one class. Give the split more rows, or check how preprocessing_fn makes the label."
-        )
 
 
 def _one_per_row(output: tf.Tensor, rows: int, what: str) -> np.ndarray:

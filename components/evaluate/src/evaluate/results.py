@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
 
 from evaluate.aggregate import Aggregates
 from evaluate.config import BASELINE
-from evaluate.slicing import MISSING, OVERALL, SliceKey, Slicing
+from evaluate.slicing import SliceKey
 
 # They compare rows of one class with rows of the other; TFMA gives 0 where a class is absent.
 RANKING_METRICS = frozenset({"AUC", "AUCPrecisionRecall"})
@@ -40,18 +39,6 @@ class SliceMetrics:
         return self.positives in (0, self.examples)
 
 
-def count(labels: np.ndarray, slicings: Sequence[Slicing]) -> dict[SliceKey, tuple[int, int]]:
-    """Returns (rows, rows with label 1) of every slice, overall included."""
-    counts = {OVERALL: (len(labels), int(labels.sum()))}
-    for slicing in slicings:
-        present = slicing.codes != MISSING
-        rows = np.bincount(slicing.codes[present], minlength=len(slicing.keys))
-        positives = np.bincount(slicing.codes[present], labels[present], minlength=len(slicing.keys))
-        for key, *numbers in zip(slicing.keys, rows.tolist(), positives.tolist(), strict=True):
-            counts[key] = (numbers[0], round(numbers[1]))
-    return counts
-
-
 def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.MetricKey, float]:
     """Returns the numbers of one slice by TFMA's keys; structured values are left out."""
     return {
@@ -61,19 +48,16 @@ def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.Me
     }
 
 
-def slice_metrics(
-    aggregates: Aggregates, counts: Mapping[SliceKey, tuple[int, int]], names: Mapping[str, str]
-) -> list[SliceMetrics]:
+def slice_metrics(aggregates: Aggregates, names: Mapping[str, str]) -> list[SliceMetrics]:
     """Returns the metrics of every slice, the overall one first.
 
     Args:
-        counts: see `count`.
         names: TFMA's name of a metric to its class name.
     """
     found = []
     for proto in aggregates.metrics:
         key = slicer_lib.deserialize_slice_key(proto.slice_key)
-        examples, positives = counts[key]
+        examples, positives = aggregates.counts[key]
         item = SliceMetrics(key, examples, positives, {}, {})
         for metric, value in values(proto).items():
             if metric.is_diff:

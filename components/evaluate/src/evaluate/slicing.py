@@ -19,7 +19,7 @@ MAX_SLICES = 2000
 
 @dataclass(frozen=True)
 class Slicing:
-    """The rows of a split by one feature, or by several crossed.
+    """Rows by one feature, or by several crossed.
 
     Attributes:
         features: column names.
@@ -32,30 +32,29 @@ class Slicing:
     codes: np.ndarray
 
 
-def slice_rows(features: tuple[str, ...], columns: Mapping[str, pa.ChunkedArray]) -> Slicing:
-    """Groups rows by the values of `features`.
-
-    Raises:
-        StepError: there are more than MAX_SLICES slices.
-    """
+def slice_rows(features: tuple[str, ...], columns: Mapping[str, pa.Array]) -> Slicing:
+    """Groups rows by the values of `features`."""
     combined: np.ndarray | None = None
     values: list[list[Any]] = []
     missing = np.zeros(len(columns[features[0]]), bool)
     for name in features:
-        encoded = _plain(columns[name]).combine_chunks().dictionary_encode()
+        encoded = _plain(columns[name]).dictionary_encode()
         codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
         missing |= codes == MISSING
         values.append([_key_value(value) for value in encoded.dictionary.to_pylist()])
         combined = codes if combined is None else combined * max(len(values[-1]), 1) + codes
     present, inverse = np.unique(combined[~missing], return_inverse=True)
-    if len(present) > MAX_SLICES:
-        raise StepError(
-            f"--slices {' x '.join(features)} makes {len(present):,} slices; at most {MAX_SLICES:,} are possible. "
-            "Slice by a feature with fewer values."
-        )
     codes = np.full(len(missing), MISSING, np.int32)
     codes[~missing] = inverse
     return Slicing(features, [_key(features, values, int(code)) for code in present], codes)
+
+
+def too_many(features: Sequence[str]) -> StepError:
+    """Returns the error for `features` that make more than MAX_SLICES slices."""
+    return StepError(
+        f"--slices {' x '.join(features)} makes more than {MAX_SLICES:,} slices, the most that are possible. "
+        "Slice by a feature with fewer values."
+    )
 
 
 def _key(features: Sequence[str], values: Sequence[Sequence[Any]], code: int) -> SliceKey:
@@ -66,7 +65,7 @@ def _key(features: Sequence[str], values: Sequence[Sequence[Any]], code: int) ->
     return tuple(zip(features, reversed(picked), strict=True))
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(column: pa.Array) -> pa.Array:
     """Leaves integers and bytes; floats get the 32 bits that TFMA's keys have; all else (booleans, times) becomes text.
 
     NaN counts as missing.
@@ -76,8 +75,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_floating(kind):
-        numbers = column.to_numpy().astype(np.float32)
-        return pa.chunked_array([pa.array(numbers, mask=np.isnan(numbers))])
+        numbers = column.to_numpy(zero_copy_only=False).astype(np.float32)
+        return pa.array(numbers, mask=np.isnan(numbers))
     if pa.types.is_integer(kind) or pa.types.is_binary(kind):
         return column
     return column.cast(pa.string())

@@ -1,17 +1,11 @@
-"""The step: reads, predicts, aggregates, judges, writes."""
+"""The step: scores, judges, writes."""
 
 import argparse
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import tensorflow as tf
-
 from evaluate import (
-    aggregate,
     artifacts,
     baseline,
     config,
@@ -20,29 +14,15 @@ from evaluate import (
     models,
     render,
     results,
-    slicing,
+    scoring,
+    tally,
     thresholds,
     validate,
 )
+from evaluate.aggregate import Aggregator
 from stepkit import beam, progress, schemas
+from stepkit.examples import split_files
 from stepkit.outputs import Outputs
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """A split, answered.
-
-    Attributes:
-        labels: float64 [rows], 0 or 1.
-        candidate: float64 [rows], probabilities.
-        baseline: the same; None if there is no baseline.
-        columns: slicing column to its values, one a row.
-    """
-
-    labels: np.ndarray
-    candidate: np.ndarray
-    baseline: np.ndarray | None
-    columns: dict[str, pa.ChunkedArray]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -56,43 +36,38 @@ def run(args: argparse.Namespace) -> None:
     limits = thresholds.parse_thresholds(args.thresholds, metric_names, slices)
     examples = Path(args.examples)
     rows = data.count_rows(examples, args.eval_split)
-    slice_columns = data.check_slice_columns(examples, slices)
+    data.check_slice_columns(examples, slices)
     types = schemas.read_types(args.schema, schemas.TRAINING)
-    options = beam.pipeline_options(args.beam_args)
 
     with (
         Outputs(args.executor_input) as outputs,
         baseline.find(args.baseline_model_uri, args.registry_uri, args.model_name) as champion,
     ):
         eval_config = config.build(metric_names, limits, slices, args.label_key, champion is not None)
-        candidate = models.load(
-            Path(args.model), f"The model {args.model!r}", "Give the output model of the train step."
-        )
-        began = time.monotonic()
-        batches = data.read_split(examples, args.eval_split, types, slice_columns)
-        predictions = predict(batches, rows, candidate, champion.model if champion else None, args.label_key)
-        models.check_labels(predictions.labels, args.label_key, args.eval_split)
-        models.check_probabilities(predictions.candidate, candidate)
-        if champion and predictions.baseline is not None:
-            models.check_probabilities(predictions.baseline, champion.model)
-        _tell(f"predicted {rows:,} rows", began)
+        what = f"The model {args.model!r}"
+        candidate = models.load(Path(args.model), what, "Give the output model of the train step.")
+        by_name = {config.candidate_name(champion is not None): candidate}
+        if champion:
+            by_name[config.BASELINE] = champion.model
 
+        aggregator = Aggregator(eval_config)
+        if aggregator.by_row:
+            print(f"evaluate: computed row by row, which is slow: {', '.join(aggregator.by_row)}", flush=True)
         began = time.monotonic()
-        sliced = [slicing.slice_rows(features, predictions.columns) for features in slices]
-        by_model = {config.candidate_name(champion is not None): predictions.candidate}
-        if predictions.baseline is not None:
-            by_model[config.BASELINE] = predictions.baseline
-        aggregates = aggregate.aggregate(predictions.labels, by_model, sliced, eval_config, options)
-        _tell(f"aggregated {len(aggregates.metrics):,} slices", began)
-
-        metrics = results.slice_metrics(
-            aggregates, results.count(predictions.labels, sliced), config.metric_names(eval_config)
+        task = scoring.Task(eval_config, args.label_key, types, tuple(slices))
+        scores = score(task, aggregator, by_name, split_files(examples, args.eval_split), rows, args.beam_args)
+        tally.check(
+            scores.tally, {name: model.what for name, model in by_name.items()}, args.label_key, args.eval_split
         )
+        print(f"evaluate: scored {rows:,} rows in {time.monotonic() - began:.1f} s", flush=True)
+
+        aggregates = aggregator.extract(scores.partial)
+        metrics = results.slice_metrics(aggregates, config.metric_names(eval_config))
         against = champion.name if champion else None
         verdict = validate.validate(aggregates, metrics, limits, eval_config, args.min_slice_size, against)
         drawn = curves.curves(aggregates)
 
-        locations = {name: champion.uri if champion and name == config.BASELINE else args.model for name in by_model}
+        locations = {name: champion.uri if champion and name == config.BASELINE else args.model for name in by_name}
         artifacts.write_evaluation(
             outputs.directory(args.evaluation), aggregates, verdict.result, eval_config, args.examples, locations
         )
@@ -115,42 +90,29 @@ def run(args: argparse.Namespace) -> None:
     print(f"evaluate: {'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}", flush=True)
 
 
-def predict(
-    batches: Iterable[data.Batch], rows: int, candidate: models.Model, champion: models.Model | None, label_key: str
-) -> Predictions:
-    """Asks the models for every row.
+def score(
+    task: scoring.Task,
+    aggregator: Aggregator,
+    by_name: Mapping[str, models.Model],
+    parts: Sequence[Path],
+    rows: int,
+    beam_args: Sequence[str],
+) -> scoring.Scores:
+    """Scores a split: in this process, or on the runner that `beam_args` name.
 
     Args:
-        batches: the split.
+        aggregator: of the task's configuration.
+        by_name: the models by their names in the configuration.
+        parts: the split's files.
         rows: how many there are, for the progress bar.
-        champion: the baseline's model, if there is one.
-        label_key: transformed feature that is the label; it comes from the candidate's transform.
 
     Raises:
-        StepError: a model can't answer, or not with one number a row.
+        StepError: a model can't answer, a file can't be read, there are too many slices, or the runner fails.
     """
-    ask = models.predictor(candidate)
-    label = models.labeller(candidate, label_key)
-    ask_champion = models.predictor(champion) if champion else None
-    labels, answers, champion_answers = [], [], []
-    columns: dict[str, list[pa.Array]] = {}
-    with progress.bar("Predicting", rows) as advance:
-        for batch in batches:
-            serialized = tf.constant(batch.serialized)
-            labels.append(label(serialized))
-            answers.append(ask(serialized))
-            if ask_champion:
-                champion_answers.append(ask_champion(serialized))
-            for name, values in batch.columns.items():
-                columns.setdefault(name, []).append(values)
-            advance(len(batch.serialized))
-    return Predictions(
-        np.concatenate(labels),
-        np.concatenate(answers),
-        np.concatenate(champion_answers) if ask_champion else None,
-        {name: pa.chunked_array(chunks) for name, chunks in columns.items()},
-    )
+    scorer = scoring.Scorer(task, aggregator, by_name)
+    if beam.names_runner(beam_args):
+        from evaluate import on_beam  # pylint: disable=import-outside-toplevel  # few runs need it
 
-
-def _tell(what: str, began: float) -> None:
-    print(f"evaluate: {what} in {time.monotonic() - began:.1f} s", flush=True)
+        return on_beam.score(task, by_name, parts, beam_args)
+    with progress.bar("Scoring", rows) as advance:
+        return scorer.score(parts, advance)

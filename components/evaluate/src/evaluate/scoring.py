@@ -1,0 +1,96 @@
+"""From files of a split to what is known of their rows: read, ask the models, aggregate, a batch at a time."""
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow_model_analysis.proto import config_pb2
+
+from evaluate import data, models, slicing
+from evaluate.aggregate import Aggregator, Partial
+from evaluate.config import BASELINE
+from evaluate.tally import Tally
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all parts of a split. Pickles.
+
+    Attributes:
+        config: which models there are, and what is computed.
+        label_key: transformed feature that is the label; it comes from the candidate's transform.
+        types: type of each raw feature.
+        slices: features to slice by.
+    """
+
+    config: config_pb2.EvalConfig
+    label_key: str
+    types: dict[str, str]
+    slices: tuple[tuple[str, ...], ...]
+
+
+@dataclass
+class Scores:
+    """What is known of some rows. Pickles, and doesn't grow with them."""
+
+    tally: Tally = field(default_factory=Tally)
+    partial: Partial = field(default_factory=Partial)
+
+
+class Scorer:
+    """Scores parts of a split with loaded models."""
+
+    def __init__(self, task: Task, aggregator: Aggregator, by_name: Mapping[str, models.Model]) -> None:
+        """Checks the models.
+
+        Args:
+            aggregator: of the task's configuration.
+            by_name: the models by their names in the configuration.
+
+        Raises:
+            StepError: a model lacks a signature that is needed.
+        """
+        self._aggregator = aggregator
+        self._task = task
+        self._columns = list(dict.fromkeys(name for features in task.slices for name in features))
+        self._predictors = {name: models.predictor(model) for name, model in by_name.items()}
+        candidate = next(model for name, model in by_name.items() if name != BASELINE)
+        self._label = models.labeller(candidate, task.label_key)
+
+    def score(self, parts: Sequence[Path], advance: Callable[[int], None] = lambda rows: None) -> Scores:
+        """Scores all rows of `parts`.
+
+        Args:
+            parts: Parquet files.
+            advance: is told the rows of each batch.
+
+        Raises:
+            StepError: a file can't be read, a model can't answer, or there are too many slices.
+        """
+        scores = Scores()
+        for batch in data.read_parts(parts, self._task.types, self._columns):
+            serialized = tf.constant(batch.serialized)
+            labels = self._label(serialized)
+            predictions = {name: predict(serialized) for name, predict in self._predictors.items()}
+            found = Tally.of(labels, predictions)
+            scores.tally |= found
+            # After a row that no metric takes only the tally matters: it says how many there are.
+            if scores.tally.sound:
+                sliced = [slicing.slice_rows(features, batch.columns) for features in self._task.slices]
+                self._aggregator.add(scores.partial, labels, predictions, sliced)
+            advance(len(batch.serialized))
+        return scores
+
+
+def merge(aggregator: Aggregator, scores: Iterable[Scores]) -> Scores:
+    """Returns what is known of all rows of `scores` (which may change) together.
+
+    Raises:
+        StepError: there are too many slices.
+    """
+    items = list(scores)
+    tally = functools.reduce(operator.or_, (item.tally for item in items), Tally())
+    return Scores(tally, aggregator.merge(item.partial for item in items))
