@@ -1,0 +1,78 @@
+"""data_validation, transform and evaluate compute the same on an engine as on one machine."""
+
+import math
+from typing import Any
+
+import pytest
+from steps import read
+
+
+def same(mine: Any, theirs: Any, tolerance: float, where: str = "") -> None:
+    """Asserts that two JSON values are equal, numbers within a relative tolerance."""
+    if isinstance(theirs, dict):
+        assert isinstance(mine, dict), where
+        assert mine.keys() == theirs.keys(), where
+        for key, value in theirs.items():
+            same(mine[key], value, tolerance, f"{where}/{key}")
+    elif isinstance(theirs, list):
+        assert isinstance(mine, list), where
+        assert len(mine) == len(theirs), where
+        for number, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+            same(one, other, tolerance, f"{where}/{number}")
+    elif isinstance(theirs, float):
+        assert math.isclose(mine, theirs, rel_tol=tolerance, abs_tol=1e-9), f"{where}: {mine} is not {theirs}"
+    else:
+        assert mine == theirs, where
+
+
+def assert_same_statistics(mine, theirs):
+    found, expected = read("read_statistics", [mine, theirs], "statistics")
+    assert {"train", "eval", "train/payment_type_Cash"} <= expected.keys()
+    same(found, expected, 1e-6)
+    assert mine.outputs["schema"].read_text() == theirs.outputs["schema"].read_text()
+
+
+def assert_same_transformed(mine, theirs):
+    found, expected = read("read_transformed", [mine, theirs], "transform_graph", "transformed_examples")
+    assert "Cash" in expected["vocabularies"]["payment_type"]
+    assert sum(len(rows["fare"]) for rows in expected["rows"].values()) == 15002
+    assert len(expected["rows"]) == 7
+    same(found, expected, 1e-5)  # float32
+
+
+def assert_same_evaluation(mine, theirs):
+    found, expected = read("read_evaluation", [mine, theirs], "evaluation")
+    assert len(expected["metrics"]) > 10
+    assert '"auc"' in str(expected["metrics"]["[]"])
+    same(found, expected, 1e-4)
+
+
+ASSERTIONS = {
+    "data_validation": assert_same_statistics,
+    "transform": assert_same_transformed,
+    "evaluate": assert_same_evaluation,
+}
+
+
+def assert_same(component, mine, theirs):
+    assert mine.values == theirs.values
+    ASSERTIONS[component](mine, theirs)
+
+
+def test_beam_args_of_settings_bring_a_whole_pipeline_to_flink(run_on_flink, flink):
+    assert run_on_flink.state == "SUCCEEDED"
+    assert run_on_flink.parameters["beam_args"] == flink.beam_args
+    assert set(flink.jobs()) == {"data_validation", "transform", "evaluate"}
+    values = {name: value for task in run_on_flink.tasks for name, value in task.output_parameters.items()}
+    assert values["outcome"] == "deployed"
+
+
+@pytest.mark.parametrize("component", ASSERTIONS)
+def test_flink_gives_what_one_machine_gives(component, on_flink, here):
+    assert_same(component, on_flink[component], here(component))
+
+
+@pytest.mark.parametrize("component", ASSERTIONS)
+def test_spark_gives_what_one_machine_gives(component, again, here, spark):
+    assert_same(component, again(component, spark.beam_args), here(component))
+    assert component in spark.jobs()
