@@ -1,7 +1,9 @@
 """From measuring a table to files: JSON, Markdown, a plot, and README.md."""
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,8 @@ def measure(name: str, repeat: int, cases: Sequence[str], sides: Sequence[str], 
     Raises:
         click.UsageError: there is no such case or side.
     """
+    # What is measured is in a session of its own, and must not outlive this process when that is told to end.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     table = TABLES[name]
     offered = table.cases(quick)
     order = [case.name for case in offered]
