@@ -1,6 +1,7 @@
 """Stores in buckets (gs://, s3://), and wherever else fsspec reaches."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from pipeyard.component_store import layout
@@ -27,19 +28,17 @@ class BucketPlace:
     """
 
     def __init__(self, prefix: str, options: Mapping[str, Any], timeout: float) -> None:
+        from fsspec.core import get_filesystem_class
+
         self._prefix = prefix.rstrip("/")
         self._timeout = timeout * _PATIENCE
         scheme = prefix.partition("://")[0]
-        defaults: dict[str, Any] = {}
+        self._options = {"use_listings_cache": False, **options}
         if scheme in {"s3", "s3a"}:
             bounds = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 3}}
-            defaults = {"config_kwargs": bounds}
-        import fsspec
-
+            self._options.setdefault("config_kwargs", bounds)
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(
-                self._prefix, **{"use_listings_cache": False, **defaults, **options}
-            )
+            get_filesystem_class(scheme)
         except ImportError as error:
             library = _LIBRARIES.get(scheme, "its library")
             raise PipeyardError(
@@ -50,11 +49,18 @@ class BucketPlace:
                 f"{prefix} can't be a place of components: {error}. Use https://, gs://, s3:// or a local folder."
             ) from error
 
+    @cached_property
+    def _filesystem(self) -> tuple[Any, str]:
+        """The file system, and the prefix within it. Late: making some asks the network for credentials."""
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(self._prefix, **self._options)
+
     def location(self, path: str) -> str:
         return join(self._prefix, path) if path else self._prefix
 
     def read(self, path: str) -> bytes:
-        return self._do("cat_file", join(self._root, path))
+        return self._do("cat_file", path)
 
     def entries(self) -> dict[str, Entry]:
         try:
@@ -72,24 +78,27 @@ class BucketPlace:
 
     def _listed(self, path: str) -> list[str]:
         try:
-            found = self._do("ls", join(self._root, path) if path else self._root, detail=False)
+            found = self._do("ls", path, detail=False)
         except Missing:
             return []
         return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found} - {""})
 
-    def _do(self, operation: str, *args: Any, **options: Any) -> Any:
+    def _do(self, operation: str, path: str, **options: Any) -> Any:
         from fsspec import asyn
 
         try:
-            if self._fs.async_impl:
-                coroutine = getattr(self._fs, f"_{operation}")
-                return asyn.sync(self._fs.loop, coroutine, *args, timeout=self._timeout, **options)
-            return getattr(self._fs, operation)(*args, **options)
+            filesystem, root = self._filesystem
+            full = join(root, path) if path else root
+            if filesystem.async_impl:
+                coroutine = getattr(filesystem, f"_{operation}")
+                return asyn.sync(filesystem.loop, coroutine, full, timeout=self._timeout, **options)
+            return getattr(filesystem, operation)(full, **options)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise Missing("not there") from error
         except (asyn.FSTimeoutError, TimeoutError) as error:
             raise Unavailable(f"timed out: no answer for {self._timeout:g} s") from error
-        except PermissionError as error:
-            raise Unavailable(f"not permitted ({error}): log in to it, or give fsspec's options with auth=") from error
         except Exception as error:  # each library has its own
+            if isinstance(error, PermissionError) or "Forbidden" in str(error):  # gcsfs says it in words only
+                reason = f"not permitted ({error}): log in to it, or give fsspec's options with auth="
+                raise Unavailable(reason) from error
             raise Unavailable(f"{type(error).__name__}: {error}") from error

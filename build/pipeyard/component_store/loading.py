@@ -172,7 +172,7 @@ def _one_element_conditions(node: Any, inside_concat: bool = False) -> Any:
 
 
 def _as_one(elements: list[Any]) -> Any:
-    if all(isinstance(each, str) for each in elements):
+    if all(isinstance(each, str) and "{{$" not in each for each in elements):
         return "".join(elements)
     return elements[0] if len(elements) == 1 else {"concat": elements}
 
