@@ -12,6 +12,8 @@ from benchmarks import places
 
 LABEL = "late"
 SLICES = ["carrier", "origin"]
+# Features that may be missing, so that the preprocessing_fn of flights takes sparse tensors of them.
+SPARSE = ["tailnum"]
 EPOCHS = 2
 BATCH_ROWS = 256
 MODULE = places.PROJECT.pipeline("flights") / "module.py"

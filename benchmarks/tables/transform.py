@@ -1,5 +1,6 @@
 """The transform step against TFX's Transform, stock TFT, and what the machine can do at best."""
 
+import json
 from pathlib import Path
 
 from benchmarks import data, places, steps
@@ -10,6 +11,7 @@ OURS = "transform"
 TFX = "TFX 1.16's Transform"
 STOCK = "stock TFT from CSV"
 _TFX = places.PEERS / "tfx"
+_SPARSE = f"--sparse={json.dumps(steps.SPARSE)}"
 
 
 def _prepared(rows: int) -> steps.Prepared:
@@ -36,7 +38,14 @@ def _tfx(rows: int, *options: str) -> Ready:
     )
 
     def command(each: Round) -> list[str]:
-        return [*program, f"--prepared={prepared}", f"--module={steps.MODULE}", f"--root={each.folder}", *options]
+        return [
+            *program,
+            f"--prepared={prepared}",
+            f"--module={steps.MODULE}",
+            f"--root={each.folder}",
+            _SPARSE,
+            *options,
+        ]
 
     return Ready(command, versions=places.versions(interpreter, ["tfx", "tensorflow-transform", "apache-beam"]))
 

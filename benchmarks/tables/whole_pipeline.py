@@ -30,6 +30,7 @@ class _Pipeline:
     label: str
     raw_label: str
     slices: Sequence[str]
+    sparse: Sequence[str] = ()
 
 
 def _ours(pipeline: _Pipeline) -> Ready:
@@ -79,6 +80,7 @@ def _tfx(pipeline: _Pipeline, *options: str) -> Ready:
             "label": pipeline.label,
             "raw-label": pipeline.raw_label,
             "slices": json.dumps(list(pipeline.slices)),
+            "sparse": json.dumps(list(pipeline.sparse)),
             "least-auc": 0.7,
         }
         given = [f"--{name}={value}" for name, value in arguments.items()]
@@ -114,7 +116,13 @@ def _cases(quick: bool) -> list[Case]:
     rows = 60_000 if quick else data.ALL_FLIGHTS
     taxi = _Pipeline("chicago_taxi", lambda: data.TAXI, 8, "big_tip", "tips", ["payment_type", "trip_start_day"])
     flights = _Pipeline(
-        "flights", lambda: data.arrived_flights(rows), steps.EPOCHS, steps.LABEL, "arr_delay", steps.SLICES
+        "flights",
+        lambda: data.arrived_flights(rows),
+        steps.EPOCHS,
+        steps.LABEL,
+        "arr_delay",
+        steps.SLICES,
+        steps.SPARSE,
     )
     return [_case(taxi), _case(flights)]
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import common
@@ -12,24 +11,20 @@ from tfx import v1 as tfx
 
 def build(args: argparse.Namespace) -> tfx.dsl.Pipeline:
     """Returns the pipeline: TFX's standard components, all but a Tuner and an InfraValidator."""
-    modules = args.root / "module"
-    modules.mkdir(parents=True)
-    shutil.copy(args.module, modules / "pipeline_module.py")
-    module_file = modules / "user_module.py"
-    shutil.copy(Path(__file__).with_name("user_module.py"), module_file)
-
     examples, statistics, schema = common.ingest(args.data)
     validator = tfx.components.ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
-    transform = tfx.components.Transform(
+    transform, module_file = common.transform(
+        args.module,
+        args.sparse,
+        args.transform_statistics,
+        args.root,
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        module_file=str(module_file),
-        disable_statistics=not args.transform_statistics,
     )
     trainer = tfx.components.Trainer(
-        module_file=str(module_file),
+        module_file=module_file,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
@@ -101,6 +96,7 @@ def main() -> None:
     parser.add_argument("--label", required=True, help="transformed feature")
     parser.add_argument("--raw-label", required=True, help="raw feature that requests don't have")
     parser.add_argument("--slices", type=json.loads, required=True, help="JSON array of raw features")
+    parser.add_argument("--sparse", type=json.loads, default=[], help="JSON array of raw features (see user_module.py)")
     parser.add_argument("--least-auc", type=float, required=True)
     parser.add_argument("--transform-statistics", action="store_true", help="leave Transform's own statistics on")
     args = parser.parse_args()

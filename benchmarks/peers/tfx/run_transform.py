@@ -1,19 +1,16 @@
 """Runs TFX's pipeline up to the schema (--prepare), or its Transform alone on what that made."""
 
 import argparse
-import shutil
+import json
 from pathlib import Path
 
 import common
 from tfx import v1 as tfx
 
 
-def _transform(prepared: Path, module: Path, root: Path, statistics: bool) -> tfx.dsl.Pipeline:
-    modules = root / "module"
-    modules.mkdir(parents=True)
-    shutil.copy(module, modules / "pipeline_module.py")
-    (examples_uri,) = prepared.glob("prepared/CsvExampleGen/examples/*")
-    (schema_uri,) = prepared.glob("prepared/SchemaGen/schema/*")
+def _transform(args: argparse.Namespace) -> tfx.dsl.Pipeline:
+    (examples_uri,) = args.prepared.glob("prepared/CsvExampleGen/examples/*")
+    (schema_uri,) = args.prepared.glob("prepared/SchemaGen/schema/*")
     examples = tfx.dsl.Importer(
         source_uri=str(examples_uri),
         artifact_type=tfx.types.standard_artifacts.Examples,
@@ -23,13 +20,15 @@ def _transform(prepared: Path, module: Path, root: Path, statistics: bool) -> tf
     schema = tfx.dsl.Importer(source_uri=str(schema_uri), artifact_type=tfx.types.standard_artifacts.Schema).with_id(
         "schema"
     )
-    transform = tfx.components.Transform(
+    transform, _ = common.transform(
+        args.module,
+        args.sparse,
+        args.transform_statistics,
+        args.root,
         examples=examples.outputs["result"],
         schema=schema.outputs["result"],
-        module_file=str(modules / "pipeline_module.py"),
-        disable_statistics=not statistics,
     )
-    return common.pipeline(root, "transformed", [examples, schema, transform])
+    return common.pipeline(args.root, "transformed", [examples, schema, transform])
 
 
 def main() -> None:
@@ -38,14 +37,12 @@ def main() -> None:
     parser.add_argument("--prepare", type=Path, metavar="CSV_FOLDER")
     parser.add_argument("--prepared", type=Path, help="--root of an earlier --prepare")
     parser.add_argument("--module", type=Path, help="pipelines/NAME/module.py")
+    parser.add_argument("--sparse", type=json.loads, default=[], help="JSON array of raw features (see user_module.py)")
     parser.add_argument("--root", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--transform-statistics", action="store_true", help="leave Transform's own statistics on")
     args = parser.parse_args()
-    if args.prepare:
-        pipeline = common.pipeline(args.root, "prepared", common.ingest(args.prepare))
-    else:
-        pipeline = _transform(args.prepared, args.module, args.root, args.transform_statistics)
-    tfx.orchestration.LocalDagRunner().run(pipeline)
+    prepare = args.prepare and common.pipeline(args.root, "prepared", common.ingest(args.prepare))
+    tfx.orchestration.LocalDagRunner().run(prepare or _transform(args))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,20 @@
 """
 
 import keras
+import pipeline_module
 import tensorflow as tf
 import tensorflow_transform as tft
-from pipeline_module import DEFAULT_HYPERPARAMETERS, LABEL, build_model, preprocessing_fn
 from tfx_bsl.public import tfxio
 
-__all__ = ["preprocessing_fn", "run_fn"]
+
+def preprocessing_fn(inputs, custom_config):
+    """The pipeline's, given the tensors that its own schema would give it.
+
+    SchemaGen makes a feature dense that happens to be in every row; `sparse` names those that the pipeline expects as
+    sparse all the same.
+    """
+    sparse = {name: tf.sparse.from_dense(inputs[name]) for name in custom_config["sparse"]}
+    return pipeline_module.preprocessing_fn(inputs | sparse)
 
 
 class _Transform:
@@ -25,14 +33,14 @@ def run_fn(fn_args):
     options = fn_args.custom_config
     keras.utils.set_random_seed(options["seed"])
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
-    model = build_model(_Transform(transform_output), DEFAULT_HYPERPARAMETERS)
+    model = pipeline_module.build_model(_Transform(transform_output), pipeline_module.DEFAULT_HYPERPARAMETERS)
     names = [tensor.name for tensor in model.inputs]
 
     def dataset(files, shuffle):
         batches = fn_args.data_accessor.tf_dataset_factory(
             files,
             tfxio.TensorFlowDatasetOptions(
-                batch_size=options["batch_rows"], num_epochs=1, label_key=LABEL, shuffle=shuffle
+                batch_size=options["batch_rows"], num_epochs=1, label_key=pipeline_module.LABEL, shuffle=shuffle
             ),
             transform_output.transformed_metadata.schema,
         )
