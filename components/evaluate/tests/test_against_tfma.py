@@ -172,7 +172,7 @@ def test_same_as_plain_tfma(tmp_path, taxi, monkeypatch, capsys, model_name):
     ours = str(step.out / "evaluation")
     for name in ("metrics", "plots"):
         expected = protos_by_slice(plain, name)
-        assert len(expected) > 20
+        assert len(expected) == 13
         assert_close(protos_by_slice(ours, name), expected, name)
 
     # TFMA's loaders and its viewer's functions.
@@ -182,11 +182,11 @@ def test_same_as_plain_tfma(tmp_path, taxi, monkeypatch, capsys, model_name):
         {row["slice"]: row["metrics"] for row in viewer.get_slicing_metrics(result.slicing_metrics, "payment_type")}
         for result in read
     ]
-    assert len(shown[1]) == 4
+    assert len(shown[1]) == 3
     assert_close(*shown)
     spec = tfma.slicer.SingleSliceSpec(features=[("payment_type", "Cash")])
     assert_close(*(viewer.get_plot_data_and_config(result.plots, spec) for result in read))
-    assert len(tfma.load_plots(ours)) == len(tfma.load_plots(plain))
+    assert len(list(tfma.load_plots(ours))) == len(list(tfma.load_plots(plain))) == 13
     assert tfma.load_validation_result(plain).validation_ok is False  # small slices count there, here they can't fail
     assert tfma.load_validation_result(ours).validation_ok is True
 
@@ -213,7 +213,7 @@ def test_parts_in_any_order_are_the_whole(scored, monkeypatch):
     monkeypatch.setattr(data, "BATCH_ROWS", 30)
     parts = [pickle.loads(pickle.dumps(scorer.score([file]))) for file in reversed(files)]
     known = [set(part.partial.slices) for part in parts]
-    assert known[0] - known[2] and known[2] - known[0]  # slices of early and of late files only
+    assert known[1] - known[2] and known[2] - known[1]  # slices of early and of late files only
     nested = scoring.merge(aggregator, [scoring.merge(aggregator, parts[:2]), parts[2], scoring.Scores()])
     assert nested.tally.labels.rows == 300
     assert_close(as_dicts(aggregator.extract(nested.partial)), as_dicts(whole))
