@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SCHEMA, columns, flags, write_examples
-from data_validation import computing, storing
+from data_validation import slicing, storing
 
 
 def test_examples_without_manifest(step, tmp_path):
@@ -127,7 +127,7 @@ def test_slices_that_are_no_names(step, examples, slices):
 
 
 def test_too_many_slices(step, tmp_path):
-    rows = computing.MOST_SLICES + 1
+    rows = slicing.MOST_SLICES + 1
     examples = write_examples(tmp_path / "data", {"train": [pa.table({"id": list(range(rows))})]})
     step(examples, slices='["id"]').assert_refused("more than 500 slices", "fewer values")
 

@@ -1,6 +1,8 @@
 """The statistics are TFDV's own: those of its Beam pipelines, whatever computes them here."""
 
 import math
+import os
+import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,9 +10,11 @@ import pytest
 import tensorflow_data_validation as tfdv
 from apache_beam.options.pipeline_options import PipelineOptions
 from conftest import SCHEMA, columns, write_examples
-from data_validation import computing, reading
+from data_validation import computing, on_cpus, reading, workers
 from pyarrow import csv
 from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from stepkit.errors import StepError
 
 ROWS = 3000
 TAXI = Path(__file__).parents[3] / "pipelines" / "chicago_taxi" / "data" / "data.csv"
@@ -91,33 +95,43 @@ def test_a_beam_runner_gives_the_same(step, taxi, tmp_path, schema):
     assert here.parameters == there.parameters
 
 
+def statistics(examples: Path, slices: tuple = (), cpus: int = 1) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
+    (split,) = reading.open_splits(examples)
+    kinds, _ = reading.choose_kinds(split, {})
+    work = {split.name: (reading.chunks(split.parts, 500), computing.Task(kinds, slices))}
+    return on_cpus.of_splits(work, cpus=cpus)[split.name]
+
+
 @needs_taxi
 def test_a_slice_has_the_statistics_of_its_rows_alone(taxi, tmp_path):
     table = table_of(taxi)
-    examples = write_examples(tmp_path / "data", {"train": [table]})
-    (split,) = reading.open_splits(examples)
-    kinds, _ = reading.choose_kinds(split, {})
-    batches = [batch for part in split.parts for batch in reading.batches(part, kinds)]
-    mine = computing.of_batches(batches, None, [["payment_type"]])
+    mine = statistics(write_examples(tmp_path / "data", {"train": [table]}), (("payment_type",),))
     assert len(mine) > 4
     for name, dataset in mine.items():
         if name:
             value = name.removeprefix("payment_type_")
             rows = table.filter(pa.array([found == value for found in table["payment_type"].to_pylist()]))
-            single = write_examples(tmp_path / name, {"train": [rows]})
-            (only,) = reading.open_splits(single)
-            whole = computing.of_batches([b for part in only.parts for b in reading.batches(part, kinds)], None)[""]
-            assert_same(dataset, whole)
+            assert_same(dataset, statistics(write_examples(tmp_path / name, {"train": [rows]}))[""])
+
+
+@needs_taxi
+def test_the_number_of_workers_does_not_change_a_bit(taxi, tmp_path):
+    table = table_of(taxi)
+    examples = write_examples(tmp_path / "data", {"train": [table.slice(at, 400) for at in range(0, ROWS, 400)]})
+    one, three = (statistics(examples, (("payment_type",),), cpus) for cpus in (1, 3))
+    assert list(one) == list(three)
+    assert one == three
+
+
+def test_a_worker_that_is_killed_is_told():
+    with pytest.raises(StepError, match="worker processes was killed.*more memory"):
+        list(workers.in_order(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1, 2, 3], 2))
 
 
 def test_batches_do_not_change_the_statistics(tmp_path, monkeypatch):
     examples = write_examples(tmp_path / "data", {"train": [pa.table(columns(2000))]})
-    (split,) = reading.open_splits(examples)
-    kinds, _ = reading.choose_kinds(split, {})
     found = []
     for rows in (100, 2000):
         monkeypatch.setattr(reading, "BATCH_ROWS", rows)
-        batches = [batch for part in split.parts for batch in reading.batches(part, kinds)]
-        assert {batch.num_rows for batch in batches} == {rows}
-        found.append(computing.of_batches(batches, None)[""])
+        found.append(statistics(examples)[""])
     assert_same(found[0], found[1])

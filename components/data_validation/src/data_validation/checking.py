@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
 from data_validation import remedies, schemas
@@ -88,7 +88,7 @@ def against_schema(
     that read by the schema would fail on it.
     """
     known = {feature.name for feature in schema.feature}
-    anomalies = tfdv.validate_statistics(_list(statistics, known), schema, environment=environment)
+    anomalies = validate_statistics(_list(statistics, known), schema, environment=environment)
     present = names(statistics)
     for feature in in_use(schema, environment or ""):
         if feature.name not in present and feature.name not in anomalies.anomaly_info:
@@ -120,7 +120,7 @@ def against_statistics(
     comparing = schemas.comparing(schema, f"{check}_comparator", threshold, _comparable(statistics, other))
     known = {feature.name for feature in schema.feature}
     argument = {"drift": "previous_statistics", "skew": "serving_statistics"}[check]
-    anomalies = tfdv.validate_statistics(_list(statistics, known), comparing, **{argument: _list(other, known)})
+    anomalies = validate_statistics(_list(statistics, known), comparing, **{argument: _list(other, known)})
     _keep_comparisons(anomalies)
     findings = sorted(_findings(check, split, anomalies, {}), key=lambda found: found.feature)
     return Result(check, split, anomalies, findings, tuple(_distances(check, split, anomalies)))

@@ -1,124 +1,116 @@
-"""Statistics of batches: TFDV's own generators, driven in this process."""
+"""Statistics by TFDV's own generators: partial ones of chunks of the data, merged, turned into protos.
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+Processes here (`workers`) and Beam's workers (`on_beam`) run the same functions. What a chunk is doesn't depend on who
+computes it, so the result doesn't either.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from tensorflow_data_validation import StatsOptions
 from tensorflow_data_validation.statistics import stats_impl
-from tensorflow_data_validation.utils import slicing_util
+from tensorflow_data_validation.statistics.stats_options import StatsOptions
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx_bsl.arrow import table_util
 
+from data_validation import reading, slicing
 from data_validation.topk import ExactTopK
-from stepkit.errors import StepError
 
-# Rows that a slice's accumulator gathers before they go through the generators: each call costs much the same.
-SLICE_ROWS = 4096
-MOST_SLICES = 500
+# Slices are taken of that many rows at once: the generators' calls cost much the same for few rows as for many.
+SLICED_ROWS = 1 << 18
+
+# An accumulator of each generator, by slice; that of all rows under "". Picklable until `finish`.
+Partial = dict[str, list[Any]]
 
 
-def options(schema: schema_pb2.Schema | None, slices: Sequence[Sequence[str]] = ()) -> StatsOptions:
-    """Returns TFDV's options for what is computed, here or on Beam: its defaults, but for exact counts.
+@dataclass(frozen=True)
+class Task:
+    """What to compute of a split.
 
-    Args:
-        schema: says which integers are categories and which text is opaque bytes.
+    Attributes:
+        kinds: column name to the type that it is read as.
         slices: names of features to cross, of each slicing. TFDV names the slices `<feature>_<value>...`.
+        schema: serialized; says which integers are categories and which text is opaque bytes. Empty: none.
     """
-    plain = StatsOptions(schema=schema)
-    (basic,) = [
-        generator
-        for generator in stats_impl.get_generators(plain, in_memory=True)
-        if generator.name == "BasicStatsGenerator"
-    ]
-    functions = [slicing_util.get_feature_value_slicer(dict.fromkeys(names)) for names in slices]
-    return StatsOptions(
-        schema=schema,
-        generators=[basic, ExactTopK(plain)],
-        add_default_generators=False,
-        experimental_slice_functions=functions or None,
-    )
+
+    kinds: Mapping[str, str]
+    slices: Sequence[Sequence[str]] = ()
+    schema: bytes = b""
+
+    def generators(self) -> list[Any]:
+        """Returns TFDV's default generators, but for exact counts."""
+        schema = schema_pb2.Schema.FromString(self.schema) if self.schema else None
+        plain = StatsOptions(schema=schema)
+        (basic,) = [
+            generator
+            for generator in stats_impl.get_generators(plain, in_memory=True)
+            if generator.name == "BasicStatsGenerator"
+        ]
+        return [basic, ExactTopK(plain)]
 
 
-@dataclass
-class _Accumulation:
-    parts: list[Any]
-    waiting: list[pa.RecordBatch] = field(default_factory=list)
-    waiting_rows: int = 0
-
-
-def of_batches(
-    batches: Iterable[pa.RecordBatch],
-    schema: schema_pb2.Schema | None,
-    slices: Sequence[Sequence[str]] = (),
-    tell: Callable[[int], None] = lambda rows: None,
-) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
-    """Computes statistics in one pass.
-
-    Args:
-        batches: `list` columns, as from `reading.batches`.
-        slices: names of features to cross, of each slicing.
-        tell: called with the rows of each batch that is done.
-
-    Returns:
-        The statistics of all batches under `""`, those of slices under TFDV's name for them, in order of name.
+def accumulate(chunk: Sequence[reading.Part], task: Task) -> Partial:
+    """Returns the partial statistics of a chunk, in one pass over it.
 
     Raises:
-        StepError: there are more than MOST_SLICES slices, or a value to slice by isn't UTF-8.
+        StepError: it can't be read, there are too many slices, or a value to slice by isn't UTF-8.
     """
-    chosen = options(schema, slices)
-    combiners = stats_impl.get_generators(chosen, in_memory=True)
-    whole = _start(combiners)
-    sliced: dict[str, _Accumulation] = {}
-    for batch in batches:
-        _add(combiners, whole, batch, gather=0)
-        for name, rows in _slices_of(batch, chosen.experimental_slice_functions):
-            if name not in sliced:
-                sliced[name] = _start(combiners)
-                check_slices(len(sliced))
-            _add(combiners, sliced[name], rows, gather=SLICE_ROWS)
-        tell(batch.num_rows)
-    return {name: _finish(combiners, of) for name, of in [("", whole), *sorted(sliced.items())]}
+    generators = task.generators()
+    result: Partial = {}
+    batches = (batch for part in chunk for batch in reading.batches(part, task.kinds))
+    for batch in _gathered(batches, SLICED_ROWS) if task.slices else batches:
+        _add(generators, result, "", batch)
+        for names in task.slices:
+            for name, rows in slicing.slices(batch, names):
+                _add(generators, result, name, rows)
+        slicing.check(len(result) - 1)
+    # A sketch that has not been compacted takes five times as much, here and on the way to who merges it.
+    return {
+        name: [generator.compact(one) for generator, one in zip(generators, accumulators, strict=True)]
+        for name, accumulators in result.items()
+    }
 
 
-def check_slices(count: int) -> None:
-    """Raises: StepError: there are more slices than a report is good for."""
-    if count > MOST_SLICES:
-        raise StepError(
-            f"--slices gives more than {MOST_SLICES} slices. "
-            "Slice by features with fewer values, or cross fewer of them."
-        )
+def merge(generators: Sequence[Any], into: Partial, other: Partial) -> Partial:
+    """Adds `other`, of which nothing must be used afterwards, to `into`.
+
+    Raises:
+        StepError: there are too many slices.
+    """
+    for name, accumulators in other.items():
+        into[name] = merge_one(generators, into[name], accumulators) if name in into else accumulators
+    slicing.check(len(into) - 1)
+    return into
 
 
-def _slices_of(batch: pa.RecordBatch, functions: Sequence[Any] | None) -> Iterable[tuple[str, pa.RecordBatch]]:
-    if not functions:
-        return
-    try:
-        yield from slicing_util.generate_slices(batch, functions)
-    except ValueError as error:
-        raise StepError(f"Can't slice: {error} Slice by features with UTF-8 text or whole numbers.") from error
+def merge_one(generators: Sequence[Any], into: Sequence[Any], other: Sequence[Any]) -> list[Any]:
+    """Merges the accumulators of a slice."""
+    return [
+        generator.merge_accumulators([mine, theirs])
+        for generator, mine, theirs in zip(generators, into, other, strict=True)
+    ]
 
 
-def _start(combiners: Sequence[Any]) -> _Accumulation:
-    return _Accumulation([combiner.create_accumulator() for combiner in combiners])
-
-
-def _add(combiners: Sequence[Any], into: _Accumulation, batch: pa.RecordBatch, gather: int) -> None:
-    into.waiting.append(batch)
-    into.waiting_rows += batch.num_rows
-    if into.waiting_rows >= gather:
-        _flush(combiners, into)
-
-
-def _flush(combiners: Sequence[Any], into: _Accumulation) -> None:
-    rows = into.waiting[0] if len(into.waiting) == 1 else table_util.MergeRecordBatches(into.waiting)
-    into.parts = [combiner.add_input(part, rows) for combiner, part in zip(combiners, into.parts, strict=True)]
-    into.waiting, into.waiting_rows = [], 0
-
-
-def _finish(combiners: Sequence[Any], of: _Accumulation) -> statistics_pb2.DatasetFeatureStatistics:
-    if of.waiting:
-        _flush(combiners, of)
-    (result,) = stats_impl.extract_statistics_output(of.parts, combiners).datasets
+def finish(generators: Sequence[Any], accumulators: Sequence[Any]) -> statistics_pb2.DatasetFeatureStatistics:
+    """Returns a slice's statistics. Its accumulators can't be used afterwards."""
+    (result,) = stats_impl.extract_statistics_output(list(accumulators), list(generators)).datasets
     return result
+
+
+def _add(generators: Sequence[Any], into: Partial, name: str, batch: pa.RecordBatch) -> None:
+    accumulators = into.get(name) or [generator.create_accumulator() for generator in generators]
+    into[name] = [
+        generator.add_input(accumulator, batch) for generator, accumulator in zip(generators, accumulators, strict=True)
+    ]
+
+
+def _gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(one) for one in waiting) >= rows:
+            yield table_util.MergeRecordBatches(waiting)
+            waiting = []
+    if waiting:
+        yield table_util.MergeRecordBatches(waiting)

@@ -1,35 +1,29 @@
-"""The same statistics on a Beam runner."""
+"""The same statistics on a Beam runner: the functions of `computing`, with the merging as a combiner."""
 
 import logging
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
-import tensorflow_data_validation as tfdv
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from tensorflow_data_validation import constants
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_data_validation.api.stats_api import WriteStatisticsToTFRecord
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from data_validation import computing, reading
+from data_validation import computing, reading, slicing, storing
 from stepkit import uris
 from stepkit.beam import pipeline_options
 from stepkit.errors import StepError
 
 
-def of_parts(
-    parts: Sequence[reading.Part],
-    kinds: Mapping[str, str],
-    schema: schema_pb2.Schema | None,
-    slices: Sequence[Sequence[str]],
-    beam_args: Sequence[str],
+def of_chunks(
+    chunks: Sequence[reading.Chunk], task: computing.Task, beam_args: Sequence[str]
 ) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
-    """Computes statistics as `computing.of_batches` does, reading and combining on the runner of `beam_args`.
+    """Returns the statistics of all rows under `""`, those of slices under TFDV's name for them, in order of name.
 
-    Workers must reach the files of `parts`. The result comes back through `--temp_location`, which a runner on other
+    Workers must reach the files of `chunks`. The result comes back through `--temp_location`, which a runner on other
     machines must be given; else through a temporary folder here.
 
     Raises:
@@ -38,43 +32,78 @@ def of_parts(
     try:
         options = pipeline_options(beam_args)
         with tempfile.TemporaryDirectory(prefix="data-validation-") as folder:
-            return _run(parts, kinds, computing.options(schema, slices), options, folder)
-    except StepError:
-        raise
+            found = _run(chunks, task, options, folder)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise StepError(
             f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
-            "Check the options and the runner's own log; without a --runner they are computed in this process."
+            "Check the options and the runner's own log; without a --runner they are computed on this machine."
         ) from error
+    slicing.check(len(found) - 1)
+    return dict(sorted(found.items()))
 
 
 def _run(
-    parts: Sequence[reading.Part],
-    kinds: Mapping[str, str],
-    wanted: tfdv.StatsOptions,
-    options: PipelineOptions,
-    folder: str,
+    chunks: Sequence[reading.Chunk], task: computing.Task, options: PipelineOptions, folder: str
 ) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
     shared = options.view_as(GoogleCloudOptions).temp_location
     output = uris.join(shared or folder, f"statistics-{uuid.uuid4().hex}.tfrecord")
     with beam.Pipeline(options=options) as pipeline:
         _ = (
             pipeline
-            | "Parts" >> beam.Create(list(parts))
+            | "Chunks" >> beam.Create(list(chunks))
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.FlatMap(reading.batches, dict(kinds)).with_output_types(pa.RecordBatch)
-            | "Statistics" >> tfdv.GenerateStatistics(wanted)
-            | "Write" >> tfdv.WriteStatisticsToTFRecord(output)
+            | "Accumulate" >> beam.FlatMap(_partials, task)
+            | "Merge" >> beam.CombinePerKey(_Merge(task))
+            | "Gather" >> beam.combiners.ToList()
+            | "List" >> beam.Map(_list)
+            | "Write" >> WriteStatisticsToTFRecord(output)
         )
-    with tempfile.TemporaryDirectory(prefix="data-validation-") as here:
-        local = Path(here) / "statistics.tfrecord"
-        with FileSystems.open(output) as stream:
-            local.write_bytes(stream.read())
-        found = tfdv.load_statistics(str(local))
+    with FileSystems.open(output) as stream:
+        (record,) = storing.records(stream.read())
     FileSystems.delete([output])
-    by_name = {dataset.name: dataset for dataset in found.datasets}
-    computing.check_slices(len(by_name) - 1)
-    whole = by_name.pop(constants.DEFAULT_SLICE_KEY) if wanted.experimental_slice_functions else by_name.pop("")
-    return {"": whole, **{name: by_name[name] for name in sorted(by_name)}}
+    every = statistics_pb2.DatasetFeatureStatisticsList.FromString(record)
+    found = {dataset.name: dataset for dataset in every.datasets}
+    for dataset in every.datasets:
+        dataset.ClearField("name")
+    return found
+
+
+def _partials(chunk: reading.Chunk, task: computing.Task) -> Iterable[tuple[str, list[Any]]]:
+    return computing.accumulate(chunk, task).items()
+
+
+def _list(datasets: Iterable[tuple[str, bytes]]) -> statistics_pb2.DatasetFeatureStatisticsList:
+    every = statistics_pb2.DatasetFeatureStatisticsList()
+    for name, serialized in datasets:
+        every.datasets.add().MergeFromString(serialized)
+        every.datasets[-1].name = name
+    return every
+
+
+class _Merge(beam.CombineFn):
+    """Merges the accumulators of a slice; gives its statistics, serialized."""
+
+    def __init__(self, task: computing.Task) -> None:
+        super().__init__()
+        self._task = task
+        self._generators: Sequence[Any] = ()
+
+    def setup(self, *args: Any, **kwargs: Any) -> None:
+        self._generators = self._task.generators()
+
+    def create_accumulator(self) -> list[Any]:  # pylint: disable=arguments-differ
+        return [generator.create_accumulator() for generator in self._generators]
+
+    def add_input(self, mutable_accumulator: list[Any], element: list[Any]) -> list[Any]:  # pylint: disable=arguments-differ
+        return computing.merge_one(self._generators, mutable_accumulator, element)
+
+    def merge_accumulators(self, accumulators: Iterable[list[Any]]) -> list[Any]:  # pylint: disable=arguments-differ
+        result = self.create_accumulator()
+        for accumulator in accumulators:
+            result = computing.merge_one(self._generators, result, accumulator)
+        return result
+
+    def extract_output(self, accumulator: list[Any]) -> bytes:  # pylint: disable=arguments-differ
+        return computing.finish(self._generators, accumulator).SerializeToString()

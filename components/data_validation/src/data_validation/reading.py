@@ -13,7 +13,8 @@ from stepkit import examples as layout
 from stepkit import uris
 from stepkit.errors import StepError
 
-BATCH_ROWS = 32768
+BATCH_ROWS = 1 << 16
+CHUNK_ROWS = 1 << 17
 
 # What pyarrow raises when a value can't be had as the type asked for.
 _MISFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
@@ -30,6 +31,10 @@ class Part:
     file: str
     row_group: int
     rows: int
+
+
+# Parts that follow each other: the unit that is computed at once.
+Chunk = Sequence[Part]
 
 
 @dataclass(frozen=True)
@@ -173,9 +178,19 @@ def batches(part: Part, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
 def _raw_batches(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     try:
         parquet = pq.ParquetFile(_source(part.file))
-        yield from parquet.iter_batches(BATCH_ROWS, row_groups=[part.row_group], columns=columns)
+        yield from parquet.iter_batches(BATCH_ROWS, row_groups=[part.row_group], columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise StepError(f"{part.file!r} is damaged ({str(error).strip()}). Run extract again.") from error
+
+
+def chunks(parts: Sequence[Part], rows: int = CHUNK_ROWS) -> list[Chunk]:
+    """Groups parts into chunks of at least `rows` rows, but for the last."""
+    found: list[list[Part]] = []
+    for part in parts:
+        if not found or sum(before.rows for before in found[-1]) >= rows:
+            found.append([])
+        found[-1].append(part)
+    return found
 
 
 def _source(file: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.api.validation_api import infer_schema
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from stepkit.errors import StepError, UsageError, near_misses
@@ -48,7 +48,7 @@ def infer(statistics: statistics_pb2.DatasetFeatureStatistics) -> schema_pb2.Sch
     """Returns the schema that TFDV infers from a split."""
     every = statistics_pb2.DatasetFeatureStatisticsList()
     every.datasets.add().CopyFrom(statistics)
-    return tfdv.infer_schema(every)
+    return infer_schema(every)
 
 
 def check_environments(environments: Mapping[str, object], splits: Sequence[str], schema: schema_pb2.Schema) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data_validation import checking, computing, on_beam, reading, rendering, schemas, storing
+from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing
 from stepkit import uris
 from stepkit.beam import names_runner
 from stepkit.errors import StepError, UsageError, near_misses
@@ -105,19 +105,24 @@ def _compute(
     schema: schema_pb2.Schema | None,
     crossings: Sequence[Sequence[str]],
 ) -> _Data:
-    statistics: Statistics = {}
     misfits: list[reading.Misfit] = []
+    work: dict[str, tuple[Sequence[reading.Chunk], computing.Task]] = {}
+    elsewhere = names_runner(args.beam_args)
     for split in splits:
         kinds, wrong = reading.choose_kinds(split, schemas.kinds(schema))
         misfits += wrong
-        present = [names for names in crossings if set(names) <= set(split.columns)]
-        if names_runner(args.beam_args):
-            parts = reading.shared_parts(split, examples, args.executor_input)
-            statistics[split.name] = on_beam.of_parts(parts, kinds, schema, present, args.beam_args)
-        else:
-            with bar(f"statistics of {split.name}", split.rows) as advance:
-                batches = (batch for part in split.parts for batch in reading.batches(part, kinds))
-                statistics[split.name] = computing.of_batches(batches, schema, present, advance)
+        present = tuple(names for names in crossings if set(names) <= set(split.columns))
+        parts = reading.shared_parts(split, examples, args.executor_input) if elsewhere else split.parts
+        task = computing.Task(kinds, present, schema.SerializeToString() if schema else b"")
+        work[split.name] = (reading.chunks(parts, computing.SLICED_ROWS if present else reading.CHUNK_ROWS), task)
+    if elsewhere:
+        from data_validation import on_beam  # pylint: disable=import-outside-toplevel  # Beam's I/O, for those who ask
+
+        statistics = {name: on_beam.of_chunks(chunks, task, args.beam_args) for name, (chunks, task) in work.items()}
+    else:
+        with bar("statistics", sum(split.rows for split in splits)) as advance:
+            statistics = on_cpus.of_splits(work, advance)
+    for split in splits:
         print(
             f"{split.name}: {split.rows:,} rows, {len(split.columns)} columns, "
             f"{_count(len(statistics[split.name]) - 1, 'slice', 'slices')}",

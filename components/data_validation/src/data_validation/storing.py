@@ -1,9 +1,10 @@
 """Statistics artifacts: a folder with `stats.tfrecord`, one record that holds a DatasetFeatureStatisticsList."""
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import tensorflow as tf
+import google_crc32c
 from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -24,12 +25,7 @@ def write(folder: Path, statistics: Mapping[str, statistics_pb2.DatasetFeatureSt
         added = every.datasets.add()
         added.CopyFrom(dataset)
         added.name = name
-    path = folder / FILE
-    try:
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            writer.write(every.SerializeToString())
-    except tf.errors.OpError as error:
-        raise OSError(f"{error.message} ({path.name})") from error
+    (folder / FILE).write_bytes(_record(every.SerializeToString()))
 
 
 def read(uri: str, what: str) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
@@ -47,9 +43,9 @@ def read(uri: str, what: str) -> dict[str, statistics_pb2.DatasetFeatureStatisti
             raise StepError(f"The {what} at {uri!r} have no {FILE}. Give the statistics artifact of data_validation.")
         found = statistics_pb2.DatasetFeatureStatisticsList()
         try:
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            for record in records(file.read_bytes()):
                 found.MergeFromString(record)
-        except (tf.errors.DataLossError, DecodeError) as error:
+        except (ValueError, DecodeError) as error:
             raise StepError(
                 f"The {what} at {str(uri)!r} can't be read: {file.name} is damaged or no TFRecord of statistics. "
                 "Compute them again."
@@ -64,3 +60,34 @@ def is_there(uri: str) -> bool:
     if not uri or not uris.exists(uri):
         return False
     return uris.is_remote(uri) or not uris.local_part(uri).is_dir() or any(uris.local_part(uri).iterdir())
+
+
+def records(data: bytes) -> Iterator[bytes]:
+    """Yields the records of a TFRecord file: each a length, its checksum, the record, its checksum.
+
+    https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+
+    Raises:
+        ValueError: it is cut off or damaged.
+    """
+    position = 0
+    while position < len(data):
+        head, start = data[position : position + 8], position + 12
+        if len(data) < start or data[position + 8 : start] != _checksum(head):
+            raise ValueError("damaged length")
+        (length,) = struct.unpack("<Q", head)
+        position = start + length + 4
+        record = data[start : start + length]
+        if len(data) < position or data[start + length : position] != _checksum(record):
+            raise ValueError("damaged record")
+        yield record
+
+
+def _record(content: bytes) -> bytes:
+    length = struct.pack("<Q", len(content))
+    return length + _checksum(length) + content + _checksum(content)
+
+
+def _checksum(content: bytes) -> bytes:
+    crc = google_crc32c.value(content)
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -123,7 +123,7 @@ def to_list_column(column: Any, kind: str) -> Any:
         column = column.dictionary_decode()
     if kind == "BYTES":
         if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-            column = column.cast(pa.string())
+            column = _as_text(column)
         values = column.cast(pa.binary())
     else:
         values = column.cast({"INT": pa.int64(), "FLOAT": pa.float32()}[kind], safe=kind == "INT")
@@ -136,3 +136,13 @@ def to_list_column(column: Any, kind: str) -> Any:
         offsets = pc.if_else(mask, pa.scalar(None, pa.int32()), offsets)
         values = values.drop_null()
     return pa.ListArray.from_arrays(offsets, values)
+
+
+def _as_text(column: Any) -> Any:
+    """Casts each distinct value once: formatting a time takes a microsecond."""
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+
+    if not pa.types.is_temporal(column.type):
+        return column.cast(pa.string())
+    coded = column.dictionary_encode()
+    return coded.dictionary.cast(pa.string()).take(coded.indices)

@@ -9,24 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-import matplotlib
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-matplotlib.rcParams.update(
-    {
-        "svg.fonttype": "none",  # text stays text: small files, searchable
-        "svg.hashsalt": "stepkit",  # the same data gives the same bytes
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": "#9aa5b1",
-        "axes.grid": True,
-        "grid.color": "#e4e7eb",
-        "axes.axisbelow": True,
-    }
-)
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: small files, searchable
+    "svg.hashsalt": "stepkit",  # the same data gives the same bytes
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.grid": True,
+    "grid.color": "#e4e7eb",
+    "axes.axisbelow": True,
+}
 
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#4b5563")
 
@@ -120,7 +116,7 @@ def lines(
         series: name to (xs, ys) of equal length.
         size: width and height in inches.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _figure(size)
     axes = figure.subplots()
     for (name, (xs, ys)), color in zip(series.items(), _colors(len(series)), strict=True):
         axes.plot(xs, ys, label=name, color=color, linewidth=1.6, marker="o" if len(xs) < 15 else "", markersize=3)
@@ -144,7 +140,7 @@ def bars(
         labels: what stands below each group of bars.
         size: width and height in inches.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _figure(size)
     axes = figure.subplots()
     width = 0.8 / max(len(series), 1)
     for index, ((name, heights), color) in enumerate(zip(series.items(), _colors(len(series)), strict=True)):
@@ -199,7 +195,15 @@ def _colors(count: int) -> list[str]:
     return [COLORS[index % len(COLORS)] for index in range(count)]
 
 
-def _svg(figure: Figure) -> Markup:
+def _figure(size: tuple[float, float]) -> Any:
+    import matplotlib  # pylint: disable=import-outside-toplevel  # half a second, for pages without such charts too
+    from matplotlib.figure import Figure  # pylint: disable=import-outside-toplevel
+
+    matplotlib.rcParams.update(_STYLE)
+    return Figure(figsize=size, layout="constrained")
+
+
+def _svg(figure: Any) -> Markup:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return Markup(text.getvalue()[text.getvalue().index("<svg") :])

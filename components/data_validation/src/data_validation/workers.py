@@ -1,0 +1,80 @@
+"""Calls spread over processes, as many as there are CPUs, with results in order."""
+
+import ctypes
+import math
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TypeVar
+
+from stepkit.errors import StepError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
+
+
+def cpus() -> int:
+    """Returns how many CPUs this process may use, by its affinity and its container's quota."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CPU_MAX.read_text(encoding="ascii").split()
+        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2, or no quota
+        return allowed
+
+
+def in_order(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """Yields `function` of each item, in the items' order.
+
+    The processes are forks of this one: they have its modules and data without importing or copying. `function` may
+    hence be any callable; items and results are pickled. At most two items a process are underway or waiting, so
+    results don't pile up.
+
+    Args:
+        processes: with at most 1, this process does it all.
+
+    Raises:
+        StepError: a process was killed.
+    """
+    processes = min(processes, len(items))
+    if processes <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, context, _keep, (function,))
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(_call, item))
+            if len(waiting) >= 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise StepError(
+            f"One of {processes} worker processes was killed, most likely for want of memory. "
+            "Give the step more memory, or fewer CPUs: it starts a process for each."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_kept: list[Callable[..., object]] = []  # in a worker: what it is there to call
+
+
+def _keep(function: Callable[..., object]) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a step that is killed leaves no process behind
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _kept.append(function)
+
+
+def _call(item: object) -> object:
+    return _kept[0](item)
