@@ -4,6 +4,7 @@ Prints {"steps_per_s": ...} over all epochs but the first, in which TensorFlow t
 """
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -14,7 +15,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 # pylint: disable=wrong-import-position
 import keras
 import tensorflow as tf
-from train import dataset, pipeline_model, reading
+from train import dataset, fitting, pipeline_model, reading
 from train.transform_graph import TransformGraph
 
 from stepkit import modules
@@ -36,10 +37,10 @@ class _Clock(keras.callbacks.Callback):
 
 def _tensors(source: dataset.Source, batch_rows: int, names: list[str]) -> tf.data.Dataset:
     """The batches of one epoch, made beforehand and kept as tensors; the last, smaller one is left out."""
-    batches = list(source.epochs(batch_rows, 1, 0, 1, features=names).take(source.rows // batch_rows))
+    batches = list(source.epochs(batch_rows, 1, lambda: 0, features=names).take(source.rows // batch_rows))
     features = {name: tf.stack([each[name] for each, _ in batches]) for name in names}
     labels = tf.stack([label for _, label in batches])
-    return tf.data.Dataset.from_tensor_slices((features, labels)).repeat().prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.from_tensor_slices((features, labels)).prefetch(tf.data.AUTOTUNE)
 
 
 def main() -> None:
@@ -60,11 +61,12 @@ def main() -> None:
     model = pipeline_model.build(
         module, graph.for_module(args.label_key), pipeline_model.default_hyperparameters(module)
     )
+    # Train's fit runs several steps a call; so does every side here, or more than the feeding would differ.
+    model.steps_per_execution = getattr(fitting, "_STEPS_PER_EXECUTION", 1)
     names = pipeline_model.input_names(model)
     split = reading.find_split(args.transformed_examples, "train")
     budget = 0 if args.feed == "disk" else dataset.MEMORY_BUDGET_BYTES
     source = dataset.open_split(split, graph.transformed_spec, args.label_key, budget)
-    steps = source.rows // args.batch_size
     clock = _Clock()
     fit = {"epochs": args.epochs, "verbose": 0, "callbacks": [clock]}
     if args.feed == "arrays":
@@ -76,9 +78,8 @@ def main() -> None:
         if args.feed == "tensors":
             batches = _tensors(source, args.batch_size, names)
         else:
-            steps = -(-source.rows // args.batch_size)
-            batches = source.epochs(args.batch_size, 1, 0, args.epochs, features=names)
-        model.fit(batches, steps_per_epoch=steps, shuffle=False, **fit)
+            batches = source.epochs(args.batch_size, 1, itertools.count().__next__, features=names)
+        model.fit(batches, shuffle=False, **fit)
     print(json.dumps({"steps_per_s": clock.steps / clock.seconds}))
 
 
