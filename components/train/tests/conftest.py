@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from train.cli import main
@@ -159,6 +162,25 @@ def write_examples(folder: Path, splits: dict[str, list[dict]], compression: str
         total = sum(entry["bytes"] for entry in entries)
         manifest["splits"][split] = {"rows": len(rows), "bytes": total, "files": entries}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def as_parquet(examples: Path, folder: Path) -> Path:
+    """Writes the same rows as transform does with --output-format parquet."""
+    shutil.copytree(examples, folder)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    rows = splits()
+    for split, described in manifest["splits"].items():
+        for index, entry in enumerate(described["files"]):
+            mine = rows[split][index :: len(described["files"])]
+            entry["path"] = f"{split}/part-{index:05d}.parquet"
+            columns = {name: [row[name] for row in mine] for name in mine[0]}
+            arrays = {
+                name: pa.array(values, pa.float32() if isinstance(values[0], float) else pa.int64())
+                for name, values in columns.items()
+            }
+            pq.write_table(pa.table(arrays), folder / entry["path"])
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": "parquet"}), encoding="utf-8")
     return folder
 
 

@@ -4,8 +4,10 @@ import json
 import math
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from conftest import MODULE, example, splits, write_examples
+from conftest import MODULE, as_parquet, example, splits, write_examples
 
 
 @pytest.fixture
@@ -161,11 +163,36 @@ def test_folder_that_is_no_transformed_examples(fails, tmp_path):
     assert "has no manifest.json" in fails(transformed_examples=tmp_path)
 
 
-def test_parquet(copied, fails):
+def test_unknown_format(copied, fails):
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps({**manifest, "format": "parquet"}))
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "format": "csv"}))
+    assert "are csv; train reads tfrecord and parquet" in fails()
+
+
+def test_parquet_that_is_corrupt(step, tmp_path, fails):
+    step.examples = as_parquet(step.examples, tmp_path / "parquet")
+    (step.examples / "train" / "part-00001.parquet").write_bytes(b"PAR1 no more")
     message = fails()
-    assert "are parquet; train reads TFRecord" in message and "--output-format tfrecord" in message
+    assert "part-00001.parquet' is corrupt" in message and "Run transform again" in message
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (None, "Feature: fare (data type: float32) is missing"),
+        (pa.array([[1.0, 2.0]] * 350), "Feature: fare doesn't have 1 values in every row"),
+        (pa.array([None] * 350, pa.float32()), "Feature: fare doesn't have 1 values in every row"),
+        (pa.array(["a lot"] * 350), "Feature: fare"),
+    ],
+)
+def test_parquet_that_does_not_fit_the_schema(step, tmp_path, fails, column, reason):
+    step.examples = as_parquet(step.examples, tmp_path / "parquet")
+    file = step.examples / "train" / "part-00001.parquet"
+    table = pq.read_table(file)
+    table = table.drop_columns("fare")
+    pq.write_table(table if column is None else table.append_column("fare", column), file)
+    message = fails()
+    assert "part-00001.parquet' doesn't fit the transformed schema" in message and reason in message
 
 
 def test_manifest_that_is_not_json(copied, fails):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import EVAL_ROWS, MODULE, PYTHON, TRAIN_ROWS, equal, splits, write_examples
+from conftest import EVAL_ROWS, MODULE, PYTHON, TRAIN_ROWS, as_parquet, equal, splits, write_examples
 from train.cli import build_parser
 
 OUTPUTS = ["best_hyperparameters", "executor_output.json", "metrics.json", "model", "report.html", "tensorboard_logs"]
@@ -82,6 +82,12 @@ def test_uncompressed_examples_and_a_single_row_in_the_last_batch(step, tmp_path
     step.examples = write_examples(tmp_path / "plain", {"train": rows["train"][:65], "eval": rows["eval"]}, "none")
     assert step.run() == 0
     assert step.metrics()["epochs"] == 3
+
+
+def test_parquet_gives_the_model_that_tfrecords_give(step, trained, tmp_path):
+    step.examples = as_parquet(step.examples, tmp_path / "parquet")
+    assert step.run() == 0
+    assert equal(trained.weights(), step.weights()) and trained.metrics() == step.metrics()
 
 
 def test_model_classes_get_all_features_without_the_label(step):

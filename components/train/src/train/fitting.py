@@ -16,6 +16,10 @@ from stepkit.errors import StepError
 from train.dataset import Source
 from train.pipeline_model import input_names
 
+# Optimizer steps between two returns to Python: on small models the way there and back takes as long as a step. Workers
+# return after each, because their exchange of gradients can't be in TensorFlow's loop.
+_STEPS_PER_EXECUTION = 32
+
 Log = dict[str, float]
 
 
@@ -69,7 +73,7 @@ def make_variables(model: keras.Model, source: Source) -> None:
     Raises:
         StepError: the model can't take the features.
     """
-    features, _ = next(iter(_inputs_of(model, source.batches())))
+    features, _ = next(iter(source.batches(input_names(model))))
     try:
         model(features, training=False)
     except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -112,13 +116,14 @@ def fit(
         _assign([*model.variables, *model.optimizer.variables], state.variables)
     done = len(state.history)
     if done < epochs and not state.stopped:
+        if share[1] == 1 and model.steps_per_execution == 1 and not model.run_eagerly:
+            model.steps_per_execution = _STEPS_PER_EXECUTION
         try:
             model.fit(
-                _inputs_of(model, train.epochs(batch_rows, seed, done, epochs, share)),
+                train.epochs(batch_rows, seed, lambda: len(state.history), share, input_names(model)),
                 initial_epoch=done,
                 epochs=epochs,
-                steps_per_epoch=-(-train.rows // batch_rows),
-                validation_data=_inputs_of(model, validation.batches()),
+                validation_data=validation.batches(input_names(model)),
                 shuffle=False,  # the dataset is shuffled already
                 verbose=0,
                 callbacks=[_Progress(state, epochs, patience, after_epoch, say)],
@@ -167,11 +172,6 @@ class _Progress(keras.callbacks.Callback):
         self._after_epoch(state)
         shown = ", ".join(f"{name} {value:.4f}" for name, value in log.items())
         self._say(f"epoch {epoch + 1}/{self._epochs}: {shown} ({time.monotonic() - self._started:.1f} s)")
-
-
-def _inputs_of(model: keras.Model, batches: tf.data.Dataset) -> tf.data.Dataset:
-    names = input_names(model)
-    return batches.map(lambda features, label: ({name: features[name] for name in names} if names else features, label))
 
 
 def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:

@@ -19,7 +19,7 @@ import tensorflow as tf
 from stepkit import digest, examples, modules, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from train import cluster, dataset, export, fitting, outcome, pipeline_model
+from train import cluster, dataset, export, fitting, outcome, pipeline_model, reading
 from train.checkpoints import Checkpoints, fingerprint
 from train.transform_graph import TransformGraph
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     ):
         graph = TransformGraph(graph_folder)
         transform = graph.for_module(args.label_key)
-        splits = [dataset.read_split(examples_folder, name) for name in (args.train_split, args.eval_split)]
+        splits = [reading.find_split(examples_folder, name) for name in (args.train_split, args.eval_split)]
 
         def build(chosen: dict[str, Any]) -> keras.Model:
             keras.backend.clear_session()
