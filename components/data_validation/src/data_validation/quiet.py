@@ -13,7 +13,6 @@ import logging
 import sys
 import types
 import warnings
-from collections.abc import Sequence
 
 _SKEW = "tensorflow_data_validation.skew.feature_skew_detector"  # names tf.train.Example in its annotations
 
@@ -58,9 +57,8 @@ def import_tfdv() -> None:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-            found = importlib.util.find_spec("tensorflow_data_validation")
             _defer("tensorflow", compat=_Compat())
-            _defer("tensorflow_data_validation", found.submodule_search_locations if found else None)
+            _defer("tensorflow_data_validation", only_submodules=True)
             _defer(_SKEW)
             importlib.import_module("tensorflow_data_validation.statistics.stats_impl")
             importlib.import_module("tensorflow_data_validation.api.validation_api")
@@ -69,11 +67,12 @@ def import_tfdv() -> None:
         raise
 
 
-def _defer(name: str, path: Sequence[str] | None = None, **names: object) -> None:
+def _defer(name: str, *, only_submodules: bool = False, **names: object) -> None:
     if name in sys.modules:
         return
     module = _Deferred(name)
     vars(module).update(names)
-    if path:
-        module.__path__ = list(path)
+    if only_submodules:
+        found = importlib.util.find_spec(name)
+        module.__path__ = list(found.submodule_search_locations or ()) if found else []
     sys.modules[name] = module
