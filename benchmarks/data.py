@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks import places
-from pipeyard import environments
+from pipeyard import environments  # pylint: disable=wrong-import-order
 
 ALL_FLIGHTS = 336_776
 SIZES = {"0.34M": ALL_FLIGHTS, "1M": 1_000_000, "3.4M": 10 * ALL_FLIGHTS, "10M": 10_000_000}

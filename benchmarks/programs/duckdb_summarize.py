@@ -5,5 +5,5 @@ import sys
 import duckdb
 
 source, target = sys.argv[1:]
-read = "read_parquet" if source.endswith(".parquet") else "read_csv"
-duckdb.sql(f"SELECT * FROM (SUMMARIZE SELECT * FROM {read}('{source}'))").write_csv(target)
+READ = "read_parquet" if source.endswith(".parquet") else "read_csv"
+duckdb.sql(f"SELECT * FROM (SUMMARIZE SELECT * FROM {READ}('{source}'))").write_csv(target)

@@ -16,8 +16,8 @@ CATEGORIES = {"month": 13, "day": 32, "hour": 24}
 examples, target = map(Path, sys.argv[1:])
 
 
-def read(split: str) -> pl.DataFrame:
-    return pl.read_parquet(examples / split / "*.parquet")
+def read(name: str) -> pl.DataFrame:
+    return pl.read_parquet(examples / name / "*.parquet")
 
 
 def z_score(column: pl.Series | pl.Expr, mean: float, deviation: float) -> pl.Series | pl.Expr:

@@ -92,8 +92,8 @@ def _verdicts(result: TableResult) -> list[Verdict]:
     missing = result.median(case, PLAIN, "values_missing")
     return [
         at_least(f"{case}: at least 12x as fast as {PLAIN}", quotient(plain, ours), 12),
-        at_most(f"{case}: every metric of every slice within 1e-4", difference, 1e-4, "{:.1e}".format),
-        at_most(f"{case}: no metric or slice that only one side has", missing, 0, "{:.0f}".format),
+        at_most(f"{case}: every metric of every slice within 1e-4", difference, 1e-4, lambda value: f"{value:.1e}"),
+        at_most(f"{case}: no metric or slice that only one side has", missing, 0, lambda value: f"{value:.0f}"),
     ]
 
 

@@ -61,7 +61,7 @@ def _verdicts(result: TableResult) -> list[Verdict]:
                 f"{step}: peak memory grows by less than 20% from 1M to 10M rows",
                 None if growth is None else growth - 1,
                 0.2,
-                "{:+.1%}".format,
+                lambda value: f"{value:+.1%}",
             )
         )
     return verdicts

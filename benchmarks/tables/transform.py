@@ -114,8 +114,8 @@ def _verdicts(result: TableResult) -> list[Verdict]:
     seconds, megabytes = (result.median("3.4M rows", OURS, measure) for measure in ("wall_s", "pss_mb"))
     return [
         *verdicts,
-        at_most("3.4M rows: at most 25 s", seconds, 25, "{:.1f} s".format),
-        at_most("3.4M rows: at most 1.3 GB", megabytes, 1300, "{:,.0f} MB".format),
+        at_most("3.4M rows: at most 25 s", seconds, 25, lambda value: f"{value:.1f} s"),
+        at_most("3.4M rows: at most 1.3 GB", megabytes, 1300, lambda value: f"{value:,.0f} MB"),
     ]
 
 

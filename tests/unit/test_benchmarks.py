@@ -14,7 +14,7 @@ from benchmarks.__main__ import NAMES
 from benchmarks.results import CaseResult, SideResult, TableResult
 from benchmarks.table import Case, Ready, Side, Table, run_case
 from benchmarks.tables import TABLES, growth, statistics, whole_pipeline
-from pipeyard import locks
+from pipeyard import locks  # pylint: disable=wrong-import-order
 
 MB = 1_000_000
 
@@ -256,7 +256,7 @@ def test_what_takes_too_long_is_stopped_with_its_children(tmp_path):
         measuring.measure(_tree(60), folder=tmp_path, timeout_s=0.3)
     # Killed children are the init process's, and may take a moment to go.
     _, alive = psutil.wait_procs([each for each in psutil.process_iter() if _is_in(each, tmp_path)], timeout=10)
-    assert alive == []
+    assert not alive
 
 
 def _is_in(process: psutil.Process, folder: Path) -> bool:
@@ -291,7 +291,7 @@ def test_sides_take_turns_and_one_that_fails_is_left_out(tmp_path, monkeypatch):
     assert result.side("a").median("bytes") == 7
     assert result.side("b").missing.startswith("failed: exit code 3")
     assert result.side("d").missing == "Python 3.10 was not found"
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert not any((tmp_path / "scratch").iterdir())
     assert [side.side for side in run_case(case, ["c"], 1).sides] == ["c"]
 
 
