@@ -3,9 +3,10 @@
 import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,6 +150,41 @@ def running(engine: Engine, work: Path) -> Iterator[JobServer]:
         yield JobServer([*where, "--job_name={component}", *engine.beam_args], log)
     finally:
         _stop(server)
+
+
+@contextlib.contextmanager
+def worker_pool(python: Path, env: Mapping[str, str], work: Path) -> Iterator[list[str]]:
+    """Runs a pool of Beam workers, as a cluster would beside its machines; gives the `beam_args` that send work there.
+
+    Args:
+        python: of the component whose steps it works for.
+        env: the environment variables of its steps.
+        work: folder for its log, and for what workers and steps exchange.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    pool = [str(python), "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    log = work / "workers.log"
+    with log.open("wb") as output:
+        workers = subprocess.Popen(pool, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        _await_listener(workers, port, log)
+        yield [
+            "--environment_type=EXTERNAL",
+            f"--environment_config=127.0.0.1:{port}",
+            f"--temp_location={work / 'exchanged'}",
+        ]
+    finally:
+        _stop(workers)
+
+
+def _await_listener(process: subprocess.Popen, port: int, log: Path) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"No workers listen at port {port}:\n{log.read_text(encoding='utf-8', errors='replace')}")
 
 
 def _port(server: subprocess.Popen, log: Path) -> int:

@@ -80,11 +80,18 @@ def read(reader: str, steps: Sequence[Step], *outputs: str) -> list[Any]:
     return json.loads(_run(steps[0].component, ["python", str(READERS / f"{reader}.py"), *paths]))
 
 
+def environment(component: str) -> tuple[Path, dict[str, str]]:
+    """Returns the Python of a component's steps, and the environment variables they run under."""
+    found = _PROJECT.components[component]
+    return environments.folder_of(found.folder) / "bin" / "python", environments.variables(found, os.environ)
+
+
 def _run(component: str, command: Sequence[str]) -> str:
-    env = environments.variables(_PROJECT.components[component], os.environ)
-    program = environments.folder_of(_PROJECT.components[component].folder) / "bin" / command[0]
+    """Runs `python ...` in a component's environment; returns what it prints."""
+    python, env = environment(component)
+    assert command[0] == "python"
     done = subprocess.run(
-        [str(program), *command[1:]], env=env, capture_output=True, text=True, check=False, timeout=STEP_SECONDS
+        [str(python), *command[1:]], env=env, capture_output=True, text=True, check=False, timeout=STEP_SECONDS
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout

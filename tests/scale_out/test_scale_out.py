@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 import pytest
-from steps import read
+from job_server import worker_pool
+from steps import environment, read
 
 
 def same(mine: Any, theirs: Any, tolerance: float, where: str = "") -> None:
@@ -72,7 +73,15 @@ def test_flink_gives_what_one_machine_gives(component, on_flink, here):
     assert_same(component, on_flink[component], here(component))
 
 
-@pytest.mark.parametrize("component", ASSERTIONS)
+def test_workers_that_share_nothing_with_the_step_give_the_same(again, here, flink, tmp_path):
+    """As on a cluster: they are other processes, are sent the pipeline's module, and meet the step at temp_location."""
+    with worker_pool(*environment("transform"), tmp_path) as where:
+        there = again("transform", [*flink.beam_args, *where])
+    assert_same("transform", there, here("transform"))
+    assert "Starting worker" in (tmp_path / "workers.log").read_text()
+
+
+@pytest.mark.parametrize("component", ["data_validation", "evaluate"])
 def test_spark_gives_what_one_machine_gives(component, again, here, spark):
     assert_same(component, again(component, spark.beam_args), here(component))
     assert component in spark.jobs()
