@@ -124,6 +124,8 @@ def running(engine: Engine, work: Path) -> Iterator[JobServer]:
     command = [
         "java",
         "-Xmx1g",
+        "-XX:TieredStopAtLevel=1",  # lives for minutes: compiling more than a little costs more than it brings
+        "-XX:+UseSerialGC",
         "-Djava.security.manager",
         f"-Djava.security.policy=={HERE / 'loopback.policy'}",
         # Native sockets don't ask the policy; and the policy knows 127.0.0.1, not ::ffff:127.0.0.1.
