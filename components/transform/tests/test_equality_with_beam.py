@@ -17,6 +17,9 @@ from stepkit import examples
 
 # Sums are added up in another order than on Beam, in float32 or float64.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+# TFT's sketch of quantiles promises their ranks within a hundredth, and depends on how accumulators were merged.
+EPSILON = 0.01
+SKETCHED = {"bucket": 7, "weighted_bucket": 5, "int_bucket": 4, "thrice": 5}  # to the number of buckets
 
 MODULE = """
 import tensorflow as tf
@@ -49,7 +52,6 @@ def preprocessing_fn(inputs):
         "weighted_bucket": tft.bucketize(x, 5, weights=w),
         "int_bucket": tft.bucketize(n, 4),
         "quantiles": tf.zeros([tf.shape(x)[0], 4]) + tft.quantiles(y, 5, 0.01),
-        "counts": tf.zeros([tf.shape(n)[0], 6], tf.int64) + tft.histogram(x, boundaries=6)[0],
         "covariance": tf.matmul(both, tft.covariance(both, tf.float32)),
         "pca": tf.matmul(both, tft.pca(both, 1, tf.float32)),
         "hash": tft.hash_strings(city, 50),
@@ -90,7 +92,7 @@ VOCABULARIES = (
     ),
     "annotated",
 )
-DENSE = 'feature { name: "%s" type: %s shape { dim { size: 1 } } }\n'
+DENSE = 'feature { name: "%s" type: %s presence { min_fraction: 1.0 } shape { dim { size: 1 } } }\n'
 SCHEMA = "".join(
     DENSE % pair for pair in [("x", "FLOAT"), ("y", "FLOAT"), ("n", "INT"), ("w", "FLOAT"), ("words", "BYTES")]
 )
@@ -156,10 +158,14 @@ def test_rows_are_the_same(both, split):
         if pa.types.is_large_list(ours.type):
             assert ours.value_lengths().equals(theirs.value_lengths()), name
             ours, theirs = ours.flatten(), theirs.flatten()
-        if pa.types.is_floating(ours.type):
+        if name == "quantiles":
+            values = np.sort(pq.read_table(both[0].examples / "train")["y"].to_numpy())
+            ranks = [np.searchsorted(values, np.unique(boundaries)) / len(values) for boundaries in (ours, theirs)]
+            np.testing.assert_allclose(*ranks, rtol=0, atol=EPSILON)
+        elif name in SKETCHED:
+            assert np.mean(ours.to_numpy() != theirs.to_numpy()) < EPSILON * SKETCHED[name]
+        elif pa.types.is_floating(ours.type):
             np.testing.assert_allclose(ours.to_numpy(), theirs.to_numpy(), **TOLERANCE, err_msg=name)
-        elif name == "thrice":  # a value at a boundary of floating point
-            assert np.mean(ours.to_numpy() != theirs.to_numpy()) < 1e-3
         else:
             assert ours.equals(theirs), name
 
@@ -169,14 +175,18 @@ def test_graphs_map_the_same(both):
     row |= {"n": tf.constant([[3]], tf.int64), "words": tf.constant([["w1 w2"]])}
     row["city"] = tf.SparseTensor([[0, 0]], ["Voss"], [1, 1])
     here, on_beam = (tf.saved_model.load(str(run.graph / "transform_fn")).transform_fn(row) for run in both)
-    for name in ("z_score", "quantiles", "city", "pca"):
+    for name in ("z_score", "twice", "city", "pca"):
         np.testing.assert_allclose(here[name], on_beam[name], **TOLERANCE)
 
 
 @pytest.mark.parametrize(
     ("expression", "reason"),
     [
-        ("tft.scale_to_z_score_per_key(inputs['fare'], tf.strings.as_string(inputs['hour']))", "CombinePerKey"),
+        (
+            "tft.scale_to_z_score_per_key(inputs['fare'][:, 0], tf.strings.as_string(inputs['hour'][:, 0]))",
+            "CombinePerKey",
+        ),
+        ("inputs['hour'] + tft.histogram(inputs['fare'])[0][0]", "CombinePerKey"),
         ("tft.compute_and_apply_vocabulary(inputs['hour'], labels=inputs['hour'] % 2)", "ordered by labels"),
         ("tft.compute_and_apply_vocabulary(inputs['hour'], file_format='tfrecord_gzip')", "other than text"),
         ("tft.compute_and_apply_vocabulary(tf.strings.as_string(inputs['hour']), reserved_tokens=['a'])", "reserved"),

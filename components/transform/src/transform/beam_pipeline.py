@@ -15,7 +15,6 @@ from stepkit.outputs import Outputs
 from transform import shards, writing
 from transform.applying import Transformation, graph_failed
 from transform.job import Job
-from transform.raw_schema import RawSchema
 from transform.shards import Shard
 
 # What a worker's exception looks like once Beam has turned it into text; in this process it keeps its type.
@@ -68,18 +67,16 @@ def apply(pipeline: Any, job: Job, graph: str, transformed: str, written: Any) -
         pipeline
         | "Applied" >> apache_beam.Create(job.applied)
         | "SpreadApplied" >> apache_beam.Reshuffle()
-        | "Apply"
-        >> apache_beam.ParDo(
-            _ApplyShard(job.schema, graph, transformed, job.compression), apache_beam.pvalue.AsSingleton(written)
-        )
+        | "Apply" >> apache_beam.ParDo(_ApplyShard(job, graph, transformed), apache_beam.pvalue.AsSingleton(written))
     )
 
 
 class _ApplyShard(apache_beam.DoFn):
     """Reads, transforms and writes one shard, a batch in memory at a time."""
 
-    def __init__(self, schema: RawSchema, graph: str, transformed: str, compression: str) -> None:
-        self._schema, self._graph, self._transformed, self._compression = schema, graph, transformed, compression
+    def __init__(self, job: Job, graph: str, transformed: str) -> None:
+        self._schema, self._graph, self._transformed = job.schema, graph, transformed
+        self._format, self._compression = job.output_format, job.compression
         self._transformation: Transformation | None = None
 
     def process(self, shard: Shard, written: None) -> Iterator[None]:  # pylint: disable=arguments-differ
@@ -91,7 +88,7 @@ class _ApplyShard(apache_beam.DoFn):
         raw = shards.read(shard, self._schema)
         with Outputs() as outputs:
             target = outputs.file(uris.join(self._transformed, shard.target))
-            writing.write_transformed(raw, self._transformation, target, self._compression)
+            writing.write_transformed(raw, self._transformation, target, self._format, self._compression)
         return iter(())
 
 

@@ -48,4 +48,4 @@ def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outpu
             target = transformed / shard.target
             target.parent.mkdir(parents=True, exist_ok=True)
             raw = shards.read(shard, job.schema)
-            writing.write_transformed(raw, transformation, target, job.compression, mapped)
+            writing.write_transformed(raw, transformation, target, job.output_format, job.compression, mapped)

@@ -18,18 +18,24 @@ GZIP_LEVEL = 2  # see the measurement in the README
 
 
 def write_transformed(
-    raw: Iterable[pa.RecordBatch], transformation: Transformation, path: Path, compression: str, mapped: Map = map
+    raw: Iterable[pa.RecordBatch],
+    transformation: Transformation,
+    path: Path,
+    output_format: str,
+    compression: str,
+    mapped: Map = map,
 ) -> None:
-    """Transforms a shard's raw batches and writes them, in the format that the path ends with.
+    """Transforms a shard's raw batches and writes them.
 
     Args:
+        output_format: `tfrecord` or `parquet`.
         compression: `gzip` or `none`.
         mapped: `map`, or something like it that works ahead.
 
     Raises:
         StepError: the graph fails on the rows, or the file can't be written, as when the disk is full.
     """
-    if path.name.endswith(".parquet"):
+    if output_format == "parquet":
         batches = mapped(transformation.apply, raw)
         write_parquet(batches, transformation.schema, transformation.single, path, compression)
     else:
