@@ -215,26 +215,26 @@ def test_search_by_names_and_by_the_index(tmp_path):
     ]
 
 
-_watched: list[tuple[str, str]] | None = None
+_accesses: list[list[tuple[str, str]]] = []  # of who watches now
 
 
 def _watch(event, arguments):
-    if _watched is not None and event in {"open", "os.scandir", "os.listdir"}:
-        _watched.append((event, str(arguments[0])))
+    if _accesses and event in {"open", "os.scandir", "os.listdir"}:
+        _accesses[-1].append((event, str(arguments[0])))
 
 
 @contextmanager
 def _accesses_below(root):
     """Collects what is opened and listed below a folder, whoever does it."""
-    global _watched  # noqa: PLW0603  # audit hooks stay for the process's life
     if not hasattr(_watch, "added"):
-        sys.addaudithook(_watch)
+        sys.addaudithook(_watch)  # stays for the process's life
         _watch.added = True
-    _watched = accesses = []
+    accesses: list[tuple[str, str]] = []
+    _accesses.append(accesses)
     try:
         yield accesses
     finally:
-        _watched = None
+        _accesses.pop()
         accesses[:] = [access for access in accesses if access[1].startswith(str(root))]
 
 

@@ -32,7 +32,7 @@ class Bucket:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
+            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
                 status, kind, body = bucket.answer(self.path)
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
@@ -174,6 +174,7 @@ def test_whatever_else_fsspec_knows(tmp_path):
 
 def test_a_missing_library_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "gs", raising=False)
+    loaded = sys.modules["fsspec.registry"]._registry  # pylint: disable=protected-access
+    monkeypatch.delitem(loaded, "gs", raising=False)
     with pytest.raises(PipeyardError, match="gs://models/components needs gcsfs, which isn't installed"):
         ComponentStore(url_search_prefixes=["gs://models/components"], cache_dir=tmp_path)

@@ -45,7 +45,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
                 server.answer(self)
 
             def log_message(self, *_):
@@ -68,7 +68,8 @@ class Server:
             time.sleep(fault)
         body = self.files.get(path, b"")
         status = 200 if path in self.files else 404
-        if self.required and request.headers.get(self.required[0]) != self.required[1]:
+        header, value = self.required or ("", None)
+        if request.headers.get(header) != value:
             status, body = 401, b""
         if isinstance(fault, int):
             status, body = fault, b"broken"
