@@ -32,6 +32,9 @@ def run(tmp_path: Path) -> Callable[..., Result]:
         outside: Mapping[str, Mapping[str, Any]] | None = None,
         **parameters: Any,
     ) -> Result:
+        def host(image: str) -> Host:
+            return Host(**{"component": "tests", "source_digest": "1", "env": env} | (outside or {}).get(image, {}))
+
         package = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(package))
         text = package.read_text() + platform
@@ -41,7 +44,9 @@ def run(tmp_path: Path) -> Callable[..., Result]:
                 ir.parse(text),
                 parameters,
                 tmp_path / "runs",
-                lambda image: Host(component="tests", source_digest="1", env=env, **(outside or {}).get(image, {})),
+                lambda image: Host(
+                    **{"component": "tests", "source_digest": "1", "env": env} | (outside or {}).get(image, {})
+                ),
                 display,
                 options or runner.Options(max_parallel=4),
                 resumed=resumed,

@@ -80,3 +80,15 @@ def test_shared_versions_agree():
             pins[name] = match.group(1)
     del pins["data_validation"]  # TFDV holds it back
     assert len(set(pins.values())) == 1, pins
+
+
+@pytest.mark.parametrize("component", PROJECT.components.values(), ids=lambda each: each.name)
+def test_what_a_component_preloads_is_there(component) -> None:
+    for reference in component.annotation("preload", []):
+        name, _, function = reference.partition(":")
+        sources = [folder / "src" for folder in (component.folder, *component.local_packages)]
+        files = [source / f"{name.replace('.', '/')}.py" for source in sources]
+        found = next((file for file in files if file.is_file()), None)
+        assert found, f"{reference}: none of {files}"
+        defined = {node.name for node in ast.parse(found.read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert not function or function in defined, f"{reference}: {found} defines {sorted(defined)}"

@@ -22,6 +22,7 @@ EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
     "--max-parallel", type=click.IntRange(min=1), default=None, help="Most steps at once; default: one a core."
 )
 @click.option("--task-timeout", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="Limit of a step.")
+@click.option("--no-prestart", is_flag=True, help="Start no step's interpreter ahead: slower, takes less memory.")
 @click.option("--open", "open_report", is_flag=True, help="Open the report in a browser when the run has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON, and nothing else, on stdout.")
 @project_option
@@ -33,6 +34,7 @@ def command(
     resume: str | None,
     max_parallel: int | None,
     task_timeout: float | None,
+    no_prestart: bool,
     open_report: bool,
     as_json: bool,
     project_folder: Path,
@@ -67,7 +69,7 @@ def command(
         root,
         runner.project_hosts(project),
         shown,
-        runner.Options(not no_cache, max_parallel or os.cpu_count() or 1, task_timeout),
+        runner.Options(not no_cache, max_parallel or os.cpu_count() or 1, task_timeout, not no_prestart),
         resumed=earlier,
         commit=runner.commit_of(project.root),
         environment=environment,

@@ -33,52 +33,65 @@ class Ended:
         return f"exit code {self.code}"
 
 
-def run(
-    command: Sequence[str],
-    env: Mapping[str, str],
-    log: Path,
-    canceled: Callable[[], bool],
-    timeout_seconds: float | None = None,
-    pass_fds: Sequence[int] = (),
-) -> Ended:
-    """Runs a command to its end; its output goes to `log`, its input is empty.
+def start(
+    command: Sequence[str], env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = (), input_bytes: int = 0
+) -> subprocess.Popen:
+    """Starts a command in a process group of its own; its output goes to `log`.
 
     Args:
         pass_fds: file descriptors that the process keeps open, and with them locks on the files.
+        input_bytes: what a pipe of ours holds that is its input; 0: its input is empty.
 
     Raises:
         FileNotFoundError: the program isn't there.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=dict(env),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if input_bytes else subprocess.DEVNULL,
+            pipesize=input_bytes or -1,
             stdout=output,
             stderr=output,
             start_new_session=True,
             pass_fds=pass_fds,
         )
-        _alive.add(process.pid)
-        waited = 0.0
-        try:
-            while True:
-                try:
-                    return Ended(process.wait(_POLL_SECONDS))
-                except subprocess.TimeoutExpired:
-                    waited += _POLL_SECONDS
-                if canceled():
-                    return Ended(_stop(process), "canceled")
-                if timeout_seconds and waited >= timeout_seconds:
-                    return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
-        finally:
-            _alive.discard(process.pid)
-            _kill_group(process.pid)
+
+
+def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_seconds: float | None = None) -> Ended:
+    """Waits for a started process to end, or ends it; nothing of its process group is left then.
+
+    Args:
+        timeout_seconds: from now on; None: no limit.
+    """
+    _alive.add(process.pid)
+    waited = 0.0
+    try:
+        while True:
+            try:
+                return Ended(process.wait(_POLL_SECONDS))
+            except subprocess.TimeoutExpired:
+                waited += _POLL_SECONDS
+            if canceled():
+                return Ended(_stop(process), "canceled")
+            if timeout_seconds and waited >= timeout_seconds:
+                return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
+    finally:
+        _alive.discard(process.pid)
+        _kill_group(process.pid)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kills a process and its group at once, and forgets it."""
+    _kill_group(process.pid)
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 def kill_all() -> None:
-    """Kills every process that `run` waits for, and its children, at once."""
+    """Kills every process that is waited for, and its children, at once."""
     for group in list(_alive):
         _kill_group(group)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,6 +20,7 @@ from pipeyard import environments
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import cache, ir, process, record, values
 from pipeyard.local.display import Display
+from pipeyard.local.prestart import Prestart
 from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
@@ -39,11 +40,13 @@ class Options:
         use_cache: False runs every step, though one was run before with the same inputs.
         max_parallel: most steps that run at once.
         task_timeout_seconds: for steps that set none; None: no limit.
+        prestart: start the next step's interpreter while a step runs.
     """
 
     use_cache: bool = True
     max_parallel: int = 1
     task_timeout_seconds: float | None = None
+    prestart: bool = True
 
 
 def run(
@@ -105,6 +108,7 @@ def run(
         "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
         "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
     }
+    prestart = Prestart(folder, [lock.fileno()])
     steps = StepRunner(
         pipeline,
         folder,
@@ -118,8 +122,9 @@ def run(
         options.task_timeout_seconds,
         wait=stop.wait,
         pass_fds=[lock.fileno()],
+        prestart=prestart if options.prestart else None,
     )
-    with lock, (interrupts or _interrupts)(stop), display:
+    with lock, closing(prestart), (interrupts or _interrupts)(stop), display:
         try:
             outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
         except BaseException as error:
@@ -189,6 +194,8 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     external_writes=component.annotation("external-writes", []),
                     cache_ignores=component.annotation("cache-ignores", []),
                     meanings=component.annotation("output-types", {}),
+                    preload=component.annotation("preload", []),
+                    prepared=functools.partial(environments.is_current, component.folder),
                     prepare=functools.partial(environments.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),
                 )

@@ -16,6 +16,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.local import cache, external, process, values
 from pipeyard.local.ir import Pipeline
 from pipeyard.local.placeholders import Resolver
+from pipeyard.local.prestart import Prestart
 from pipeyard.local.record import Artifact, Attempt, State, Task
 from pipeyard.local.scheduler import Leaf, Outcome
 from stepkit import digest
@@ -39,6 +40,8 @@ class Host:
         env: environment variables of its processes.
         digest_now: reckons the source digest again; None: the source can't change.
         prepare: makes the environment, and says so if that takes time; called before the first process.
+        prepared: true if there is nothing to prepare.
+        preload: what its steps import, see `pipeyard.local.prestart`.
     """
 
     component: str
@@ -49,6 +52,8 @@ class Host:
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Callable[[str], None]], object] = lambda say: None
+    prepared: Callable[[], bool] = lambda: True
+    preload: Sequence[str] = ()
     digest_now: Callable[[], str] | None = None
 
 
@@ -77,6 +82,7 @@ class StepRunner:
         task_timeout_seconds: for tasks that set no timeout of their own; None: no limit.
         wait: passes time between attempts; returns early when the run is stopped.
         pass_fds: file descriptors that processes keep open.
+        prestart: starts interpreters ahead of their steps; None: none is.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class StepRunner:
         task_timeout_seconds: float | None = None,
         wait: Callable[[float], object] = time.sleep,
         pass_fds: Sequence[int] = (),
+        prestart: Prestart | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
@@ -107,14 +114,20 @@ class StepRunner:
         self._task_timeout = task_timeout_seconds
         self._wait = wait
         self._pass_fds = pass_fds
+        self._prestart = prestart
         self._now = now
+        self._ahead: dict[str, Leaf] = {}
         self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
         self._written: set[str] = set()
 
     def planned(self, leaf: Leaf) -> None:
+        self._ahead[leaf.path] = leaf
         self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
+        self._ahead.pop(leaf.path, None)
+        if self._prestart:
+            self._prestart.drop(leaf.path)
         before = self._tracker.earlier(leaf.path)
         if state == State.CANCELED and before and before.state.has_outputs:
             return  # what it did before the run was resumed still stands
@@ -128,6 +141,7 @@ class StepRunner:
         )
 
     def run(self, leaf: Leaf) -> Outcome:
+        self._ahead.pop(leaf.path, None)
         executor = self._pipeline.executor(leaf.component)
         try:
             if "importer" in executor:
@@ -137,6 +151,9 @@ class StepRunner:
             return self._failed(leaf, str(error))
         except OSError as error:
             return self._failed(leaf, f"{error.strerror or error} ({error.filename or self._folder})")
+        finally:
+            if self._prestart:
+                self._prestart.drop(leaf.path)
 
     def restamp(self) -> None:
         """Stores what touched outside state a second time, under that state as this run's own steps left it.
@@ -271,14 +288,18 @@ class StepRunner:
             raise PipeyardError(
                 f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
             )
-        env = {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
+        env = _environment(host, container)
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         try:
-            ended = process.run(_find_program(command, env), env, log, self._canceled, timeout, self._pass_fds)
+            command = _find_program(command, env)
+            started = self._prestart.take(leaf.path, command, env, log) if self._prestart else None
+            started = started or process.start(command, env, log, self._pass_fds)
         except FileNotFoundError as error:
             raise PipeyardError(
                 f"the program {command[0]!r} of {host.component!r} isn't there. Is it in the component's environment?"
             ) from error
+        self._start_next(leaf)
+        ended = process.wait(started, self._canceled, timeout)
         if ended.stopped == "canceled":
             return "canceled", ended.code
         if ended.code != 0 or ended.stopped:
@@ -290,6 +311,29 @@ class StepRunner:
         if missing:
             return f"it ended well but did not write its outputs {', '.join(missing)}", 0
         return "", 0
+
+    def _start_next(self, leaf: Leaf) -> None:
+        """Starts the interpreter of the task that runs once `leaf`, which does now, has ended.
+
+        What waits for a task that runs will most likely run too: its inputs are new. Whether a condition will hold
+        isn't known; it mostly does.
+        """
+        if not self._prestart:
+            return
+        ahead = [each for each in list(self._ahead.values()) if leaf.path in each.upstream]
+        following = next((each for each in ahead if each.upstream.isdisjoint(self._ahead)), None)
+        container = self._pipeline.executor(following.component).get("container") if following else None
+        if not following or not container:
+            return
+        try:
+            host = self._hosts(container["image"])
+            if not host.preload or not host.prepared():
+                return
+            env = _environment(host, container)
+            command = _find_program(container.get("command", ()), env)
+        except (PipeyardError, OSError, IndexError):
+            return  # the task itself will say what is wrong
+        self._prestart.begin(following.path, command, env, host.preload)
 
     def _take_outputs(self, leaf: Leaf, host: Host) -> cache.Entry:
         """Reads the outputs that a successful attempt left.
@@ -432,6 +476,10 @@ def _artifact_list(value: Any) -> dict[str, Any]:
             for each in several
         ]
     }
+
+
+def _environment(host: Host, container: Mapping[str, Any]) -> dict[str, str]:
+    return {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
 
 
 def _find_program(command: Sequence[str], env: Mapping[str, str]) -> list[str]:

@@ -57,12 +57,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def use_keras_2() -> None:
+    """Tells TensorFlow, before it is imported, which Keras to take.
+
+    TFMA's metrics are of Keras 2: TensorFlow would import Keras 3 beside it, which takes a second.
+    """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
 
     def step(args: argparse.Namespace) -> None:
-        # TFMA's metrics are of Keras 2: TensorFlow would import Keras 3 beside it, which takes a second.
-        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+        use_keras_2()
         from evaluate.step import run
 
         run(args)

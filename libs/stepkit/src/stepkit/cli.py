@@ -114,10 +114,7 @@ def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], No
     like an exception, so that no output is left behind.
     """
     args = parser.parse_args(argv)
-    # TensorFlow reads both when it is imported. The results of oneDNN differ between processors, of which TensorFlow
-    # warns at any log level; without it and at this level only errors are among the lines of the step.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_up_tensorflow()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         step(args)
@@ -131,6 +128,16 @@ def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], No
         where = f" ({error.filename})" if error.filename else ""
         reason = os.strerror(error.errno) if error.errno else str(error)
         return _complain(parser.prog, f"{reason}{where}. Nothing was written.", EXIT_FAILED)
+
+
+def set_up_tensorflow() -> None:
+    """Sets what TensorFlow reads from the environment when it is imported, where it isn't set; call it before.
+
+    The results of oneDNN differ between processors, of which TensorFlow warns at any log level; without it and at this
+    level only errors are among the lines of the step.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -9,6 +9,7 @@ Needs the extra `stepkit[registry]`.
 
 import contextlib
 import fcntl
+import importlib
 import logging
 import os
 import re
@@ -125,6 +126,13 @@ def promote(registry_uri: str, version: ModelVersion, alias: str) -> None:
         client.set_registered_model_alias(version.name, alias, str(registered.version))
 
 
+def preload() -> None:
+    """Imports what a registry in an SQLite file takes; else the first use does, which takes two seconds."""
+    _mlflow()
+    for name in ("alembic.command", "mlflow.store.tracking.sqlalchemy_store"):
+        importlib.import_module(name)
+
+
 def _find(client: Any, version: ModelVersion) -> Any | None:
     found = client.search_model_versions(f"name = '{version.name}' AND tags.`{VERSION_TAG}` = '{version.version}'")
     same = [item for item in found if item.tags.get(DIGEST_TAG) == version.digest and item.source == version.uri]
@@ -232,10 +240,29 @@ def _create(file: Path) -> None:
     # MLflow migrates a new file in many transactions: killed halfway it would leave one that it can't open again.
     aside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        _client(f"{_SQLITE}{aside}").search_registered_models(max_results=1)
+        with _unsynced():
+            _client(f"{_SQLITE}{aside}").search_registered_models(max_results=1)
+        with aside.open("rb+") as written:
+            os.fsync(written.fileno())
         aside.replace(file)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _unsynced() -> Iterator[None]:
+    """Lets SQLite not wait for the disk after each transaction, of which a new file takes hundreds."""
+    from sqlalchemy import event  # pylint: disable=import-outside-toplevel,import-error
+    from sqlalchemy.engine import Engine  # pylint: disable=import-outside-toplevel,import-error
+
+    def relax(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
 
 
 @contextlib.contextmanager
