@@ -39,23 +39,27 @@ def test_full_disk_under_parquet():
 
 
 def test_full_disk_ends_the_step(inputs, refused, monkeypatch):
-    monkeypatch.setattr(Outputs, "file", lambda _, uri: FULL)
+    write = writing.write_transformed
+    monkeypatch.setattr(writing, "write_transformed", lambda raw, graph, _, *more: write(raw, graph, FULL, *more))
     assert "Can't write '/dev/full': No space left on device" in refused(inputs.with_module(PLAIN))
 
 
-def test_full_disk_under_the_graph(inputs, refused, monkeypatch):
+def test_full_disk_ends_the_step_on_beam(inputs, refused, monkeypatch):
+    monkeypatch.setattr(Outputs, "file", lambda _, uri: FULL)
+    message = refused(inputs.with_module(PLAIN), "--beam-args", '["--runner=FnApiRunner"]')
+    assert "Can't write '/dev/full': No space left on device" in message
+
+
+@pytest.mark.parametrize("more", [[], ["--beam-args", '["--runner=FnApiRunner"]']])
+def test_full_disk_under_the_graph(inputs, refused, monkeypatch, more):
     import tensorflow as tf
 
-    copy = tf.io.gfile.copy
+    def full(_module, folder, **_):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{folder}/saved_model.pb; No space left on device")
 
-    def full(source, target, overwrite=False):
-        del source
-        copy("/dev/null", target, overwrite)
-        raise tf.errors.ResourceExhaustedError(None, None, f"{target}; No space left on device")
-
-    monkeypatch.setattr(tf.io.gfile, "copy", full)
-    message = refused(inputs)
-    assert ".partial/transform_tmp/" in message and "': No space left on device. Nothing was kept; make room" in message
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    message = refused(inputs, *more)
+    assert "Can't write '" in message and "': No space left on device. Nothing was kept; make room" in message
 
 
 def _stopped(inputs, there: str, sent: int) -> int:
@@ -88,7 +92,7 @@ def test_killed(inputs):
 
 def test_cancelled_while_it_writes(inputs):
     longer = inputs.with_module(PLAIN).with_splits(train=[table(300_000, 1)])
-    assert _stopped(longer, ".transformed.*/train/.part-00000*", signal.SIGTERM) == 128 + signal.SIGTERM
+    assert _stopped(longer, ".transformed.*/train/part-00000*", signal.SIGTERM) == 128 + signal.SIGTERM
     assert not any(inputs.outputs.iterdir())
 
 
