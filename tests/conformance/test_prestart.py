@@ -120,7 +120,7 @@ implementation:
 
 
 @dsl.pipeline(name="chain")
-def chain(first: str = "", second: str = ""):
+def chain():
     one = tool("meet")
     two = tool("pass", one.outputs["out"])
     tool("talk", two.outputs["out"])
