@@ -76,27 +76,12 @@ def preprocessing_fn(inputs):
     return outputs
 """
 VOCABULARIES = (
-    *(
-        "terms",
-        "city",
-        "top",
-        "often",
-        "counted",
-        "shuffled",
-        "weighted",
-        "numbers",
-        "none",
-        "no_top",
-        "grams",
-        "again",
-    ),
-    "annotated",
+    *("terms", "city", "top", "often", "counted", "shuffled", "weighted"),
+    *("numbers", "none", "no_top", "grams", "again", "annotated"),
 )
 DENSE = 'feature { name: "%s" type: %s presence { min_fraction: 1.0 } shape { dim { size: 1 } } }\n'
-SCHEMA = "".join(
-    DENSE % pair for pair in [("x", "FLOAT"), ("y", "FLOAT"), ("n", "INT"), ("w", "FLOAT"), ("words", "BYTES")]
-)
-SCHEMA += 'feature { name: "city" type: BYTES }\n'
+TYPES = {"x": "FLOAT", "y": "FLOAT", "n": "INT", "w": "FLOAT", "words": "BYTES"}
+SCHEMA = "".join([*(DENSE % pair for pair in TYPES.items()), 'feature { name: "city" type: BYTES }\n'])
 
 
 def _table(rows: int, seed: int) -> pa.Table:
