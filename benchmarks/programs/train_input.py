@@ -21,7 +21,8 @@ from train.transform_graph import TransformGraph
 from stepkit import modules
 
 
-class _Clock(keras.callbacks.Callback):  # pylint: disable=unused-argument
+class _Clock(keras.callbacks.Callback):
+    # pylint: disable=unused-argument
     def __init__(self) -> None:
         super().__init__()
         self.steps, self.seconds, self._began = 0, 0.0, 0.0

@@ -4,10 +4,15 @@ import importlib.util
 import itertools
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeyard.errors import PipeyardError
+
+if TYPE_CHECKING:
+    from pipeyard.component_store.loading import LoadedComponent
 
 # One argument of a process on Linux, and so one parameter of a step: MAX_ARG_STRLEN.
 ARGUMENT_LIMIT = 128 * 1024
@@ -24,17 +29,23 @@ class Compiled:
     warnings: tuple[str, ...]
 
 
-def compile_pipeline(folder: Path) -> Compiled:
+def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
     """Compiles `<folder>/pipeline.py`.
 
+    Args:
+        instead: folder of components to the one that is searched in its place, as for rendered specs.
+
     Raises:
-        PipeyardError: it can't be imported, defines no pipeline or several, doesn't compile, or carries a value that no
-            process can take as an argument.
+        PipeyardError: it can't be imported, defines no pipeline or several, doesn't compile, carries a value that no
+            process can take as an argument, connects what doesn't mean the same, or uses what backends break on.
     """
     from kfp import compiler
     from kfp.dsl import graph_component
 
-    module = _import(folder / "pipeline.py")
+    from pipeyard.component_store.session import session
+
+    with session(instead or {}) as opened:
+        module = _import(folder / "pipeline.py")
     pipelines = {
         name: value
         for name, value in vars(module).items()
@@ -59,13 +70,24 @@ def compile_pipeline(folder: Path) -> Compiled:
         except Exception as error:  # kfp raises many kinds
             raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
         text = _without_header(package.read_text(encoding="utf-8"))
-    return Compiled(text, _check_sizes(text))
+    return Compiled(text, (*_check_sizes(text), *_check_meaning(folder, text, opened.loaded)))
 
 
 def _without_header(text: str) -> str:
     """Drops kfp's leading comment: it prints default values in an order that differs from process to process."""
     lines = text.splitlines(keepends=True)
     return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+
+
+def _check_meaning(folder: Path, text: str, loaded: "list[LoadedComponent]") -> list[str]:
+    from pipeyard import semantics
+    from pipeyard.local import ir
+
+    pipeline = ir.parse(text)
+    problems = semantics.problems(pipeline, loaded)
+    if problems:
+        raise PipeyardError(f"{folder / 'pipeline.py'}: {' '.join(problems)}")
+    return semantics.warnings(pipeline)
 
 
 def _check_sizes(text: str) -> tuple[str, ...]:

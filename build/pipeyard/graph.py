@@ -182,8 +182,8 @@ class Graph:
             for component in loaded_components(folder / "pipeline.py", project.components):
                 self._edge(Node("component", component), Node("test", "pipelines"))
                 self._edge(Node("image", f"component/{component}"), compile_)
-        suites = [folder.name for folder in sorted((project.root / "tests").glob("*/")) if list(folder.glob("test_*"))]
-        for suite in set(suites) - _TOOLCHAIN_TESTS:
+        tests = {folder.name for folder in (project.root / "tests").glob("*/") if list(folder.glob("test_*"))}
+        for suite in tests - _TOOLCHAIN_TESTS:
             self._edge(Node("everything"), Node("test", suite))
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
         self._edge(Node("everything"), *roots, *(end for root in roots for end in self._edges[root]))

@@ -8,18 +8,29 @@ from pipeyard.commands import find_project, project_option
 
 
 @click.command("compile")
-@click.argument("pipeline")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Where to; default: dist/PIPELINE/pipeline.yaml.")
+@click.argument("pipelines", nargs=-1)
+@click.option("--dev", is_flag=True, help="Use the committed specs' images, which no registry has.")
+@click.option("--allow-dirty", is_flag=True, help="Take images that were built of changes that aren't committed.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Folder with the build; default: dist/ of the project."
+)
 @project_option
-def command(pipeline: str, output: Path | None, project_folder: Path) -> None:
-    """Compile PIPELINE to the YAML that KFP takes."""
-    from pipeyard import compiling, files
+def command(
+    pipelines: tuple[str, ...], dev: bool, allow_dirty: bool, output: Path | None, project_folder: Path
+) -> None:
+    """Compile PIPELINES (default: all) with the images that `pipeyard build` made of this commit.
+
+    Writes PIPELINE/pipeline.yaml, PIPELINE/workflow.tar.gz (for KFP) and PIPELINE/vertex.json (for Vertex AI). The same
+    commit and images give the same bytes.
+    """
+    from pipeyard import releases
 
     project = find_project(project_folder)
-    compiled = compiling.compile_pipeline(project.pipeline(pipeline))
-    target = output or project.root / "dist" / pipeline / "pipeline.yaml"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    files.write_whole(target, compiled.text)
-    for warning in compiled.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(str(target))
+    folder = output or project.root / "dist"
+    build = releases.committed(project) if dev else releases.built(project, folder, allow_dirty)
+    for name in pipelines or project.pipelines:
+        package, warnings = releases.package(project, name, build)
+        for path in releases.write(package, folder / name):
+            click.echo(str(path))
+        for warning in warnings:
+            click.echo(f"warning: {name}: {warning}", err=True)

@@ -9,6 +9,7 @@ from kfp import components as kfp_components
 from kfp.dsl import yaml_component
 from kfp.dsl.types import type_utils
 
+from pipeyard.component_store import session
 from pipeyard.errors import PipeyardError
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract
         digest: its digest in a store (see `layout.digest_of`).
         retyped: the inputs whose types were changed; empty unless that was asked for.
         rewritten: how its command line is written otherwise than in the specification, with the same meaning.
+        spec: the parsed kfp 1 specification; None if it is kfp 2's.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract
         digest: str,
         retyped: tuple[Retyped, ...],
         rewritten: tuple[str, ...],
+        spec: dict[str, Any] | None,
     ) -> None:
         super().__init__(component_spec=loaded.component_spec, component_yaml=loaded.component_yaml)
         self.location = location
         self.digest = digest
         self.retyped = retyped
         self.rewritten = rewritten
+        self.spec = spec
 
 
 def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedComponent:
@@ -87,7 +91,9 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
         raise PipeyardError(f"{location}: {error}") from error
     except Exception as error:  # kfp raises many kinds, YAML's among them
         raise PipeyardError(f"{location} isn't a component that kfp can load: {error}") from error
-    return LoadedComponent(loaded, location, digest, retyped, rewritten)
+    made = LoadedComponent(loaded, location, digest, retyped, rewritten, spec)
+    session.note(made)
+    return made
 
 
 def _kfp1_spec(text: str) -> dict[str, Any] | None:

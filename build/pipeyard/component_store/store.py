@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pipeyard.component_store import layout
+from pipeyard.component_store import layout, session
 from pipeyard.component_store.layout import Entry, Version
 from pipeyard.component_store.places import Folder, Missing, Place, PlaceError, Unavailable, WrongDigest
 from pipeyard.errors import PipeyardError, near_misses
@@ -136,7 +136,7 @@ class ComponentStore:
         self._cache_dir = cache_dir
         self._offline = offline
         self._timeout = timeout
-        self._places: list[Place] = [Folder(Path(path)) for path in local_search_paths]
+        self._places: list[Place] = [Folder(session.folder(Path(path))) for path in local_search_paths]
         self._places += [self._remote(prefix, self._prefixes) for prefix in self._prefixes]
 
     def load_component(

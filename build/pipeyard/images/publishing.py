@@ -85,7 +85,7 @@ class Publisher:
             try:
                 while order.is_active():
                     for name in order.get_ready():
-                        bases = {**pinned, **{key: str(done[key].image.reference()) for key in done}}
+                        bases = {**pinned, **{key: str(each.image.reference()) for key, each in done.items()}}
                         running[pool.submit(self._one, files[name], bases)] = name
                     future = next(as_completed(running))
                     name = running.pop(future)
@@ -94,7 +94,7 @@ class Publisher:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        bases = {name: str(done[name].image.reference()) for name in done if name in self.project.bases}
+        bases = {name: str(each.image.reference()) for name, each in done.items() if name in self.project.bases}
         images = {name: done[name].image for name in sorted(done) if name in self.project.components}
         made = lock.Lock(commit=self.commit.tag, bases={**pinned, **bases}, images=images)
         return made, [done[name] for name in sorted(done)]

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -188,10 +189,21 @@ def test_a_killed_step_leaves_nothing_to_see(tmp_path, number):
         tmp_path / "data", {"train": [pa.table(columns(30))], "eval": [pa.table(columns(1_000_000))]}
     )
     command = [sys.executable, "-m", "data_validation", *flags(examples, tmp_path / "out", schema_text=SCHEMA)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().startswith("train: ")
+    with subprocess.Popen(command) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not children.read_text():  # until its workers compute statistics
+            time.sleep(0.01)
+        workers = children.read_text().split()
         process.send_signal(number)
         assert process.wait(60) != 0
+    assert workers
+    for worker in workers:
+        for _ in range(1000):
+            if not Path("/proc", worker).exists():
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail(f"the worker {worker} outlives the step")
     assert not (tmp_path / "out").exists()
 
 

@@ -90,7 +90,7 @@ class _Merge(beam.CombineFn):
         self._task = task
         self._generators: Sequence[Any] = ()
 
-    def setup(self, *args: Any, **kwargs: Any) -> None:
+    def setup(self, *args: Any, **kwargs: Any) -> None:  # pylint: disable=unused-argument
         self._generators = self._task.generators()
 
     def create_accumulator(self) -> list[Any]:  # pylint: disable=arguments-differ

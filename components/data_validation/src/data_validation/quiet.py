@@ -74,5 +74,5 @@ def _defer(name: str, *, only_submodules: bool = False, **names: object) -> None
     vars(module).update(names)
     if only_submodules:
         found = importlib.util.find_spec(name)
-        module.__path__ = list(found.submodule_search_locations or ()) if found else []
+        vars(module)["__path__"] = list(found.submodule_search_locations or ()) if found else []
     sys.modules[name] = module

@@ -1,5 +1,6 @@
 """Calls spread over processes, as many as there are CPUs, with results in order."""
 
+import contextlib
 import ctypes
 import math
 import multiprocessing
@@ -53,7 +54,8 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(_call, item))
+            with _sigterm_later():  # the first call forks
+                waiting.append(pool.submit(_call, item))
             if len(waiting) >= 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
@@ -67,12 +69,23 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
         pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _sigterm_later() -> Iterator[None]:
+    """Holds SIGTERM back: Python drops an exception that a signal's handler raises while it forks."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _kept: list[Callable[..., object]] = []  # in a worker: what it is there to call
 
 
 def _keep(function: Callable[..., object]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a step that is killed leaves no process behind
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _kept.append(function)
 
 

@@ -63,7 +63,8 @@ def additive(computation: metric_types.MetricComputation) -> Additive | None:
     """
     combiner = computation.combiner
     make = _MAKERS.get(type(combiner))
-    standard = all(type(item) is metric_types.StandardMetricInputsPreprocessor for item in computation.preprocessors)
+    # A subclass may prepare rows otherwise.
+    standard = {type(item) for item in computation.preprocessors} <= {metric_types.StandardMetricInputsPreprocessor}
     keys = computation.keys
     if make is None or not standard or any(key.sub_key or key.output_name or key.aggregation_type for key in keys):
         return None

@@ -1,0 +1,107 @@
+"""Compiled pipelines with the images of a commit, as they are shipped."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeyard import changes, compiling, files, packaging, rendering, settings
+from pipeyard.errors import PipeyardError
+from pipeyard.images import commits, dist, lock
+from pipeyard.project import Project
+
+UNCOMMITTED = "dev"
+
+
+@dataclass(frozen=True)
+class Build:
+    """Where components' specs are, and what they are of.
+
+    Attributes:
+        commit: the commit, or the mark of a dirty tree, or `dev`.
+        images: component to image.
+        specs: folder of the specs.
+    """
+
+    commit: str
+    images: Mapping[str, str]
+    specs: Path
+
+
+@dataclass(frozen=True)
+class Package:
+    """The files of one compiled pipeline: name to content."""
+
+    contents: Mapping[str, str | bytes] = field(default_factory=dict)
+
+
+def committed(project: Project) -> Build:
+    """Returns the build that isn't one: the committed specs, with images that no registry has."""
+    specs = project.root / "components"
+    images = {name: rendering.image_of(specs / name / "component.yaml") for name in project.components}
+    return Build(UNCOMMITTED, images, specs)
+
+
+def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
+    """Returns the build in `folder`, if it is of what is checked out.
+
+    Raises:
+        PipeyardError: there is none, it lacks a component, or it is of another commit.
+    """
+    path = folder / lock.FILE
+    if not path.exists():
+        raise PipeyardError(
+            f"{path} is missing: no images were built. Run `pipeyard build`, or use --dev to only compile."
+        )
+    made = lock.read(path)
+    now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
+    if made.commit != now.tag:
+        raise PipeyardError(
+            f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again, or use --dev."
+        )
+    missing = sorted(set(project.components) - set(made.images))
+    if missing:
+        raise PipeyardError(f"{path} has no image of {', '.join(missing)}. Run `pipeyard build` for all components.")
+    specs = folder / dist.COMPONENTS
+    images = {name: rendering.image_of(specs / name / "component.yaml") for name in made.images}
+    return Build(made.commit, images, specs)
+
+
+def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tuple[str, ...]]:
+    """Compiles a pipeline with a build's specs.
+
+    Returns:
+        The package, and what its user should know.
+
+    Raises:
+        PipeyardError: see `compiling.compile_pipeline`.
+    """
+    compiled = compiling.compile_pipeline(project.pipeline(pipeline), {project.root / "components": build.specs})
+    config = (project.root / settings.FILE).read_bytes()
+    used = {name: image for name, image in build.images.items() if image in compiled.text}
+    described = packaging.manifest(pipeline, compiled.text, build.commit, used, config)
+    contents: dict[str, str | bytes] = {
+        packaging.PIPELINE: compiled.text,
+        packaging.WORKFLOW: packaging.workflow(compiled.text, described),
+    }
+    warnings = list(compiled.warnings)
+    try:
+        contents[packaging.VERTEX] = packaging.vertex(compiled.text)
+    except PipeyardError as error:
+        warnings.append(f"no {packaging.VERTEX}: {error}")
+    if build.commit == UNCOMMITTED:
+        warnings.append(
+            "its images are those of the committed specs, which no registry has: it runs on this machine only"
+        )
+    return Package(contents), tuple(warnings)
+
+
+def write(made: Package, folder: Path) -> list[Path]:
+    """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    order = sorted(made.contents, key=lambda name: (name == packaging.WORKFLOW, name))
+    for name in {packaging.PIPELINE, packaging.WORKFLOW, packaging.VERTEX} - set(made.contents):
+        (folder / name).unlink(missing_ok=True)
+    for name in order:
+        files.write_whole(folder / name, made.contents[name])
+    return [folder / name for name in order]
