@@ -1,5 +1,6 @@
 """The walking path and its detours, on real data and real processes."""
 
+import contextlib
 import csv
 import json
 import os
@@ -162,10 +163,11 @@ def _has_epoch(folder: Path) -> bool:
     return bool(outputs) and any(path.is_file() for path in outputs.glob("*checkpoint*/**/*"))
 
 
-def _child(parent: int, module: str) -> int | None:
+def _child(parent: int, component: str) -> int | None:
     for child in psutil.Process(parent).children(recursive=True):
-        if child.cmdline()[1:3] == ["-m", module]:
-            return child.pid
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is none either
+            if f"/{component}/.venv/" in child.cmdline()[0]:
+                return child.pid
     return None
 
 
