@@ -32,9 +32,6 @@ def run(tmp_path: Path) -> Callable[..., Result]:
         outside: Mapping[str, Mapping[str, Any]] | None = None,
         **parameters: Any,
     ) -> Result:
-        def host(image: str) -> Host:
-            return Host(**{"component": "tests", "source_digest": "1", "env": env} | (outside or {}).get(image, {}))
-
         package = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(package))
         text = package.read_text() + platform

@@ -67,14 +67,24 @@ def test_outside_a_project_it_says_so(tmp_path):
     assert "isn't in a Pipeyard project" in done.stderr
 
 
-def test_compile_writes_what_kfp_reads(tmp_path):
-    target = tmp_path / "out" / "pipeline.yaml"
-    done = _pipeyard("compile", "flights", "--output", str(target))
-    assert done.returncode == 0, done.stderr
-    first = target.read_text()
-    assert "schemaVersion: 2.1.0" in first
-    _pipeyard("compile", "flights", "--output", str(target))
-    assert target.read_text() == first
+def test_compile_writes_what_kfp_and_vertex_read_the_same_each_time(tmp_path):
+    written = []
+    for folder in ("one", "two"):
+        done = _pipeyard("compile", "flights", "--dev", "--output", str(tmp_path / folder))
+        assert done.returncode == 0, done.stderr
+        assert "which no registry has" in done.stderr
+        files = sorted((tmp_path / folder / "flights").iterdir())
+        assert [path.name for path in files] == ["pipeline.yaml", "vertex.json", "workflow.tar.gz"]
+        written.append([path.read_bytes() for path in files])
+    assert written[0] == written[1]
+    assert b"schemaVersion: 2.1.0" in written[0][0]
+
+
+def test_compile_without_images_says_how_to_get_them(tmp_path):
+    done = _pipeyard("compile", "flights", "--output", str(tmp_path))
+    assert done.returncode == 1
+    assert "Run `pipeyard build`, or use --dev" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_readmes_and_specs_agree():

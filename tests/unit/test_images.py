@@ -1,6 +1,7 @@
 """Names of images, what they are made of, which commit they are of, and the specs that name them."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_a_base_that_nobody_can_pin_is_found(tree):
 
 
 def test_every_dockerfile_of_this_repository_can_be_followed():
-    here = project.find(rendering_root())
+    here = project.find(Path(__file__))
     for name, component in here.components.items():
         file = sources.Dockerfile(name, component.folder / "Dockerfile", here.root)
         assert f"components/{name}/src" in file.inputs
@@ -138,12 +139,6 @@ def test_every_dockerfile_of_this_repository_can_be_followed():
         assert file.has_tests
         assert file.unpinned == []
         assert len(file.digest({})) == 64
-
-
-def rendering_root():
-    from pathlib import Path
-
-    return Path(__file__).parents[2]
 
 
 def test_a_rendered_spec_differs_by_its_image_alone():
@@ -206,12 +201,12 @@ def test_dist_gets_rendered_specs_and_then_the_lock(tree):
     here = project.Project(tree)
     out = tree / "dist"
     (out / "components" / "gone").mkdir(parents=True)
-    (spec,) = dist.render(here, _lock(), out)
-    assert rendering.image_of(spec) == f"host.io/one@{DIGEST}"
+    specs = dist.render(here, _lock(), out)
+    assert [rendering.image_of(spec) for spec in specs] == [f"host.io/one@{DIGEST}"]
     assert lock.read(out / lock.FILE) == _lock()
     assert not (out / "components" / "gone").exists()
-    (spec,) = dist.render(here, _lock(), out, "tag")
-    assert rendering.image_of(spec) == "host.io/one:c"
+    specs = dist.render(here, _lock(), out, "tag")
+    assert [rendering.image_of(spec) for spec in specs] == ["host.io/one:c"]
 
 
 def test_a_spec_that_can_t_be_rendered_leaves_the_last_build(tree):

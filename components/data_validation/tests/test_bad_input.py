@@ -191,9 +191,9 @@ def test_a_killed_step_leaves_nothing_to_see(tmp_path, number):
     command = [sys.executable, "-m", "data_validation", *flags(examples, tmp_path / "out", schema_text=SCHEMA)]
     with subprocess.Popen(command) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        while process.poll() is None and not children.read_text():  # until its workers compute statistics
+        while process.poll() is None and not children.read_text(encoding="ascii"):  # until workers compute
             time.sleep(0.01)
-        workers = children.read_text().split()
+        workers = children.read_text(encoding="ascii").split()
         process.send_signal(number)
         assert process.wait(60) != 0
     assert workers
