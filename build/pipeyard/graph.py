@@ -1,16 +1,16 @@
 """One dependency graph of the repository, from its tree: what does a change of a file reach, and why?
 
 Tests, lint, image builds, compilation and deployment all go by it. Nothing is listed by hand: parts are folders, and
-what a part needs stands in its own files (a component's `pyproject.toml` and `Dockerfile`, the components that a
-`pipeline.py` loads). A file that no rule knows reaches everything.
+what a part needs stands in its own files (a component's `pyproject.toml`, what its `Dockerfile` takes, the components
+that a `pipeline.py` loads). A file that no rule knows reaches everything.
 """
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeyard.images.sources import Dockerfile, of_component
 from pipeyard.project import Project
 
 # What is done with parts, in the order in which it is done.
@@ -21,7 +21,6 @@ _DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
 _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
-_BASE_ARGUMENT = re.compile(r"^ARG\s+([A-Z0-9_]+)_IMAGE\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +28,7 @@ class Node:
     """A part of the repository, or an action on one.
 
     Attributes:
-        kind: an action, or what a part is: component, packaging, library, base, pipeline, toolchain, settings.
+        kind: an action, or what a part is: component, library, base, pipeline, toolchain, settings, environments.
         name: of the part; for actions `component/<name>` and the like, '' where there is but one.
     """
 
@@ -52,11 +51,6 @@ class Reached:
     part: str
     file: str
     because: tuple[str, ...]
-
-
-def bases(dockerfile: Path) -> list[str]:
-    """Returns the base images that a Dockerfile takes as `ARG <NAME>_IMAGE`, as lower-case names, in order."""
-    return [name.lower() for name in dict.fromkeys(_BASE_ARGUMENT.findall(dockerfile.read_text(encoding="utf-8")))]
 
 
 def loaded_components(pipeline: Path, known: Iterable[str]) -> set[str]:
@@ -88,6 +82,7 @@ class Graph:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._edges: dict[Node, set[Node]] = {}
+        self._taken: dict[str, set[Node]] = {}
         self._build()
 
     def reached(self, files: Iterable[str]) -> list[Reached]:
@@ -122,11 +117,15 @@ class Graph:
     def nodes_of(self, file: str) -> list[Node]:
         """Returns the nodes that a file is a part of: none for documentation, all roots for a file nobody knows."""
         path = PurePosixPath(file)
+        images = [node for each in (path, *path.parents) for node in self._taken.get(str(each), ())]
+        return [*images, *self._part_of(file, path)]
+
+    def _part_of(self, file: str, path: PurePosixPath) -> list[Node]:
         top, rest = path.parts[0], path.parts[1:]
         if path.suffix in _DOCUMENTS or top in _NOTHING or path.name in (".gitignore", "LICENSE"):
             return []
         if top == "components" and len(rest) > 1:
-            return [self._in_component(rest[0], rest[1])]
+            return self._in_component(rest[0], rest[1])
         if top == "libs" and len(rest) > 1:
             part = f"library/{rest[0]}"
             return [Node("test", part), Node("lint")] if rest[1] == "tests" else [Node("library", rest[0])]
@@ -148,12 +147,12 @@ class Graph:
             return [Node("settings")]
         return [Node("everything")]
 
-    def _in_component(self, name: str, inner: str) -> Node:
+    def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
-            return Node("toolchain")
-        if inner == "tests":
-            return Node("tests", name)
-        return Node("packaging" if inner == "Dockerfile" else "component", name)
+            return [Node("toolchain")]
+        if inner == "Dockerfile":  # one of the files that its image is made of
+            return []
+        return [Node("tests" if inner == "tests" else "component", name)]
 
     def _edge(self, start: Node, *ends: Node) -> None:
         self._edges.setdefault(start, set()).update(ends)
@@ -170,9 +169,8 @@ class Graph:
             self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
             self._edge(Node("environments"), own)
         for name, folder in project.bases.items():
-            image = Node("image", f"base/{name}")
-            self._edge(Node("base", name), image)
-            for below in bases(folder / "Dockerfile"):
+            self._edge(Node("base", name), Node("image", f"base/{name}"))
+            for below in Dockerfile(name, folder / "Dockerfile", project.root).bases.values():
                 self._edge(Node("base", below), Node("base", name))
         for name, folder in project.pipelines.items():
             own = Node("pipeline", name)
@@ -185,6 +183,8 @@ class Graph:
         tests = {folder.name for folder in (project.root / "tests").glob("*/") if list(folder.glob("test_*"))}
         for suite in tests - _TOOLCHAIN_TESTS:
             self._edge(Node("everything"), Node("test", suite))
+        for images in self._taken.values():
+            self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
         self._edge(Node("everything"), *roots, *(end for root in roots for end in self._edges[root]))
 
@@ -192,17 +192,16 @@ class Graph:
         component = self._project.components[name]
         image = Node("image", f"component/{name}")
         test = Node("test", f"component/{name}")
-        self._edge(
-            Node("component", name), test, Node("test", "readmes"), Node("test", "toolchain"), Node("lint"), image
-        )
+        self._edge(Node("component", name), test, Node("test", "readmes"), Node("test", "toolchain"), Node("lint"))
         self._edge(Node("tests", name), test, Node("lint"))
-        self._edge(Node("packaging", name), image)
         self._edge(Node("environments"), Node("component", name))
         for package in component.local_packages:
             self._edge(Node("library", package.name), Node("component", name))
-        dockerfile = component.folder / "Dockerfile"
-        for base in bases(dockerfile) if dockerfile.exists() else []:
-            self._edge(Node("base", base), Node("packaging", name))
+        dockerfile = of_component(self._project, name)
+        for path in dockerfile.inputs:
+            self._taken.setdefault(path, set()).add(image)
+        for base in dockerfile.bases.values():
+            self._edge(Node("base", base), image)
 
 
 def suites(reached: Iterable[Reached]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeyard import changes, compiling, files, packaging, rendering, settings
@@ -28,11 +28,8 @@ class Build:
     specs: Path
 
 
-@dataclass(frozen=True)
-class Package:
-    """The files of one compiled pipeline: name to content."""
-
-    contents: Mapping[str, str | bytes] = field(default_factory=dict)
+# The files of one compiled pipeline: name to content.
+Package = Mapping[str, str | bytes]
 
 
 def committed(project: Project) -> Build:
@@ -93,15 +90,15 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
         warnings.append(
             "its images are those of the committed specs, which no registry has: it runs on this machine only"
         )
-    return Package(contents), tuple(warnings)
+    return contents, tuple(warnings)
 
 
 def write(made: Package, folder: Path) -> list[Path]:
     """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
     folder.mkdir(parents=True, exist_ok=True)
-    order = sorted(made.contents, key=lambda name: (name == packaging.WORKFLOW, name))
-    for name in {packaging.PIPELINE, packaging.WORKFLOW, packaging.VERTEX} - set(made.contents):
+    order = sorted(made, key=lambda name: (name == packaging.WORKFLOW, name))
+    for name in {packaging.PIPELINE, packaging.WORKFLOW, packaging.VERTEX} - set(made):
         (folder / name).unlink(missing_ok=True)
     for name in order:
-        files.write_whole(folder / name, made.contents[name])
+        files.write_whole(folder / name, made[name])
     return [folder / name for name in order]

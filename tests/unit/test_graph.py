@@ -11,6 +11,11 @@ from pipeyard.commands import affected
 from pipeyard.errors import PipeyardError
 
 PIPELINE = 'components = ComponentStore(local_search_paths=["c"]).load_components({loaded})\n'
+ONE = """\
+ARG TENSORFLOW_IMAGE=tensorflow:dev
+FROM ${TENSORFLOW_IMAGE}
+COPY libs/stepkit/src components/one/src /src/
+"""
 UV = '[tool.uv.sources]\nstepkit = {path = "../../libs/stepkit"}\n'
 
 
@@ -29,13 +34,13 @@ def repository(tmp_path):
     files = {
         "components/one/component.yaml": "name: one\n",
         "components/one/pyproject.toml": UV,
-        "components/one/Dockerfile": "ARG TENSORFLOW_IMAGE=tensorflow:dev\nFROM ${TENSORFLOW_IMAGE}\n",
+        "components/one/Dockerfile": ONE,
         "components/one/README.md": "one\n",
         "components/one/src/one/step.py": "",
         "components/one/tests/test_one.py": "",
         "components/two/component.yaml": "name: two\n",
         "components/two/pyproject.toml": "",
-        "components/two/Dockerfile": "FROM scratch\n",
+        "components/two/Dockerfile": "FROM scratch\nCOPY components/two/src /src\n",
         "components/two/src/two/step.py": "",
         "images/python/Dockerfile": "FROM scratch\n",
         "images/tensorflow/Dockerfile": "ARG PYTHON_IMAGE=python:dev\nFROM ${PYTHON_IMAGE}\n",
@@ -109,6 +114,10 @@ def test_a_base_image_reaches_what_is_built_on_it_through_others(repository):
     assert "image component/two" not in reached
 
 
+def test_a_spec_reaches_its_image_which_is_labelled_with_it(repository):
+    assert {"image component/two", "test readmes"} <= _reached(repository, "components/two/component.yaml")
+
+
 def test_settings_reach_pipelines_but_no_image(repository):
     reached = _reached(repository, "settings.yaml")
     assert {"compile pipeline/first", "deploy pipeline/third"} <= reached
@@ -126,7 +135,7 @@ def test_a_new_component_is_picked_up_by_itself(repository):
     (folder / "src").mkdir(parents=True)
     (folder / "component.yaml").write_text("name: three\n", encoding="utf-8")
     (folder / "pyproject.toml").write_text(UV, encoding="utf-8")
-    (folder / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY libs/stepkit/src /src\n", encoding="utf-8")
     assert "image component/three" in _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     files = changes.changed_files(changes.git_of(repository), "HEAD")
     assert "components/three/component.yaml" in files  # untracked
@@ -141,7 +150,6 @@ def test_the_way_from_the_file_is_told(repository):
     assert found.file == "images/tensorflow/Dockerfile"
     assert found.because == (
         "base/tensorflow",
-        "packaging/one",
         "image/component/one",
         "compile/pipeline/first",
     )

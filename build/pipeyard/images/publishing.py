@@ -12,7 +12,7 @@ from pipeyard.images.builders import Builder, Job
 from pipeyard.images.commits import Commit
 from pipeyard.images.references import Reference, parse
 from pipeyard.images.registry import Manifest, Registry
-from pipeyard.images.sources import TEST_STAGE, Dockerfile
+from pipeyard.images.sources import TEST_STAGE, Dockerfile, of_component
 from pipeyard.project import Project
 from stepkit import digest
 
@@ -101,12 +101,7 @@ class Publisher:
 
     def _files(self, components: Iterable[str]) -> dict[str, Dockerfile]:
         root = self.project.root
-        files = {
-            name: Dockerfile(
-                name, root / "components" / name / "Dockerfile", root, (f"components/{name}/component.yaml",)
-            )
-            for name in components
-        }
+        files = {name: of_component(self.project, name) for name in components}
         pending = list(files.values())
         while pending:
             file = pending.pop()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.sources import Dockerfile
+from pipeyard.images.sources import of_component
 from pipeyard.project import Project
 
 FILE = "requirements.txt"
@@ -26,9 +26,8 @@ def expected(project: Project, uv: str) -> dict[Path, str]:
         PipeyardError: a lock can't be read.
     """
     users: dict[str, list[str]] = {base: [] for base in project.bases}
-    for name, component in project.components.items():
-        dockerfile = Dockerfile(name, component.folder / "Dockerfile", project.root)
-        for base in dockerfile.bases.values():
+    for name in project.components:
+        for base in of_component(project, name).bases.values():
             if base in users:
                 users[base].append(name)
     return {

@@ -176,6 +176,12 @@ class Dockerfile:
         return [source.strip("/") for source in sources]
 
 
+def of_component(repository: project.Project, name: str) -> Dockerfile:
+    """Returns a component's Dockerfile. Its spec counts as the image's: the image is labelled with it."""
+    folder = f"components/{name}"
+    return Dockerfile(name, repository.root / folder / "Dockerfile", repository.root, (f"{folder}/component.yaml",))
+
+
 def _mounts(value: str) -> list[dict[str, str]]:
     return [dict(item.partition("=")[::2] for item in options.split(",")) for options in _MOUNT.findall(value)]
 
