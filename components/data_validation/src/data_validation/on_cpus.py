@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from data_validation import computing, reading, workers
+from stepkit import machine
 
 # Starting processes costs more than it gains for fewer rows.
 _FEW_ROWS = 1 << 17
@@ -27,7 +28,7 @@ def of_splits(
     """
     chunks = [(name, chunk) for name, (all_chunks, _) in splits.items() for chunk in all_chunks]
     rows = sum(part.rows for _, chunk in chunks for part in chunk)
-    processes = cpus or (workers.cpus() if rows > _FEW_ROWS else 1)
+    processes = cpus or (machine.cpus() if rows > _FEW_ROWS else 1)
     generators = {name: task.generators() for name, (_, task) in splits.items()}
     merged: dict[str, computing.Partial] = {name: {} for name in splits}
 

@@ -2,15 +2,12 @@
 
 import contextlib
 import ctypes
-import math
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import TypeVar
 
 from stepkit.errors import StepError
@@ -19,17 +16,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
-
-
-def cpus() -> int:
-    """Returns how many CPUs this process may use, by its affinity and its container's quota."""
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = _CPU_MAX.read_text(encoding="ascii").split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or no quota
-        return allowed
 
 
 def in_order(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
