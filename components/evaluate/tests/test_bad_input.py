@@ -1,11 +1,11 @@
 """Every bad input ends with exit code 1 (2 for usage), says what is wrong and what to do, and writes nothing."""
 
-import contextlib
 import json
 import resource
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -242,19 +242,16 @@ def test_disk_that_is_full_for_results(failing, monkeypatch):
 def test_killed_process_leaves_no_outputs(tmp_path, step):
     signals = [signal.SIGKILL, signal.SIGTERM]
     steps = [Step(tmp_path / f"signal_{int(number)}", **step.paths) for number in signals]
-    with contextlib.ExitStack() as running:
-        processes = []
-        for killed in steps:
-            command = [sys.executable, "-m", "evaluate", *killed.argv(slices=["group", "day", ["group", "day"]])]
-            process = running.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            )
-            running.callback(process.kill)
-            processes.append(process)
-        for number, process in zip(signals, processes, strict=True):
-            assert "scored" in process.stdout.readline()
+
+    def kill(killed: Step, number: signal.Signals) -> int:
+        command = [sys.executable, "-m", "evaluate", *killed.argv(slices=["group", "day", ["group", "day"]])]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert "scored" in process.stdout.readline()  # metrics of slices, and the report, are still to come
             process.send_signal(number)
-        codes = [process.wait(timeout=60) for process in processes]
+            return process.wait(timeout=60)
+
+    with ThreadPoolExecutor() as both:  # each is killed as soon as it gets there
+        codes = list(both.map(kill, steps, signals))
     assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM]
     assert all(killed.nothing_written() for killed in steps)
 
