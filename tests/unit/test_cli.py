@@ -84,7 +84,7 @@ def test_compile_without_images_says_how_to_get_them(tmp_path):
     done = _pipeyard("compile", "flights", "--output", str(tmp_path))
     assert done.returncode == 1
     assert "Run `pipeyard build`, or use --dev" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_readmes_and_specs_agree():

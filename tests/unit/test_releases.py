@@ -87,7 +87,7 @@ def test_vertex_gets_one_json_document_or_nothing():
 
 def test_an_edge_that_means_the_same_compiles(project):
     compiled = compiling.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
-    assert compiled.warnings == ()
+    assert not compiled.warnings
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_package_has_the_images_of_its_build(project, tmp_path):
         (specs / name / "component.yaml").write_text(text.replace(f"dev/{name}:dev", f"host.io/{name}@sha256:1"))
     images = {"makes": "host.io/makes@sha256:1", "takes": "host.io/takes@sha256:1", "other": "host.io/other@sha256:1"}
     package, warnings = releases.package(project, "whole", releases.Build("c" * 40, images, specs))
-    assert warnings == ()
+    assert not warnings
     written = releases.write(package, tmp_path / "dist" / "whole")
     assert written[-1].name == "workflow.tar.gz"
     with tarfile.open(written[-1]) as archive:
