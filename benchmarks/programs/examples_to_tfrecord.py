@@ -1,20 +1,27 @@
-"""Writes a split of extract's examples as TFRecord of raw tf.Examples. Runs in evaluate's environment.
+"""Writes a split of extract's examples as TFRecord of raw tf.Examples, with the label that a model's transform makes.
 
-Takes the examples, the schema, the split and a file to write to.
+Runs in evaluate's environment. Takes the examples, the schema, the split, the model, the label's name and a file to write
+to. With the label among the features, TFMA needs no transform of its own and slices by raw features, as evaluate does.
 """
 
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
+from evaluate import models
 from tfx_bsl.coders import example_coder
 
 from stepkit import examples, schemas
 
-folder, schema, split, target = sys.argv[1:]
+folder, schema, split, model, label_key, target = sys.argv[1:]
 types = schemas.read_types(schema, schemas.TRAINING)
 encoder = example_coder.RecordBatchToExamplesEncoder()
+label_of = models.labeller(models.load(Path(model), "The model", ""), label_key)
 with tf.io.TFRecordWriter(target) as writer:
     for batch in examples.read_batches(examples.split_files(Path(folder), split), types, 4096):
-        for serialized in encoder.encode(batch):
+        values = label_of(tf.constant(encoder.encode(batch))).astype(np.float32)
+        labels = pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32), pa.array(values))
+        for serialized in encoder.encode(batch.append_column(label_key, labels)):
             writer.write(serialized)

@@ -22,7 +22,6 @@ def main() -> None:
     eval_config = config.build(metrics, limits, slices, args.label_key, False)
     for spec in eval_config.model_specs:
         spec.signature_name = "serving_default"
-        spec.preprocessing_function_names.append("transform_features")
     tfma.run_model_analysis(
         eval_shared_model=tfma.default_eval_shared_model(args.model, eval_config=eval_config),
         eval_config=eval_config,
