@@ -17,8 +17,10 @@ COMMANDS = {
     "env": "pipeyard.commands.env",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
+    "check": "pipeyard.commands.check",
     "affected": "pipeyard.commands.affected",
     "build": "pipeyard.commands.build",
+    "release": "pipeyard.commands.release",
 }
 
 

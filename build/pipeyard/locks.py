@@ -8,9 +8,7 @@ for.
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
@@ -48,20 +46,39 @@ def lock(folder: Path, uv: str, python: str | None = None) -> bool:
     return after != before
 
 
-def is_current(root: Path, folder: Path, uv: str) -> bool:
-    """True if locking again would change nothing. Works on a copy."""
-    with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
-        copy = Path(scratch) / folder.relative_to(root)
-        shutil.copytree(root / "libs", Path(scratch) / "libs", ignore=shutil.ignore_patterns(".venv"))
-        copy.mkdir(parents=True, exist_ok=True)
-        for name in ("pyproject.toml", LOCK):
-            if (folder / name).exists():
-                shutil.copy(folder / name, copy / name)
-        return not lock(copy, uv)
+def staleness(folder: Path, uv: str) -> str:
+    """Returns why a lock doesn't fit its `pyproject.toml`, or ''. Changes nothing, fetches nothing.
+
+    uv compares the lock with the requirements that it was made of. It resolves only if they differ, which without the
+    network may fail: what it says then is of no interest.
+
+    Raises:
+        PipeyardError: uv can't compare them: the file isn't TOML, or there is no Python.
+    """
+    path = folder / LOCK
+    if not path.exists():
+        return "there is none"
+    text = path.read_text(encoding="utf-8")
+    if without_index(text) != text:
+        return "it names a package index"
+    result = subprocess.run(
+        [uv, "lock", "--check", "--offline", "--quiet", "--python", _python()],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode > 1:
+        raise PipeyardError(f"{path} can't be checked: {result.stderr.strip()}")
+    return "requirements have changed since it was made" if result.returncode else ""
 
 
 def _run_uv(folder: Path, uv: str, python: str | None) -> None:
-    command = [uv, "lock", "--quiet", "--python", python or os.environ.get("UV_PYTHON") or "3.11"]
+    command = [uv, "lock", "--quiet", "--python", python or _python()]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise PipeyardError(f"{folder} can't be locked: {result.stderr.strip()}")
+
+
+def _python() -> str:
+    return os.environ.get("UV_PYTHON") or "3.11"

@@ -14,13 +14,22 @@ def expected(project: Project) -> dict[Path, str]:
     Raises:
         PipeyardError: a README or its markers are missing.
     """
-    wanted = {}
+    wanted: dict[Path, str] = {}
     for component in project.components.values():
-        path = component.folder / "README.md"
-        wanted[path] = _replace(path, "interface", interface(component))
-    catalogue_path = project.root / "README.md"
-    wanted[catalogue_path] = _replace(catalogue_path, "components", catalogue(project))
-    return wanted
+        wanted |= of_component(component)
+    return wanted | of_project(project)
+
+
+def of_component(component: Component) -> dict[Path, str]:
+    """Returns a component's README as it should be. See `expected`."""
+    path = component.folder / "README.md"
+    return {path: _replace(path, "interface", interface(component))}
+
+
+def of_project(project: Project) -> dict[Path, str]:
+    """Returns the project's README as it should be. See `expected`."""
+    path = project.root / "README.md"
+    return {path: _replace(path, "components", catalogue(project))}
 
 
 def interface(component: Component) -> str:

@@ -1,7 +1,7 @@
 """`settings.yaml`: where each environment runs its pipelines, and with which parameters."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,18 @@ class Environment(BaseModel):
     pipeline_root: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     pipelines: dict[str, PipelineSettings] = Field(default_factory=dict)
+
+    def parameters_of(self, pipeline: str, declared: Container[str]) -> dict[str, Any]:
+        """Returns the parameters for every pipeline, where they apply, with those for this one over them.
+
+        Args:
+            pipeline: name of the pipeline's folder.
+            declared: names of the inputs that it has.
+        """
+        given = {name: value for name, value in self.parameters.items() if name in declared}
+        if pipeline in self.pipelines:
+            given |= self.pipelines[pipeline].parameters
+        return given
 
 
 class Settings(BaseModel):

@@ -21,8 +21,8 @@ def command(check: bool, project_folder: Path) -> int:
     for folder in locks.projects(project.root):
         name = str(folder.relative_to(project.root))
         if check:
-            if not locks.is_current(project.root, folder, uv):
-                stale.append(f"{name}/uv.lock doesn't fit its pyproject.toml.")
+            if why := locks.staleness(folder, uv):
+                stale.append(f"{name}/uv.lock doesn't fit its pyproject.toml: {why}.")
         elif locks.lock(folder, uv):
             click.echo(f"locked {name}")
     for path, text in shared.expected(project, uv).items():

@@ -61,7 +61,8 @@ def command(
         console.print(f"warning: {warning}", markup=False)
     package = ir.parse(compiled.text)
     earlier = _earlier_run(root, resume, package.name) if resume else None
-    given = record.load(earlier).parameters if earlier else _settings_parameters(package, place, pipeline)
+    declared = package.spec.root.input_definitions.parameters
+    given = record.load(earlier).parameters if earlier else place.parameters_of(pipeline, declared)
 
     run, run_folder = runner.run(
         package,
@@ -97,15 +98,6 @@ def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
     if run.state == record.State.SUCCEEDED:
         raise PipeyardError(f"{folder.name} succeeded, so there is nothing to resume. Leave --resume out to run again.")
     return folder
-
-
-def _settings_parameters(package, place, pipeline: str) -> dict[str, object]:
-    """Returns an environment's parameters for every pipeline, where they apply, with those for this one over them."""
-    declared = package.spec.root.input_definitions.parameters
-    given = {name: value for name, value in place.parameters.items() if name in declared}
-    if pipeline in place.pipelines:
-        given |= place.pipelines[pipeline].parameters
-    return given
 
 
 def _parse(params: tuple[str, ...]) -> dict[str, object]:

@@ -1,0 +1,194 @@
+"""All checks together. What they find is collected; one that can't be made keeps no other from being made."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pipeyard import compiling, environments, graph, locks, readmes
+from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
+from pipeyard.contracts.finding import Finding
+from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.images.sources import Dockerfile, of_component
+from pipeyard.local.display import Display
+from pipeyard.project import Component, Project
+from stepkit import machine
+
+_PYTHON_IMAGE = "PYTHON_IMAGE"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at, and what is to mend.
+
+    Attributes:
+        components, pipelines: names of those that were checked.
+        findings: sorted, each once.
+        notes: what wasn't checked, and why.
+    """
+
+    components: Sequence[str]
+    pipelines: Sequence[str]
+    findings: Sequence[Finding]
+    notes: Sequence[str] = field(default=())
+
+
+def check(
+    project: Project,
+    names: Sequence[str],
+    say: Callable[[str], None],
+    display: Display | None,
+    fix: bool = False,
+) -> Report:
+    """Checks components, the pipelines that load them, and, if no names are given, what all share.
+
+    Args:
+        names: components; none: all.
+        say: hears what takes time.
+        display: shows dry runs; None: there are none.
+        fix: rewrite the tables in READMEs.
+
+    Raises:
+        PipeyardError: there is no such component, or no uv.
+    """
+    strangers = [name for name in names if name not in project.components]
+    if strangers:
+        raise PipeyardError(f"No component {strangers[0]!r}. {near_misses(strangers[0], project.components)}")
+    chosen = [project.components[name] for name in dict.fromkeys(names or project.components)]
+    uv = environments.uv(project)
+    with ThreadPoolExecutor(machine.cpus()) as pool:
+        looked = [pool.submit(_component, project, each, uv, fix, say) for each in chosen]
+        shared = [] if names else [pool.submit(_shared, project, uv, fix)]
+        found = [*_kfp(project, chosen, say)]
+        found += itertools.chain.from_iterable(each.result() for each in [*looked, *shared])
+    pipelines = _pipelines_of(project, {each.name for each in chosen})
+    for name in pipelines:
+        found += _tried(f"pipelines/{name}", "compile", lambda name=name: _compiled(project, name))
+    notes = []
+    if display is None:
+        notes.append("No dry run was made: nobody looked whether components write their outputs.")
+    elif found:
+        notes.append("The dry run waits until this is mended.")
+    else:
+        wanted = [each.name for each in chosen]
+        found += _tried("pipelines", "outputs", lambda: dry_run.findings(project, wanted, display))
+    return Report([each.name for each in chosen], pipelines, sorted(set(found)), notes)
+
+
+def _tried(part: str, check_name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Returns what a check finds; an error that ends it is one more finding."""
+    found: list[Finding] = []
+    try:
+        for each in check():
+            found.append(each)
+    except PipeyardError as error:
+        found.append(Finding.of_error(part, check_name, error))
+    return found
+
+
+def _component(project: Project, component: Component, uv: str, fix: bool, say: Callable[[str], None]) -> list[Finding]:
+    """Makes the checks of one component that need no other."""
+    part = f"components/{component.name}"
+    broken = _tried(part, "spec", lambda: _readable(component, part))
+    if broken:
+        return broken
+    found = _tried(part, "spec", lambda: interface.findings(component, part))
+    found += _tried(part, "readme", lambda: generated.stale_readmes(part, readmes.of_component(component), fix))
+    stale = _tried(part, "locks", lambda: generated.stale_lock(part, component.folder, uv))
+    found += stale
+    dockerfile = of_component(project, component.name)
+    found += _tried(part, "base", lambda: _unpinned(dockerfile, part))
+    if stale:
+        return found  # what it locks, and what its environment should hold, isn't known
+    target = wheels.target_of(_tried_image(dockerfile))
+    found += _tried(part, "wheels", lambda: wheels.findings(component.folder, part, uv, target))
+
+    def asked() -> Iterator[Finding]:
+        environments.sync(project, component.folder, say)
+        yield from program.findings(component, part)
+
+    return found + _tried(part, "flags", asked)
+
+
+def _readable(component: Component, part: str) -> Iterator[Finding]:
+    spec = component.spec
+    container = (spec.get("implementation") or {}).get("container")
+    if not isinstance(container, dict):
+        yield Finding(
+            part, "spec", "component.yaml has no implementation.container", "Say there which image and command it runs."
+        )
+
+
+def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
+    """Makes the checks of what components share, and of folders that should be components."""
+    found = _tried(
+        "README.md", "readme", lambda: generated.stale_readmes("README.md", readmes.of_project(project), fix)
+    )
+    components = {component.folder for component in project.components.values()}
+    for folder in locks.projects(project.root):
+        if folder not in components:
+            name = folder.relative_to(project.root).as_posix()
+            part = "pyproject.toml" if name == "." else name
+            found += _tried(part, "locks", lambda part=part, folder=folder: generated.stale_lock(part, folder, uv))
+    found += _tried("images", "locks", lambda: generated.stale_base_lists(project, uv))
+    for name, folder in project.bases.items():
+        part = f"images/{name}"
+        dockerfile = Dockerfile(name, folder / "Dockerfile", project.root)
+        found += _tried(part, "base", lambda part=part, dockerfile=dockerfile: _unpinned(dockerfile, part))
+    for folder in sorted(path.parent for path in (project.root / "components").glob("*/pyproject.toml")):
+        if folder not in components:
+            part = f"components/{folder.name}"
+            found.append(Finding(part, "spec", "it has no component.yaml", "Write one, or remove the folder."))
+    return found
+
+
+def _unpinned(dockerfile: Dockerfile, part: str) -> Iterator[Finding]:
+    for image in dockerfile.unpinned:
+        yield Finding(
+            part,
+            "base",
+            f"its Dockerfile takes {image}, which may be another image tomorrow",
+            "Take it by a build argument <NAME>_IMAGE, which builds pin, or write its digest: NAME@sha256:...",
+        )
+
+
+def _tried_image(dockerfile: Dockerfile) -> str:
+    try:
+        return dockerfile.arguments.get(_PYTHON_IMAGE, "")
+    except PipeyardError:  # told by the check of its base
+        return ""
+
+
+def _kfp(project: Project, chosen: Sequence[Component], say: Callable[[str], None]) -> list[Finding]:
+    readable = [each for each in chosen if not _tried("", "", lambda each=each: _readable(each, ""))]
+    paths = [component.folder / "component.yaml" for component in readable]
+
+    def in_kfp_1() -> Iterator[Finding]:
+        if not (project.root / kfp_versions.KFP_1).is_dir():
+            raise PipeyardError(
+                f"{kfp_versions.KFP_1} is missing: it locks the kfp 1 that specs are loaded in. Restore it."
+            )
+        environments.sync(project, project.root / kfp_versions.KFP_1, say)
+        for component, loaded in zip(readable, kfp_versions.load_1(project.root, paths), strict=True):
+            yield from kfp_versions.findings(component, f"components/{component.name}", "1", loaded)
+
+    found = _tried("components", "loads", in_kfp_1)
+    for component, path in zip(readable, paths, strict=True):
+        loaded = kfp_versions.load_2(path)
+        found += kfp_versions.findings(component, f"components/{component.name}", "2", loaded)
+    return found
+
+
+def _pipelines_of(project: Project, names: set[str]) -> list[str]:
+    if names == set(project.components):
+        return list(project.pipelines)
+    return [
+        name
+        for name, folder in project.pipelines.items()
+        if names & graph.loaded_components(folder / "pipeline.py", project.components)
+    ]
+
+
+def _compiled(project: Project, name: str) -> Iterator[Finding]:
+    compiling.compile_pipeline(project.pipeline(name))
+    yield from ()

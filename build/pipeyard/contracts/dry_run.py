@@ -1,0 +1,114 @@
+"""Runs components on little data, and looks whether they wrote every output that their specs declare.
+
+What is run are the pipelines that the environment `check` of settings.yaml names, with its parameters: components get
+the inputs that they get in earnest. The run's folder is used again, so a step whose sources, lock and inputs are
+unchanged isn't run again; that it wrote its outputs is known.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipeyard import compiling, graph, runs, settings
+from pipeyard.contracts.finding import Finding
+from pipeyard.local import ir, runner
+from pipeyard.local.display import Display
+from pipeyard.local.record import Run, State, Task
+from pipeyard.project import Project
+from stepkit import machine
+
+ENVIRONMENT = "check"
+
+
+def findings(
+    project: Project, names: Iterable[str], display: Display, max_parallel: int | None = None
+) -> Iterator[Finding]:
+    """Runs the pipelines that components are in, and yields what the components left unwritten.
+
+    Args:
+        names: the components that findings are wanted of.
+        display: shows the run.
+
+    Raises:
+        PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
+    """
+    place = settings.load(project.root).environments.get(ENVIRONMENT)
+    loaded = {
+        name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
+        for name in (place.pipelines if place else ())
+    }
+    wanted = set(names)
+    for name in sorted(wanted - set().union(*loaded.values())):
+        yield Finding(
+            f"components/{name}",
+            "outputs",
+            "no dry run shows that it writes its outputs",
+            f"Load it in a pipeline that {settings.FILE} has under environments.{ENVIRONMENT}.pipelines.",
+        )
+    for name, components in loaded.items():
+        if place and wanted & components:
+            run = _run(project, name, place, display, max_parallel or machine.cpus())
+            yield from judge(run, wanted & components, name)
+
+
+def judge(run: Run, names: Iterable[str], pipeline: str) -> Iterator[Finding]:
+    """Yields what a finished run tells of its components: those that failed, else those that weren't run.
+
+    Args:
+        names: the components that findings are wanted of.
+        pipeline: name of the pipeline's folder.
+    """
+    tasks: dict[str, list[Task]] = {name: [] for name in names}
+    for task in run.tasks:
+        tasks.setdefault(task.component, []).append(task)
+    failed = [task for task in run.tasks if task.state == State.FAILED]
+    for task in failed:
+        if task.component in names:
+            yield Finding(
+                f"components/{task.component}",
+                "outputs",
+                f"in the dry run of {pipeline}, {task.name} failed: {task.reason}",
+                "Mend the step, or the spec if it declares what isn't written.",
+            )
+    for name in sorted(set(names)):
+        done = [task for task in tasks[name] if task.state.has_outputs]
+        if not done and not failed:
+            reason = next((f": {task.reason}" for task in tasks[name] if task.reason), "")
+            yield Finding(
+                f"components/{name}",
+                "outputs",
+                f"the dry run of {pipeline} did not get to it{reason}",
+                f"Set parameters in environments.{ENVIRONMENT} of {settings.FILE} with which it does.",
+            )
+        empty = sorted({each.name for task in done for each in task.output_artifacts.values() if not each.bytes})
+        if empty:
+            yield Finding(
+                f"components/{name}",
+                "outputs",
+                f"in the dry run of {pipeline} it wrote nothing into its outputs {', '.join(empty)}",
+                "Write them, or take them out of the spec.",
+            )
+
+
+def _run(project: Project, name: str, place: settings.Environment, display: Display, max_parallel: int) -> Run:
+    package = ir.parse(compiling.compile_pipeline(project.pipeline(name)).text)
+    root = Path(place.pipeline_root)
+    run, _ = runner.run(
+        package,
+        place.parameters_of(name, package.spec.root.input_definitions.parameters),
+        root,
+        runner.project_hosts(project),
+        display,
+        runner.Options(max_parallel=max_parallel),
+        resumed=_earlier(root, package.name),
+        commit=runner.commit_of(project.root),
+        environment=ENVIRONMENT,
+    )
+    if run.state == State.CANCELED:
+        raise KeyboardInterrupt
+    return run
+
+
+def _earlier(root: Path, pipeline: str) -> Path | None:
+    """Returns the folder of the pipeline's latest dry run. One whose record can't be read is left alone."""
+    found = runs.list_runs(root, warn=lambda text: None)
+    return next((each.folder for each in found if each.run.pipeline == pipeline), None)

@@ -1,0 +1,45 @@
+"""Whether what is made of other files is as they are now: tables in READMEs, locks, base images' lists."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pipeyard import files, locks
+from pipeyard.contracts.finding import Finding
+from pipeyard.images import shared
+from pipeyard.project import Project
+
+
+def stale_readmes(part: str, wanted: Mapping[Path, str], fix: bool) -> Iterator[Finding]:
+    """Yields READMEs whose tables don't fit the specs.
+
+    Args:
+        part: what findings call what the README is of.
+        wanted: README to what it should be, see `pipeyard.readmes`.
+        fix: write them, and yield nothing.
+    """
+    for path, text in wanted.items():
+        if path.read_text(encoding="utf-8") == text:
+            continue
+        if fix:
+            files.write_whole(path, text)
+        else:
+            yield Finding(part, "readme", f"the table in {path.name} isn't what the spec says", "Run with --fix.")
+
+
+def stale_lock(part: str, folder: Path, uv: str) -> Iterator[Finding]:
+    """Yields a lock that doesn't fit its pyproject.toml. Nothing is fetched for that."""
+    why = locks.staleness(folder, uv)
+    if why:
+        yield Finding(part, "locks", f"{locks.LOCK} doesn't fit pyproject.toml: {why}", "Run `pipeyard lock`.")
+
+
+def stale_base_lists(project: Project, uv: str) -> Iterator[Finding]:
+    """Yields lists of base images that aren't what the locks of the components on them agree in."""
+    for path, text in shared.expected(project, uv).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            yield Finding(
+                path.parent.relative_to(project.root).as_posix(),
+                "locks",
+                f"{path.name} isn't what the locks of the components on that image agree in",
+                "Run `pipeyard lock`.",
+            )
