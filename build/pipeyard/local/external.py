@@ -52,11 +52,21 @@ def expand(templates: Sequence[str], parameters: Mapping[str, Any]) -> list[str]
     return uris
 
 
+def local_path(uri: str) -> tuple[str, bool] | None:
+    """Returns the local path that a URI stands for, wildcards included, and whether it is a database's.
+
+    Returns:
+        None if it isn't local.
+    """
+    if match := _DATABASE.match(uri):
+        return match.group("path").partition("?")[0], True
+    match = _LOCAL.match(uri)
+    return (match.group("path"), False) if match else None
+
+
 def _of_uri(uri: str) -> str | None:
-    match = _DATABASE.match(uri) or _LOCAL.match(uri)
-    if match:
-        return _of_local(match.group("path"))
-    return _of_remote(uri)
+    local = local_path(uri)
+    return _of_local(local[0]) if local else _of_remote(uri)
 
 
 def _of_local(pattern: str) -> str:

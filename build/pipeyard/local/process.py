@@ -18,17 +18,24 @@ _alive: set[int] = set()
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended. `stopped`: "timeout" or "canceled" if we ended it; `code` is negative for a signal."""
+    """How a process ended.
 
-    code: int
+    Attributes:
+        code: negative for a signal; None if it never ran.
+        stopped: "canceled", or "timed out ..." if we ended it.
+        cause: of the end, where what runs it tells more than the code does.
+    """
+
+    code: int | None
     stopped: str = ""
+    cause: str = ""
 
     @property
     def text(self) -> str:
         """The end in words."""
-        if self.stopped:
-            return self.stopped
-        if self.code < 0:
+        if self.stopped or self.cause:
+            return self.stopped or self.cause
+        if self.code is not None and self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
         return f"exit code {self.code}"
 

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +18,9 @@ from typing import IO, Any
 
 from pipeyard import environments
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import cache, ir, process, record, values
+from pipeyard.local import cache, ir, record, values
 from pipeyard.local.display import Display
+from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
@@ -30,6 +31,9 @@ from stepkit import digest
 CACHE_FOLDER = ".cache"
 PIPELINE_FILE = "pipeline.yaml"
 LOCK_FILE = ".lock"
+# Makes a run's launcher of its folder, of the file descriptors that whatever works for the run keeps open, and of what
+# tells the user things.
+Launchers = Callable[[Path, Sequence[int], Callable[[str], None]], Launcher]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def run(
     resumed: Path | None = None,
     commit: str = "",
     environment: str = "local",
+    launchers: Launchers | None = None,
     interrupts: Callable[[threading.Event], AbstractContextManager[None]] | None = None,
 ) -> tuple[Run, Path]:
     """Runs a compiled pipeline to its end.
@@ -68,6 +73,7 @@ def run(
         root: folder that holds a folder a run, and the step cache.
         hosts: gives the host of an image.
         resumed: folder of an earlier run to go on with: what it did is kept, and it keeps its id.
+        launchers: makes what starts steps; default: processes of this machine.
         interrupts: context that sets its event when the user wants to stop; default: Ctrl-C and SIGTERM.
 
     Returns:
@@ -81,6 +87,8 @@ def run(
     complete = complete_parameters(pipeline, parameters)
     folder = resumed or _new_folder(root, pipeline.name)
     lock = _hold(folder)
+    prestart = Prestart(folder, [lock.fileno()]) if options.prestart and not launchers else None
+    launcher = launchers(folder, [lock.fileno()], display.note) if launchers else Processes([lock.fileno()], prestart)
     before = record.load(resumed) if resumed else None
     (folder / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
     tracker = _Tracker(
@@ -93,7 +101,7 @@ def run(
             parameters=complete,
             pipeline_digest=digest.of_text(pipeline.text),
             commit=commit,
-            versions=versions(),
+            versions={**versions(), **launcher.versions},
         ),
         folder,
         before,
@@ -108,11 +116,11 @@ def run(
         "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
         "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
     }
-    prestart = Prestart(folder, [lock.fileno()])
     steps = StepRunner(
         pipeline,
         folder,
         hosts,
+        launcher,
         tracker,
         cache.Cache(root / CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
@@ -121,10 +129,10 @@ def run(
         options.use_cache,
         options.task_timeout_seconds,
         wait=stop.wait,
-        pass_fds=[lock.fileno()],
-        prestart=prestart if options.prestart else None,
+        prestart=prestart,
     )
-    with lock, closing(prestart), (interrupts or _interrupts)(stop), display:
+    signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
+    with lock, closing(launcher), signals, display:
         try:
             outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
         except BaseException as error:
@@ -274,12 +282,12 @@ class _Tracker:
 
 
 @contextmanager
-def _interrupts(stop: threading.Event):
+def _interrupts(stop: threading.Event, kill_all: Callable[[], None]):
     """Lets Ctrl-C, SIGTERM and a closed terminal end the run in order; a second signal doesn't wait for steps to."""
 
     def handle(_signum: int, _frame: object) -> None:
         if stop.is_set():
-            process.kill_all()
+            kill_all()
         stop.set()
 
     previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from pipeyard.errors import PipeyardError
 from pipeyard.local import cache, external, process, values
 from pipeyard.local.ir import Pipeline
+from pipeyard.local.launching import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.record import Artifact, Attempt, State, Task
@@ -28,16 +29,16 @@ _LONGEST_PAUSE_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Host:
-    """Where the processes of one image run on this machine.
+    """What is known of the processes of one image.
 
     Attributes:
         component: name of the component.
-        source_digest: of all that decides what its steps compute.
+        source_digest: of all that decides what its steps compute: its source, or the image's digest.
         external_state, external_writes: URI templates of what it reads and what it changes outside the run, see
             `pipeyard.local.external`.
         cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
         meanings: output artifact to what it means.
-        env: environment variables of its processes.
+        env: environment variables of its processes, besides those that the pipeline sets.
         digest_now: reckons the source digest again; None: the source can't change.
         prepare: makes the environment, and says so if that takes time; called before the first process.
         prepared: true if there is nothing to prepare.
@@ -71,17 +72,17 @@ class Tracker(Protocol):
 
 
 class StepRunner:
-    """The scheduler's executor: container tasks as processes of this machine.
+    """The scheduler's executor.
 
     Args:
         folder: the run's folder.
+        launcher: starts processes.
         hosts: gives the host of an image; raises PipeyardError for one that has none.
         slots: how many processes run at once.
         job: values of placeholders such as `pipeline_job_uuid`.
         use_cache: False runs everything, except what a resumed run has done already.
         task_timeout_seconds: for tasks that set no timeout of their own; None: no limit.
         wait: passes time between attempts; returns early when the run is stopped.
-        pass_fds: file descriptors that processes keep open.
         prestart: starts interpreters ahead of their steps; None: none is.
     """
 
@@ -90,6 +91,7 @@ class StepRunner:
         pipeline: Pipeline,
         folder: Path,
         hosts: Callable[[str], Host],
+        launcher: Launcher,
         tracker: Tracker,
         store: cache.Cache,
         slots: threading.Semaphore,
@@ -98,13 +100,13 @@ class StepRunner:
         use_cache: bool = True,
         task_timeout_seconds: float | None = None,
         wait: Callable[[float], object] = time.sleep,
-        pass_fds: Sequence[int] = (),
         prestart: Prestart | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
         self._folder = folder
         self._hosts = hosts
+        self._launcher = launcher
         self._tracker = tracker
         self._store = store
         self._slots = slots
@@ -113,7 +115,6 @@ class StepRunner:
         self._use_cache = use_cache
         self._task_timeout = task_timeout_seconds
         self._wait = wait
-        self._pass_fds = pass_fds
         self._prestart = prestart
         self._now = now
         self._ahead: dict[str, Leaf] = {}
@@ -162,7 +163,8 @@ class StepRunner:
         one. Running again on what the run itself left must find everything done. What others changed meanwhile, say a
         data file, still counts as it was when the step read it.
         """
-        after = external.fingerprint(sorted(self._written), {}) or {}
+        read = {uri for _, _, _, before in self._external for uri in before}
+        after = external.fingerprint(sorted(self._written & read), {}) or {}
         for leaf, host, entry, before in self._external:
             changed = {uri: after.get(uri, content) for uri, content in before.items()}
             if changed != before:
@@ -272,34 +274,45 @@ class StepRunner:
                 )
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
-                error, code = self._attempt(leaf, host, container, log)
+                error, code = self._attempt(leaf, host, container, len(attempts), log)
             attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
             self._tracker.update(leaf.path, attempts=list(attempts))
             if not error or error == "canceled":
                 return error
         return error
 
-    def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], log: Path) -> tuple[str, int | None]:
+    def _attempt(
+        self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path
+    ) -> tuple[str, int | None]:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
         resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
-        command = resolver.command([*container.get("command", []), *container.get("args", [])])
         if not container.get("command"):
             raise PipeyardError(
                 f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
             )
-        env = _environment(host, container)
+        launch = Launch(
+            task=leaf.path,
+            number=number,
+            component=host.component,
+            image=container["image"],
+            command=resolver.command([*container["command"], *container.get("args", [])]),
+            env=_environment(host, container),
+            log=log,
+            outputs=Path(executor_input["outputs"]["outputFile"]).parent,
+            reads=[
+                *(artifact.uri for artifact in _flat(leaf.artifacts.values())),
+                *external.expand(host.external_state, leaf.parameters),
+            ],
+            writes=external.expand(host.external_writes, leaf.parameters),
+            resources={
+                name: resolver.text(str(value))
+                for name, value in container.get("resources", {}).items()
+                if name.lower().endswith("limit")
+            },
+        )
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
-        try:
-            command = _find_program(command, env)
-            started = self._prestart.take(leaf.path, command, env, log) if self._prestart else None
-            started = started or process.start(command, env, log, self._pass_fds)
-        except FileNotFoundError as error:
-            raise PipeyardError(
-                f"the program {command[0]!r} of {host.component!r} isn't there. Is it in the component's environment?"
-            ) from error
-        self._start_next(leaf)
-        ended = process.wait(started, self._canceled, timeout)
+        ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
         if ended.stopped == "canceled":
             return "canceled", ended.code
         if ended.code != 0 or ended.stopped:
@@ -330,7 +343,7 @@ class StepRunner:
             if not host.preload or not host.prepared():
                 return
             env = _environment(host, container)
-            command = _find_program(container.get("command", ()), env)
+            command = find_program(container.get("command", ()), env)
         except (PipeyardError, OSError, IndexError):
             return  # the task itself will say what is wrong
         self._prestart.begin(following.path, command, env, host.preload)
@@ -480,14 +493,6 @@ def _artifact_list(value: Any) -> dict[str, Any]:
 
 def _environment(host: Host, container: Mapping[str, Any]) -> dict[str, str]:
     return {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
-
-
-def _find_program(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """Looks the program up on the step's own PATH: Popen would look on ours."""
-    program = shutil.which(command[0], path=env.get("PATH"))
-    if not program:
-        raise FileNotFoundError(command[0])
-    return [program, *command[1:]]
 
 
 def _clear(executor_input: Mapping[str, Any]) -> None:
