@@ -16,6 +16,7 @@ from stepkit import digest
 
 TEST_STAGE = "test"
 _BASE = re.compile(r"([A-Z0-9_]+)_IMAGE$")
+_ARGUMENT = re.compile(r"\$\{?(\w+)\}?$")
 _FROM = re.compile(r"(?P<base>\S+)(?:\s+as\s+(?P<name>\S+))?$", re.IGNORECASE)
 _MOUNT = re.compile(r"--mount=(\S+)")
 
@@ -78,13 +79,11 @@ class Dockerfile:
 
     @cached_property
     def unpinned(self) -> list[str]:
-        """Images that are built on by a tag which stands in the file: nobody can pin them from outside."""
-        names = {stage.name for stage in self._stages}
-        return [
-            stage.base
-            for stage in self._stages
-            if stage.base not in names and stage.base != "scratch" and "$" not in stage.base and "@" not in stage.base
-        ]
+        """Images that are built on, or copied from, by what stands in the file: nobody can pin them from outside."""
+        names = {"scratch", *(stage.name for stage in self._stages), *map(str, range(len(self._stages)))}
+        taken = [stage.base for stage in self._stages]
+        taken += [image for stage in self._stages for each in stage.instructions for image in _froms(*each)]
+        return [image for image in dict.fromkeys(taken) if image not in names and not self._is_pinned(image)]
 
     def digest(self, arguments: Mapping[str, str]) -> str:
         """Returns the sha256 in hex of all that decides what the image holds.
@@ -106,6 +105,10 @@ class Dockerfile:
             content = project.tree_digest(path) if path.is_dir() else digest.of_file(path)
             parts.append(f"{name} {content}")
         return digest.of_text("\n".join(parts))
+
+    def _is_pinned(self, image: str) -> bool:
+        argument = _ARGUMENT.match(image)
+        return argument[1] in self.bases if argument else "@" in image
 
     @cached_property
     def _structure(self) -> list[dict[str, str]]:
