@@ -1,5 +1,6 @@
 """`pipeyard run`."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -22,6 +23,22 @@ EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
     "--max-parallel", type=click.IntRange(min=1), default=None, help="Most steps at once; default: one a core."
 )
 @click.option("--task-timeout", type=click.FloatRange(min=0), default=None, metavar="SECONDS", help="Limit of a step.")
+@click.option(
+    "--runner",
+    "runner_name",
+    type=click.Choice(["host", "docker"]),
+    default="host",
+    show_default=True,
+    help="host: in components' environments; docker: in the images of `pipeyard build`.",
+)
+@click.option(
+    "--build",
+    "build_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="docker: folder with the build; default: dist/ of the project.",
+)
+@click.option("--allow-dirty", is_flag=True, help="docker: take images that were built of uncommitted changes.")
+@click.option("--network", default="", metavar="NAME", help="docker: the containers' network, e.g. host or none.")
 @click.option("--no-prestart", is_flag=True, help="Start no step's interpreter ahead: slower, takes less memory.")
 @click.option("--open", "open_report", is_flag=True, help="Open the report in a browser when the run has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON, and nothing else, on stdout.")
@@ -34,12 +51,19 @@ def command(
     resume: str | None,
     max_parallel: int | None,
     task_timeout: float | None,
+    runner_name: str,
+    build_folder: Path | None,
+    allow_dirty: bool,
+    network: str,
     no_prestart: bool,
     open_report: bool,
     as_json: bool,
     project_folder: Path,
 ) -> int:
     """Run PIPELINE on this machine, through the specs that would run on Kubeflow Pipelines.
+
+    With --runner docker each step is a container of the image that `pipeyard build` made of what is checked out, as it
+    would be on a cluster; it sees its inputs and outputs, and what its component declares to read and write outside.
 
     Exit code: 0 if the run succeeded, 1 if it failed, 130 if it was stopped. A model that isn't blessed is no failure:
     the run succeeds without deploying, and says so.
@@ -49,6 +73,8 @@ def command(
     from pipeyard import compiling, report, settings
     from pipeyard.local import display, ir, record, runner
 
+    if runner_name == "host" and (build_folder or allow_dirty or network):
+        raise click.UsageError("--build, --allow-dirty and --network are of --runner docker.")
     project = find_project(project_folder)
     folder = project.pipeline(pipeline)
     place = settings.load(project.root).environment(environment)
@@ -56,7 +82,19 @@ def command(
     console = Console(stderr=True)
     shown = display.choose(console)
 
-    compiled = compiling.compile_pipeline(folder)
+    specs: dict[Path, Path] = {}
+    hosts, launchers = runner.project_hosts(project), None
+    if runner_name == "docker":
+        from pipeyard import releases
+        from pipeyard.local import containers, engine
+
+        build = releases.built(project, build_folder or project.root / "dist", allow_dirty)
+        specs = {project.root / "components": build.specs}
+        docker = engine.connect()
+        hosts = containers.image_hosts(project, build.images, docker, shown.note)
+        launchers = functools.partial(containers.Containers, docker, network)
+
+    compiled = compiling.compile_pipeline(folder, specs)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
     package = ir.parse(compiled.text)
@@ -68,12 +106,13 @@ def command(
         package,
         given | _parse(params),
         root,
-        runner.project_hosts(project),
+        hosts,
         shown,
         runner.Options(not no_cache, max_parallel or os.cpu_count() or 1, task_timeout, not no_prestart),
         resumed=earlier,
         commit=runner.commit_of(project.root),
         environment=environment,
+        launchers=launchers,
     )
     page = report.render(run_folder)
     if as_json:

@@ -185,7 +185,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
     lock = threading.Lock()
 
     def host(image: str) -> Host:
-        name = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        name = last_segment(image)
         if name not in project.components:
             raise PipeyardError(
                 f"the image {image!r} isn't one of this project's, so it can't run without a container engine. "
@@ -198,10 +198,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     component=name,
                     source_digest=component.source_digest,
                     env=environments.variables(component, os.environ),
-                    external_state=component.annotation("external-state", []),
-                    external_writes=component.annotation("external-writes", []),
-                    cache_ignores=component.annotation("cache-ignores", []),
-                    meanings=component.annotation("output-types", {}),
+                    **declared(component),
                     preload=component.annotation("preload", []),
                     prepared=functools.partial(environments.is_current, component.folder),
                     prepare=functools.partial(environments.sync, project, component.folder),
@@ -210,6 +207,21 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
         return known[name]
 
     return host
+
+
+def declared(component: Component) -> dict[str, Any]:
+    """Returns the fields of `Host` that a component declares in its annotations, however it runs."""
+    return {
+        "external_state": component.annotation("external-state", []),
+        "external_writes": component.annotation("external-writes", []),
+        "cache_ignores": component.annotation("cache-ignores", []),
+        "meanings": component.annotation("output-types", {}),
+    }
+
+
+def last_segment(image: str) -> str:
+    """Returns the last segment of an image's path, less tag and digest."""
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def _source_digest(folder: Path) -> str:
