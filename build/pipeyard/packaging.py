@@ -64,6 +64,24 @@ def workflow(text: str, described: Mapping[str, Any]) -> bytes:
     return packed
 
 
+def unpack(data: bytes, name: str = WORKFLOW) -> tuple[bytes, dict[str, Any]]:
+    """Returns the compiled pipeline and the manifest of an archive.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        PipeyardError: it isn't an archive of `workflow`.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            streams = [archive.extractfile(member) for member in (PIPELINE, MANIFEST)]
+            text, described = (stream.read() if stream else b"" for stream in streams)
+        return text, json.loads(described)
+    except (tarfile.TarError, EOFError, OSError, KeyError, ValueError) as error:
+        raise PipeyardError(f"{name} is damaged: {error}. Run `pipeyard compile` again.") from error
+
+
 def vertex(text: str) -> str:
     """Returns the compiled pipeline as the single JSON document that Vertex AI's PipelineJob takes.
 

@@ -1,89 +1,16 @@
 """Stores in buckets: gcsfs and s3fs against a server on the loopback that speaks what they need of both protocols."""
 
-import json
-import os
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import component_stores
 import fsspec
 import pytest
+from bucket_server import BUCKET, Bucket
 from component_stores import image_of
 
 from pipeyard.component_store import ComponentNotFoundError, ComponentStore, layout
 from pipeyard.errors import PipeyardError
-
-BUCKET = "models"
-# gcsfs asks for a bucket's kind over gRPC, with TLS, before its first request. It reads this when it is imported.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-
-
-class Bucket:
-    """A bucket over HTTP, in the protocols of Google Cloud Storage (JSON) and S3 (XML): reading and listing."""
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files = {f"components/{path}": data for path, data in files.items()}
-        self.denied = False
-        bucket = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
-                status, kind, body = bucket.answer(self.path)
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            do_HEAD = do_GET
-
-            def log_message(self, *_):
-                pass
-
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._httpd.server_port}"
-        threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def answer(self, target: str) -> tuple[int, str, bytes]:
-        url = urlsplit(target)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        google = "/storage/v1/" in url.path
-        if self.denied:
-            body = (
-                b'{"error": {"code": 403, "message": "no"}}' if google else b"<Error><Code>AccessDenied</Code></Error>"
-            )
-            return 403, "application/json" if google else "application/xml", body
-        name = url.path.partition("/o/")[2] if google else url.path.removeprefix(f"/{BUCKET}").lstrip("/")
-        if not name:
-            return self._list(google, query.get("prefix", ""), query.get("delimiter", ""))
-        if unquote(name) in self.files:
-            return 200, "application/octet-stream", self.files[unquote(name)]
-        return 404, "application/xml", b"<Error><Code>NoSuchKey</Code></Error>"
-
-    def _list(self, google: bool, prefix: str, delimiter: str) -> tuple[int, str, bytes]:
-        below = sorted(path for path in self.files if path.startswith(prefix))
-        keys = [path for path in below if not delimiter or delimiter not in path[len(prefix) :]]
-        folders = sorted(
-            {prefix + path[len(prefix) :].split(delimiter)[0] + delimiter for path in set(below) - set(keys)}
-        )
-        if google:
-            items = [{"name": key, "bucket": BUCKET, "size": str(len(self.files[key]))} for key in keys]
-            return 200, "application/json", json.dumps({"items": items, "prefixes": folders}).encode()
-        contents = "".join(f"<Contents><Key>{key}</Key><Size>{len(self.files[key])}</Size></Contents>" for key in keys)
-        prefixes = "".join(f"<CommonPrefixes><Prefix>{each}</Prefix></CommonPrefixes>" for each in folders)
-        count = f"<KeyCount>{len(keys) + len(folders)}</KeyCount>"
-        return 200, "application/xml", f"<ListBucketResult>{count}{contents}{prefixes}</ListBucketResult>".encode()
-
-    def close(self) -> None:
-        self._httpd.shutdown()
-        self._httpd.server_close()
 
 
 @pytest.fixture

@@ -38,6 +38,14 @@ MB = 1e6
 @click.option(
     "--jobs", "-j", type=click.IntRange(1), default=2, show_default=True, help="Images that are built at a time."
 )
+@click.option(
+    "--builder-id",
+    default="urn:pipeyard:builder:local",
+    show_default=True,
+    envvar="PIPEYARD_BUILDER_ID",
+    metavar="URI",
+    help="Who builds, for the provenance: your CI's own name.",
+)
 @click.option("--allow-dirty", is_flag=True, help="Build changes that aren't committed, under a marked tag.")
 @click.option("--no-tests", is_flag=True, help="Leave out the unit tests that run in each image before it is pushed.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Default: dist/ of the project.")
@@ -51,6 +59,7 @@ def command(
     builder: str,
     options: tuple[str, ...],
     jobs: int,
+    builder_id: str,
     allow_dirty: bool,
     no_tests: bool,
     output: Path | None,
@@ -68,10 +77,11 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import changes
+    from pipeyard import changes, supply_chain
     from pipeyard.errors import PipeyardError, near_misses
     from pipeyard.images import builders, commits, dist, publishing
     from pipeyard.images.registry import Registry
+    from pipeyard.supply_chain import provenance
 
     project = find_project(project_folder)
     for name in components:
@@ -100,7 +110,9 @@ def command(
         tell=lambda image, phrase: console.print(f"{image:16} {phrase}"),
     )
     made, outcomes = publisher.publish(components or project.components)
-    dist.render(project, made, folder, reference)  # type: ignore[arg-type]
+    source = provenance.source_of(changes.git_of(project.root))
+    documents = supply_chain.documents(project, made, commit, source, builder_id)
+    dist.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
     unique = {layer: size for each in outcomes for layer, size in each.layers.items()}
     if as_json:
         done = [{"name": each.name, "built": each.built, **each.image.model_dump()} for each in outcomes]

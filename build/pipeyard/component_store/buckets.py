@@ -1,18 +1,22 @@
 """Stores in buckets (gs://, s3://), and wherever else fsspec reaches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import Missing, Unavailable
+from pipeyard.component_store.places import NOTHING, Changed, Missing, Unavailable
 from pipeyard.errors import PipeyardError
 from stepkit.uris import join
 
 _LIBRARIES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs", "abfs": "adlfs"}
 # A whole answer, the library's own retries included, may take this many times what one wait of it may.
 _PATIENCE = 6
+# Scheme to the field of fsspec's file information that differs from version to version.
+_MARKS = {"gs": "generation", "gcs": "generation", "s3": "ETag", "s3a": "ETag"}
+_UNKNOWN = "unknown"
 
 
 class BucketPlace:
@@ -32,7 +36,7 @@ class BucketPlace:
 
         self._prefix = prefix.rstrip("/")
         self._timeout = timeout * _PATIENCE
-        scheme = prefix.partition("://")[0]
+        self._scheme = scheme = prefix.partition("://")[0]
         self._options = {"use_listings_cache": False, **options}
         if scheme in {"s3", "s3a"}:
             bounds = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 3}}
@@ -66,7 +70,7 @@ class BucketPlace:
         try:
             return layout.read_index(self.read(layout.INDEX))
         except Missing:  # without an index: what a listing shows, which is no group's components
-            return {name: Entry() for name in self._listed("") if name != layout.INDEX}
+            return {name: Entry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
         except ValueError as error:
             raise Unavailable(str(error)) from error
 
@@ -76,6 +80,22 @@ class BucketPlace:
             tags=dict.fromkeys(self._listed(f"{name}/{layout.TAGS}"), ""),
         )
 
+    def look(self, path: str) -> tuple[bytes, str]:
+        # The mark first: content that is newer than its mark only costs the one who writes over it another try.
+        about = self._do("info", path)
+        return self.read(path), str(about[_MARKS[self._scheme]]) if self._scheme in _MARKS else _UNKNOWN
+
+    def write(self, path: str, data: bytes, over: str | None = None) -> None:
+        """See `Writable`. Which version is written over is known to gs:// and s3:// alone; others write over any."""
+        if over == NOTHING:
+            self._do("pipe_file", path, data, mode="create")
+        elif over in {None, _UNKNOWN}:
+            self._do("pipe_file", path, data)
+        elif _MARKS[self._scheme] == "ETag":
+            self._do("pipe_file", path, data, IfMatch=over)
+        else:
+            self._do(_write_over_generation, path, data, over)
+
     def _listed(self, path: str) -> list[str]:
         try:
             found = self._do("ls", path, detail=False)
@@ -83,16 +103,21 @@ class BucketPlace:
             return []
         return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found} - {""})
 
-    def _do(self, operation: str, path: str, **options: Any) -> Any:
+    def _do(self, operation: str | Callable[..., Any], path: str, *arguments: Any, **options: Any) -> Any:
+        """Does one of fsspec's operations on a file, or a coroutine function's that takes the file system first."""
         from fsspec import asyn
 
         try:
             filesystem, root = self._filesystem
             full = join(root, path) if path else root
+            if callable(operation):
+                return asyn.sync(filesystem.loop, operation, filesystem, full, *arguments, timeout=self._timeout)
             if filesystem.async_impl:
                 coroutine = getattr(filesystem, f"_{operation}")
-                return asyn.sync(filesystem.loop, coroutine, full, timeout=self._timeout, **options)
-            return getattr(filesystem, operation)(full, **options)
+                return asyn.sync(filesystem.loop, coroutine, full, *arguments, timeout=self._timeout, **options)
+            return getattr(filesystem, operation)(full, *arguments, **options)
+        except FileExistsError as error:
+            raise Changed("there is another one already") from error
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise Missing("not there") from error
         except (asyn.FSTimeoutError, TimeoutError) as error:
@@ -101,4 +126,20 @@ class BucketPlace:
             if isinstance(error, PermissionError) or "Forbidden" in str(error):  # gcsfs says it in words only
                 reason = f"not permitted ({error}): log in to it, or give fsspec's options with auth="
                 raise Unavailable(reason) from error
+            if _refused_by_condition(error):
+                raise Changed("it was changed meanwhile") from error
             raise Unavailable(f"{type(error).__name__}: {error}") from error
+
+
+async def _write_over_generation(filesystem: Any, path: str, data: bytes, generation: str) -> None:
+    """Writes an object of Cloud Storage if its generation is the one given; gcsfs has no option for it."""
+    bucket, _, name = path.partition("/")
+    url = filesystem.base.replace("/storage/v1/", "/upload/storage/v1/") + f"b/{quote(bucket)}/o"
+    call = filesystem._call  # pylint: disable=protected-access  # its `call` is this, for threads without a loop
+    await call("POST", url, uploadType="media", name=name, ifGenerationMatch=generation, data=data)
+
+
+def _refused_by_condition(error: Exception) -> bool:
+    """True for what s3fs makes of an answer to If-Match."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return answer.get("Error", {}).get("Code") in {"PreconditionFailed", "ConditionalRequestConflict"}

@@ -1,6 +1,11 @@
-"""Where components are looked for: what every place can do, and folders, the simplest of them."""
+"""Where components are looked for and published: what every place can do, and folders, the simplest of them."""
 
+import contextlib
+import errno
+import fcntl
+import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +15,8 @@ from pipeyard.component_store.layout import Entry
 
 # Groups of groups are rare; a folder that isn't a store can be deep.
 _DEEPEST = 6
+# How file systems without hard links say so.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class PlaceError(Exception):
@@ -28,8 +35,12 @@ class Unavailable(PlaceError):
     """The place could not be read, so whether the file is there is unknown."""
 
 
+class Changed(PlaceError):
+    """Something was written between a look and a write that was to follow it; nothing was written."""
+
+
 class Place(Protocol):
-    """A place with the layout of `layout`, read-only."""
+    """A place with the layout of `layout`, to read from."""
 
     def location(self, path: str) -> str:
         """Returns the full path or URL of a file, for people."""
@@ -51,6 +62,28 @@ class Place(Protocol):
 
     def versions(self, name: str) -> Entry:
         """Returns a component's versions; raises as `entries`."""
+
+
+NOTHING = ""
+
+
+class Writable(Place, Protocol):
+    """A place that can be published to. Whatever is written appears whole or not at all."""
+
+    def look(self, path: str) -> tuple[bytes, str]:
+        """Returns a file's bytes and a mark of this version of it, for `write`; raises as `read`."""
+
+    def write(self, path: str, data: bytes, over: str | None = None) -> None:
+        """Writes a file.
+
+        Args:
+            over: mark of the version that it takes the place of; `NOTHING`: only if no file is there; None: whatever
+                is there.
+
+        Raises:
+            Changed: another version is there.
+            Unavailable: the place can't be written.
+        """
 
 
 class Folder:
@@ -86,9 +119,59 @@ class Folder:
             tags=dict.fromkeys(_file_names(self._root / name / layout.TAGS), ""),
         )
 
+    def look(self, path: str) -> tuple[bytes, str]:
+        data = self.read(path)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def write(self, path: str, data: bytes, over: str | None = None) -> None:
+        target = self._root / path
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with aside.open("wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                self._place(aside, target, over)
+            finally:
+                aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(error.strerror or str(error)) from error
+
+    def _place(self, aside: Path, target: Path, over: str | None) -> None:
+        if over is None:
+            aside.replace(target)
+            return
+        with self._locked():
+            if over == NOTHING:
+                # A link, unlike a rename, refuses what is there, whoever wrote it.
+                try:
+                    os.link(aside, target)
+                    return
+                except FileExistsError as error:
+                    raise Changed("there is one already") from error
+                except OSError as error:
+                    if error.errno not in _NO_LINKS:
+                        raise
+            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NOTHING
+            if now != over:
+                raise Changed("it was changed meanwhile")
+            aside.replace(target)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the folder against other processes that publish to it."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
 
 def _file_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
 
 
 def _component_folders(root: str) -> Iterator[str]:
@@ -103,6 +186,8 @@ def _component_folders(root: str) -> Iterator[str]:
         with entries:
             for entry in entries:
                 if entry.name.startswith(".") or not entry.is_dir():
+                    continue
+                if not group and entry.name == layout.RELEASES:
                     continue
                 name = f"{group}{entry.name}"
                 # Strings, not Paths: a store has thousands of them.

@@ -64,3 +64,12 @@ def current(git: Git, environment: Mapping[str, str], allow_dirty: bool = False)
         )
     mark = hashlib.sha256((changes + git(["diff", "HEAD"])).encode()).hexdigest()[:8]
     return Commit(head, f"{head[:12]}-dirty-{mark}")
+
+
+def comes_after(git: Git, later: str, earlier: str) -> bool:
+    """True if `later` is known to have `earlier` in its history; False too where this clone doesn't know it."""
+    try:
+        git(["merge-base", "--is-ancestor", earlier, later])
+    except PipeyardError:
+        return False
+    return later != earlier

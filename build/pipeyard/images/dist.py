@@ -1,6 +1,7 @@
-"""What a build leaves in `dist/`: rendered specs, and then the lock that says they are whole."""
+"""What a build leaves in `dist/`: rendered specs, SBOMs, provenance, and then the lock that says they are whole."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -9,15 +10,30 @@ from pipeyard.images import lock
 from pipeyard.project import Project
 
 COMPONENTS = "components"
+SBOMS = "sboms"
+PROVENANCE = "provenance.intoto.json"
+_NONE: Mapping[str, str] = {}
+
+
+def sbom_path(component: str) -> str:
+    """Returns where the SBOM of a component's image is in `dist/`."""
+    return f"{SBOMS}/{component}.cdx.json"
 
 
 def render(
-    project: Project, built: lock.Lock, dist: Path, reference: Literal["digest", "tag"] = "digest"
+    project: Project,
+    built: lock.Lock,
+    dist: Path,
+    reference: Literal["digest", "tag"] = "digest",
+    documents: Mapping[str, str] = _NONE,
 ) -> list[Path]:
-    """Writes `<dist>/components/<name>/component.yaml` and `<dist>/images.lock.json`.
+    """Writes `<dist>/components/<name>/component.yaml`, documents of the images, and `<dist>/images.lock.json`.
 
     Specs differ from the committed ones by their image alone. The lock of another build is removed first and the new
     one is written last: while there is a lock, the specs are those of its images.
+
+    Args:
+        documents: SBOMs and provenance, by path in `dist`.
 
     Returns:
         The specs.
@@ -33,13 +49,18 @@ def render(
         )
         for name, image in built.images.items()
     }
-    (dist / lock.FILE).unlink(missing_ok=True)
-    shutil.rmtree(dist / COMPONENTS, ignore_errors=True)
+    for name in (lock.FILE, PROVENANCE):
+        (dist / name).unlink(missing_ok=True)
+    for name in (COMPONENTS, SBOMS):
+        shutil.rmtree(dist / name, ignore_errors=True)
     written = []
     for name, text in texts.items():
         target = dist / COMPONENTS / name / "component.yaml"
         target.parent.mkdir(parents=True)
         files.write_whole(target, text)
         written.append(target)
+    for name, text in documents.items():
+        (dist / name).parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(dist / name, text)
     files.write_whole(dist / lock.FILE, built.text())
     return written

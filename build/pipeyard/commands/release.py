@@ -1,0 +1,149 @@
+"""`pipeyard release`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+if TYPE_CHECKING:
+    from pipeyard.project import Project
+    from pipeyard.shipments import Shipment
+
+
+@click.command("release")
+@click.argument("store", envvar="PIPEYARD_STORE")
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="NAME",
+    help="Make this channel (latest, staging, ...) name the release; may stand several times. Without: none moves.",
+)
+@click.option(
+    "--existing",
+    default="",
+    metavar="RELEASE",
+    help="Publish nothing, and move --channel to what was released of this commit, or as this channel. Also backwards.",
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, name what would be written, and write nothing.")
+@click.option(
+    "--scan",
+    default="",
+    metavar="COMMAND",
+    help="Run for each image before anything is published, e.g. 'grype sbom:{sbom} --fail-on high'; fields: {sbom}, "
+    "{image}, {name}. Any exit code but 0 stops the release. Reports are kept in scans/ beside the lock.",
+)
+@click.option("--sign", is_flag=True, help="Sign images with cosign, and attest their SBOM and provenance.")
+@click.option(
+    "--sign-option", "sign_options", multiple=True, metavar="OPTION", help="More for cosign, e.g. --key=gcpkms://..."
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Folder with the build; default: dist/ of the project."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@project_option
+def command(
+    store: str,
+    channels: tuple[str, ...],
+    existing: str,
+    dry_run: bool,
+    scan: str,
+    sign: bool,
+    sign_options: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+    project_folder: Path,
+) -> None:
+    """Publish what was built and compiled of this commit to STORE: a folder, gs://BUCKET/PATH or s3://BUCKET/PATH.
+
+    Components, lock, provenance, SBOMs and pipeline packages. ComponentStore loads them from there by digest, by the
+    commit, and by channel. What a commit was released as never changes. A channel isn't moved away from a later commit,
+    but with --existing.
+    """
+    import json
+
+    from rich.console import Console
+
+    from pipeyard import changes, shipments
+    from pipeyard.component_store import releases
+    from pipeyard.images import commits
+
+    if existing and not channels:
+        raise click.UsageError("--existing moves channels: say which with --channel.")
+    project = find_project(project_folder)
+    folder = output or project.root / "dist"
+    console = Console(stderr=True, highlight=False, markup=False)
+    ledger = releases.Ledger(releases.open_store(store), rehearsal=dry_run)
+    if existing:
+        release = releases.find(ledger, existing)
+        moves = [releases.move(ledger, channel, release) for channel in channels]
+    else:
+        shipment = shipments.collect(project, folder)
+        if not dry_run:
+            _vet(
+                project,
+                shipment,
+                folder,
+                scan,
+                sign,
+                sign_options,
+                lambda name, phrase: console.print(f"{name:16} {phrase}"),
+            )
+        git = changes.git_of(project.root)
+        release = releases.of(shipment.built.commit, shipment.specs, shipment.files)
+        releases.publish(ledger, release, shipment.specs, shipment.files)
+        moves = [
+            releases.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
+            for channel in channels
+        ]
+    if as_json:
+        done = {
+            "commit": release.commit,
+            "digest": f"sha256:{release.digest}",
+            "components": {name: f"sha256:{digest}" for name, digest in release.components.items()},
+            "channels": [vars(each) for each in moves],
+            "written": ledger.written,
+            "dry_run": dry_run,
+        }
+        click.echo(json.dumps(done, indent=2))
+        return
+    for path in ledger.written:
+        click.echo(f"{'would write' if dry_run else 'wrote'} {ledger.place.location(path)}")
+    for each in moves:
+        if each.now != release.commit:
+            click.echo(f"{each.channel} stays at {each.now}, which comes after {release.commit} (or use --existing)")
+        else:
+            click.echo(f"{each.channel} {'would be' if dry_run else 'is'} {each.now} (was {each.before or 'new'})")
+    if not ledger.written:
+        click.echo("everything was there already")
+    click.echo(f"commit {release.commit}, release sha256:{release.digest}")
+
+
+def _vet(
+    project: "Project",
+    shipment: "Shipment",
+    folder: Path,
+    scan: str,
+    sign: bool,
+    sign_options: tuple[str, ...],
+    tell: Callable[[str, str], None],
+) -> None:
+    """Scans and signs images before what is of them is published."""
+    from pipeyard.images import dist
+    from pipeyard.images.references import parse
+    from pipeyard.supply_chain import scanning, signing
+
+    images = {name: image.reference() for name, image in shipment.built.images.items()}
+    sboms = {name: folder / dist.sbom_path(name) for name in images}
+    if scan:
+        fields = {name: {"name": name, "image": str(image), "sbom": str(sboms[name])} for name, image in images.items()}
+        scanning.scan(scan, fields, folder / "scans", tell)
+    if sign:
+        below = {name: parse(image) for name, image in shipment.built.bases.items() if name in project.bases}
+        statement = shipment.files[dist.PROVENANCE].decode()
+        signing.sign({**below, **images}, sboms, statement, sign_options, tell)
+    else:
+        tell("images", "aren't signed" + ("" if signing.is_there() else ": cosign isn't on PATH") + " (--sign does it)")

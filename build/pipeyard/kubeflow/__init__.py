@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines' API, as far as what is built here goes there."""

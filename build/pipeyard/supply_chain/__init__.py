@@ -1,0 +1,29 @@
+"""What tells where images come from and what is in them: SBOMs, provenance, scans, signatures."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from pipeyard import environments
+from pipeyard.images.commits import Commit
+from pipeyard.images.dist import PROVENANCE, sbom_path
+from pipeyard.images.lock import Lock
+from pipeyard.project import Project
+from pipeyard.supply_chain import provenance, sbom
+
+
+def documents(project: Project, built: Lock, commit: Commit, source: str, builder: str) -> dict[str, str]:
+    """Returns what stands beside a lock, by path: an SBOM an image, and the provenance of all.
+
+    The same images of the same commit give the same texts.
+
+    Args:
+        source: URL of the repository; '' if it has none.
+        builder: URI of who builds.
+
+    Raises:
+        PipeyardError: a component's lock can't be exported.
+    """
+    uv = environments.uv(project)
+    with ThreadPoolExecutor() as pool:
+        texts = pool.map(lambda name: sbom.of_image(project, name, built, sbom.export(project, name, uv)), built.images)
+        found = {sbom_path(name): text for name, text in zip(built.images, texts, strict=True)}
+    return {**found, PROVENANCE: provenance.statement(project, built, commit, source, builder)}

@@ -1,0 +1,92 @@
+"""A small repository with a build of its commit in `dist/`, for tests of what is made of it."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from pipeyard import changes, packaging, rendering
+from pipeyard.images import commits, dist, lock
+from pipeyard.project import Project
+from pipeyard.supply_chain import provenance
+
+SPEC = """\
+# What it is for stands here.
+name: {name}
+description: Does {name}.
+outputs:
+- {{name: out, type: Integer}}
+implementation:
+  container:
+    image: dev/{name}:dev  # replaced by the build
+    command: [{name}]
+    args: [{{outputPath: out}}]
+"""
+
+
+def git(root: Path, *arguments: str) -> str:
+    return changes.git_of(root)(["-c", "user.name=n", "-c", "user.email=n@example.com", *arguments])
+
+
+def commit(root: Path, message: str) -> str:
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", message)
+    return git(root, "rev-parse", "HEAD").strip()
+
+
+def make(root: Path, components: tuple[str, ...] = ("count", "show")) -> Project:
+    """Makes a repository with components, one pipeline and one commit."""
+    files = {
+        ".gitignore": "/dist/\n",
+        "settings.yaml": "environments: {}\n",
+        "pipelines/whole/pipeline.py": "",
+        **{f"components/{name}/component.yaml": SPEC.format(name=name) for name in components},
+        **{f"components/{name}/Dockerfile": "ARG PYTHON_IMAGE=python\nFROM ${PYTHON_IMAGE}\n" for name in components},
+        **{f"components/{name}/pyproject.toml": "" for name in components},
+        **{f"components/{name}/uv.lock": f"# {name}\n" for name in components},
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=root, check=True)
+    commit(root, "first")
+    return Project(root)
+
+
+def digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def build(project: Project, contents: dict[str, str] | None = None) -> lock.Lock:
+    """Leaves in `dist/` what `pipeyard build` and `pipeyard compile` leave there.
+
+    Args:
+        contents: component to what its image holds; the image's digest follows it.
+    """
+    of = commits.current(changes.git_of(project.root), {})
+    images = {
+        name: lock.Image(
+            repository=f"host.io/team/{name}",
+            tag=of.tag,
+            content_tag="src-1",
+            source="1" * 64,
+            digest=digest((contents or {}).get(name, name)),
+            bytes=1,
+        )
+        for name in project.components
+    }
+    built = lock.Lock(commit=of.tag, bases={"python": f"docker.io/library/python@{digest('python')}"}, images=images)
+    boms = {
+        dist.sbom_path(name): f'{{"metadata": {{"component": {{"version": "{image.digest}"}}}}}}\n'
+        for name, image in images.items()
+    }
+    statement = provenance.statement(project, built, of, "https://git.example.com/pipeyard", "urn:test")
+    folder = project.root / "dist"
+    specs = dist.render(project, built, folder, "digest", {**boms, dist.PROVENANCE: statement})
+    used = {path.parent.name: rendering.image_of(path) for path in specs}
+    for name in project.pipelines:
+        text = "".join(f"{each}: {image}\n" for each, image in used.items())
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / packaging.PIPELINE).write_text(text, encoding="utf-8")
+        packed = packaging.workflow(text, packaging.manifest(name, text, of.tag, used, b""))
+        (folder / name / packaging.WORKFLOW).write_bytes(packed)
+    return built
