@@ -33,8 +33,17 @@ def with_image(text: str, image: str, name: str = "component.yaml") -> str:
 
 
 def image_of(spec: Path) -> str:
-    """Returns the image that a spec names."""
-    return yaml.safe_load(spec.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
+    """Returns the image that a spec names.
+
+    Raises:
+        PipeyardError: it isn't a specification with an image.
+    """
+    try:
+        return yaml.safe_load(spec.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise PipeyardError(
+            f"{spec} has no {'.'.join(_IMAGE)}: it was changed. Restore it, or run `pipeyard build` again."
+        ) from error
 
 
 def _is_mapping(node: yaml.Node | None) -> bool:

@@ -321,9 +321,14 @@ def test_a_damaged_store_is_named(tmp_path, first):
     [
         ("images.lock.json", None, "images.lock.json is missing: no images were built. Run `pipeyard build`"),
         ("whole/workflow.tar.gz", None, "workflow.tar.gz is missing. Run `pipeyard compile whole`"),
-        ("whole/workflow.tar.gz", b"no archive", "workflow.tar.gz is damaged: .*Run `pipeyard compile` again"),
+        ("whole/workflow.tar.gz", b"no archive", "workflow.tar.gz is damaged: (?s:.*)Run `pipeyard compile` again"),
         ("whole/pipeline.yaml", b"other: 1\n", "workflow.tar.gz is of other content"),
-        ("components/show/component.yaml", b"name: show\n", "it was changed. Run `pipeyard build` again"),
+        ("components/show/component.yaml", b"name: show\n", "has no implementation.container.image: it was changed"),
+        (
+            "components/show/component.yaml",
+            b"implementation: {container: {image: dev/show:dev}}\n",
+            "it was changed. Run `pipeyard build` again",
+        ),
         ("sboms/show.cdx.json", None, "show.cdx.json is missing. Run `pipeyard build`"),
         ("sboms/show.cdx.json", b'{"metadata": {"component": {"version": "1"}}}', "are of other images"),
     ],
