@@ -171,3 +171,13 @@ def test_two_deploys_at_once_make_two_versions(files: Files, save_model: Callabl
         assert record["digest"] == digest.of_tree(item.model)
         assert digest.of_tree(files.serving / "taxi" / number, leave_out=[serving.RECORD]) == record["digest"]
     assert registry.get_by_alias(files.registry_uri, "taxi", "champion").version == 2
+
+
+def test_tensorflow_comes_without_keras_which_can_still_be_had() -> None:
+    program = (
+        "import sys; from stepkit import lean; lean.import_tensorflow(); import deploy.step\n"
+        "print('keras' in sys.modules)\n"
+        "import tensorflow as tf; print(tf.keras.optimizers.Adam.__name__, 'keras' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert told.splitlines() == ["False", "Adam True"]

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from stepkit import cli, registry
+from stepkit import cli, lean, registry
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns the exit code (see `stepkit.cli.run`)."""
 
     def step(args: argparse.Namespace) -> None:
+        lean.import_tensorflow()
         from deploy.step import run
 
         run(args)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stepkit import cli, uris
+from stepkit import cli, lean, uris
 from stepkit.errors import UsageError
 from stepkit.outputs import Outputs
 
@@ -59,6 +59,7 @@ def transform(args: argparse.Namespace) -> None:
     """
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
+    lean.import_tensorflow()
     from transform import manifest, raw_schema
     from transform.preprocessing import Preprocessing
 
