@@ -146,11 +146,21 @@ def test_the_source_is_named_without_secrets_and_without_folders_of_a_machine(tm
     assert provenance.source_of(git) == source
 
 
-def test_a_lock_that_uv_can_t_read_is_named(tmp_path):
+def test_a_lock_that_uv_can_t_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV", environments.uv(PROJECT))
     made = shipped_projects.make(tmp_path, ("count",))
     (tmp_path / "components/count/uv.lock").write_text("no lock", encoding="utf-8")
     with pytest.raises(PipeyardError, match="The lock of count can't be read: (?s:.*)Run `pipeyard lock`"):
-        sbom.export(made, "count", environments.uv(PROJECT))
+        sbom.export(made, "count")
+
+
+def test_what_no_lock_tells_is_said_to_be_unknown(tmp_path):
+    made = shipped_projects.make(tmp_path, ("count",))
+    (tmp_path / "components/count/uv.lock").unlink()
+    bom = json.loads(sbom.of_image(made, "count", _lock("count"), sbom.export(made, "count")))
+    assert _packages(bom) == set()
+    unknown = {each for entry in bom["compositions"] for each in entry["assemblies"]}
+    assert unknown == {each["bom-ref"] for each in bom["components"]}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeyard import environments
 from pipeyard.images.commits import Commit
 from pipeyard.images.dist import PROVENANCE, sbom_path
 from pipeyard.images.lock import Lock
@@ -20,10 +19,9 @@ def documents(project: Project, built: Lock, commit: Commit, source: str, builde
         builder: URI of who builds.
 
     Raises:
-        PipeyardError: a component's lock can't be exported.
+        PipeyardError: a component's lock can't be read.
     """
-    uv = environments.uv(project)
     with ThreadPoolExecutor() as pool:
-        texts = pool.map(lambda name: sbom.of_image(project, name, built, sbom.export(project, name, uv)), built.images)
+        texts = pool.map(lambda name: sbom.of_image(project, name, built, sbom.export(project, name)), built.images)
         found = {sbom_path(name): text for name, text in zip(built.images, texts, strict=True)}
     return {**found, PROVENANCE: provenance.statement(project, built, commit, source, builder)}

@@ -36,7 +36,7 @@ def statement(project: Project, built: lock.Lock, commit: Commit, source: str, b
     own |= {name: image for name, image in below.items() if name in project.bases}
     outer = {name: image for name, image in below.items() if name not in project.bases}
     checkout = {"uri": f"git+{source}@{commit.sha}"} if source else {"name": "source"}
-    locks = [project.components[name].folder / "uv.lock" for name in built.images]
+    locks = [path for name in built.images if (path := project.components[name].folder / "uv.lock").exists()]
     document = {
         "_type": STATEMENT,
         "subject": [{"name": image.name, "digest": _sha256(image.digest)} for image in own.values()],

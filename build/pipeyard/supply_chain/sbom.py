@@ -1,7 +1,8 @@
 """Software bills of materials in CycloneDX: uv tells a component's packages from its lock, here they become an image's.
 
 An image has exactly the packages of its component's lock, those in shared images below included, the repository's own
-packages, and what the outermost base image brings, which is named by digest. https://cyclonedx.org/docs/1.5/json/
+packages, and what the outermost base image brings. That is named by digest, and said to be unknown beyond it.
+https://cyclonedx.org/docs/1.5/json/
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipeyard import environments
 from pipeyard.errors import PipeyardError
 from pipeyard.images import shared, sources
 from pipeyard.images.lock import Lock
@@ -19,19 +21,25 @@ from pipeyard.images.references import Reference, parse
 from pipeyard.project import Project
 
 _EXPORT = ("export", "--quiet", "--frozen", "--no-dev", "--format", "cyclonedx1.5")
+_EMPTY = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
 # Property of a package that says which image, below the component's own, has it.
 IN_IMAGE = "pipeyard:image"
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 
 
-def export(project: Project, component: str, uv: str) -> dict[str, Any]:
-    """Returns uv's SBOM of what a component's lock installs in its image.
+def export(project: Project, component: str) -> dict[str, Any]:
+    """Returns uv's SBOM of what a component's lock installs in its image; one without packages if it has no lock.
 
     Raises:
-        PipeyardError: uv can't read the lock.
+        PipeyardError: uv isn't there, or can't read the lock.
     """
     folder = project.components[component].folder
-    result = subprocess.run([uv, *_EXPORT], cwd=folder, capture_output=True, text=True, check=False)
+    if not (folder / "uv.lock").exists():
+        about = {"component": {"bom-ref": component, "name": component}, "tools": []}
+        return {**_EMPTY, "metadata": about, "components": [], "dependencies": []}
+    result = subprocess.run(
+        [environments.uv(project), *_EXPORT], cwd=folder, capture_output=True, text=True, check=False
+    )
     if result.returncode != 0:
         raise PipeyardError(f"The lock of {component} can't be read: {result.stderr.strip()}. Run `pipeyard lock`.")
     return json.loads(result.stdout)
@@ -50,6 +58,9 @@ def of_image(project: Project, component: str, built: Lock, exported: dict[str, 
     below = [_container(name, reference) for name, reference in bases.items()]
     whole = _container(component, image.reference())
     depends = [{"ref": whole["bom-ref"], "dependsOn": [program["bom-ref"], *(each["bom-ref"] for each in below)]}]
+    unknown = [each["bom-ref"] for name, each in zip(bases, below, strict=True) if name not in project.bases]
+    if not packages:
+        unknown.append(program["bom-ref"])
     bill = {
         **exported,
         # uv's is random; time and serial number would make each export another.
@@ -57,6 +68,7 @@ def of_image(project: Project, component: str, built: Lock, exported: dict[str, 
         "metadata": {"tools": exported["metadata"]["tools"], "component": whole},
         "components": [program, *below, *packages],
         "dependencies": [*depends, *exported["dependencies"]],
+        "compositions": [{"aggregate": "unknown", "assemblies": unknown}],
     }
     return json.dumps(bill, indent=2) + "\n"
 
