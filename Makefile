@@ -10,8 +10,8 @@ PIPEYARD := .venv/bin/pipeyard
 
 JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
-SUITES := test/pipelines test/scale_out $(patsubst components/%,test/component/%,$(wildcard components/*)) \
-	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint test/readmes
+SUITES := test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
 
 .DEFAULT_GOAL := help
 
@@ -48,8 +48,8 @@ test/pipelines: setup envs
 test/scale_out: setup envs
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
-test/readmes: setup
-	@echo "== generated READMEs"; $(PIPEYARD) readme
+test/contracts: setup envs
+	@echo "== contracts"; $(PIPEYARD) check
 
 lint: setup  ## Ruff and pylint.
 	@echo "== lint"; build/lint
@@ -78,4 +78,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test data setup envs lint fix benchmark lock clean test/pipelines test/scale_out test/toolchain test/readmes
+.PHONY: help run test data setup envs lint fix benchmark lock clean test/pipelines test/scale_out test/toolchain test/contracts

@@ -21,6 +21,8 @@ _DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
 _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
+# The suite that builds all images, and runs them.
+_ENGINE_TESTS = "engine"
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +39,10 @@ class Node:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" if self.name else self.kind
+
+
+# `pipeyard check`, as a suite.
+_CONTRACTS = Node("test", "contracts")
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class Graph:
         self._project = project
         self._edges: dict[Node, set[Node]] = {}
         self._taken: dict[str, set[Node]] = {}
+        folders = (project.root / "tests").glob("*/")
+        self._suites = {folder.name for folder in folders if list(folder.glob("test_*"))}
         self._build()
 
     def reached(self, files: Iterable[str]) -> list[Reached]:
@@ -138,6 +146,8 @@ class Graph:
         if top == "tests":
             if len(rest) == 1:
                 return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
+            if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
+                return [Node("test", "toolchain"), _CONTRACTS]
             return [Node("test", "toolchain" if rest[0] in _TOOLCHAIN_TESTS else rest[0]), Node("lint")]
         if file == "build/sync-env":
             return [Node("environments")]
@@ -150,8 +160,8 @@ class Graph:
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
             return [Node("toolchain")]
-        if inner == "Dockerfile":  # one of the files that its image is made of
-            return []
+        if inner == "Dockerfile":  # also one of the files that its image is made of
+            return [_CONTRACTS]
         return [Node("tests" if inner == "tests" else "component", name)]
 
     def _edge(self, start: Node, *ends: Node) -> None:
@@ -160,8 +170,9 @@ class Graph:
     def _build(self) -> None:
         project = self._project
         pipelines = [Node("pipeline", name) for name in project.pipelines]
-        self._edge(Node("toolchain"), Node("test", "toolchain"), Node("test", "pipelines"), Node("lint"), *pipelines)
-        self._edge(Node("settings"), Node("test", "toolchain"), *pipelines)
+        tools = [Node("test", "toolchain"), Node("test", "pipelines"), _CONTRACTS, Node("lint")]
+        self._edge(Node("toolchain"), *tools, *pipelines)
+        self._edge(Node("settings"), Node("test", "toolchain"), _CONTRACTS, *pipelines)
         for name in project.components:
             self._component(name)
         for folder in project.libraries.values():
@@ -169,20 +180,23 @@ class Graph:
             self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
             self._edge(Node("environments"), own)
         for name, folder in project.bases.items():
-            self._edge(Node("base", name), Node("image", f"base/{name}"))
+            self._edge(Node("base", name), Node("image", f"base/{name}"), _CONTRACTS)
             for below in Dockerfile(name, folder / "Dockerfile", project.root).bases.values():
                 self._edge(Node("base", below), Node("base", name))
         for name, folder in project.pipelines.items():
             own = Node("pipeline", name)
             compile_, deploy = Node("compile", f"pipeline/{name}"), Node("deploy", f"pipeline/{name}")
-            self._edge(own, Node("test", "pipelines"), Node("lint"), compile_)
+            self._edge(own, Node("test", "pipelines"), _CONTRACTS, Node("lint"), compile_)
             self._edge(compile_, deploy)
             for component in loaded_components(folder / "pipeline.py", project.components):
                 self._edge(Node("component", component), Node("test", "pipelines"))
                 self._edge(Node("image", f"component/{component}"), compile_)
-        tests = {folder.name for folder in (project.root / "tests").glob("*/") if list(folder.glob("test_*"))}
-        for suite in tests - _TOOLCHAIN_TESTS:
+        for suite in self._suites - _TOOLCHAIN_TESTS:
             self._edge(Node("everything"), Node("test", suite))
+        if _ENGINE_TESTS in self._suites:
+            reached = {end for ends in (*self._edges.values(), *self._taken.values()) for end in ends}
+            for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
+                self._edge(node, Node("test", _ENGINE_TESTS))
         for images in self._taken.values():
             self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
@@ -192,7 +206,7 @@ class Graph:
         component = self._project.components[name]
         image = Node("image", f"component/{name}")
         test = Node("test", f"component/{name}")
-        self._edge(Node("component", name), test, Node("test", "readmes"), Node("test", "toolchain"), Node("lint"))
+        self._edge(Node("component", name), test, _CONTRACTS, Node("test", "toolchain"), Node("lint"))
         self._edge(Node("tests", name), test, Node("lint"))
         self._edge(Node("environments"), Node("component", name))
         for package in component.local_packages:

@@ -53,7 +53,8 @@ def catalogue(project: Project) -> str:
     """Returns the table of components, as Markdown."""
     rows = ["| Component | |", "|---|---|"]
     for component in project.components.values():
-        rows.append(f"| [{component.name}](components/{component.name}) | {_cell(component.spec['description'])} |")
+        description = _cell(component.spec.get("description", ""))
+        rows.append(f"| [{component.name}](components/{component.name}) | {description} |")
     return "\n".join(rows)
 
 

@@ -81,7 +81,7 @@ def test_a_source_reaches_its_own_image_and_the_pipelines_that_load_it(repositor
     assert _reached(repository, "components/two/src/two/step.py") == {
         "lint",
         "test component/two",
-        "test readmes",
+        "test contracts",
         "test toolchain",
         "test pipelines",
         "image component/two",
@@ -114,8 +114,17 @@ def test_a_base_image_reaches_what_is_built_on_it_through_others(repository):
     assert "image component/two" not in reached
 
 
+def test_what_is_built_with_an_engine_is_reached_by_images_and_the_toolchain(repository):
+    suite = repository / "tests" / "engine" / "test_builds.py"
+    suite.parent.mkdir()
+    suite.touch()
+    for file in ("images/python/Dockerfile", "components/two/src/two/step.py", "build/pipeyard/cli.py"):
+        assert "test engine" in _reached(repository, file)
+    assert "test engine" not in _reached(repository, "settings.yaml", "components/one/tests/test_one.py")
+
+
 def test_a_spec_reaches_its_image_which_is_labelled_with_it(repository):
-    assert {"image component/two", "test readmes"} <= _reached(repository, "components/two/component.yaml")
+    assert {"image component/two", "test contracts"} <= _reached(repository, "components/two/component.yaml")
 
 
 def test_settings_reach_pipelines_but_no_image(repository):

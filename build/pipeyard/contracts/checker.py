@@ -89,18 +89,15 @@ def _tried(part: str, check_name: str, check: Callable[[], Iterable[Finding]]) -
 def _component(project: Project, component: Component, uv: str, fix: bool, say: Callable[[str], None]) -> list[Finding]:
     """Makes the checks of one component that need no other."""
     part = f"components/{component.name}"
-    broken = _tried(part, "spec", lambda: _readable(component, part))
+    broken = _tried(part, "spec", lambda: interface.malformed(component, part))
     if broken:
         return broken
     found = _tried(part, "spec", lambda: interface.findings(component, part))
     found += _tried(part, "readme", lambda: generated.stale_readmes(part, readmes.of_component(component), fix))
-    stale = _tried(part, "locks", lambda: generated.stale_lock(part, component.folder, uv))
-    found += stale
+    found += _tried(part, "locks", lambda: generated.stale_lock(part, component.folder, uv))
     dockerfile = of_component(project, component.name)
     found += _tried(part, "base", lambda: _unpinned(dockerfile, part))
-    if stale:
-        return found  # what it locks, and what its environment should hold, isn't known
-    target = wheels.target_of(_tried_image(dockerfile))
+    target = wheels.target_of(_python_image(dockerfile))
     found += _tried(part, "wheels", lambda: wheels.findings(component.folder, part, uv, target))
 
     def asked() -> Iterator[Finding]:
@@ -108,15 +105,6 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
         yield from program.findings(component, part)
 
     return found + _tried(part, "flags", asked)
-
-
-def _readable(component: Component, part: str) -> Iterator[Finding]:
-    spec = component.spec
-    container = (spec.get("implementation") or {}).get("container")
-    if not isinstance(container, dict):
-        yield Finding(
-            part, "spec", "component.yaml has no implementation.container", "Say there which image and command it runs."
-        )
 
 
 def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
@@ -152,7 +140,7 @@ def _unpinned(dockerfile: Dockerfile, part: str) -> Iterator[Finding]:
         )
 
 
-def _tried_image(dockerfile: Dockerfile) -> str:
+def _python_image(dockerfile: Dockerfile) -> str:
     try:
         return dockerfile.arguments.get(_PYTHON_IMAGE, "")
     except PipeyardError:  # told by the check of its base
@@ -160,7 +148,7 @@ def _tried_image(dockerfile: Dockerfile) -> str:
 
 
 def _kfp(project: Project, chosen: Sequence[Component], say: Callable[[str], None]) -> list[Finding]:
-    readable = [each for each in chosen if not _tried("", "", lambda each=each: _readable(each, ""))]
+    readable = [each for each in chosen if not _tried("", "", lambda each=each: interface.malformed(each, ""))]
     paths = [component.folder / "component.yaml" for component in readable]
 
     def in_kfp_1() -> Iterator[Finding]:

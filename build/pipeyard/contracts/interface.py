@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from pipeyard import semantics
 from pipeyard.contracts import kinds
 from pipeyard.contracts.arguments import Passed, passed
@@ -13,14 +15,48 @@ from pipeyard.project import ANNOTATION_PREFIX, Component
 _CONTAINER_KEYS = {"image", "command", "args"}
 
 
+def malformed(component: Component, part: str) -> Iterator[Finding]:
+    """Yields why a spec can't be checked at all.
+
+    Args:
+        part: what findings call the component.
+
+    Raises:
+        PipeyardError: it isn't YAML, or is named unlike its folder.
+    """
+    spec = component.spec
+    implementation = spec.get("implementation")
+    if not isinstance(implementation, dict) or not isinstance(implementation.get("container"), dict):
+        yield Finding(
+            part, "spec", "component.yaml has no implementation.container", "Say there which image and command it runs."
+        )
+    for side in ("input", "output"):
+        declared = spec.get(f"{side}s") or []
+        if not isinstance(declared, list) or not all(isinstance(each, dict) and "name" in each for each in declared):
+            yield Finding(part, "spec", f"not all {side}s in component.yaml have a name", "List mappings with `name`.")
+    for key in (spec.get("metadata") or {}).get("annotations") or {}:
+        name = key.removeprefix(ANNOTATION_PREFIX)
+        if name == key:
+            continue
+        try:
+            value = component.annotation(name, None)
+        except yaml.YAMLError:
+            yield Finding(part, "spec", f"the annotation {key} is no JSON", "Correct it.")
+            continue
+        if name in ("input-types", "output-types") and not isinstance(value, dict):
+            yield Finding(part, "spec", f"the annotation {key} is no JSON object", "Write each name's meaning.")
+
+
 def findings(component: Component, part: str) -> Iterator[Finding]:
-    """Yields what is wrong with a spec that has a container.
+    """Yields what is wrong with a spec that isn't malformed.
 
     Args:
         part: what findings call the component.
     """
     spec = component.spec
     container = spec["implementation"]["container"]
+    if not spec.get("description"):
+        yield Finding(part, "spec", "the component has no description", "Write it.")
     for problem in semantics.constructs(spec):
         yield Finding(part, "spec", problem)
     if container.get("command") and container["command"] != ["python", "-m", component.name]:
@@ -57,7 +93,7 @@ def _declarations(component: Component, part: str, side: str) -> Iterator[Findin
             yield Finding(
                 part, "required", f"the input {name} has a default, but isn't optional", "Write `optional: true`."
             )
-        if each.get("type") not in kinds.VALUES and name not in meanings:
+        if kinds.of(each) not in kinds.VALUES and name not in meanings:
             yield Finding(
                 part,
                 "spec",
@@ -95,7 +131,7 @@ def _passed_rightly(argument: Passed, side: str, spec: dict[str, Any], part: str
     if argument.flag != flag:
         written = f"by {argument.flag}" if argument.flag else "without a flag"
         yield Finding(part, "flags", f"the {side} {name} is passed {written}", f"Pass it by {flag}.")
-    taken = "inputValue" if spec.get("type") in kinds.VALUES else "inputPath"
+    taken = "inputValue" if kinds.of(spec) in kinds.VALUES else "inputPath"
     wanted = "outputPath" if side == "output" else taken
     if argument.placeholder == "inputValue" and _may_be_unresolved(argument, spec):
         yield Finding(
@@ -116,4 +152,4 @@ def _passed_rightly(argument: Passed, side: str, spec: dict[str, Any], part: str
 def _may_be_unresolved(argument: Passed, spec: dict[str, Any]) -> bool:
     """The final status is an exception: the backend always has one."""
     optional = spec.get("optional") and "default" not in spec
-    return bool(optional) and spec["name"] not in argument.guards and spec.get("type") != kinds.FINAL_STATUS
+    return bool(optional) and spec["name"] not in argument.guards and kinds.of(spec) != kinds.FINAL_STATUS

@@ -1,6 +1,7 @@
 """Types of inputs that are passed by value: texts as backends write them, and what a program should make of each."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 FINAL_STATUS = "PipelineTaskFinalStatus"
@@ -17,6 +18,12 @@ _SAMPLES = {
 }
 VALUES = frozenset(_SAMPLES)
 PATH_SAMPLE = "/a folder/of-it.json"
+
+
+def of(declared: Mapping[str, Any]) -> str:
+    """Returns the type of an input or output as its spec declares it; '' for none, or one with properties."""
+    kind = declared.get("type", "")
+    return kind if isinstance(kind, str) else ""
 
 
 def samples(kind: str) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def _question(argument: Passed, inputs: Mapping[str, Mapping[str, Any]]) -> dict
         spec = inputs.get(argument.value or "", {})
         default = spec.get("default")
         return {
-            "samples": kinds.samples(spec.get("type", "String")),
+            "samples": kinds.samples(kinds.of(spec)),
             "default": None if default is None else str(default),
             "bare": _may_lack_its_value(argument, spec),
         }
@@ -83,7 +83,7 @@ def _disagreements(
     if spec and argument.placeholder.startswith("input"):
         yield from _required(part, flag, spec, said)
         yield from _default(part, flag, spec, said)
-    kind = spec.get("type", "String") if spec and argument.placeholder == "inputValue" else "String"
+    kind = kinds.of(spec) if spec and argument.placeholder == "inputValue" else ""
     yield from _type(part, argument, kind, said)
     if said["bare"]:
         remedy = "Give the input a default"
