@@ -74,6 +74,7 @@ def command(
     import functools
     import json
     import os
+    import threading
 
     from rich.console import Console
 
@@ -91,11 +92,17 @@ def command(
     console = Console(stderr=True, highlight=False, markup=False)
     folder = output or project.root / "dist"
 
+    finding = threading.Lock()
+
     @functools.cache
-    def find_builder() -> builders.Builder:
+    def found_builder() -> builders.Builder:
         found = builders.detect(builder, options)
         console.print(f"building with {found.kind} {found.version} ({found.program})")
         return found
+
+    def find_builder() -> builders.Builder:
+        with finding:
+            return found_builder()
 
     publisher = publishing.Publisher(
         project=project,

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.images.references import Reference
@@ -21,6 +27,8 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _TAIL = 25
+# Builders try cut connections again themselves, Docker for 50 seconds. Nothing is tried anew after this time.
+_PUSH_SECONDS = 45
 
 
 class BuilderError(PipeyardError):
@@ -90,14 +98,17 @@ class Builder:
         """
         loopback = image.registry.startswith(("127.", "localhost"))
         options = ["--tls-verify=false"] if self.kind != "docker" and loopback else []
-        for attempt in Retrying(
+        retrying = Retrying(
             retry=retry_if_exception_type(_Passing),
-            stop=stop_after_attempt(attempts),
+            stop=stop_after_attempt(attempts) | stop_after_delay(_PUSH_SECONDS),
             wait=wait_exponential_jitter(initial=1, max=15),
             reraise=True,
-        ):
-            with attempt:
-                self._run([self.program, "push", *options, str(image)], log, f"pushing {image}")
+        )
+        try:
+            retrying(self._run, [self.program, "push", *options, str(image)], log, f"pushing {image}")
+        except _Passing as error:
+            tried = retrying.statistics["attempt_number"]
+            raise BuilderError(f"{error}\nPushes tried: {tried}. Is {image.registry} in order?") from error
 
     def _run(self, command: Sequence[str], log: Path, what: str) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +127,8 @@ class Builder:
         remedy = "Its whole log: " + str(log)
         if "no space left on device" in printed.lower():
             remedy = f"The disk is full: make room (`{self.kind} system prune`) and run again. {remedy}"
+        elif problem := _probe(self.kind, self.program)[1]:
+            remedy = f"By now the engine doesn't answer any more ({problem}): start it and run again. {remedy}"
         message = f"{what} failed (exit code {code}) with {self.kind}.\n{tail}\n{remedy}"
         raise (_Passing if _PASSING.search(printed) else BuilderError)(message)
 
