@@ -1,0 +1,377 @@
+"""Faults of the CI/CD samples that everybody starts from, each of which must not come back.
+
+A repository is built with `pipeyard build` against a registry on the loopback; the program that builds images is a
+stand-in, which runs tests, labels and pushes as Docker does. With a real engine: tests/engine.
+"""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import shipped_projects
+from click.testing import CliRunner, Result
+from image_registry import ImageRegistry, StandInDocker
+from kubeflow_server import KubeflowServer
+
+from pipeyard import compiling, project, rendering, settings
+from pipeyard.commands import build, compile, run
+from pipeyard.component_store import ComponentStore
+from pipeyard.errors import PipeyardError
+from pipeyard.images import lock, sources
+from pipeyard.kubeflow import pipelines
+
+ROOT = Path(__file__).parents[2]
+PROJECT = project.find(ROOT)
+
+SPEC = """\
+# A comment that stays.
+name: {name}   # and this
+outputs:
+- {{name: rows, type: Integer}}
+inputs:
+- {{name: limit, type: Integer}}
+implementation:
+  container:
+    image: dev/{name}:dev  # kept too
+    command: [python, -m, {name}]
+    args: [{{inputValue: limit}}, {{outputPath: rows}}]
+"""
+
+DOCKERFILE = """\
+ARG PYTHON_IMAGE=python:3.11-slim
+FROM ${{PYTHON_IMAGE}} AS shipped
+COPY components/{name}/src src
+FROM shipped AS test
+COPY components/{name}/tests tests
+RUN python -m pytest tests
+FROM shipped
+USER 65532
+"""
+
+PIPELINE = """\
+from pathlib import Path
+from kfp import dsl
+from pipeyard.component_store import ComponentStore
+store = ComponentStore(local_search_paths=[Path(__file__).parents[2] / "components"])
+components = store.load_components("count", "show")
+
+@dsl.pipeline(name="whole")
+def whole(limit: int):
+    counted = components.count(limit=limit)
+    components.show(limit=counted.outputs["rows"])
+"""
+
+SETTINGS = """\
+environments:
+  local: {target: local, pipeline_root: "${PROJECT_ROOT}/runs", pipelines: {whole: {parameters: {limit: 3}}}}
+"""
+
+
+class Repository:
+    """A repository with two components and a pipeline, and what its commands need."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "repository"
+        self.registry = ImageRegistry()
+        self.docker = StandInDocker(folder / "docker")
+        self.registry.put("python", "3.11", b'{"layers": []}')
+        self.write("settings.yaml", SETTINGS)
+        self.write(".gitignore", "/dist/\n/runs/\n__pycache__/\n")
+        self.write("pipelines/whole/pipeline.py", PIPELINE)
+        for name in ("count", "show"):
+            self.write(f"components/{name}/component.yaml", SPEC.format(name=name))
+            self.write(f"components/{name}/Dockerfile", DOCKERFILE.format(name=name))
+            self.write(f"components/{name}/pyproject.toml", "")
+            self.write(f"components/{name}/src/{name}/step.py", "one = 1\n")
+            self.write(f"components/{name}/tests/test_{name}.py", "def test_it():\n    assert True\n")
+        subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=self.root, check=True)
+        self.head = self.commit("first")
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).write_text(text, encoding="utf-8")
+
+    def commit(self, message: str) -> str:
+        self.head = shipped_projects.commit(self.root, message)
+        return self.head
+
+    def git(self, *arguments: str) -> str:
+        return shipped_projects.git(self.root, *arguments)
+
+    def build(self, *options: str, tests: bool = False) -> Result:
+        host = self.registry.host
+        options = options if tests else (*options, "--no-tests")
+        places = ["--registry", f"{host}/team", "--python-image", f"{host}/python:3.11"]
+        return self._run(build, *places, "--builder", str(self.docker.program), *options)
+
+    def compile(self) -> Result:
+        return self._run(compile)
+
+    def run(self, *options: str) -> Result:
+        return self._run(run, "whole", *options)
+
+    def _run(self, module, *arguments: str) -> Result:
+        return CliRunner().invoke(module.command, [*arguments, "--project", str(self.root)])
+
+    def spec_image(self, name: str) -> str:
+        return rendering.image_of(self.root / "dist/components" / name / "component.yaml")
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "dist" / lock.FILE
+
+    def in_registry(self, image: str) -> bytes | None:
+        """Returns the manifest that a full reference names."""
+        name, _, reference = image.removeprefix(f"{self.registry.host}/").partition("@")
+        if not reference:
+            name, _, reference = name.rpartition(":")
+        return self.registry.manifests.get((name, reference))
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Iterator[Repository]:
+    monkeypatch.delenv("COMMIT_SHA", raising=False)
+    made = Repository(tmp_path)
+    yield made
+    made.registry.close()
+
+
+def test_1_specs_get_the_commit_s_tag_never_latest_and_never_a_variable_that_nobody_filled_in(repository, monkeypatch):
+    done = repository.build("--reference", "tag")
+    assert done.exit_code == 0, done.exception
+    for name in ("count", "show"):
+        image = repository.spec_image(name)
+        assert image == f"{repository.registry.host}/team/{name}:{repository.head}"
+        assert (
+            json.loads(repository.in_registry(image))["labels"]["org.opencontainers.image.revision"] == repository.head
+        )
+    tags = {tag for (name, tag) in repository.registry.manifests if name.startswith("team/")}
+    assert {re.sub("[0-9a-f]{24,}", "*", tag) for tag in tags} == {"*", "src-*", "sha256:*"}
+    for unexpanded in ("{_TAG}", "$COMMIT_SHA", "", "latest"):
+        monkeypatch.setenv("COMMIT_SHA", unexpanded)
+        done = repository.build()
+        assert isinstance(done.exception, PipeyardError)
+        assert "no commit's 40 hex digits" in str(done.exception)
+
+
+def test_2_nothing_is_compiled_for_images_that_the_registry_has_not(repository):
+    done = repository.compile()
+    assert "no images were built. Run `pipeyard build`" in str(done.exception)
+    repository.registry.refuses = 403
+    assert "403" in str(repository.build().exception)
+    repository.registry.refuses = 0
+    repository.docker.loses_pushes(True)
+    assert "was pushed, but the registry hasn't it" in str(repository.build().exception)
+    assert not repository.lock.exists()
+    assert isinstance(repository.compile().exception, PipeyardError)
+    assert not (repository.root / "dist/whole").exists()
+
+    repository.docker.loses_pushes(False)
+    assert repository.build().exit_code == 0
+    done = repository.compile()
+    assert done.exit_code == 0, done.exception
+    compiled = (repository.root / "dist/whole/pipeline.yaml").read_text(encoding="utf-8")
+    images = set(re.findall(r"image: (\S+)", compiled))
+    assert images == {repository.spec_image(name) for name in ("count", "show")}
+    assert all(repository.in_registry(image) for image in images)
+
+    # The last commit's lock is no lock of this commit.
+    repository.write("components/show/src/show/step.py", "two = 2\n")
+    repository.commit("second")
+    repository.registry.refuses = 403
+    assert repository.build().exit_code != 0
+    done = repository.compile()
+    assert isinstance(done.exception, PipeyardError)
+    assert f"but {repository.head} is checked out. Run `pipeyard build` again" in str(done.exception)
+
+
+def test_3_rendered_specs_differ_in_the_image_alone_and_the_work_tree_stays_clean(repository):
+    committed = {
+        name: (repository.root / f"components/{name}/component.yaml").read_text() for name in ("count", "show")
+    }
+    assert repository.build().exit_code == 0
+    assert repository.compile().exit_code == 0
+    assert repository.git("status", "--porcelain") == ""
+    for name, text in committed.items():
+        rendered = (repository.root / f"dist/components/{name}/component.yaml").read_text(encoding="utf-8")
+        assert rendered == text.replace(f"dev/{name}:dev", repository.spec_image(name))
+        assert rendered.count("#") == text.count("#") == 3
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.components))
+def test_3_so_it_is_for_this_repository_s_specs(name):
+    text = (PROJECT.components[name].folder / "component.yaml").read_text(encoding="utf-8")
+    image = f"host.io/team/{name}@sha256:" + "a" * 64
+    changed = [
+        line[2:]
+        for line in difflib.ndiff(text.splitlines(), rendering.with_image(text, image).splitlines())
+        if line[0] in "+-"
+    ]
+    before, after = (line.strip() for line in changed)
+    assert re.fullmatch(r"image: \S+", before)
+    assert after == f"image: {image}"
+
+
+def test_4_a_pipeline_s_next_version_is_a_version_and_no_other_pipeline(repository):
+    import kfp
+
+    server = KubeflowServer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        client = kfp.Client(host=server.url)
+    made = []
+    for source in ("two = 2\n", "three = 3\n"):
+        repository.write("components/show/src/show/step.py", source)
+        commit = repository.commit(source)
+        assert repository.build().exit_code == repository.compile().exit_code == 0
+        package = repository.root / "dist/whole/workflow.tar.gz"
+        client.upload_pipeline(str(package), pipeline_name=f"sample-{commit}")  # the sample's way
+        made += [pipelines.ensure_version(client, package) for _ in range(2)]
+    server.close()
+    names = [each["name"] for each in server.pipelines.values()]
+    assert [name for name in names if not name.startswith("sample-")] == ["whole"]
+    assert len({each.pipeline_id for each in made}) == 1
+    assert [each.created for each in made] == [True, False, True, False]
+    assert len({each.version_id for each in made}) == 2
+    assert made[-1].name.startswith(repository.head)
+
+
+def test_5_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_does_not_take(repository):
+    done = repository.run("--param", "limi=4")
+    assert "there is no parameter 'limi'. Did you mean 'limit'?" in str(done.exception)
+    for old, new, message in [
+        ("parameters: {limit: 3}", "parameters: {limit: 3, limit: 4}", "the key 'limit' stands twice"),
+        ("parameters: {limit: 3}", "parameters: {limt: 3}", "there is no parameter 'limt'. Did you mean 'limit'?"),
+        ("parameters: {limit: 3}", "parameters: {limit: many}", "the parameter 'limit'"),
+        ("parameters: {limit: 3}", "parameters: {}", "the parameter 'limit' has no value. Set it in settings.yaml"),
+        ("target: local", "target: local, taget: kfp", "environments.local.taget: Extra"),
+    ]:
+        repository.write(settings.FILE, SETTINGS.replace(old, new))
+        done = repository.run()
+        assert isinstance(done.exception, PipeyardError), message
+        assert message in str(done.exception)
+    assert not (repository.root / "runs").exists()
+
+
+def test_6_tests_run_in_the_image_and_one_that_fails_fails_the_build(repository):
+    repository.write("components/show/tests/test_show.py", "def test_it():\n    assert 1 == 2\n")
+    repository.commit("broken")
+    done = repository.build("--jobs", "1", tests=True)
+    assert isinstance(done.exception, PipeyardError)
+    assert "building team/show test failed (exit code 1)" in str(done.exception)
+    assert "assert 1 == 2" in str(done.exception)
+    assert not repository.lock.exists()
+    assert not [name for name, _ in repository.registry.manifests if name == "team/show"]
+    calls = [_step(call) for call in repository.docker.calls if any("show" in word for word in call)]
+    assert calls == ["build test"]  # nothing was built or pushed after it
+    repository.write("components/show/tests/test_show.py", "def test_it():\n    assert True\n")
+    repository.commit("mended")
+    assert repository.build(tests=True).exit_code == 0
+    assert [_step(call) for call in repository.docker.calls if any("show" in word for word in call)][1:] == [
+        "build test",
+        "build",
+        "push",
+    ]
+
+
+def _step(call: list[str]) -> str:
+    return f"{call[0]} {call[call.index('--target') + 1]}" if "--target" in call else call[0]
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.components))
+def test_6_what_tests_run_in_is_what_is_shipped(name):
+    stages = sources.of_component(PROJECT, name)._stages  # pylint: disable=protected-access
+    tested = next(stage for stage in stages if stage.name == sources.TEST_STAGE)
+    assert tested.base == stages[-1].base
+    assert [instruction for instruction, _ in stages[-1].instructions] == ["FROM", "USER"]
+    assert ("USER", "65532") in tested.instructions
+
+
+def test_6_ci_fails_if_a_suite_fails_and_runs_the_others(tmp_path):
+    tree, programs = tmp_path / "tree", tmp_path / "programs"
+    (tree / ".ci").mkdir(parents=True)
+    programs.mkdir()
+    shutil.copy(ROOT / "Makefile", tree)
+    shutil.copy(ROOT / ".ci/run", tree / ".ci/run")
+    pipeyard = '#!/bin/sh\n[ "$1" != affected ] || echo "test/component/bad test/component/good"\n'
+    _program(tree / ".venv/bin/pipeyard", pipeyard)
+    _program(tree / ".tools/bin/uv", "#!/bin/sh\n")
+    for name in ("pyproject.toml", "uv.lock", ".venv/.lock-digest"):  # made last: the toolchain is set up
+        (tree / name).touch()
+    for name in ("chromium", "java", "mvn", "apt-get"):
+        _program(programs / name, "#!/bin/sh\n")
+    for name in ("bad", "good"):
+        (tree / "components" / name).mkdir(parents=True)
+        (tree / "components" / name / ".venv").symlink_to(sys.prefix)
+        test = f"def test_it():\n    assert {name != 'bad'}\n"
+        (tree / "components" / name / f"test_{name}.py").write_text(test, encoding="utf-8")
+
+    def ci() -> subprocess.CompletedProcess:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        environment = {**kept, "PATH": f"{programs}:{os.environ['PATH']}", "SINCE": "main", "JOBS": "1"}
+        return subprocess.run([tree / ".ci/run"], env=environment, capture_output=True, text=True, check=False)
+
+    done = ci()
+    assert done.returncode != 0
+    assert "1 failed" in done.stdout
+    assert "1 passed" in done.stdout
+    (tree / "components/bad/test_bad.py").write_text("def test_it():\n    assert True\n", encoding="utf-8")
+    done = ci()
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout
+
+
+def _program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(script, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_branch(repository, monkeypatch):
+    old = repository.head
+    repository.write("components/show/src/show/step.py", "two = 2\n")
+    new = repository.commit("second")
+    repository.git("checkout", "--quiet", old)
+    monkeypatch.setenv("COMMIT_SHA", old)
+    assert repository.build().exit_code == 0
+    image = json.loads(repository.in_registry(f"{repository.registry.host}/team/show:{old}"))
+    assert image["content"] == {"step.py": "one = 1\n"}
+    assert lock.read(repository.lock).commit == old
+    assert not [tag for _, tag in repository.registry.manifests if tag == new]
+    monkeypatch.setenv("COMMIT_SHA", new)
+    done = repository.build()
+    assert isinstance(done.exception, PipeyardError)
+    assert f"$COMMIT_SHA is {new}, but {old} is checked out" in str(done.exception)
+    assert not [tag for _, tag in repository.registry.manifests if tag == new]
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.components))
+def test_8_every_output_has_a_type(name):
+    outputs = PROJECT.components[name].spec.get("outputs", [])
+    assert [each["name"] for each in outputs if not each.get("type")] == []
+    loaded = ComponentStore(local_search_paths=[ROOT / "components"]).load_component(name)
+    values = {"String", "Integer", "Float", "Boolean", "JsonArray", "JsonObject"}
+    typed = loaded.component_spec.outputs or {}
+    for each in outputs:
+        found = typed[re.sub(r"\W+", "_", each["name"]).lower()].type
+        assert (found not in {"system.Artifact@0.0.1"}) or each["type"] not in values
+
+
+@pytest.mark.parametrize("name", sorted(PROJECT.pipelines))
+def test_8_every_pipeline_compiles_on_kfp_2(name):
+    assert "schemaVersion: 2.1.0" in compiling.compile_pipeline(PROJECT.pipelines[name]).text
+
+
+def test_8_an_output_without_a_type_is_refused_where_a_value_is_taken(repository):
+    spec = SPEC.format(name="count").replace("{name: rows, type: Integer}", "{name: rows}")
+    repository.write("components/count/component.yaml", spec)
+    with pytest.raises(PipeyardError, match="Argument type 'system.Artifact@0.0.1' is incompatible with"):
+        compiling.compile_pipeline(repository.root / "pipelines/whole")
