@@ -20,6 +20,7 @@ class Bucket:
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = {f"components/{path}": data for path, data in files.items()}
+        self.cache_control: dict[str, str | None] = {}
         self.denied = False
         self._lock = threading.Lock()
         bucket = self
@@ -72,16 +73,17 @@ class Bucket:
 
     def take(self, target: str, body: bytes, kind: str) -> tuple[int, str, bytes]:
         query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
-        name = query.get("name")
-        if query["uploadType"] == "multipart":  # a part of JSON, then one of data
-            boundary = kind.partition('boundary="')[2].rstrip('"').encode()
-            about, data = (part.partition(b"\n\n")[2][:-1] for part in body.split(b"--" + boundary)[1:3])
-            name, body = json.loads(about)["name"], data
+        boundary = kind.partition('boundary="')[2].rstrip('"').encode()
+        # Two parts: of JSON, and of data.
+        about, body = (part.partition(b"\n\n")[2][:-1] for part in body.split(b"--" + boundary)[1:3])
+        told = json.loads(about)
+        name = told["name"]
         with self._lock:
             now = self._generation(name) if name in self.files else "0"
             if query.get("ifGenerationMatch", now) != now:
                 return 412, "application/json", b'{"error": {"code": 412, "message": "no"}}'
             self.files[name] = body
+            self.cache_control[name] = told.get("cacheControl")
             return 200, "application/json", self._about(name)
 
     def _generation(self, name: str) -> str:

@@ -159,6 +159,17 @@ def test_writes_keep_their_condition(place):
     assert target.read("a") == b"4"
 
 
+def test_what_moves_is_not_kept_by_caches_on_the_way(first):
+    server = Bucket({})
+    target = BucketPlace(f"gs://{BUCKET}/components", {"token": "anon", "endpoint_url": server.url}, timeout=5)
+    first.publish(target, "latest")
+    fixed = {path for path, control in server.cache_control.items() if control is None}
+    server.close()
+    assert {path.split("/")[-2] for path in fixed if "/versions/" in path} == {"sha256"}
+    assert {path.split("/")[2] for path in fixed if "/releases/" in path} == {"sha256"}
+    assert "components/index.json" not in fixed
+
+
 def test_a_rehearsal_names_what_the_real_thing_writes_and_writes_nothing(tmp_path, first):
     rehearsed = first.publish(Folder(tmp_path / "store"), "latest", rehearsal=True)
     assert not (tmp_path / "store").exists()

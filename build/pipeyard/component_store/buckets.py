@@ -1,5 +1,7 @@
 """Stores in buckets (gs://, s3://), and wherever else fsspec reaches."""
 
+import json
+import uuid
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -17,6 +19,8 @@ _PATIENCE = 6
 # Scheme to the field of fsspec's file information that differs from version to version.
 _MARKS = {"gs": "generation", "gcs": "generation", "s3": "ETag", "s3a": "ETag"}
 _UNKNOWN = "unknown"
+# What moves is asked for anew each time: Cloud Storage lets public objects be kept for an hour where nothing is said.
+_NOT_KEPT = "no-cache"
 
 
 class BucketPlace:
@@ -87,12 +91,18 @@ class BucketPlace:
 
     def write(self, path: str, data: bytes, over: str | None = None) -> None:
         """See `Writable`. Which version is written over is known to gs:// and s3:// alone; others write over any."""
+        mark = _MARKS.get(self._scheme)
+        options: dict[str, Any] = {}
+        if layout.moves(path) and mark == "ETag":
+            options["CacheControl"] = _NOT_KEPT
+        elif layout.moves(path) and mark == "generation":
+            options["fixed_key_metadata"] = {"cache_control": _NOT_KEPT}
         if over == NOTHING:
-            self._do("pipe_file", path, data, mode="create")
+            self._do("pipe_file", path, data, mode="create", **options)
         elif over in {None, _UNKNOWN}:
-            self._do("pipe_file", path, data)
-        elif _MARKS[self._scheme] == "ETag":
-            self._do("pipe_file", path, data, IfMatch=over)
+            self._do("pipe_file", path, data, **options)
+        elif mark == "ETag":
+            self._do("pipe_file", path, data, IfMatch=over, **options)
         else:
             self._do(_write_over_generation, path, data, over)
 
@@ -132,11 +142,24 @@ class BucketPlace:
 
 
 async def _write_over_generation(filesystem: Any, path: str, data: bytes, generation: str) -> None:
-    """Writes an object of Cloud Storage if its generation is the one given; gcsfs has no option for it."""
+    """Writes an object of Cloud Storage if its generation is the one given; gcsfs has no option for it.
+
+    Protocol: https://cloud.google.com/storage/docs/uploading-objects (multipart upload of the JSON API).
+    """
     bucket, _, name = path.partition("/")
     url = filesystem.base.replace("/storage/v1/", "/upload/storage/v1/") + f"b/{quote(bucket)}/o"
-    call = filesystem._call  # pylint: disable=protected-access  # its `call` is this, for threads without a loop
-    await call("POST", url, uploadType="media", name=name, ifGenerationMatch=generation, data=data)
+    about = json.dumps({"name": name, "cacheControl": _NOT_KEPT}).encode()
+    boundary = uuid.uuid4().hex
+    parts = [(b"application/json; charset=UTF-8", about), (b"application/octet-stream", data)]
+    body = b"".join(b"--%b\nContent-Type: %b\n\n%b\n" % (boundary.encode(), kind, content) for kind, content in parts)
+    await filesystem._call(  # pylint: disable=protected-access  # its `call` is this, for threads without a loop
+        "POST",
+        url,
+        uploadType="multipart",
+        ifGenerationMatch=generation,
+        headers={"Content-Type": f'multipart/related; boundary="{boundary}"'},
+        data=b"%b--%b--" % (body, boundary.encode()),
+    )
 
 
 def _refused_by_condition(error: Exception) -> bool:

@@ -122,6 +122,11 @@ def digest_in(path: str) -> str | None:
     return last if folder.endswith(f"/{DIGESTS}") and _DIGEST.fullmatch(last) else None
 
 
+def moves(path: str) -> bool:
+    """True if the content of a path may change: of all but what is named by its digest."""
+    return digest_in(path) is None and not path.startswith(f"{RELEASES}/sha256/")
+
+
 def digest_of(spec: bytes) -> str:
     """Returns the digest of a specification: SHA-256, in hex, of its bytes with Windows' line ends as Unix'.
 
