@@ -51,6 +51,15 @@ def test_a_run_on_what_the_run_before_left_is_all_cache_hits(run, pipeline, tmp_
     assert run(pipeline, outside=OUTSIDE, **places).states == {"read": CACHED, "change": CACHED}
 
 
+def test_what_is_written_and_read_by_no_step_needs_no_checksum(run, pipeline, tmp_path):
+    (tmp_path / "file").write_text("data")
+    places = {"file": str(tmp_path / "file"), "state": str(tmp_path / "state")}
+    writes = ["hdfs://x/checkpoints", *OUTSIDE["t/change"]["external_writes"]]
+    outside = {**OUTSIDE, "t/change": {**OUTSIDE["t/change"], "external_writes": writes}}
+    assert run(pipeline, outside=outside, **places).states == {"read": OK, "change": OK}
+    assert run(pipeline, outside=outside, **places).states == {"read": CACHED, "change": CACHED}
+
+
 @pytest.mark.parametrize("changed", ["file", "state"])
 def test_a_change_by_others_runs_what_reads_it(run, pipeline, tmp_path, changed):
     (tmp_path / "file").write_text("data")
