@@ -14,7 +14,9 @@ def _pipeyard(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     return subprocess.run([str(PIPEYARD), *args], cwd=cwd, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["runs", "--help"], ["compile", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], *([each, "--help"] for each in ("run", "runs", "compile", "build", "release"))], ids=" ".join
+)
 def test_help_imports_nothing_heavy(args):
     program = (
         "import sys; from pipeyard.cli import main\n"

@@ -22,7 +22,8 @@ from image_registry import ImageRegistry, StandInDocker
 from kubeflow_server import KubeflowServer
 
 from pipeyard import compiling, project, rendering, settings
-from pipeyard.commands import build, compile, run
+from pipeyard.commands import build, run
+from pipeyard.commands import compile as compile_command
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock, sources
@@ -113,7 +114,7 @@ class Repository:
         return self._run(build, *places, "--builder", str(self.docker.program), *options)
 
     def compile(self) -> Result:
-        return self._run(compile)
+        return self._run(compile_command)
 
     def run(self, *options: str) -> Result:
         return self._run(run, "whole", *options)

@@ -12,7 +12,6 @@ from pipeyard.project import Project
 COMPONENTS = "components"
 SBOMS = "sboms"
 PROVENANCE = "provenance.intoto.json"
-_NONE: Mapping[str, str] = {}
 
 
 def sbom_path(component: str) -> str:
@@ -25,7 +24,7 @@ def render(
     built: lock.Lock,
     dist: Path,
     reference: Literal["digest", "tag"] = "digest",
-    documents: Mapping[str, str] = _NONE,
+    documents: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Writes `<dist>/components/<name>/component.yaml`, documents of the images, and `<dist>/images.lock.json`.
 
@@ -59,7 +58,7 @@ def render(
         target.parent.mkdir(parents=True)
         files.write_whole(target, text)
         written.append(target)
-    for name, text in documents.items():
+    for name, text in (documents or {}).items():
         (dist / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(dist / name, text)
     files.write_whole(dist / lock.FILE, built.text())
