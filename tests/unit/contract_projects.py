@@ -31,14 +31,14 @@ environments:
     pipelines:
       one: {parameters: {source: "${PROJECT_ROOT}/rows.csv"}}
 """
-_LEFT_OUT = shutil.ignore_patterns(".venv", "__pycache__", "tests", ".pytest_cache")
+_left_out = shutil.ignore_patterns(".venv", "__pycache__", "tests", ".pytest_cache")
 
 
 def copy_of(root: Path, *names: str) -> Project:
     """Makes a project of some components, with their environments, and what they need."""
     for name in names:
         _copy_component(root, name)
-    shutil.copytree(ROOT / "libs/stepkit", root / "libs/stepkit", ignore=_LEFT_OUT)
+    shutil.copytree(ROOT / "libs/stepkit", root / "libs/stepkit", ignore=_left_out)
     write(root / "README.md", "<!-- components:begin --><!-- components:end -->\n")
     project = Project(root)
     for path, text in readmes.of_project(project).items():
@@ -59,7 +59,7 @@ def whole_project(root: Path) -> Project:
 
 def _copy_component(root: Path, name: str) -> None:
     original, copy = ROOT / "components" / name, root / "components" / name
-    shutil.copytree(original, copy, ignore=_LEFT_OUT)
+    shutil.copytree(original, copy, ignore=_left_out)
     environments.sync(REPOSITORY, original)
     (copy / ".venv").mkdir()
     for each in (original / ".venv").iterdir():

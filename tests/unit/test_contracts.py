@@ -114,6 +114,19 @@ def test_a_spec_that_can_t_be_read_hides_nothing_else(whole):
     assert told["components/unspecified"] == "it has no component.yaml"
 
 
+def test_files_that_are_missing_or_broken_hide_nothing_else(whole):
+    (whole.root / EXTRACT / "uv.lock").unlink()
+    (whole.root / EXTRACT / "Dockerfile").unlink()
+    write(whole.root / FOLDER / "pyproject.toml", "[project\n")
+    stamp(whole.root / FOLDER)
+    (whole.root / FOLDER / "README.md").unlink()
+    write(whole.root / "pipelines/one/pipeline.py", "1 +")
+    _, report = _check(whole.root, "extract", NAME)
+    told = {(each["part"], each["check"]) for each in report["findings"]}
+    assert {(EXTRACT, "locks"), (EXTRACT, "base")} <= told
+    assert {(FOLDER, "locks"), (FOLDER, "flags"), (FOLDER, "readme"), ("pipelines/one", "compile")} <= told
+
+
 # -- outputs ----------------------------------------------------------------------------------------------------------
 
 

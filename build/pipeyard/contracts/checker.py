@@ -1,9 +1,11 @@
 """All checks together. What they find is collected; one that can't be made keeps no other from being made."""
 
 import itertools
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeyard import compiling, environments, graph, locks, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
@@ -71,18 +73,23 @@ def check(
         notes.append("The dry run waits until this is mended.")
     else:
         wanted = [each.name for each in chosen]
+        say("running components on little data")
         found += _tried("pipelines", "outputs", lambda: dry_run.findings(project, wanted, display))
     return Report([each.name for each in chosen], pipelines, sorted(set(found)), notes)
 
 
-def _tried(part: str, check_name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Returns what a check finds; an error that ends it is one more finding."""
+def _tried(part: str, name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Returns what the check of a name finds; an error that ends it is one more finding."""
     found: list[Finding] = []
     try:
-        for each in check():
+        for each in look():
             found.append(each)
     except PipeyardError as error:
-        found.append(Finding.of_error(part, check_name, error))
+        found.append(Finding(part, name, str(error)))
+    except OSError as error:
+        found.append(Finding(part, name, f"{error.strerror or error}: {error.filename}"))
+    except tomllib.TOMLDecodeError as error:
+        found.append(Finding(part, name, f"pyproject.toml or uv.lock can't be read: {error}", "Correct it."))
     return found
 
 
@@ -97,6 +104,8 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     found += _tried(part, "locks", lambda: generated.stale_lock(part, component.folder, uv))
     dockerfile = of_component(project, component.name)
     found += _tried(part, "base", lambda: _unpinned(dockerfile, part))
+    if not (component.folder / locks.LOCK).exists():
+        return found  # so it has no environment either
     target = wheels.target_of(_python_image(dockerfile))
     found += _tried(part, "wheels", lambda: wheels.findings(component.folder, part, uv, target))
 
@@ -170,11 +179,14 @@ def _kfp(project: Project, chosen: Sequence[Component], say: Callable[[str], Non
 def _pipelines_of(project: Project, names: set[str]) -> list[str]:
     if names == set(project.components):
         return list(project.pipelines)
-    return [
-        name
-        for name, folder in project.pipelines.items()
-        if names & graph.loaded_components(folder / "pipeline.py", project.components)
-    ]
+    return [name for name, folder in project.pipelines.items() if names & _loaded(project, folder)]
+
+
+def _loaded(project: Project, pipeline: Path) -> set[str]:
+    try:
+        return graph.loaded_components(pipeline / "pipeline.py", project.components)
+    except SyntaxError:  # which compiling it tells
+        return set(project.components)
 
 
 def _compiled(project: Project, name: str) -> Iterator[Finding]:

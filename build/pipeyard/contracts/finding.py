@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from pipeyard.errors import PipeyardError
-
 
 @dataclass(frozen=True, order=True)
 class Finding:
@@ -28,8 +26,3 @@ class Finding:
     def text(self) -> str:
         """Problem and remedy as sentences."""
         return f"{self.problem}. {self.remedy}" if self.remedy else self.problem
-
-    @classmethod
-    def of_error(cls, part: str, check: str, error: PipeyardError) -> "Finding":
-        """Makes a finding of an error that kept a check from its end."""
-        return cls(part, check, str(error))

@@ -7,6 +7,8 @@ REQUEST: JSON, flag to {"samples": [text], "default": text or null, "bare": bool
 ANSWER: JSON, {"flags": [{"options": [text], "required": bool}], "asked": {flag: {...}}}; see `_asked`.
 """
 
+# pylint: disable=protected-access  # argparse tells its flags in no other way
+
 import argparse
 import contextlib
 import io
@@ -68,7 +70,7 @@ def _value(parser, action, argv):
             namespace, rest = _parse_known_args(parser, argv)
     except SystemExit:
         return {"error": said.getvalue().strip().rpartition("error: ")[2]}
-    except Exception as error:  # of a converter
+    except Exception as error:  # pylint: disable=broad-exception-caught  # a converter's
         return {"error": f"{type(error).__name__}: {error}"}
     if rest:
         return {"error": f"{argv[0]} takes no value"}
@@ -86,7 +88,7 @@ def _demand_nothing(parser):
 def _main(module, request, answer):
     wanted = json.loads(Path(request).read_text(encoding="utf-8"))
 
-    def ask(parser, args=None, namespace=None):
+    def ask(parser, *_args, **_named):
         flags = _flags(parser)
         required = {id(action): action.required for action in parser._actions}
         asked = {}

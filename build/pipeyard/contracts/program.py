@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard import environments
-from pipeyard.contracts import kinds
+from pipeyard.contracts import agreement, kinds
 from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError, near_misses
@@ -47,7 +47,7 @@ def findings(component: Component, part: str) -> Iterator[Finding]:
                 f"Call it alike in both. {near_misses(argument.flag, known)}",
             )
         else:
-            yield from _disagreements(part, argument, inputs.get(argument.value or ""), said)
+            yield from agreement.findings(part, argument, _input_of(argument, inputs), said)
     given = {each.flag for each in arguments}
     for flag in answer["flags"]:
         if flag["required"] and not given & set(flag["options"]):
@@ -59,9 +59,13 @@ def findings(component: Component, part: str) -> Iterator[Finding]:
             )
 
 
+def _input_of(argument: Passed, inputs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return inputs.get(argument.value or "") if argument.placeholder.startswith("input") else None
+
+
 def _question(argument: Passed, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     if argument.placeholder == "inputValue":
-        spec = inputs.get(argument.value or "", {})
+        spec = _input_of(argument, inputs) or {}
         default = spec.get("default")
         return {
             "samples": kinds.samples(kinds.of(spec)),
@@ -74,92 +78,6 @@ def _question(argument: Passed, inputs: Mapping[str, Mapping[str, Any]]) -> dict
 
 def _may_lack_its_value(argument: Passed, spec: Mapping[str, Any]) -> bool:
     return bool(spec.get("optional")) and "default" not in spec and argument.value not in argument.guards
-
-
-def _disagreements(
-    part: str, argument: Passed, spec: Mapping[str, Any] | None, said: Mapping[str, Any]
-) -> Iterator[Finding]:
-    flag = argument.flag
-    if spec and argument.placeholder.startswith("input"):
-        yield from _required(part, flag, spec, said)
-        yield from _default(part, flag, spec, said)
-    kind = kinds.of(spec) if spec and argument.placeholder == "inputValue" else ""
-    yield from _type(part, argument, kind, said)
-    if said["bare"]:
-        remedy = "Give the input a default"
-        if spec:
-            remedy += f", or pass the flag under `if: {{cond: {{isPresent: {spec['name']}}}}}`"
-        yield Finding(
-            part,
-            "required",
-            f"{flag} stands alone when the optional input has no value, which the program refuses ({said['bare']})"
-            if spec
-            else f"the spec passes {flag} without a value, which the program refuses ({said['bare']})",
-            f"{remedy}." if spec else "Pass a value.",
-        )
-
-
-def _required(part: str, flag: str, spec: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[Finding]:
-    optional = bool(spec.get("optional")) or "default" in spec
-    if optional and said["required"]:
-        yield Finding(
-            part,
-            "required",
-            f"{flag} is required by the program, but the input {spec['name']} is optional",
-            "Give the flag the spec's default, or take `default` and `optional` from the input.",
-        )
-    if not optional and not said["required"]:
-        yield Finding(
-            part,
-            "required",
-            f"{flag} is optional in the program (default {said['default'] or 'none'}), but the input {spec['name']} "
-            "is required",
-            "Write `optional: true` and that default into the spec, or make the flag required.",
-        )
-
-
-def _default(part: str, flag: str, spec: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[Finding]:
-    given = said["given"]
-    if given is None:
-        return
-    if "error" in given:
-        yield Finding(
-            part,
-            "defaults",
-            f"{flag}: the program refuses the spec's default {given['text']!r} ({given['error']})",
-            "Correct the default in the spec.",
-        )
-    elif said["default"] is not None and not given["same"]:
-        yield Finding(
-            part,
-            "defaults",
-            f"{flag}: the default is {given['text']!r} in the spec, {said['default']} in the program",
-            "Make them the same.",
-        )
-
-
-def _type(part: str, argument: Passed, kind: str, said: Mapping[str, Any]) -> Iterator[Finding]:
-    what = f"the input {argument.value} is {kind}" if argument.placeholder == "inputValue" else "the spec passes"
-    for read in said["read"]:
-        if "error" in read:
-            problem = f"{what}, but the program refuses {read['text']!r} ({read['error']})"
-            if argument.placeholder != "inputValue":
-                problem = f"the program refuses {read['text']!r}, which is passed ({read['error']})"
-        elif not _fits(argument, kind, read):
-            problem = f"{what}, but the program reads {read['text']!r} as {read['value']!r} ({read['type']})"
-        else:
-            continue
-        yield Finding(part, "types", f"{argument.flag}: {problem}", "Make the spec's type and the flag's the same.")
-        return
-
-
-def _fits(argument: Passed, kind: str, read: Mapping[str, Any]) -> bool:
-    if argument.placeholder == "inputValue":
-        try:
-            return kinds.fits(kind, read["text"], read["value"])
-        except ValueError:  # a choice that isn't of the type
-            return False
-    return not argument.placeholder or read["value"] == read["text"]
 
 
 def _ask(component: Component, question: Mapping[str, Any]) -> dict[str, Any]:
