@@ -102,6 +102,25 @@ def test_a_dockerfile_reaches_the_image_but_not_the_unit_tests(repository):
     assert "test component/one" not in reached
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "components/one/Dockerfile",
+        "images/python/Dockerfile",
+        "pipelines/first/pipeline.py",
+        "settings.yaml",
+        "tests/kfp1/uv.lock",
+        "build/pipeyard/cli.py",
+    ],
+)
+def test_what_contracts_are_checked_by_reaches_the_check(repository, file):
+    assert "test contracts" in _reached(repository, file)
+
+
+def test_an_environment_in_tests_is_no_suite(repository):
+    assert _reached(repository, "tests/kfp1/uv.lock") == {"test toolchain", "test contracts"}
+
+
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached

@@ -145,7 +145,7 @@ def _passed_rightly(argument: Passed, side: str, spec: dict[str, Any], part: str
             part,
             "types",
             f"the {side} {name} is of type {spec.get('type')}, but passed by {argument.placeholder}",
-            f"Pass it by {wanted}, or correct the type.",
+            f"Pass it by {wanted}, or correct the type; values are {', '.join(sorted(kinds.VALUES))}.",
         )
 
 
