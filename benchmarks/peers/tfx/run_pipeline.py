@@ -18,7 +18,7 @@ def build(args: argparse.Namespace) -> tfx.dsl.Pipeline:
     transform, module_file = common.transform(
         args.module,
         args.sparse,
-        args.transform_statistics,
+        False,
         args.root,
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
@@ -98,7 +98,6 @@ def main() -> None:
     parser.add_argument("--slices", type=json.loads, required=True, help="JSON array of raw features")
     parser.add_argument("--sparse", type=json.loads, default=[], help="JSON array of raw features (see user_module.py)")
     parser.add_argument("--least-auc", type=float, required=True)
-    parser.add_argument("--transform-statistics", action="store_true", help="leave Transform's own statistics on")
     args = parser.parse_args()
     tfx.orchestration.LocalDagRunner().run(build(args))
     if not any((args.root / "serving").glob("*/saved_model.pb")):
