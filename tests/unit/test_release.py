@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import shutil
 import threading
 import urllib.request
@@ -10,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import built_repositories
 import component_stores
 import pytest
 import shipped_projects
@@ -159,6 +162,22 @@ def test_writes_keep_their_condition(place):
     assert (data, target.read("a")) == (b"1", b"2")
     target.write("a", b"4")
     assert target.read("a") == b"4"
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
+    place = Folder(tmp_path)
+    place.write("a/b", b"1")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        for over in (None, place.look("a/b")[1]):
+            with pytest.raises(Unavailable):
+                place.write("a/b", b"2" * 1000, over)
+        with pytest.raises(Unavailable):
+            place.write("a/c", b"2" * 1000, NOTHING)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert _contents(tmp_path) == {"a/b": b"1"}
 
 
 def test_what_moves_is_not_kept_by_caches_on_the_way(first):
@@ -365,10 +384,14 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
     store = str(tmp_path / "store")
     done = _run(project, store, "--channel", "latest", "--dry-run", "--json")
     told = json.loads(done.stdout)
+    assert len(set(told["written"])) == len(told["written"])
     assert told["dry_run"] and "releases/channels/latest" in told["written"] and not (tmp_path / "store").exists()
+    done = _run(project, store, "--channel", "latest", "--dry-run")
+    assert f"would write {store}/show/versions/tags/latest" in done.stdout
+    assert not (tmp_path / "store").exists()
     done = _run(project, store, "--channel", "latest", "--channel", "staging")
     assert done.exit_code == 0, done.output
-    assert f"wrote {store}/show/versions/tags/latest" in done.stdout
+    assert re.search(rf"wrote \d+ files to {store}$", done.stdout, re.MULTILINE)
     assert f"latest is {second.release.commit} (was new)" in done.stdout
     assert "aren't signed" in done.stderr
     assert "everything was there already" in _run(project, store, "--channel", "latest").stdout
@@ -381,6 +404,32 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
     assert json.loads(done.stdout)["channels"] == [
         {"channel": "latest", "before": first.release.commit, "now": second.release.commit}
     ]
+
+
+def test_what_build_and_compile_make_is_what_is_released(tmp_path, monkeypatch):
+    monkeypatch.delenv("COMMIT_SHA", raising=False)
+    repository = built_repositories.Repository(tmp_path)
+    store = tmp_path / "store"
+    for message in ("first", "second"):  # the second changes no component
+        repository.write("README.md", message)
+        repository.commit(message)
+        for done in (repository.build(), repository.compile(), repository.release(store, "--channel", "latest")):
+            assert done.exit_code == 0, done.exception
+    repository.registry.close()
+    found = ComponentStore(local_search_paths=[store]).load_components("count", "show")
+    for name in found:
+        assert repository.in_registry(component_stores.image_of(found[name]))
+        entry = layout.read_index((store / layout.INDEX).read_bytes())[name]
+        assert len(entry.digests) == 1  # so pipelines that pin it keep KFP's cache
+        assert len(entry.tags) == 3
+    release = releases.find(releases.Ledger(Folder(store)), "latest")
+    assert release.commit == repository.head
+    package = "whole/workflow.tar.gz"
+    assert (store / release.path(f"pipelines/{package}")).read_bytes() == (
+        repository.root / "dist" / package
+    ).read_bytes()
+    bom = json.loads((store / release.path("sboms/count.cdx.json")).read_bytes())
+    assert component_stores.image_of(found.count).endswith(bom["metadata"]["component"]["version"])
 
 
 def test_the_command_sees_in_history_which_commit_is_later(tmp_path, project, first, second):
@@ -408,6 +457,8 @@ def test_the_command_publishes_to_s3(project, second, s3, monkeypatch):
     [
         (["https://example.com/components"], "can be read from, but not published to"),
         (["moon://x"], "can't be a place of components"),
+        (["STORE", "--existing", "latest", "--channel", "a", "--sign"], "nothing to --scan or --sign"),
+        (["STORE", "--existing", "latest"], "say which with --channel"),
         (["STORE", "--channel", "a b"], "'a b' is no tag"),
         (["STORE", "--channel", "c" * 40], "could be a commit or a digest"),
         (["STORE", "--channel", "latest", "--existing", "d" * 40], "has no release of a commit, and no channel, 'dddd"),
@@ -415,5 +466,6 @@ def test_the_command_publishes_to_s3(project, second, s3, monkeypatch):
 )
 def test_mistakes_are_named(tmp_path, project, arguments, message):
     done = _run(project, *(each.replace("STORE", str(tmp_path / "store")) for each in arguments))
-    assert isinstance(done.exception, PipeyardError)
-    assert message in str(done.exception)
+    assert done.exit_code != 0
+    assert message in f"{done.exception} {done.output}"
+    assert not (tmp_path / "store").exists()

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     metavar="RELEASE",
     help="Publish nothing, and move --channel to what was released of this commit, or as this channel. Also backwards.",
 )
-@click.option("--dry-run", is_flag=True, help="Check everything, name what would be written, and write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Name what would be written, and write nothing. Scanners and cosign don't run."
+)
 @click.option(
     "--scan",
     default="",
@@ -73,6 +75,10 @@ def command(
 
     if existing and not channels:
         raise click.UsageError("--existing moves channels: say which with --channel.")
+    if existing and (scan or sign):
+        raise click.UsageError("--existing publishes nothing, so there is nothing to --scan or --sign.")
+    for channel in channels:
+        releases.check_channel(channel)
     project = find_project(project_folder)
     folder = output or project.root / "dist"
     console = Console(stderr=True, highlight=False, markup=False)
@@ -99,26 +105,27 @@ def command(
             releases.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
             for channel in channels
         ]
+    written = list(dict.fromkeys(ledger.written))
     if as_json:
         done = {
             "commit": release.commit,
             "digest": f"sha256:{release.digest}",
             "components": {name: f"sha256:{digest}" for name, digest in release.components.items()},
             "channels": [vars(each) for each in moves],
-            "written": ledger.written,
+            "written": written,
             "dry_run": dry_run,
         }
         click.echo(json.dumps(done, indent=2))
         return
-    for path in ledger.written:
-        click.echo(f"{'would write' if dry_run else 'wrote'} {ledger.place.location(path)}")
+    for path in written if dry_run else []:
+        click.echo(f"would write {ledger.place.location(path)}")
     for each in moves:
         if each.now != release.commit:
             click.echo(f"{each.channel} stays at {each.now}, which comes after {release.commit} (or use --existing)")
         else:
             click.echo(f"{each.channel} {'would be' if dry_run else 'is'} {each.now} (was {each.before or 'new'})")
-    if not ledger.written:
-        click.echo("everything was there already")
+    if not dry_run:
+        click.echo(f"wrote {len(written)} files to {store}" if written else "everything was there already")
     click.echo(f"commit {release.commit}, release sha256:{release.digest}")
 
 

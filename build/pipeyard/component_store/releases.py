@@ -150,6 +150,17 @@ class Ledger:
         self.written.append(path)
 
 
+def check_channel(channel: str) -> str:
+    """Returns `channel`.
+
+    Raises:
+        PipeyardError: it can't be a tag, or could be taken for a commit or a digest.
+    """
+    if _COMMIT.fullmatch(channel):
+        raise PipeyardError(f"The channel {channel!r} could be a commit or a digest. Give it a name, like 'staging'.")
+    return _tag(channel)
+
+
 def open_store(store: str) -> Writable:
     """Returns the store at a folder, or a URL of a bucket (gs://, s3://, or what else fsspec can write).
 
@@ -347,9 +358,7 @@ def _commit_path(commit: str) -> str:
 
 
 def _channel_path(channel: str) -> str:
-    if _COMMIT.fullmatch(channel):
-        raise PipeyardError(f"The channel {channel!r} could be a commit or a digest. Give it a name, like 'staging'.")
-    return f"{layout.RELEASES}/channels/{_tag(channel)}"
+    return f"{layout.RELEASES}/channels/{check_channel(channel)}"
 
 
 def _tag(text: str) -> str:
