@@ -1,7 +1,8 @@
 """Writes a split of extract's examples as TFRecord of raw tf.Examples, with the label that a model's transform makes.
 
-Runs in evaluate's environment. Takes the examples, the schema, the split, the model, the label's name and a file to write
-to. With the label among the features, TFMA needs no transform of its own and slices by raw features, as evaluate does.
+Runs in evaluate's environment. Takes the examples, the schema, the split, the model, the label's name and a file to
+write to. With the label among the features, TFMA needs no transform of its own and slices by raw features, as evaluate
+does.
 """
 
 import sys

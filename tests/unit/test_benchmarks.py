@@ -190,9 +190,10 @@ ALLOCATE = "held = bytearray(%d); held[::4096] = b'x' * len(held[::4096])"
 # A parent that holds 20 MB, and two children that hold 40 MB each until the parent tells them to end.
 TREE = textwrap.dedent("""
     import subprocess, sys
-    child = "%s; input()"
+    child = "%s; print(flush=True); input()"
     %s
-    children = [subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE) for _ in range(2)]
+    children = [subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for each in children: each.stdout.readline()
     import time; time.sleep(%s)
     for each in children: each.communicate(b"\\n")
     print("told"); sys.exit(%d)

@@ -18,7 +18,7 @@ def build(args: argparse.Namespace) -> tfx.dsl.Pipeline:
     transform, module_file = common.transform(
         args.module,
         args.sparse,
-        False,
+        False,  # statistics of Transform's own
         args.root,
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
