@@ -192,7 +192,8 @@ TREE = textwrap.dedent("""
     import subprocess, sys
     child = "%s; print(flush=True); input()"
     %s
-    children = [subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    children = [subprocess.Popen([sys.executable, "-c", child], **pipes) for _ in range(2)]
     for each in children: each.stdout.readline()
     import time; time.sleep(%s)
     for each in children: each.communicate(b"\\n")
