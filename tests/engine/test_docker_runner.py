@@ -7,13 +7,11 @@ that isn't root.
 import fcntl
 import functools
 import io
-import os
 import signal
 import subprocess
-import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -88,7 +86,7 @@ def image(engine, base_image, tmp_path_factory) -> str:
 def run(engine, tmp_path):
     """Runs a @dsl.pipeline in containers; returns the run's record and folder."""
 
-    def go(pipeline, interrupts=None, **options):
+    def go(pipeline, **options):
         package = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(package))
         docker = Engine(engine.client)
@@ -100,7 +98,7 @@ def run(engine, tmp_path):
             Lines(Console(file=io.StringIO())),
             runner.Options(**{"max_parallel": 2, **options}),
             launchers=functools.partial(containers.Containers, docker, "none"),
-            interrupts=interrupts or (lambda stop: nullcontext()),
+            interrupts=lambda stop: nullcontext(),
         )
 
     return go
@@ -237,30 +235,6 @@ def test_a_step_past_its_time_is_stopped_by_a_signal_and_removed(run, image, eng
     assert _containers(engine) == []
 
 
-def test_a_stopped_run_removes_its_containers(run, image, engine):
-    step = _step(image, "time.sleep(600)")
-
-    @dsl.pipeline(name="p")
-    def pipeline():
-        with dsl.ParallelFor([1, 2]):
-            step()
-
-    @contextmanager
-    def stop_when_both_run(stop: threading.Event):
-        def watch():
-            _until(lambda: len(_containers(engine)) == 2)
-            stop.set()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        yield
-        watcher.join()
-
-    stopped, _ = run(pipeline, interrupts=stop_when_both_run)
-    assert {task.state for task in stopped.tasks} == {State.CANCELED}
-    assert _containers(engine) == []
-
-
 @pytest.fixture
 def project(make_project):
     made = make_project()
@@ -302,13 +276,24 @@ def test_what_was_built_runs_by_digest_and_writes_outside_what_it_declares(proje
     assert (tmp_path / "target" / "model" / "pushed").read_text() == "hello"
 
 
+def test_ctrl_c_removes_the_container_and_a_second_one_does_not_wait_for_it(project, engine, tmp_path):
+    (tmp_path / "source.txt").write_text("wait")
+    started = _pipeyard_run(project, f"--param=source={tmp_path}/source.txt", f"--param=target={tmp_path}/target")
+    _until(lambda: _waits(project))
+    for _ in range(2):
+        started.send_signal(signal.SIGINT)
+    said = started.communicate(timeout=120)[1]
+    assert started.returncode == 130, said
+    assert _containers(engine) == []
+
+
 def test_a_killed_run_leaves_no_container_and_can_be_resumed(project, engine, tmp_path):
     source = tmp_path / "source.txt"
     source.write_text("wait")
     options = [f"--param=source={source}", f"--param=target={tmp_path}/target"]
     killed = _pipeyard_run(project, *options)
-    _until(lambda: any("waits" in log.read_text() for log in project.folder.glob("runs/greet-*/tasks/*/*.log")))
-    os.kill(killed.pid, signal.SIGKILL)
+    _until(lambda: _waits(project))
+    killed.kill()
     killed.communicate()
     _until(lambda: not _containers(engine))
     (folder,) = (project.folder / "runs").glob("greet-*")
@@ -318,6 +303,10 @@ def test_a_killed_run_leaves_no_container_and_can_be_resumed(project, engine, tm
     said = resumed.communicate(timeout=120)[1]
     assert resumed.returncode == 0, said
     assert record.load(folder).state == State.SUCCEEDED
+
+
+def _waits(project) -> bool:
+    return any("waits" in log.read_text() for log in project.folder.glob("runs/greet-*/tasks/*/*.log"))
 
 
 def _is_free(lock: Path) -> bool:
