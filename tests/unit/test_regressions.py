@@ -30,8 +30,7 @@ PROJECT = project.find(ROOT)
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch) -> Iterator[Repository]:
-    monkeypatch.delenv("COMMIT_SHA", raising=False)
+def repository(tmp_path) -> Iterator[Repository]:
     made = Repository(tmp_path)
     yield made
     made.registry.close()

@@ -45,8 +45,7 @@ def _clone(folder: Path) -> project.Project:
 def _compile(made: project.Project, umask: str, **variables: str) -> dict[str, bytes]:
     """Compiles all pipelines with the clone's own toolchain, and returns the packages by their paths."""
     sources = [made.root / "build", *(folder / "src" for folder in made.libraries.values())]
-    kept = {name: value for name, value in os.environ.items() if name != commits.VARIABLE}
-    environment = {**kept, **variables, "PYTHONPATH": os.pathsep.join(map(str, sources))}
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, sources))}
     program = (
         f"umask {umask}; exec {sys.executable} -c 'from pipeyard import cli; print(cli.__file__); cli.main()' compile"
     )
