@@ -150,9 +150,11 @@ def test_a_dry_run_writes_every_output_and_isnt_repeated(whole):
 def test_a_missing_output(whole):
     assert not _dry_run(whole)  # what was known of it doesn't count any more
     change(whole.root / f"{EXTRACT}/src/extract/step.py", "outputs.parameter(args.row_count, ", "print(")
+    change(whole.root / f"{EXTRACT}/Dockerfile", "FROM ${PYTHON_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
     code, report = _check(whole.root)
     assert code == 1
-    (found,) = report["findings"]
+    base, found = report["findings"]
+    assert base["check"] == "base"  # which is no reason not to run it
     assert (found["part"], found["check"]) == (EXTRACT, "outputs")
     assert found["problem"] == (
         "in the dry run of one, extract failed: it ended well but did not write its outputs row_count"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeyard import compiling, environments, graph, locks, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
@@ -17,6 +18,8 @@ from pipeyard.project import Component, Project
 from stepkit import machine
 
 _PYTHON_IMAGE = "PYTHON_IMAGE"
+# Checks whose findings keep no component from running here.
+_HARMLESS = {"readme", "locks", "wheels", "base"}
 
 
 @dataclass(frozen=True)
@@ -65,24 +68,24 @@ def check(
         found += itertools.chain.from_iterable(each.result() for each in [*looked, *shared])
     pipelines = _pipelines_of(project, {each.name for each in chosen})
     for name in pipelines:
-        found += _tried(f"pipelines/{name}", "compile", lambda name=name: _compiled(project, name))
+        found += _tried(f"pipelines/{name}", "compile", _compiled, project, name)
     notes = []
     if display is None:
         notes.append("No dry run was made: nobody looked whether components write their outputs.")
-    elif found:
+    elif any(each.check not in _HARMLESS for each in found):
         notes.append("The dry run waits until this is mended.")
     else:
         wanted = [each.name for each in chosen]
         say("running components on little data")
-        found += _tried("pipelines", "outputs", lambda: dry_run.findings(project, wanted, display))
+        found += _tried("pipelines", "outputs", dry_run.findings, project, wanted, display)
     return Report([each.name for each in chosen], pipelines, sorted(set(found)), notes)
 
 
-def _tried(part: str, name: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Returns what the check of a name finds; an error that ends it is one more finding."""
+def _tried(part: str, name: str, look: Callable[..., Iterable[Finding]], *arguments: Any) -> list[Finding]:
+    """Returns what the check called `name` finds; an error that ends it is one more finding."""
     found: list[Finding] = []
     try:
-        for each in look():
+        for each in look(*arguments):
             found.append(each)
     except PipeyardError as error:
         found.append(Finding(part, name, str(error)))
@@ -96,42 +99,44 @@ def _tried(part: str, name: str, look: Callable[[], Iterable[Finding]]) -> list[
 def _component(project: Project, component: Component, uv: str, fix: bool, say: Callable[[str], None]) -> list[Finding]:
     """Makes the checks of one component that need no other."""
     part = f"components/{component.name}"
-    broken = _tried(part, "spec", lambda: interface.malformed(component, part))
+    broken = _tried(part, "spec", interface.malformed, component, part)
     if broken:
         return broken
-    found = _tried(part, "spec", lambda: interface.findings(component, part))
-    found += _tried(part, "readme", lambda: generated.stale_readmes(part, readmes.of_component(component), fix))
-    found += _tried(part, "locks", lambda: generated.stale_lock(part, component.folder, uv))
+    found = _tried(part, "spec", interface.findings, component, part)
+    found += _tried(part, "readme", _readme, part, readmes.of_component, component, fix)
+    found += _tried(part, "locks", generated.stale_lock, part, component.folder, uv)
     dockerfile = of_component(project, component.name)
-    found += _tried(part, "base", lambda: _unpinned(dockerfile, part))
+    found += _tried(part, "base", _unpinned, dockerfile, part)
     if not (component.folder / locks.LOCK).exists():
         return found  # so it has no environment either
     target = wheels.target_of(_python_image(dockerfile))
-    found += _tried(part, "wheels", lambda: wheels.findings(component.folder, part, uv, target))
+    found += _tried(part, "wheels", wheels.findings, component.folder, part, uv, target)
+    return found + _tried(part, "flags", _program, project, component, part, say)
 
-    def asked() -> Iterator[Finding]:
-        environments.sync(project, component.folder, say)
-        yield from program.findings(component, part)
 
-    return found + _tried(part, "flags", asked)
+def _readme(part: str, wanted: Callable[[Any], dict[Path, str]], of: Any, fix: bool) -> Iterator[Finding]:
+    yield from generated.stale_readmes(part, wanted(of), fix)
+
+
+def _program(project: Project, component: Component, part: str, say: Callable[[str], None]) -> Iterator[Finding]:
+    environments.sync(project, component.folder, say)
+    yield from program.findings(component, part)
 
 
 def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
     """Makes the checks of what components share, and of folders that should be components."""
-    found = _tried(
-        "README.md", "readme", lambda: generated.stale_readmes("README.md", readmes.of_project(project), fix)
-    )
+    found = _tried("README.md", "readme", _readme, "README.md", readmes.of_project, project, fix)
     components = {component.folder for component in project.components.values()}
     for folder in locks.projects(project.root):
         if folder not in components:
             name = folder.relative_to(project.root).as_posix()
             part = "pyproject.toml" if name == "." else name
-            found += _tried(part, "locks", lambda part=part, folder=folder: generated.stale_lock(part, folder, uv))
-    found += _tried("images", "locks", lambda: generated.stale_base_lists(project, uv))
+            found += _tried(part, "locks", generated.stale_lock, part, folder, uv)
+    found += _tried("images", "locks", generated.stale_base_lists, project, uv)
     for name, folder in project.bases.items():
         part = f"images/{name}"
         dockerfile = Dockerfile(name, folder / "Dockerfile", project.root)
-        found += _tried(part, "base", lambda part=part, dockerfile=dockerfile: _unpinned(dockerfile, part))
+        found += _tried(part, "base", _unpinned, dockerfile, part)
     for folder in sorted(path.parent for path in (project.root / "components").glob("*/pyproject.toml")):
         if folder not in components:
             part = f"components/{folder.name}"
@@ -157,23 +162,24 @@ def _python_image(dockerfile: Dockerfile) -> str:
 
 
 def _kfp(project: Project, chosen: Sequence[Component], say: Callable[[str], None]) -> list[Finding]:
-    readable = [each for each in chosen if not _tried("", "", lambda each=each: interface.malformed(each, ""))]
-    paths = [component.folder / "component.yaml" for component in readable]
-
-    def in_kfp_1() -> Iterator[Finding]:
-        if not (project.root / kfp_versions.KFP_1).is_dir():
-            raise PipeyardError(
-                f"{kfp_versions.KFP_1} is missing: it locks the kfp 1 that specs are loaded in. Restore it."
-            )
-        environments.sync(project, project.root / kfp_versions.KFP_1, say)
-        for component, loaded in zip(readable, kfp_versions.load_1(project.root, paths), strict=True):
-            yield from kfp_versions.findings(component, f"components/{component.name}", "1", loaded)
-
-    found = _tried("components", "loads", in_kfp_1)
-    for component, path in zip(readable, paths, strict=True):
-        loaded = kfp_versions.load_2(path)
+    readable = [each for each in chosen if not _tried("", "", interface.malformed, each, "")]
+    found = _tried("components", "loads", _kfp_1, project, readable, say)
+    for component in readable:
+        loaded = kfp_versions.load_2(component.folder / "component.yaml")
         found += kfp_versions.findings(component, f"components/{component.name}", "2", loaded)
     return found
+
+
+def _kfp_1(project: Project, readable: Sequence[Component], say: Callable[[str], None]) -> Iterator[Finding]:
+    folder = project.root / kfp_versions.KFP_1
+    if not folder.is_dir():
+        raise PipeyardError(
+            f"{kfp_versions.KFP_1} is missing: it locks the kfp 1 that specs are loaded in. Restore it."
+        )
+    environments.sync(project, folder, say)
+    every = kfp_versions.load_1(project.root, [component.folder / "component.yaml" for component in readable])
+    for component, loaded in zip(readable, every, strict=True):
+        yield from kfp_versions.findings(component, f"components/{component.name}", "1", loaded)
 
 
 def _pipelines_of(project: Project, names: set[str]) -> list[str]:
