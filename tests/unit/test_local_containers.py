@@ -1,11 +1,14 @@
 """What a step's container may touch, as whom, and how its end is read; no engine needed."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import sandbox
+from pipeyard.local import engine, sandbox
 from pipeyard.local.containers import arguments_of
-from pipeyard.local.engine import how_it_ended
 from pipeyard.local.launching import Launch
 from pipeyard.local.sandbox import Bind, Limits, User
 
@@ -138,11 +141,24 @@ def test_without_limits_or_a_network_the_engine_decides(tmp_path):
     ],
 )
 def test_how_a_container_ended(answer, state, stopped, text):
-    ended = how_it_ended(answer, state, stopped)
+    ended = engine.how_it_ended(answer, state, stopped)
     assert (ended.code, ended.stopped) == (answer["StatusCode"], stopped)
     assert ended.text.startswith(text)
 
 
 def test_a_container_whose_child_ran_out_of_memory_and_that_ended_well_succeeded():
-    ended = how_it_ended({"StatusCode": 0}, {"OOMKilled": True})
+    ended = engine.how_it_ended({"StatusCode": 0}, {"OOMKilled": True})
     assert (ended.code, ended.stopped, ended.cause) == (0, "", "")
+
+
+def test_without_an_engine_the_error_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    with pytest.raises(PipeyardError, match="No container engine answers: .* Start Docker, or name it in "):
+        engine.connect()
+
+
+def test_options_of_containers_are_wrong_usage_without_them():
+    command = [str(Path(sys.executable).with_name("pipeyard")), "run", "chicago_taxi", "--network=host"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "are of --runner docker" in done.stderr
