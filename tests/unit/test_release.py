@@ -307,6 +307,25 @@ def test_of_two_releases_at_a_time_the_channel_and_its_tags_are_one_s(place, fir
         assert {first.release.commit, second.release.commit} <= set(index[name].tags)
 
 
+def test_of_two_contents_of_a_commit_at_a_time_the_first_stays(tmp_path, first, second):
+    specs = {**first.specs, "show": second.specs["show"]}
+    other = Made(releases.of(first.release.commit, specs, first.files), specs, first.files)
+    claim = f"releases/commits/{first.release.commit}"
+    with pytest.raises(PipeyardError, match="was released already, with other content: show"):
+        first.publish(Interrupted(Folder(tmp_path), claim, lambda: other.publish(Folder(tmp_path))), "latest")
+    assert (tmp_path / claim).read_bytes() == other.release.content
+    assert (tmp_path / layout.tag_path("show", first.release.commit)).read_bytes() == specs["show"]
+    assert not (tmp_path / "releases/channels").exists()
+
+
+def test_a_later_commit_that_gets_in_between_keeps_the_channel(tmp_path, first, second):
+    channel = "releases/channels/latest"
+    place = Interrupted(Folder(tmp_path), channel, lambda: second.publish(Folder(tmp_path), "latest"))
+    first.publish(place, "latest", stays=lambda commit: commit == second.release.commit)
+    assert releases.find(releases.Ledger(Folder(tmp_path)), "latest") == second.release
+    assert (tmp_path / "show/component.yaml").read_bytes() == second.specs["show"]
+
+
 def test_many_at_a_time_are_as_one_after_the_other(tmp_path, first, second):
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda made: made.publish(Folder(tmp_path), "latest"), [first, second] * 3))
