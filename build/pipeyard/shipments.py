@@ -69,13 +69,14 @@ def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
 
 def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) -> None:
     expected = {image.repository: image.digest for image in built.images.values()}
-    found = provenance.subjects(files[dist.PROVENANCE].decode())
-    for name, image in built.images.items():
-        bill = json.loads(files[dist.sbom_path(name)])
-        found[image.repository] = (
-            found[image.repository] if bill["metadata"]["component"]["version"] == image.digest else ""
-        )
-    if not expected.items() <= found.items():
+    try:
+        stated = provenance.subjects(files[dist.PROVENANCE].decode())
+        bills = {name: json.loads(files[dist.sbom_path(name)]) for name in built.images}
+        described = {name: bill["metadata"]["component"]["version"] for name, bill in bills.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PipeyardError(f"Provenance or an SBOM in {folder} is damaged. Run `pipeyard build` again.") from error
+    digests = {name: image.digest for name, image in built.images.items()}
+    if described != digests or not expected.items() <= stated.items():
         raise PipeyardError(f"Provenance or SBOMs in {folder} are of other images. Run `pipeyard build` again.")
 
 

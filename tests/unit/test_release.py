@@ -372,6 +372,7 @@ def test_a_damaged_store_is_named(tmp_path, first):
             "it was changed. Run `pipeyard build` again",
         ),
         ("sboms/show.cdx.json", None, "show.cdx.json is missing. Run `pipeyard build`"),
+        ("sboms/show.cdx.json", b"{}", "is damaged. Run `pipeyard build` again"),
         ("sboms/show.cdx.json", b'{"metadata": {"component": {"version": "1"}}}', "are of other images"),
     ],
 )
@@ -409,7 +410,7 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
     assert len(set(told["written"])) == len(told["written"])
     assert told["dry_run"] and "releases/channels/latest" in told["written"] and not (tmp_path / "store").exists()
     done = _run(project, store, "--channel", "latest", "--dry-run")
-    assert f"would write {store}/show/versions/tags/latest" in done.stdout
+    assert "would write show/versions/tags/latest\n" in done.stdout
     assert not (tmp_path / "store").exists()
     done = _run(project, store, "--channel", "latest", "--channel", "staging")
     assert done.exit_code == 0, done.output

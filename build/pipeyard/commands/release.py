@@ -1,8 +1,8 @@
 """`pipeyard release`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -105,28 +105,22 @@ def command(
             releases.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
             for channel in channels
         ]
-    written = list(dict.fromkeys(ledger.written))
-    if as_json:
-        done = {
-            "commit": release.commit,
-            "digest": f"sha256:{release.digest}",
-            "components": {name: f"sha256:{digest}" for name, digest in release.components.items()},
-            "channels": [vars(each) for each in moves],
-            "written": written,
-            "dry_run": dry_run,
-        }
-        click.echo(json.dumps(done, indent=2))
-        return
-    for path in written if dry_run else []:
-        click.echo(f"would write {ledger.place.location(path)}")
-    for each in moves:
-        if each.now != release.commit:
-            click.echo(f"{each.channel} stays at {each.now}, which comes after {release.commit} (or use --existing)")
+    told = releases.summary(ledger, release, moves)
+    click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
+
+
+def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
+    rehearsal, written, commit = told["dry_run"], told["written"], told["commit"]
+    if rehearsal:
+        yield from (f"would write {path}" for path in written)
+    for move in told["channels"]:
+        if move["now"] == commit:
+            yield f"{move['channel']} {'would be' if rehearsal else 'is'} {commit} (was {move['before'] or 'new'})"
         else:
-            click.echo(f"{each.channel} {'would be' if dry_run else 'is'} {each.now} (was {each.before or 'new'})")
-    if not dry_run:
-        click.echo(f"wrote {len(written)} files to {store}" if written else "everything was there already")
-    click.echo(f"commit {release.commit}, release sha256:{release.digest}")
+            yield f"{move['channel']} stays at {move['now']}, which comes after {commit} (or use --existing)"
+    if not rehearsal:
+        yield f"wrote {len(written)} files to {store}" if written else "everything was there already"
+    yield f"commit {commit}, release {told['digest']}"
 
 
 def _vet(

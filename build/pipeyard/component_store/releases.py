@@ -10,6 +10,7 @@ Content is written before what points at it, so that whatever is found is whole.
 completed by the next one; two at a time end as if one had come after the other.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -242,6 +243,18 @@ def move(ledger: Ledger, channel: str, release: Release, stays: Callable[[str], 
         _update_index(ledger, [release, now], [channel])
         return Move(channel, before.commit if before else None, now.commit)
     raise PipeyardError(f"{ledger.place.location(path)} is moved by others all the time. Run again.")
+
+
+def summary(ledger: Ledger, release: Release, moves: Iterable[Move]) -> dict[str, Any]:
+    """Returns what was done, or would be, for machines."""
+    return {
+        "commit": release.commit,
+        "digest": f"sha256:{release.digest}",
+        "components": {name: f"sha256:{digest}" for name, digest in sorted(release.components.items())},
+        "channels": [dataclasses.asdict(each) for each in moves],
+        "written": list(dict.fromkeys(ledger.written)),
+        "dry_run": ledger.rehearsal,
+    }
 
 
 def _follow(ledger: Ledger, channel: str) -> Release:
