@@ -10,7 +10,7 @@ PIPEYARD := .venv/bin/pipeyard
 
 JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
-SUITES := test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+SUITES := test/engine test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
 
 .DEFAULT_GOAL := help
@@ -45,6 +45,9 @@ test/toolchain: setup
 test/pipelines: setup envs
 	@echo "== pipelines"; .venv/bin/python -m pytest tests/pipelines
 
+test/engine: setup envs
+	@echo "== engine"; .venv/bin/python -m pytest tests/engine
+
 test/scale_out: setup envs
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
@@ -78,4 +81,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test data setup envs lint fix benchmark lock clean test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test data setup envs lint fix benchmark lock clean test/engine test/pipelines test/scale_out test/toolchain test/contracts

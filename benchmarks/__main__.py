@@ -2,7 +2,7 @@
 
 import click
 
-NAMES = ("whole_pipeline", "statistics", "transform", "train_input", "evaluate", "growth", "local_runs")
+NAMES = ("whole_pipeline", "statistics", "transform", "train_input", "evaluate", "growth", "local_runs", "images")
 
 
 class _Tables(click.Group):

@@ -32,7 +32,8 @@ def _case(table: Table, case: CaseResult) -> str:
     ours = case.side(table.ours)
     base = ours.median("wall_s") if ours else None
     compared = ["of ours"] if table.ours else []
-    header = [f"{case.case}", "wall", *compared, "CPU", "rows/s", "peak PSS", "peak RSS", *table.facts.values()]
+    rate = ["rows/s"] if case.rows else []
+    header = [f"{case.case}", "wall", *compared, "CPU", *rate, "peak PSS", "peak RSS", *table.facts.values()]
     notes: list[str] = []
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     lines += ["| " + " | ".join(_row(table, case, side, base, notes)) + " |" for side in case.sides]
@@ -51,7 +52,7 @@ def _row(table: Table, case: CaseResult, side: SideResult, base: float | None, n
         _shown(wall, "{:.1f} s"),
         *([_shown(quotient(wall, base), "{:.2f}")] if table.ours else []),
         _shown(side.median("cpu_s"), "{:.1f} s"),
-        _shown(quotient(case.rows, wall), "{:,.0f}"),
+        *([_shown(quotient(case.rows, wall), "{:,.0f}")] if case.rows else []),
         _shown(side.median("pss_mb"), "{:,.0f} MB"),
         _shown(side.median("rss_mb"), "{:,.0f} MB"),
     ]

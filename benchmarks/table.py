@@ -63,7 +63,7 @@ class Case:
     """The same work for several sides.
 
     Attributes:
-        rows: returns how many rows the work has.
+        rows: returns how many rows the work has; 0 where it isn't about rows.
     """
 
     name: str

@@ -4,6 +4,7 @@ from benchmarks.table import Table
 from benchmarks.tables import (
     evaluate,
     growth,
+    images,
     local_runs,
     statistics,
     train_input,
@@ -13,5 +14,5 @@ from benchmarks.tables import (
 
 TABLES: dict[str, Table] = {
     module.TABLE.name: module.TABLE
-    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs)
+    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs, images)
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeyard.images.sources import Dockerfile, of_component
+from pipeyard.images.sources import of_base, of_component
 from pipeyard.project import Project
 
 # What is done with parts, in the order in which it is done.
@@ -179,9 +179,9 @@ class Graph:
             own = Node("library", folder.name)
             self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
             self._edge(Node("environments"), own)
-        for name, folder in project.bases.items():
+        for name in project.bases:
             self._edge(Node("base", name), Node("image", f"base/{name}"), _CONTRACTS)
-            for below in Dockerfile(name, folder / "Dockerfile", project.root).bases.values():
+            for below in of_base(project, name).bases.values():
                 self._edge(Node("base", below), Node("base", name))
         for name, folder in project.pipelines.items():
             own = Node("pipeline", name)

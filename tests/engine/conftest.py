@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import tiny_project
 from faulty_proxy import FaultyProxy
+from projects import Project
 from sandbox import engine as engines
 from sandbox import programs, python_image
 from sandbox import registry as registries
 from sandbox.engine import Engine
 from sandbox.registry import Registry
-from tiny_project import Project
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,7 +57,8 @@ def make_project(engine: Engine, registry: Registry, base_image: str, tmp_path: 
 
     def make(host: str = "", using: Engine = engine) -> Project:
         prefix = f"{host or registry.host}/{tmp_path.name.lower().replace('_', '-').strip('-')}"
-        return tiny_project.create(tmp_path / "project", prefix, base_image, using.variables)
+        python = base_image.replace(registry.host, host or registry.host)
+        return tiny_project.create(tmp_path / "project", prefix, python, using.variables)
 
     return make
 

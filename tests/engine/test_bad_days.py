@@ -2,8 +2,9 @@
 
 import pytest
 from gate import Gate
+from projects import finished
 from sandbox import engine as engines
-from tiny_project import COMPONENTS, dockerfile, finished
+from tiny_project import COMPONENTS, dockerfile
 
 MIB = 1 << 20
 FILL = "python -c \"open('/large', 'wb').write(bytes(500 << 20))\""

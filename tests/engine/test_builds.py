@@ -2,7 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tiny_project import COMPONENTS, dockerfile, finished, unit_test, without_engine
+from projects import finished
+from tiny_project import COMPONENTS, dockerfile, unit_test, without_engine
 
 
 def _digests(built):

@@ -80,7 +80,7 @@ def command(
 
     from pipeyard import changes, supply_chain
     from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, commits, dist, publishing
+    from pipeyard.images import builders, commits, dist, publishing, sizes
     from pipeyard.images.registry import Registry
     from pipeyard.supply_chain import provenance
 
@@ -104,12 +104,13 @@ def command(
         with finding:
             return found_builder()
 
+    client = Registry()
     publisher = publishing.Publisher(
         project=project,
         commit=commit,
         prefix=registry,
         python=python_image,
-        registry=Registry(),
+        registry=client,
         find_builder=find_builder,
         logs=folder / "logs",
         jobs=jobs,
@@ -120,14 +121,39 @@ def command(
     source = provenance.source_of(changes.git_of(project.root))
     documents = supply_chain.documents(project, made, commit, source, builder_id)
     dist.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
-    unique = {layer: size for each in outcomes for layer, size in each.layers.items()}
+    images = [each for each in outcomes if each.name in project.components]
+    measured = sizes.measure(client.unpacked_bytes, images)
+    wanted = sizes.goals(project)
+    packed = sum({layer.digest: layer.bytes for each in images for layer in each.layers}.values())
     if as_json:
-        done = [{"name": each.name, "built": each.built, **each.image.model_dump()} for each in outcomes]
-        click.echo(json.dumps({"commit": made.commit, "images": done, "bytes": sum(unique.values())}, indent=2))
+        done = [
+            {
+                "name": each.name,
+                "built": each.built,
+                **each.image.model_dump(),
+                "disk_bytes": measured.images[each.name],
+            }
+            for each in images
+        ]
+        together = {"bytes": packed, "disk_bytes": measured.together, "disk_goals": wanted}
+        click.echo(json.dumps({"commit": made.commit, "images": done, **together}, indent=2))
         return
-    for each in outcomes:
+    for each in images:
+        goal = wanted.get(each.name, wanted.get(sizes.EACH))
         click.echo(
-            f"{each.name:16} {'built ' if each.built else 'reused'} {each.image.bytes / MB:7,.0f} MB  "
-            f"{each.image.reference()}"
+            f"{each.name:16} {'built ' if each.built else 'reused'} {each.image.bytes / MB:7,.0f} MB, "
+            f"{_on_disk(measured.images[each.name], goal)}  {each.image.reference()}"
         )
-    click.echo(f"{len(unique)} different layers, {sum(unique.values()) / MB:,.0f} MB compressed; commit {made.commit}")
+    goal = wanted.get(sizes.TOGETHER) if set(measured.images) == set(project.components) else None
+    click.echo(
+        f"{'together':16}        {packed / MB:7,.0f} MB, {_on_disk(measured.together, goal)}; layers that are shared "
+        f"count once; commit {made.commit}"
+    )
+
+
+def _on_disk(size: int | None, goal: int | None) -> str:
+    """Returns an image's size on disk, and what it should be at most."""
+    if size is None:
+        return "on disk unknown"
+    aim = "" if goal is None else f" ({'OVER' if size > goal else 'of'} {goal / MB:,.0f})"
+    return f"{size / MB:7,.0f} MB on disk{aim}"

@@ -12,7 +12,7 @@ from pipeyard import compiling, environments, graph, locks, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
 from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.images.sources import Dockerfile, of_component
+from pipeyard.images.sources import Dockerfile, of_component, stack
 from pipeyard.local.display import Display
 from pipeyard.project import Component, Project
 from stepkit import machine
@@ -109,7 +109,7 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     found += _tried(part, "base", _unpinned, dockerfile, part)
     if not (component.folder / locks.LOCK).exists():
         return found  # so it has no environment either
-    target = wheels.target_of(_python_image(dockerfile))
+    target = wheels.target_of(_python_image(project, dockerfile))
     found += _tried(part, "wheels", wheels.findings, component.folder, part, uv, target)
     return found + _tried(part, "flags", _program, project, component, part, say)
 
@@ -154,9 +154,9 @@ def _unpinned(dockerfile: Dockerfile, part: str) -> Iterator[Finding]:
         )
 
 
-def _python_image(dockerfile: Dockerfile) -> str:
+def _python_image(project: Project, dockerfile: Dockerfile) -> str:
     try:
-        return dockerfile.arguments.get(_PYTHON_IMAGE, "")
+        return stack(project, dockerfile)[-1].arguments.get(_PYTHON_IMAGE, "")
     except PipeyardError:  # told by the check of its base
         return ""
 

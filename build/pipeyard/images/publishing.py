@@ -1,7 +1,7 @@
 """From a commit to images in a registry: what the registry has by content gets a tag, the rest is built and pushed."""
 
 import graphlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from pipeyard.images import lock
 from pipeyard.images.builders import Builder, Job
 from pipeyard.images.commits import Commit
 from pipeyard.images.references import Reference, parse
-from pipeyard.images.registry import Manifest, Registry
-from pipeyard.images.sources import TEST_STAGE, Dockerfile, of_component
+from pipeyard.images.registry import Layer, Manifest, Registry
+from pipeyard.images.sources import TEST_STAGE, Dockerfile, of_base, of_component
 from pipeyard.project import Project
 from stepkit import digest
 
@@ -30,13 +30,13 @@ class Outcome:
 
     Attributes:
         built: False if the registry had it.
-        layers: layer digest to compressed bytes.
+        layers: the lowest first.
     """
 
     name: str
     image: lock.Image
     built: bool
-    layers: Mapping[str, int]
+    layers: Sequence[Layer]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,6 @@ class Publisher:
         return made, [done[name] for name in sorted(done)]
 
     def _files(self, components: Iterable[str]) -> dict[str, Dockerfile]:
-        root = self.project.root
         files = {name: of_component(self.project, name) for name in components}
         pending = list(files.values())
         while pending:
@@ -112,7 +111,7 @@ class Publisher:
                 )
             for argument, base in file.bases.items():
                 if base in self.project.bases and base not in files:
-                    files[base] = Dockerfile(base, self.project.bases[base] / "Dockerfile", root)
+                    files[base] = of_base(self.project, base)
                     pending.append(files[base])
                 elif base != "python" and base not in files:
                     raise PipeyardError(
@@ -140,7 +139,7 @@ class Publisher:
             content_tag=content.tag,
             source=source,
             digest=found.digest,
-            bytes=sum(layers.values()),
+            bytes=sum(layer.bytes for layer in layers),
         )
         return Outcome(file.name, entry, built, layers)
 

@@ -45,6 +45,20 @@ class Manifest:
     media_type: str
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a manifest has it.
+
+    Attributes:
+        bytes: compressed.
+        gzip: compressed so.
+    """
+
+    digest: str
+    bytes: int
+    gzip: bool
+
+
 class RegistryError(PipeyardError):
     """A registry can't be reached, or answers with an error."""
 
@@ -91,7 +105,7 @@ class Registry:
         Raises:
             RegistryError: the registry can't be reached, refuses, or sends other bytes than the digest says.
         """
-        answer = self._request("GET", image, headers={"Accept": ", ".join(MANIFESTS)})
+        answer = self._request("GET", image, _manifest(image), headers={"Accept": ", ".join(MANIFESTS)})
         if answer.status_code == 404:
             return None
         self._check(answer, image, "read")
@@ -108,18 +122,38 @@ class Registry:
         Raises:
             RegistryError: the registry can't be reached, or refuses.
         """
-        answer = self._request("PUT", image, data=manifest.body, headers={"Content-Type": manifest.media_type})
+        headers = {"Content-Type": manifest.media_type}
+        answer = self._request("PUT", image, _manifest(image), data=manifest.body, headers=headers)
         self._check(answer, image, "written")
 
     @staticmethod
-    def layers(manifest: Manifest) -> dict[str, int]:
-        """Returns layer digest to compressed bytes."""
-        return {layer["digest"]: layer["size"] for layer in json.loads(manifest.body).get("layers", [])}
+    def layers(manifest: Manifest) -> list[Layer]:
+        """Returns a manifest's layers, the lowest first."""
+        return [
+            Layer(layer["digest"], layer["size"], layer.get("mediaType", "").endswith("gzip"))
+            for layer in json.loads(manifest.body).get("layers", [])
+        ]
 
-    def _request(self, method: str, image: Reference, **options: Any) -> requests.Response:
+    def unpacked_bytes(self, image: Reference, layer: Layer) -> int | None:
+        """Returns the size of a layer's tar archive; None if that can't be told.
+
+        gzip notes it, modulo 2^32, in the last four bytes of what it made (RFC 1952, 2.3.1). No more is fetched.
+
+        Raises:
+            RegistryError: the registry can't be reached.
+        """
+        if not layer.gzip:
+            return None
+        headers = {"Range": "bytes=-4", "Accept-Encoding": "identity"}
+        with self._request("GET", image, f"blobs/{layer.digest}", headers=headers, stream=True) as answer:
+            if answer.status_code != requests.codes.partial_content:
+                return None
+            return int.from_bytes(answer.content, "little")
+
+    def _request(self, method: str, image: Reference, path: str, **options: Any) -> requests.Response:
         host = "registry-1.docker.io" if image.registry == DOCKER_HUB else image.registry
         scheme = "http" if _LOOPBACK.match(host) else "https"
-        url = f"{scheme}://{host}/v2/{image.repository}/manifests/{image.digest or image.tag}"
+        url = f"{scheme}://{host}/v2/{image.repository}/{path}"
         headers = dict(options.pop("headers"))
         key = (image.registry, image.repository)
         try:
@@ -164,6 +198,10 @@ class Registry:
             remedy = "Check the name of the registry and the repository."
         text = " ".join(answer.text.split())[:200]
         raise RegistryError(f"{image} can't be {what}: {answer.status_code} {answer.reason} {text}. {remedy}")
+
+
+def _manifest(image: Reference) -> str:
+    return f"manifests/{image.digest or image.tag}"
 
 
 def _reason(error: Exception) -> str:

@@ -1,16 +1,16 @@
 """Requirements of a base image: the packages in which the locks of all components on it agree.
 
-A base holds as much as can be shared, so that it is one layer, which a node pulls once for all of them. The list
-follows the locks; nobody keeps it by hand.
+A base holds as much as can be shared, so that it is one layer, which a node pulls once for all of them. What a base
+below it holds is left out. The lists follow the locks; nobody keeps them by hand.
 """
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.sources import of_component
+from pipeyard.images import sources
 from pipeyard.project import Project
 
 FILE = "requirements.txt"
@@ -23,25 +23,49 @@ def expected(project: Project, uv: str) -> dict[Path, str]:
     """Returns each base image's file of requirements, as it should be, with hashes.
 
     Raises:
-        PipeyardError: a lock can't be read.
+        PipeyardError: a lock can't be read, or bases are built on each other in a circle.
     """
-    users: dict[str, list[str]] = {base: [] for base in project.bases}
-    for name in project.components:
-        for base in of_component(project, name).bases.values():
-            if base in users:
-                users[base].append(name)
-    return {
-        project.bases[base] / FILE: _HEADER.format(components=", ".join(names))
-        + common([_exported(project.components[name].folder, uv) for name in names])
-        for base, names in users.items()
-        if names
+    order = _order(project)
+    users = {
+        base: [
+            name for name in project.components if base in sources.below(project, sources.of_component(project, name))
+        ]
+        for base in order
     }
+    entries = {name: _entries(_exported(project.components[name].folder, uv)) for name in set().union(*users.values())}
+    held: dict[str, set[str]] = {}
+    for base in order:
+        shared = set.intersection(*(entries[name] for name in users[base])) if users[base] else set()
+        held[base] = shared.difference(*(held[below] for below in order[base]))
+    return {
+        project.bases[base] / FILE: _HEADER.format(components=", ".join(users[base])) + _text(held[base])
+        for base in order
+        if users[base]
+    }
+
+
+def _order(project: Project) -> dict[str, list[str]]:
+    """Returns the bases that have a file of requirements, each after those below it, with all of these."""
+    files = {name: sources.of_base(project, name) for name in project.bases}
+    below = {
+        name: [each for each in sources.below(project, file) if each in files]
+        for name, file in files.items()
+        if f"{file.path.parent.relative_to(project.root).as_posix()}/{FILE}" in file.inputs
+    }
+    return dict(sorted(below.items(), key=lambda item: len(item[1])))
 
 
 def common(exports: Sequence[str]) -> str:
     """Returns the entries (a package, its version, marker and hashes) that stand alike in all exports, sorted."""
-    entries = [set(_ENTRY.split(text.strip())) for text in exports]
-    return "".join(f"{entry}\n" for entry in sorted(set.intersection(*entries)) if entry)
+    return _text(set.intersection(*map(_entries, exports)))
+
+
+def _entries(export: str) -> set[str]:
+    return set(_ENTRY.split(export.strip())) - {""}
+
+
+def _text(entries: Iterable[str]) -> str:
+    return "".join(f"{entry}\n" for entry in sorted(entries))
 
 
 def _exported(folder: Path, uv: str) -> str:

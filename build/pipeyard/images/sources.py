@@ -60,6 +60,15 @@ class Dockerfile:
         return {name: match[1].lower() for name in self.arguments if (match := _BASE.match(name))}
 
     @cached_property
+    def parent(self) -> str:
+        """The image, of `bases`, whose layers this one has; '' if it is built on none of them."""
+        by_name = {stage.name: stage for stage in self._stages}
+        stage = self._stages[-1]
+        while stage.base in by_name:
+            stage = by_name[stage.base]
+        return self.bases.get(stage.base.strip("${}"), "")
+
+    @cached_property
     def has_tests(self) -> bool:
         """True if there is a stage that runs the unit tests."""
         return any(stage.name == TEST_STAGE for stage in self._stages)
@@ -183,6 +192,34 @@ def of_component(repository: project.Project, name: str) -> Dockerfile:
     """Returns a component's Dockerfile. Its spec counts as the image's: the image is labelled with it."""
     folder = f"components/{name}"
     return Dockerfile(name, repository.root / folder / "Dockerfile", repository.root, (f"{folder}/component.yaml",))
+
+
+def of_base(repository: project.Project, name: str) -> Dockerfile:
+    """Returns a base image's Dockerfile."""
+    return Dockerfile(name, repository.bases[name] / "Dockerfile", repository.root)
+
+
+def stack(repository: project.Project, file: Dockerfile) -> list[Dockerfile]:
+    """Returns an image's Dockerfile and those of images/ whose layers it has, down to the one on an image from outside.
+
+    Raises:
+        PipeyardError: images are built on each other in a circle.
+    """
+    found = [file]
+    while (parent := found[-1].parent) in repository.bases:
+        if parent in (each.name for each in found):
+            raise PipeyardError(f"images/{parent} is built on itself. Build it on an image from outside.")
+        found.append(of_base(repository, parent))
+    return found
+
+
+def below(repository: project.Project, file: Dockerfile) -> list[str]:
+    """Returns the names of the images whose layers an image has, the nearest first; `python` the last.
+
+    Raises:
+        PipeyardError: images are built on each other in a circle.
+    """
+    return [each.parent for each in stack(repository, file) if each.parent]
 
 
 def _mounts(value: str) -> list[dict[str, str]]:

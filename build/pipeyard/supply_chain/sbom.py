@@ -52,7 +52,9 @@ def of_image(project: Project, component: str, built: Lock, exported: dict[str, 
         exported: from `export`.
     """
     image = built.images[component]
-    bases = {name: parse(built.bases[name]) for name in sources.of_component(project, component).bases.values()}
+    bases = {
+        name: parse(built.bases[name]) for name in sources.below(project, sources.of_component(project, component))
+    }
     program = {**exported["metadata"]["component"], "type": "application"}
     packages = [_located(each, project, list(bases)) for each in exported["components"]]
     below = [_container(name, reference) for name, reference in bases.items()]
