@@ -8,8 +8,8 @@ from stepkit.cli import set_up_tensorflow
 def import_tensorflow() -> None:
     """Imports TensorFlow, but not Keras with it; it can be imported afterwards, by `tf.keras` too.
 
-    `import tensorflow` imports Keras only to register its optimizers, and goes on where there is none: a second and
-    160 MB for a step that doesn't train. Where Keras or TensorFlow is imported already, nothing is different.
+    `import tensorflow` imports Keras only to register its optimizers, and goes on where there is none: a second for
+    a step that doesn't train. Where Keras or TensorFlow is imported already, nothing is different.
     """
     set_up_tensorflow()
     if "keras" in sys.modules:
