@@ -107,19 +107,20 @@ class Ledger:
 
     def look(self, path: str) -> tuple[bytes, str]:
         """As `Writable.look`; a place that can't be read is an error for the user."""
-        if path in self._pending:
-            return self._pending[path], "pending"
-        try:
-            return self.place.look(path)
-        except Unavailable as error:
-            raise PipeyardError(f"{self.place.location(path)} can't be read: {error}.") from error
+        return (self._pending[path], NOTHING) if path in self._pending else self._asked(self.place.look, path)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes; None where there is none."""
         try:
-            return self.look(path)[0]
+            return self._pending[path] if path in self._pending else self._asked(self.place.read, path)
         except Missing:
             return None
+
+    def _asked(self, ask: Callable[[str], Any], path: str) -> Any:
+        try:
+            return ask(path)
+        except Unavailable as error:
+            raise PipeyardError(f"{self.place.location(path)} can't be read: {error}.") from error
 
     def spec(self, name: str, digest: str) -> bytes:
         """Returns a published component's rendered spec; one that is missing or damaged is an error for the user."""
