@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import tiny_project
+import whole_project
 from faulty_proxy import FaultyProxy
 from projects import Project
 from sandbox import engine as engines
@@ -68,3 +70,24 @@ def bad_day(registry: Registry) -> Iterator[FaultyProxy]:
     """A proxy before the registry."""
     with FaultyProxy(registry.host).serving() as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def begun(
+    engine: Engine, registry: Registry, base_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Project, subprocess.Popen[str]]]:
+    """A copy of this repository, and `pipeyard build` of it, which works in the background."""
+    folder = tmp_path_factory.mktemp("whole") / "pipeyard"
+    copy = whole_project.copy(folder, f"{registry.host}/whole", base_image, engine.variables)
+    process = copy.start_build()
+    yield copy, process
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begun_early(request: pytest.FixtureRequest) -> None:
+    """The large build goes on while tests wait for what goes wrong."""
+    if any("begun" in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        request.getfixturevalue("begun")

@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from projects import PIPEYARD, Project
+from projects import PIPEYARD, finished
 
-from pipeyard import environments, project, rendering
+from pipeyard import project, rendering
 from pipeyard.local.record import Run, State
 
 ROOT = Path(__file__).parents[2]
@@ -27,32 +26,14 @@ print(json.dumps({"caches": found, "programs": programs, "cuda": cuda, "writable
 """
 
 
+pytestmark = pytest.mark.timeout(1800)
+
+
 @pytest.fixture(scope="session")
-def whole(engine, registry, base_image, tmp_path_factory):
-    """A copy of what git tracks, as one commit, with the environments of the checkout; and its build from nothing."""
-    folder = tmp_path_factory.mktemp("whole") / "pipeyard"
-    setup = {"UV": environments.uv(project.find(ROOT)), "UV_PYTHON": sys.executable}
-    copy = Project(folder, f"{registry.host}/whole", base_image, {**engine.variables, **setup})
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)], check=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-            (folder / name).chmod((ROOT / name).stat().st_mode)
-        else:
-            (folder / name).unlink(missing_ok=True)
-    copy.git("add", "--all")
-    copy.git("commit", "--quiet", "--allow-empty", "--message=As it is")
-    (folder / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
-    for name in COMPONENTS:
-        (folder / "components" / name / ".venv").symlink_to(ROOT / "components" / name / ".venv")
-    built = copy.build()
+def whole(begun):
+    """A copy of this repository, and its build from nothing."""
+    copy, process = begun
+    built = finished(process)
     assert built.code == 0, built.said
     return copy, built
 
