@@ -16,14 +16,17 @@ from pathlib import Path
 
 import pytest
 from kfp import compiler, dsl
+from projects import PIPEYARD
 from rich.console import Console
-from tiny_project import PIPEYARD, dockerfile
+from tiny_project import dockerfile
 
 from pipeyard.local import containers, ir, record, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.engine import Engine
 from pipeyard.local.record import State
 from pipeyard.project import Project
+
+# pylint: disable=no-value-for-parameter  # kfp gives components their outputs
 
 USER = 65532
 _SPEC = """\
@@ -52,6 +55,8 @@ text = source.read_text()
 if text == "wait":
     print("waits", flush=True)
     time.sleep(600)
+if text.startswith("see "):
+    text = Path(text.removeprefix("see ")).read_text()
 (target / "pushed").write_text(text)
 data.mkdir()
 (data / "part").write_text(f"{text} {os.getuid()}")
@@ -68,9 +73,10 @@ hello = store.load_component("hello")
 
 
 @dsl.pipeline(name="greet")
-def greet(source: str, target: str):
+def greet(source: str, target: str, shelf: str = ""):
     hello(source=source, target=target)
 """
+_PLACES = {"source": "source.txt", "target": "target/model", "shelf": "shelf"}
 _SETTINGS = "environments: {local: {target: local, pipeline_root: '${PROJECT_ROOT}/runs'}}\n"
 
 
@@ -183,7 +189,7 @@ def test_outputs_pass_on_read_only_and_come_from_the_cache_the_next_time(run, im
     first, folder = run(pipeline)
     assert [task.state for task in first.tasks] == [State.SUCCEEDED] * 2
     assert first.tasks[1].output_parameters == {"text": "rows"}
-    assert (folder / first.tasks[1].attempts[0].log).read_text() == "Read-only file system\n"
+    assert (folder / first.tasks[1].attempts[0].log).read_text(encoding="utf-8") == "Read-only file system\n"
     written = Path(first.tasks[0].output_artifacts["data"].uri, "part")
     assert (written.stat().st_uid, written.read_text()) == (USER, "rows")
     again, _ = run(pipeline)
@@ -263,8 +269,11 @@ def _pipeyard_run(project, *options: str) -> subprocess.Popen:
 
 
 def test_what_was_built_runs_by_digest_and_writes_outside_what_it_declares(project, tmp_path):
-    (tmp_path / "source.txt").write_text("hello")
-    options = [f"--param=source={tmp_path}/source.txt", f"--param=target={tmp_path}/target/model"]
+    # As a registry points to a model: to a place that the component doesn't know of, but the run's parameters do.
+    (tmp_path / "source.txt").write_text(f"see {tmp_path}/shelf/book")
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "book").write_text("hello")
+    options = [f"--param={name}={tmp_path}/{place}" for name, place in _PLACES.items()]
     started = _pipeyard_run(project, *options)
     said = started.communicate(timeout=120)[1]
     assert started.returncode == 0, said
@@ -272,8 +281,8 @@ def test_what_was_built_runs_by_digest_and_writes_outside_what_it_declares(proje
     (task,) = record.load(folder).tasks
     assert (task.component, task.state) == ("hello", State.SUCCEEDED)
     assert f"{project.prefix}/hello@{task.source_digest}" == task.image
-    assert Path(task.output_artifacts["data"].uri, "part").read_text() == f"hello {USER}"
-    assert (tmp_path / "target" / "model" / "pushed").read_text() == "hello"
+    assert Path(task.output_artifacts["data"].uri, "part").read_text(encoding="utf-8") == f"hello {USER}"
+    assert (tmp_path / "target" / "model" / "pushed").read_text(encoding="utf-8") == "hello"
 
 
 def test_ctrl_c_removes_the_container_and_a_second_one_does_not_wait_for_it(project, engine, tmp_path):
@@ -310,7 +319,7 @@ def _waits(project) -> bool:
 
 
 def _is_free(lock: Path) -> bool:
-    with lock.open() as file:
+    with lock.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

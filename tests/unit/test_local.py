@@ -109,6 +109,19 @@ def test_external_state_of_databases_and_empty_inputs(tmp_path):
     assert external.fingerprint(["{uri}"], {"uri": "postgresql://db/x"}) is None
 
 
+def test_places_that_parameters_name():
+    given = {
+        "a": "/data/x",
+        "b": "sqlite:////r/x.db",
+        "c": "file:///f",
+        "d": "x/y",
+        "e": "gs://b/x",
+        "f": ["/l"],
+        "g": "",
+    }
+    assert external.places(given) == ["/data/x", "sqlite:////r/x.db", "file:///f"]
+
+
 def test_external_state_in_an_object_store(tmp_path):
     import fsspec
 

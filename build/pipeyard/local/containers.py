@@ -14,7 +14,7 @@ from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launching import Launch
 from pipeyard.local.process import Ended
-from pipeyard.local.runner import declared, last_segment
+from pipeyard.local.runner import declarations, last_segment
 from pipeyard.local.sandbox import Bind, Limits, User
 from pipeyard.local.steps import Host
 from pipeyard.project import Project
@@ -122,7 +122,7 @@ def image_hosts(
         with lock:
             if image not in known:
                 name = components.get(image, "")
-                fields = declared(project.components[name]) if name else {}
+                fields = declarations(project.components[name]) if name else {}
                 known[image] = Host(name or last_segment(image), digest_of(image), {}, **fields)
         return known[image]
 

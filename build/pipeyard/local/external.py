@@ -64,6 +64,12 @@ def local_path(uri: str) -> tuple[str, bool] | None:
     return (match.group("path"), False) if match else None
 
 
+def places(parameters: Mapping[str, Any]) -> list[str]:
+    """Returns the parameters that name local places, from the root of the file system on."""
+    texts = [value for value in parameters.values() if isinstance(value, str)]
+    return [text for text in texts if (local := local_path(text)) and Path(local[0]).is_absolute()]
+
+
 def _of_uri(uri: str) -> str | None:
     local = local_path(uri)
     return _of_local(local[0]) if local else _of_remote(uri)

@@ -27,8 +27,8 @@ class Launch:
         env: environment variables.
         log: file that gets what it prints.
         outputs: folder in which it writes its outputs; it is there.
-        reads, writes: URIs of what else it reads and writes: input artifacts, and what its component declares of the
-            state outside the run.
+        reads, writes: URIs of what else it may read and write: input artifacts, what its component declares of the
+            state outside the run, and to read, the places that the run's parameters name.
         resources: limits as the IR has them, e.g. `resourceMemoryLimit: 4Gi`, with placeholders resolved.
     """
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from pipeyard import environments
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import cache, ir, record, values
+from pipeyard.local import cache, external, ir, record, values
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
@@ -130,6 +130,8 @@ def run(
         options.task_timeout_seconds,
         wait=stop.wait,
         prestart=prestart,
+        # What a step reads may point to such a place: a model registry to where models are served.
+        places=external.places(complete),
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display:
@@ -198,7 +200,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     component=name,
                     source_digest=component.source_digest,
                     env=environments.variables(component, os.environ),
-                    **declared(component),
+                    **declarations(component),
                     preload=component.annotation("preload", []),
                     prepared=functools.partial(environments.is_current, component.folder),
                     prepare=functools.partial(environments.sync, project, component.folder),
@@ -209,7 +211,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
     return host
 
 
-def declared(component: Component) -> dict[str, Any]:
+def declarations(component: Component) -> dict[str, Any]:
     """Returns the fields of `Host` that a component declares in its annotations, however it runs."""
     return {
         "external_state": component.annotation("external-state", []),

@@ -1,8 +1,9 @@
 """What a step's container may touch, as whom, and how much it may take: reckoned here, without an engine.
 
 A container sees its image, read-only, a `/tmp` of its own, and these of the host's files, at the paths that they have
-on the host, so that artifacts' URIs are true on both sides: its input artifacts and what its component declares to
-read outside the run, read-only; the folder of its outputs and what its component declares to write. Nothing else.
+on the host, so that artifacts' URIs are true on both sides: its input artifacts, what its component declares to read
+outside the run, and the places that the run's parameters name, read-only; the folder of its outputs and what its
+component declares to write. Nothing else.
 """
 
 import glob

@@ -84,6 +84,7 @@ class StepRunner:
         task_timeout_seconds: for tasks that set no timeout of their own; None: no limit.
         wait: passes time between attempts; returns early when the run is stopped.
         prestart: starts interpreters ahead of their steps; None: none is.
+        places: URIs that every step may read, besides what it declares.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class StepRunner:
         task_timeout_seconds: float | None = None,
         wait: Callable[[float], object] = time.sleep,
         prestart: Prestart | None = None,
+        places: Sequence[str] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
@@ -116,6 +118,7 @@ class StepRunner:
         self._task_timeout = task_timeout_seconds
         self._wait = wait
         self._prestart = prestart
+        self._places = places
         self._now = now
         self._ahead: dict[str, Leaf] = {}
         self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
@@ -303,6 +306,7 @@ class StepRunner:
             reads=[
                 *(artifact.uri for artifact in _flat(leaf.artifacts.values())),
                 *external.expand(host.external_state, leaf.parameters),
+                *self._places,
             ],
             writes=external.expand(host.external_writes, leaf.parameters),
             resources={
