@@ -89,6 +89,9 @@ class Publisher:
                         running[pool.submit(self._one, files[name], bases)] = name
                     future = next(as_completed(running))
                     name = running.pop(future)
+                    if future.exception():
+                        others = ", ".join(running.values())
+                        self.tell(name, f"failed; waiting for {others}" if others else "failed")
                     done[name] = future.result()
                     order.done(name)
             except BaseException:
