@@ -1,7 +1,7 @@
 """An image with Python, made of the machine's own: no registry of images need be within reach.
 
-Holds the interpreter with its standard library, the shared libraries that it and wheels need, BusyBox as the shell,
-`strip`, and how this machine reaches package indexes (certificates, pip's configuration). For tests alone.
+Holds the interpreter with its standard library, the shared libraries that it and wheels need, time zones, BusyBox as the
+shell, `strip`, and how this machine reaches package indexes (certificates, pip's configuration). For tests alone.
 """
 
 import os
@@ -22,6 +22,8 @@ _FOR_WHEELS = (
     "libutil.so.1", "libpthread.so.0", "libresolv.so.2", "libz.so.1", "libexpat.so.1", "libgomp.so.1",
     "libnss_dns.so.2", "libnss_files.so.2",
 )  # fmt: skip
+# What the images of python:slim have too.
+_TIME_ZONES = Path("/usr/share/zoneinfo")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _STANDARD_LIBRARY_LEFT_OUT = shutil.ignore_patterns(
     *("__pycache__", "site-packages", "dist-packages", "test", "config-*", "EXTERNALLY-MANAGED"),
@@ -150,6 +152,8 @@ def _settings(root: Path) -> None:
     for path in (Path("/etc/os-release"), Path("/etc/pip.conf"), _CERTIFICATES):
         if path.exists():
             _copy(path, root / path.relative_to("/"))
+    if _TIME_ZONES.is_dir():
+        shutil.copytree(_TIME_ZONES, root / _TIME_ZONES.relative_to("/"), symlinks=True)
     programs.run(["/sbin/ldconfig", "-r", root])
 
 
