@@ -1,7 +1,7 @@
 """An image with Python, made of the machine's own: no registry of images need be within reach.
 
-Holds the interpreter with its standard library, the shared libraries that it and wheels need, time zones, BusyBox as the
-shell, `strip`, and how this machine reaches package indexes (certificates, pip's configuration). For tests alone.
+Holds the interpreter with its standard library, the shared libraries that it and wheels need, time zones, BusyBox as
+the shell, `strip`, and how this machine reaches package indexes (certificates, pip's configuration). For tests alone.
 """
 
 import os
