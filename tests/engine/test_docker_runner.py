@@ -191,7 +191,7 @@ def test_outputs_pass_on_read_only_and_come_from_the_cache_the_next_time(run, im
     assert first.tasks[1].output_parameters == {"text": "rows"}
     assert (folder / first.tasks[1].attempts[0].log).read_text(encoding="utf-8") == "Read-only file system\n"
     written = Path(first.tasks[0].output_artifacts["data"].uri, "part")
-    assert (written.stat().st_uid, written.read_text()) == (USER, "rows")
+    assert (written.stat().st_uid, written.read_text(encoding="utf-8")) == (USER, "rows")
     again, _ = run(pipeline)
     assert [task.state for task in again.tasks] == [State.CACHED] * 2
 
