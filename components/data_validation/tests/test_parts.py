@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from conftest import columns, write_examples
-from data_validation import cli, reading, topk
+from data_validation import cli, reading, slicing, topk
 from tensorflow_data_validation import StatsOptions
 
 COMPONENT = Path(__file__).parents[1] / "component.yaml"
@@ -69,6 +69,16 @@ def test_values_that_are_no_text_get_a_placeholder():
 def test_nothing_but_missing_values_has_no_counts():
     generator = topk.ExactTopK(StatsOptions())
     assert not generator.extract_output(generator.add_input(generator.create_accumulator(), batch([None]))).features
+
+
+def test_rows_without_a_value_are_in_no_slice():
+    rows = pa.RecordBatch.from_arrays(
+        [pa.array([None, None], pa.list_(pa.binary())), pa.array([[7], None], pa.list_(pa.int64()))], ["none", "some"]
+    )
+    assert not list(slicing.slices(rows, ["none"]))
+    assert not list(slicing.slices(rows, ["some", "none"]))
+    ((name, found),) = slicing.slices(rows, ["some"])
+    assert (name, found["some"].to_pylist()) == ("some_7", [[7]])
 
 
 def test_types_of_columns(tmp_path):

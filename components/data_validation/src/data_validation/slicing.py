@@ -1,5 +1,6 @@
 """Slices of a record batch by the values of features: one sort and one gather a slicing, no mask a slice."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ def slices(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[str, p
     grouped = table_util.RecordBatchTake(batch, pa.array(rows[order]))
     heads = pa.array(order[starts])
     texts = [[_text(value) for value in values.take(heads).to_pylist()] for values in flat]
-    for index, (start, end) in enumerate(zip(starts, [*starts[1:], len(order)], strict=True)):
+    for index, (start, end) in enumerate(itertools.pairwise([*starts, len(order)])):
         name = "_".join(f"{feature}_{text[index]}" for feature, text in zip(ordered, texts, strict=True))
         yield name, grouped.slice(start, end - start)
 
