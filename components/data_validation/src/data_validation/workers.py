@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,7 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
         yield from map(function, items)
         return
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(processes, context, _keep, (function,))
+    pool = ProcessPoolExecutor(processes, context, _keep, (function, os.getpid()))
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -68,8 +69,10 @@ def _sigterm_later() -> Iterator[None]:
 _kept: list[Callable[..., object]] = []  # in a worker: what it is there to call
 
 
-def _keep(function: Callable[..., object]) -> None:
+def _keep(function: Callable[..., object], step: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a step that is killed leaves no process behind
+    if os.getppid() != step:  # killed before the call above
+        os._exit(1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _kept.append(function)
