@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from conftest import SCHEMA, columns, write_examples
+from data_validation import topk
 from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
 
 TRAINING = '{"train": "TRAINING", "eval": "TRAINING"}'
@@ -55,6 +57,19 @@ def test_a_schema_that_was_inferred_can_be_given(step, examples, tmp_path):
     texts = [(tmp_path / to / "schema").read_text() for to in ("out", "again")]
     assert texts[0] == texts[1]
     assert re.search(r'name: "hour"(?s:.)*?type: INT', texts[0])  # integers with missing values stay integers
+
+
+def test_counts_that_are_estimates_are_told(step, tmp_path):
+    rows = topk.MOST_VALUES + (1 << 16)
+    data = {"id": [f"{row:x}" for row in range(rows)], "pay": ["Cash"] * rows}
+    outcome = step(write_examples(tmp_path / "data", {"train": [pa.table(data)], "eval": [pa.table(columns())]}))
+    note = "The most frequent values of {} and their number are estimates in train: there are more than 262,144"
+    assert note.format("'id'") in outcome.out
+    assert note.format("&#39;id&#39;") in outcome.report
+    assert "of 'pay'" not in outcome.out
+    features = {feature.path.step[0]: feature.string_stats for feature in outcome.statistics["train"].features}
+    assert features["id"].unique == pytest.approx(rows, rel=0.05)
+    assert (features["pay"].unique, features["pay"].top_values[0].frequency) == (1, rows)
 
 
 def test_environments_do_not_apply_to_an_inferred_schema(step, examples):

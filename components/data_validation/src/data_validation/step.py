@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing
+from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing, topk
 from stepkit import uris
 from stepkit.beam import names_runner
 from stepkit.errors import StepError, UsageError, near_misses
@@ -128,7 +128,23 @@ def _compute(
             f"{_count(len(statistics[split.name]) - 1, 'slice', 'slices')}",
             flush=True,
         )
+    for note in _estimates(statistics):
+        print(note, flush=True)
     return _Data(splits, statistics, misfits)
+
+
+def _estimates(statistics: Statistics) -> list[str]:
+    """Says which features' counts are estimates, and where."""
+    where: dict[str, list[str]] = {}
+    for split, by_slice in statistics.items():
+        for of, dataset in by_slice.items():
+            for name in topk.estimated(dataset):
+                where.setdefault(name, []).append(f"{split}/{of}" if of else split)
+    return [
+        f"The most frequent values of {name!r} and their number are estimates in {', '.join(datasets)}: there are more "
+        f"than {topk.MOST_VALUES:,} distinct values, or {topk.MOST_BYTES >> 20} MiB of them."
+        for name, datasets in where.items()
+    ]
 
 
 def _check(
@@ -175,6 +191,7 @@ def _notes(
         "The schema was given." if given else f"The schema was inferred from the split {data.splits[0].name!r}.",
         *([f"Columns not in the schema, and so not checked: {', '.join(extra)}."] if extra else []),
         *(["--environments was not used: an inferred schema has none."] if args.environments and not given else []),
+        *_estimates(data.statistics),
     ]
     if not args.baseline_statistics_uri:
         notes.append("No drift check: no baseline statistics were given.")

@@ -24,6 +24,9 @@ from tfx_bsl.sketches import KmvSketch, MisraGriesSketch
 MOST_VALUES = 1 << 18
 MOST_BYTES = 64 << 20
 
+# Custom statistic of features whose top values, rank histogram and uniques are estimates.
+ESTIMATED = "top_values_are_estimates"
+
 # Unmerged counts that are let pile up: merging often costs time, seldom costs memory.
 _PENDING = 1 << 16
 
@@ -168,9 +171,21 @@ class ExactTopK(stats_generator.CombinerStatsGenerator):
                 wanted = pa.array(numbers.to_numpy() >= last)
                 values, numbers = values.filter(wanted), numbers.filter(wanted)
             found = list(zip(values.to_pylist(), numbers.to_pylist(), strict=True))
-        return top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(
+        result = top_k_uniques_stats_util.make_feature_stats_proto_topk_uniques(
             feature_path=path,
             num_unique=unique,
             value_count_list=[top_k_uniques_stats_util.FeatureValueCount(*pair) for pair in found],
             **self._limits,
         )
+        if counts.sketches is not None:
+            result.custom_stats.add(name=ESTIMATED, num=1)
+        return result
+
+
+def estimated(statistics: statistics_pb2.DatasetFeatureStatistics) -> list[str]:
+    """Returns the features that had too many distinct values for exact counts."""
+    return [
+        feature.path.step[0]
+        for feature in statistics.features
+        if any(custom.name == ESTIMATED for custom in feature.custom_stats)
+    ]
