@@ -59,6 +59,13 @@ def test_a_schema_that_was_inferred_can_be_given(step, examples, tmp_path):
     assert re.search(r'name: "hour"(?s:.)*?type: INT', texts[0])  # integers with missing values stay integers
 
 
+def test_slices_that_are_named_twice_count_once(step, examples):
+    once = step(examples, to="once", slices='["pay", ["hour", "pay"]]')
+    twice = step(examples, slices='["pay", ["pay", "pay"], ["pay", "hour"], ["hour", "pay"]]')
+    assert once.statistics["train/pay_Cash"].num_examples == 200
+    assert once.statistics == twice.statistics
+
+
 def test_counts_that_are_estimates_are_told(step, tmp_path):
     rows = topk.MOST_VALUES + (1 << 16)
     data = {"id": [f"{row:x}" for row in range(rows)], "pay": ["Cash"] * rows}

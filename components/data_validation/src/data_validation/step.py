@@ -82,9 +82,8 @@ def _crossings(slices: Sequence[Any]) -> list[list[str]]:
         names = [item] if isinstance(item, str) else item
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise UsageError(f"--slices has {item!r}; give names of features, or arrays of names to cross")
-        if names not in crossings:
-            crossings.append(names)
-    return crossings
+        crossings.append(sorted(set(names)))
+    return [names for number, names in enumerate(crossings) if names not in crossings[:number]]
 
 
 def _check_slices(
