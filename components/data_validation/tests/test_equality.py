@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow_data_validation as tfdv
@@ -73,6 +74,58 @@ def test_statistics_equal_those_that_tfdv_computes_from_csv(step, taxi, tmp_path
     assert_same(mine, theirs.datasets[0])
 
 
+def test_missing_integers_and_columns_without_values_equal_those_that_tfdv_computes_from_csv(step, tmp_path):
+    lines = ["some,large,nothing,word"]
+    for row in range(1000):
+        some = "" if row % 7 == 3 else row % 50 - 10
+        large = "" if row % 2 else (1 << 62) - (1 << 45) * row
+        lines.append(f"{some},{large},,{'' if row % 5 == 0 else 'ü' * (row % 4 + 1)}")
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    table = table_of(path)
+    assert pa.types.is_null(table["nothing"].type) and pa.types.is_int64(table["large"].type)
+    # The last file has one row, without `large`.
+    mine = step(
+        write_examples(tmp_path / "data", {"train": [table.slice(0, 3), table.slice(3, 996), table.slice(999)]})
+    )
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    theirs = tfdv.generate_statistics_from_csv(str(path), pipeline_options=options)
+    assert_same(mine.statistics["train"], theirs.datasets[0])
+
+
+# TFDV's StatsOptions.epsilon, which the README documents.
+EPSILON = 0.01
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.mark.skipif(not README.exists(), reason="the image has no README")
+def test_quantiles_and_histograms_are_as_close_as_documented(tmp_path):
+    assert f"within {EPSILON} of the exact one" in " ".join(README.read_text(encoding="utf-8").split())
+    rows = 400_000
+    draw = np.random.default_rng(1)
+    values = {
+        "normal": draw.normal(size=rows),
+        "skewed": draw.lognormal(sigma=1.0, size=rows),
+        "whole": draw.integers(-1_000_000, 1_000_000, rows),
+    }
+    table = pa.table(values)
+    parts = [table.slice(at, 20_000) for at in range(0, rows, 20_000)]
+    for feature in statistics(write_examples(tmp_path / "data", {"train": parts}), cpus=2)[""].features:
+        ordered = np.sort(values[feature.path.step[0]].astype(np.float32 if feature.type else np.int64))
+
+        def rank(value: float, ordered: np.ndarray = ordered) -> float:
+            return np.searchsorted(ordered, value) / rows
+
+        stats = feature.num_stats
+        assert rank(stats.median) == pytest.approx(0.5, abs=EPSILON)
+        standard, quantiles = stats.histograms
+        for number, bucket in enumerate(quantiles.buckets, start=1):
+            assert rank(bucket.high_value) == pytest.approx(number / 10, abs=EPSILON)
+        for bucket in standard.buckets:
+            share = rank(bucket.high_value) - rank(bucket.low_value)
+            assert bucket.sample_count / rows == pytest.approx(share, abs=EPSILON)
+
+
 def test_text_statistics_equal_those_of_a_dataframe(step, tmp_path):
     table = pa.table(columns()).select(["pay", "fare"])
     mine = step(write_examples(tmp_path / "data", {"train": [table]})).statistics["train"]
@@ -82,7 +135,8 @@ def test_text_statistics_equal_those_of_a_dataframe(step, tmp_path):
 
 @needs_taxi
 @pytest.mark.parametrize("schema", ["", SCHEMA])
-def test_a_beam_runner_gives_the_same(step, taxi, tmp_path, schema):
+def test_a_beam_runner_gives_the_same(step, taxi, tmp_path, monkeypatch, schema):
+    monkeypatch.setattr(computing, "SLICED_ROWS", 100)  # a chunk a file: there is something to merge
     table = table_of(taxi) if not schema else pa.table(columns())
     slices = '["payment_type"]' if not schema else '["pay", ["pay", "hour"]]'
     examples = write_examples(tmp_path / "data", {"train": [table.slice(0, 200), table.slice(200)], "eval": [table]})
