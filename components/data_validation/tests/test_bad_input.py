@@ -152,8 +152,20 @@ def test_usage_errors(step, examples, more):
 
 
 def test_an_unknown_beam_runner(step, examples):
-    outcome = step(examples, beam_args='["--runner=NoSuchRunner"]')
-    outcome.assert_refused("failed on Beam", "NoSuchRunner", "without a --runner")
+    outcome = step(examples, beam_args='["--runner=FlinkRuner"]')
+    outcome.assert_refused("Beam has no runner 'FlinkRuner'. Did you mean 'FlinkRunner'", code=2)
+
+
+def test_beam_workers_elsewhere_need_a_shared_folder(step, examples):
+    outcome = step(examples, beam_args='["--runner=PortableRunner", "--job_endpoint=localhost:1"]')
+    outcome.assert_refused("PortableRunner has workers elsewhere; add --temp_location=URI", code=2)
+
+
+def test_what_a_beam_worker_refuses(step, tmp_path):
+    examples = write_examples(tmp_path / "data", {"train": [pa.table({"raw": [b"\xff\xfe"] * 5})]})
+    outcome = step(examples, slices='["raw"]', beam_args='["--runner=FnApiRunner"]')
+    outcome.assert_refused("error: Can't slice by the value b'\\xff\\xfe', which isn't UTF-8.")
+    assert "while running" not in outcome.err
 
 
 @contextlib.contextmanager

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from conftest import PLAIN, table
 from transform import cli, writing
-from transform.workplace import Workplace
 
 from stepkit import beam, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
+from stepkit.workplace import Workplace
 
 BATCH = pa.record_batch({"a": pa.array([[1.0]] * 100, pa.list_(pa.float32()))})
 # Forked from one that has imported TensorFlow, which takes 3 s.

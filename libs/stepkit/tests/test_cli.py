@@ -69,8 +69,14 @@ def test_shared_arguments():
 
 
 def test_beam_args_name_the_component_that_they_are_given_to():
-    args = parser().parse_args(["--beam-args", '["--sdk_container_image=host/{component}@sha256:{x}", 1]'])
-    assert args.beam_args == ["--sdk_container_image=host/step@sha256:{x}", 1]
+    args = parser().parse_args(["--beam-args", '["--sdk_container_image=host/{component}@sha256:{x}"]'])
+    assert args.beam_args == ["--sdk_container_image=host/step@sha256:{x}"]
+
+
+def test_beam_args_are_strings(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parser().parse_args(["--beam-args", '["--runner=X", 3]'])
+    assert "--beam-args: it takes an array of strings; 3 isn't one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,18 @@
 """The same statistics on a Beam runner: the functions of `computing`, with the merging as a combiner."""
 
 import logging
-import tempfile
-import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from tensorflow_data_validation.api.stats_api import WriteStatisticsToTFRecord
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from data_validation import computing, reading, slicing, storing
 from stepkit import uris
-from stepkit.beam import pipeline_options
 from stepkit.errors import StepError
+from stepkit.workplace import Workplace, open_workplace, step_error
 
 
 def of_chunks(
@@ -23,18 +20,20 @@ def of_chunks(
 ) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
     """Returns the statistics of all rows under `""`, those of slices under TFDV's name for them, in order of name.
 
-    Workers must reach the files of `chunks`. The result comes back through `--temp_location`, which a runner on other
-    machines must be given; else through a temporary folder here.
+    Workers must reach the files of `chunks`. The result comes back through `--temp_location`, where workers are on
+    other machines.
 
     Raises:
-        StepError: the runner is unknown or fails, or there are too many slices.
+        UsageError: the runner is unknown, or workers are elsewhere and there is no `--temp_location`.
+        StepError: the runner fails, a worker met wrong input, or there are too many slices.
     """
     try:
-        options = pipeline_options(beam_args)
-        with tempfile.TemporaryDirectory(prefix="data-validation-") as folder:
-            found = _run(chunks, task, options, folder)
+        with open_workplace(beam_args, "data_validation") as workplace:
+            found = _run(chunks, task, workplace)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
+        if known := step_error(error):
+            raise known from error
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise StepError(
             f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
@@ -45,11 +44,10 @@ def of_chunks(
 
 
 def _run(
-    chunks: Sequence[reading.Chunk], task: computing.Task, options: PipelineOptions, folder: str
+    chunks: Sequence[reading.Chunk], task: computing.Task, workplace: Workplace
 ) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
-    shared = options.view_as(GoogleCloudOptions).temp_location
-    output = uris.join(shared or folder, f"statistics-{uuid.uuid4().hex}.tfrecord")
-    with beam.Pipeline(options=options) as pipeline:
+    output = uris.join(workplace.scratch, "statistics.tfrecord")
+    with beam.Pipeline(options=workplace.options) as pipeline:
         _ = (
             pipeline
             | "Chunks" >> beam.Create(list(chunks))
@@ -62,7 +60,6 @@ def _run(
         )
     with FileSystems.open(output) as stream:
         (record,) = storing.records(stream.read())
-    FileSystems.delete([output])
     every = statistics_pb2.DatasetFeatureStatisticsList.FromString(record)
     found = {dataset.name: dataset for dataset in every.datasets}
     for dataset in every.datasets:

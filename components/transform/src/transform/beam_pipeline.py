@@ -12,14 +12,13 @@ import tensorflow_transform.beam as tft_beam
 from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
+from stepkit.workplace import step_error
 from transform import shards, writing
 from transform.applying import Transformation, graph_failed
 from transform.job import Job
 from transform.shards import Shard
 
-# What a worker's exception looks like once Beam has turned it into text; in this process it keeps its type.
-_STEP_ERROR = re.compile(r"stepkit\.errors\.StepError: (.*)")
-_WHILE = re.compile(r" \[while running .*")
+# What a full disk looks like once Beam has turned a worker's exception into text.
 _FULL = re.compile(r"(\S+); No space left on device")
 # How TFT reports a graph that fails while it is analysed.
 _TFT_ERROR = re.compile(r'An error occurred while trying to apply the transformation: "(.*?)"\.\n', re.DOTALL)
@@ -97,11 +96,9 @@ def _translated(error: Exception) -> BaseException:
     while cause := cause.__cause__ or cause.__context__:
         if isinstance(cause, SystemExit):  # the step is being cancelled, but Beam takes that for a worker's failure
             return cause
+    if known := step_error(error):
+        return known
     text = str(error)
-    if isinstance(error, StepError):
-        return StepError(_WHILE.sub("", text))
-    if found := _STEP_ERROR.findall(text):
-        return StepError(_WHILE.sub("", found[-1]))
     if found := _FULL.findall(text):
         return StepError(
             f"Can't write {found[-1]!r}: No space left on device. Nothing was kept; make room and run again."

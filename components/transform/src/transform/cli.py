@@ -99,13 +99,13 @@ def _in_process(
 
 def _on_beam(args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path) -> Any:
     """Returns the job that was done."""
+    from stepkit.workplace import open_workplace
     from transform import beam_pipeline, job
-    from transform.workplace import open_workplace
 
     if args.analysis_cache_uri:
         print("Beam doesn't use --analysis-cache-uri: all shards are analysed.", file=sys.stderr)
     with (
-        open_workplace(args.beam_args) as workplace,
+        open_workplace(args.beam_args, "transform") as workplace,
         workplace.readable(args.examples, "examples") as examples,
         workplace.folder(graph) as graph_uri,
         workplace.folder(transformed) as transformed_uri,

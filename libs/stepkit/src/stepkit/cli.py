@@ -102,8 +102,10 @@ def add_beam_args(parser: argparse.ArgumentParser) -> None:
 
 class _BeamArgs(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
-        filled = [each.replace("{component}", parser.prog) if isinstance(each, str) else each for each in values]
-        setattr(namespace, self.dest, filled)
+        strange = [each for each in values if not isinstance(each, str)]
+        if strange:
+            raise argparse.ArgumentError(self, f"it takes an array of strings; {strange[0]!r} isn't one")
+        setattr(namespace, self.dest, [each.replace("{component}", parser.prog) for each in values])
 
 
 def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
