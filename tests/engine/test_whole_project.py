@@ -76,7 +76,7 @@ def test_an_image_says_what_it_is_and_ran_its_tests(whole, registry, name):
     assert labels["dev.pipeyard.source"] == built.images[name]["source"]
     assert len(labels["dev.pipeyard.spec"]) == 64
     log = (copy.folder / "dist" / "logs" / f"{name}.log").read_text(encoding="utf-8")
-    assert f"python -m pytest -p no:cacheprovider components/{name}" in log
+    assert f"RUN python -m pytest -p no:cacheprovider -o tmp_path_retention_policy=failed components/{name}" in log
     assert "[100%]" in log
 
 
