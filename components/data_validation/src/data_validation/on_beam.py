@@ -1,7 +1,7 @@
 """The same statistics on a Beam runner: the functions of `computing`, with the merging as a combiner."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,14 +14,19 @@ from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.workplace import Workplace, open_workplace, step_error
 
+Splits = Mapping[str, tuple[Sequence[reading.Chunk], computing.Task]]
 
-def of_chunks(
-    chunks: Sequence[reading.Chunk], task: computing.Task, beam_args: Sequence[str]
-) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
-    """Returns the statistics of all rows under `""`, those of slices under TFDV's name for them, in order of name.
 
-    Workers must reach the files of `chunks`. The result comes back through `--temp_location`, where workers are on
+def of_splits(
+    splits: Splits, beam_args: Sequence[str]
+) -> dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]]:
+    """Returns, by split, the statistics of all rows under `""` and those of slices, in order of name, of one Beam job.
+
+    Workers must reach the files of the chunks. The result comes back through `--temp_location`, where workers are on
     other machines.
+
+    Args:
+        splits: by name, what to read and what to compute of it, with one schema.
 
     Raises:
         UsageError: the runner is unknown, or workers are elsewhere and there is no `--temp_location`.
@@ -29,7 +34,7 @@ def of_chunks(
     """
     try:
         with open_workplace(beam_args, "data_validation") as workplace:
-            found = _run(chunks, task, workplace)
+            found = _run(splits, workplace)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
         if known := step_error(error):
@@ -39,21 +44,25 @@ def of_chunks(
             f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
             "Check the options and the runner's own log; without a --runner they are computed on this machine."
         ) from error
-    slicing.check(len(found) - 1)
-    return dict(sorted(found.items()))
+    result: dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]] = {name: {} for name in splits}
+    for (name, of), dataset in sorted(found.items()):
+        result[name][of] = dataset
+    for by_slice in result.values():
+        slicing.check(len(by_slice) - 1)
+    return result
 
 
-def _run(
-    chunks: Sequence[reading.Chunk], task: computing.Task, workplace: Workplace
-) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:
+def _run(splits: Splits, workplace: Workplace) -> dict[tuple[str, str], statistics_pb2.DatasetFeatureStatistics]:
+    chunks = [(name, chunk) for name, (all_chunks, _) in splits.items() for chunk in all_chunks]
+    tasks = {name: task for name, (_, task) in splits.items()}
     output = uris.join(workplace.scratch, "statistics.tfrecord")
     with beam.Pipeline(options=workplace.options) as pipeline:
         _ = (
             pipeline
-            | "Chunks" >> beam.Create(list(chunks))
+            | "Chunks" >> beam.Create(chunks)
             | "Spread" >> beam.Reshuffle()
-            | "Accumulate" >> beam.FlatMap(_partials, task)
-            | "Merge" >> beam.CombinePerKey(_Merge(task))
+            | "Accumulate" >> beam.FlatMap(_partials, tasks)
+            | "Merge" >> beam.CombinePerKey(_Merge(next(iter(tasks.values()))))
             | "Gather" >> beam.combiners.ToList()
             | "List" >> beam.Map(_list)
             | "Write" >> WriteStatisticsToTFRecord(output)
@@ -61,14 +70,21 @@ def _run(
     with FileSystems.open(output) as stream:
         (record,) = storing.records(stream.read())
     every = statistics_pb2.DatasetFeatureStatisticsList.FromString(record)
-    found = {dataset.name: dataset for dataset in every.datasets}
+    found = {_key(dataset.name): dataset for dataset in every.datasets}
     for dataset in every.datasets:
         dataset.ClearField("name")
     return found
 
 
-def _partials(chunk: reading.Chunk, task: computing.Task) -> Iterable[tuple[str, list[Any]]]:
-    return computing.accumulate(chunk, task).items()
+def _key(name: str) -> tuple[str, str]:
+    split, _, of = name.partition("/")
+    return split, of
+
+
+def _partials(chunk: tuple[str, reading.Chunk], tasks: Mapping[str, computing.Task]) -> Iterable[tuple[str, list[Any]]]:
+    split, parts = chunk
+    for of, accumulators in computing.accumulate(parts, tasks[split]).items():
+        yield f"{split}/{of}", accumulators
 
 
 def _list(datasets: Iterable[tuple[str, bytes]]) -> statistics_pb2.DatasetFeatureStatisticsList:

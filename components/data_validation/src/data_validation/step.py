@@ -117,7 +117,7 @@ def _compute(
     if elsewhere:
         from data_validation import on_beam  # pylint: disable=import-outside-toplevel  # Beam's I/O, for those who ask
 
-        statistics = {name: on_beam.of_chunks(chunks, task, args.beam_args) for name, (chunks, task) in work.items()}
+        statistics = on_beam.of_splits(work, args.beam_args)
     else:
         with bar("statistics", sum(split.rows for split in splits)) as advance:
             statistics = on_cpus.of_splits(work, advance)
