@@ -15,7 +15,7 @@ from transform import cli, writing
 from stepkit import beam, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from stepkit.workplace import Workplace
+from stepkit.workplace import Workplace, open_workplace
 
 BATCH = pa.record_batch({"a": pa.array([[1.0]] * 100, pa.list_(pa.float32()))})
 # Forked from one that has imported TensorFlow, which takes 3 s.
@@ -104,8 +104,22 @@ def test_workers_elsewhere_get_and_leave_files_by_uri(tmp_path):
     with workplace.readable(str(tmp_path / "examples"), "examples") as examples:
         assert examples.startswith("memory://bucket/job/")
         assert uris.read_text(uris.join(examples, "train", "a.parquet"), "file") == "rows"
+    copy = workplace.sent(tmp_path / "examples" / "train" / "a.parquet")
+    assert copy.startswith("memory://bucket/job/") and copy.endswith("/a.parquet")
+    assert uris.read_text(copy, "file") == "rows"
     with workplace.readable("memory://data/examples", "examples") as examples:
         assert examples == "memory://data/examples"
     with workplace.folder(tmp_path / "local") as uri, Outputs() as outputs:
         outputs.file(uris.join(uri, "train", "b.tfrecord")).write_text("records", encoding="utf-8")
     assert (tmp_path / "local" / "train" / "b.tfrecord").read_text(encoding="utf-8") == "records"
+
+
+def test_what_was_exchanged_is_removed():
+    arguments = ["--runner=FlinkRunner", "--temp_location=memory://exchanged"]
+    with open_workplace(arguments, "transform") as workplace:
+        fs, scratch = uris.filesystem(workplace.scratch)
+        fs.pipe(f"{scratch}/file", b"rows")
+    assert not fs.exists(scratch)
+    with pytest.raises(StepError, match="the first error"), open_workplace(arguments, "transform") as workplace:
+        fs.rm(uris.filesystem(workplace.scratch)[1])  # as in an object store, where empty folders aren't there
+        raise StepError("the first error")
