@@ -48,13 +48,13 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     path = folder / lock.FILE
     if not path.exists():
         raise PipeyardError(
-            f"{path} is missing: no images were built. Run `pipeyard build`, or use --dev to only compile."
+            f"{path} is missing: no images were built. Run `pipeyard build`; only `pipeyard compile --dev` needs none."
         )
     made = lock.read(path)
     now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     if made.commit != now.tag:
         raise PipeyardError(
-            f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again, or use --dev."
+            f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again."
         )
     missing = sorted(set(project.components) - set(made.images))
     if missing:
