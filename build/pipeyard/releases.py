@@ -53,9 +53,7 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     made = lock.read(path)
     now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     if made.commit != now.tag:
-        raise PipeyardError(
-            f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again."
-        )
+        raise PipeyardError(f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again.")
     missing = sorted(set(project.components) - set(made.images))
     if missing:
         raise PipeyardError(f"{path} has no image of {', '.join(missing)}. Run `pipeyard build` for all components.")

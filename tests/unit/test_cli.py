@@ -85,7 +85,7 @@ def test_compile_writes_what_kfp_and_vertex_read_the_same_each_time(tmp_path):
 def test_compile_without_images_says_how_to_get_them(tmp_path):
     done = _pipeyard("compile", "flights", "--output", str(tmp_path))
     assert done.returncode == 1
-    assert "Run `pipeyard build`, or use --dev" in done.stderr
+    assert "Run `pipeyard build`; only `pipeyard compile --dev`" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
