@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -248,10 +249,18 @@ def test_mean_errors_are_right(scored):
     [
         ["--runner=FnApiRunner"],
         ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+        [
+            "--runner=PortableRunner",
+            "--job_endpoint=embed",
+            "--environment_type=beam:env:harness_subprocess_python:v1",
+            f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
+            "--temp_location=exchanged",
+        ],
     ],
-    ids=["in process", "in processes"],
+    ids=["in process", "in processes", "as if elsewhere"],
 )
-def test_beam_gives_the_same(tmp_path, taxi, beam_args):
+def test_beam_gives_the_same(tmp_path, taxi, monkeypatch, beam_args):
+    monkeypatch.chdir(tmp_path)
     here, there = (taxi_step(tmp_path / name, taxi) for name in ("here", "there"))
     inputs = {"baseline_model_uri": taxi / "plain"}
     assert here.run(**inputs) == 0
@@ -260,6 +269,9 @@ def test_beam_gives_the_same(tmp_path, taxi, beam_args):
         assert_close(*(protos_by_slice(str(step.out / "evaluation"), name) for step in (there, here)))
     assert_close(there.json("metrics"), here.json("metrics"))
     assert there.text("reason") == here.text("reason")
+    exchanged = tmp_path / "exchanged"
+    assert exchanged.is_dir() == ("--temp_location=exchanged" in beam_args)
+    assert not list(tmp_path.glob("exchanged/evaluate-*"))
 
 
 def test_beam_tells_what_a_worker_met(failing, tmp_path, taxi):
