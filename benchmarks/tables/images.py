@@ -13,7 +13,7 @@ from benchmarks import places
 from benchmarks.measuring import STDOUT, FailedError
 from benchmarks.results import TableResult, Verdict, at_least, at_most, quotient
 from benchmarks.table import Case, Ready, Round, Side, Table
-from pipeyard.images import sizes
+from pipeyard.images import sizes  # pylint: disable=wrong-import-order
 
 CASE = "a commit's images"
 EVERYTHING = "all images, from nothing"
@@ -123,6 +123,10 @@ def _cases(quick: bool) -> list[Case]:
     return [Case(CASE, lambda: 0, sides)]
 
 
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
 def _verdicts(result: TableResult) -> list[Verdict]:
     def wall(side: str) -> float | None:
         return result.median(CASE, side, "wall_s")
@@ -130,7 +134,7 @@ def _verdicts(result: TableResult) -> list[Verdict]:
     def disk(name: str) -> float | None:
         return result.median(CASE, EVERYTHING, name)
 
-    found = [at_most("no component changed: at most 3 s", wall(NOTHING), 3, "{:.1f} s".format)]
+    found = [at_most("no component changed: at most 3 s", wall(NOTHING), 3, _seconds)]
     found += [
         at_least(f"{one(name)}: at least 8x as fast as building all", quotient(wall(EVERYTHING), wall(one(name))), 8)
         for name in CHANGED

@@ -32,9 +32,9 @@ def _ours(rows: int) -> Ready:
 def _tfx(rows: int, *options: str) -> Ready:
     interpreter = places.python(_TFX)
     program = [str(interpreter), str(_TFX / "run_transform.py")]
-    source = data.alone(data.arrived_flights(rows))
+    source = steps.split_csv(_prepared(rows))
     prepared = steps.once(
-        f"tfx-{rows}", lambda folder: places.told([*program, f"--prepare={source}", f"--root={folder}"])
+        f"tfx-{source.name}", lambda folder: places.told([*program, f"--prepare={source}", f"--root={folder}"])
     )
 
     def command(each: Round) -> list[str]:
@@ -57,7 +57,7 @@ def _stock(rows: int) -> Ready:
     program = places.PROGRAMS / "examples_to_csv.py"
     csv = steps.once(
         f"split-{rows}-{prepared.examples.parent.name}",
-        lambda folder: places.told([interpreter, program, prepared.examples, prepared.schema, folder], env),
+        lambda folder: places.told([interpreter, program, prepared.examples, folder, prepared.schema], env),
     )
 
     def command(each: Round) -> list[str]:

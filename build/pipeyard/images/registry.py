@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -146,7 +147,7 @@ class Registry:
             return None
         headers = {"Range": "bytes=-4", "Accept-Encoding": "identity"}
         with self._request("GET", image, f"blobs/{layer.digest}", headers=headers, stream=True) as answer:
-            if answer.status_code != requests.codes.partial_content:
+            if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                 return None
             return int.from_bytes(answer.content, "little")
 

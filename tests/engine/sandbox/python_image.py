@@ -25,7 +25,7 @@ _FOR_WHEELS = (
 # What the images of python:slim have too.
 _TIME_ZONES = Path("/usr/share/zoneinfo")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_STANDARD_LIBRARY_LEFT_OUT = shutil.ignore_patterns(
+_left_out_of_library = shutil.ignore_patterns(
     *("__pycache__", "site-packages", "dist-packages", "test", "config-*", "EXTERNALLY-MANAGED"),
     *("idlelib", "tkinter", "_tkinter*", "turtledemo"),
 )
@@ -104,7 +104,7 @@ def _python(root: Path) -> None:
         (prefix / "bin" / name).unlink(missing_ok=True)
         (prefix / "bin" / name).symlink_to(version)
     standard = Path(sysconfig.get_path("stdlib"))
-    shutil.copytree(standard, prefix / "lib" / version, ignore=_STANDARD_LIBRARY_LEFT_OUT, symlinks=False)
+    shutil.copytree(standard, prefix / "lib" / version, ignore=_left_out_of_library, symlinks=False)
     for library in base.glob("lib/libpython3*.so*") if base != Path("/usr") else ():
         _copy(library, prefix / "lib" / library.name)
     _libraries(root, [interpreter, *standard.glob("lib-dynload/*.so")])
