@@ -169,6 +169,12 @@ def test_unknown_format(copied, fails):
     assert "are csv; train reads tfrecord and parquet" in fails()
 
 
+def test_unknown_compression(copied, fails):
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "compression": "zstd"}))
+    assert "are compressed by zstd; train reads gzip and none" in fails()
+
+
 def test_parquet_that_is_corrupt(step, tmp_path, fails):
     step.examples = as_parquet(step.examples, tmp_path / "parquet")
     (step.examples / "train" / "part-00001.parquet").write_bytes(b"PAR1 no more")

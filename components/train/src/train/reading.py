@@ -54,7 +54,7 @@ def find_split(folder: Path, name: str) -> Split:
 
     Raises:
         StepError: the folder isn't transform's output, the split is missing or empty, a file is missing, or the format
-            is unknown.
+            or compression is unknown.
     """
     if not (folder / examples.MANIFEST).is_file():
         raise StepError(f"{str(folder)!r} has no {examples.MANIFEST}. Give transform's output, transformed_examples.")
@@ -65,6 +65,12 @@ def find_split(folder: Path, name: str) -> Split:
             f"The transformed examples in {str(folder)!r} are {kind}; train reads {' and '.join(_READERS)}. "
             "Give transform's output, transformed_examples."
         )
+    packed = manifest.get("compression", "none")
+    if packed not in _COMPRESSION:
+        raise StepError(
+            f"The transformed examples in {str(folder)!r} are compressed by {packed}; train reads "
+            f"{' and '.join(_COMPRESSION)}. Give transform's output, transformed_examples."
+        )
     files = tuple(examples.split_files(folder, name))
     entries = manifest["splits"][name]
     if not entries["rows"]:
@@ -72,8 +78,7 @@ def find_split(folder: Path, name: str) -> Split:
             f"Split {name!r} of the transformed examples is empty. Give extract more rows or other split ratios; "
             f"{near_misses(name, [other for other in manifest['splits'] if other != name])}"
         )
-    compression = _COMPRESSION[manifest.get("compression", "none")]
-    return Split(name, kind, files, tuple(entry["rows"] for entry in entries["files"]), compression)
+    return Split(name, kind, files, tuple(entry["rows"] for entry in entries["files"]), _COMPRESSION[packed])
 
 
 def arrow_schema(spec: FeatureSpec) -> pa.Schema:
