@@ -23,6 +23,13 @@ def test_crossed_features_only_make_the_slices_that_occur():
     assert len(made.keys) == 3
 
 
+def test_many_features_of_many_values_keep_their_rows_apart():
+    """1024 values of each of 8 features: their product is 2**80."""
+    names = tuple("abcdefgh")
+    made = slicing.slice_rows(names, {name: pa.array(np.arange(1024)) for name in names})
+    assert [[value for _, value in key] for key in keys_of_rows(made)] == [[row] * len(names) for row in range(1024)]
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [

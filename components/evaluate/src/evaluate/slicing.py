@@ -34,19 +34,23 @@ class Slicing:
 
 def slice_rows(features: tuple[str, ...], columns: Mapping[str, pa.Array]) -> Slicing:
     """Groups rows by the values of `features`."""
-    combined: np.ndarray | None = None
-    values: list[list[Any]] = []
-    missing = np.zeros(len(columns[features[0]]), bool)
-    for name in features:
-        encoded = _plain(columns[name]).dictionary_encode()
-        codes = pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
-        missing |= codes == MISSING
-        values.append([_key_value(value) for value in encoded.dictionary.to_pylist()])
-        combined = codes if combined is None else combined * max(len(values[-1]), 1) + codes
-    present, inverse = np.unique(combined[~missing], return_inverse=True)
-    codes = np.full(len(missing), MISSING, np.int32)
-    codes[~missing] = inverse
-    return Slicing(features, [_key(features, values, int(code)) for code in present], codes)
+    encoded = [_plain(columns[name]).dictionary_encode() for name in features]
+    present = np.logical_and.reduce([pc.is_valid(column.indices).to_numpy(zero_copy_only=False) for column in encoded])
+    rows = pa.array(np.flatnonzero(present))
+    combined = first = np.zeros(len(rows), np.int64)
+    picked = [column.indices.take(rows).to_numpy() for column in encoded]
+    for column, indices in zip(encoded, picked, strict=True):
+        # Numbered anew after each feature, so that the product of many can't overflow.
+        _, first, combined = np.unique(
+            combined * len(column.dictionary) + indices, return_index=True, return_inverse=True
+        )
+    values = [
+        [_key_value(value) for value in column.dictionary.take(pa.array(indices[first])).to_pylist()]
+        for column, indices in zip(encoded, picked, strict=True)
+    ]
+    codes = np.full(len(present), MISSING, np.int32)
+    codes[present] = combined
+    return Slicing(features, [tuple(zip(features, key, strict=True)) for key in zip(*values, strict=True)], codes)
 
 
 def too_many(features: Sequence[str]) -> StepError:
@@ -55,14 +59,6 @@ def too_many(features: Sequence[str]) -> StepError:
         f"--slices {' x '.join(features)} makes more than {MAX_SLICES:,} slices, the most that are possible. "
         "Slice by a feature with fewer values."
     )
-
-
-def _key(features: Sequence[str], values: Sequence[Sequence[Any]], code: int) -> SliceKey:
-    picked = []
-    for options in reversed(values):
-        code, index = divmod(code, len(options))
-        picked.append(options[index])
-    return tuple(zip(features, reversed(picked), strict=True))
 
 
 def _plain(column: pa.Array) -> pa.Array:
