@@ -7,7 +7,7 @@ from sandbox import engine as engines
 from tiny_project import COMPONENTS, dockerfile
 
 MIB = 1 << 20
-FILL = "python -c \"open('/large', 'wb').write(bytes(500 << 20))\""
+FILL = "dd if=/dev/zero of=/large bs=1M count=500"
 
 
 def _nothing_published(project, registry):
