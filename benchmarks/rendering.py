@@ -42,10 +42,10 @@ def _case(table: Table, case: CaseResult) -> str:
 
 
 def _row(table: Table, case: CaseResult, side: SideResult, base: float | None, notes: list[str]) -> list[str]:
-    remark = " ".join(filter(None, [side.note, f"Not measured: {side.missing}" if side.missing else ""]))
+    remark = _escaped(" ".join(filter(None, [side.note, f"Not measured: {side.missing}" if side.missing else ""])))
     if remark and remark not in notes:
-        notes.append(_escaped(remark))
-    number = f" ({notes.index(_escaped(remark)) + 1})" if remark else ""
+        notes.append(remark)
+    number = f" ({notes.index(remark) + 1})" if remark else ""
     wall = side.median("wall_s")
     cells = [
         _escaped(side.side) + number,
