@@ -153,9 +153,16 @@ class _Sampler(threading.Thread):
         self._pid = pid
         self._sample = sample
         self._peak = Memory()
+        self._failure: Exception | None = None
         self._ended = threading.Event()
 
     def run(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # pylint: disable=broad-exception-caught  # raised in `stop`
+            self._failure = error
+
+    def _run(self) -> None:
         pause = 0.0
         while not self._ended.wait(pause):
             began = time.perf_counter()
@@ -164,6 +171,9 @@ class _Sampler(threading.Thread):
             pause = max(_SAMPLE_SECONDS, (time.perf_counter() - began) / _SHARE)
 
     def stop(self) -> Memory:
+        """Returns the peak. Raises: what made sampling end early, after which it would be too low."""
         self._ended.set()
         self.join()
+        if self._failure:
+            raise self._failure
         return self._peak
