@@ -63,7 +63,7 @@ def main() -> None:
         module, graph.for_module(args.label_key), pipeline_model.default_hyperparameters(module)
     )
     # Train's fit runs several steps a call; so does every side here, or more than the feeding would differ.
-    model.steps_per_execution = getattr(fitting, "_STEPS_PER_EXECUTION", 1)
+    model.steps_per_execution = fitting.STEPS_PER_EXECUTION
     names = pipeline_model.input_names(model)
     split = reading.find_split(args.transformed_examples, "train")
     budget = 0 if args.feed == "disk" else dataset.MEMORY_BUDGET_BYTES

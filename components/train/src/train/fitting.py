@@ -18,7 +18,7 @@ from train.pipeline_model import input_names
 
 # Optimizer steps between two returns to Python: on small models the way there and back takes as long as a step. Workers
 # return after each, because their exchange of gradients can't be in TensorFlow's loop.
-_STEPS_PER_EXECUTION = 32
+STEPS_PER_EXECUTION = 32
 
 Log = dict[str, float]
 
@@ -117,7 +117,7 @@ def fit(
     done = len(state.history)
     if done < epochs and not state.stopped:
         if share[1] == 1 and model.steps_per_execution == 1 and not model.run_eagerly:
-            model.steps_per_execution = _STEPS_PER_EXECUTION
+            model.steps_per_execution = STEPS_PER_EXECUTION
         try:
             model.fit(
                 train.epochs(batch_rows, seed, lambda: len(state.history), share, input_names(model)),
