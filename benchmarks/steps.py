@@ -138,8 +138,12 @@ def once(name: str, make: Callable[[Path], object]) -> Path:
         name: of the folder; tells everything that decides what is in it.
     """
     folder = places.DATA / "prepared" / name
-    if not folder.is_dir():
+    # Beside it and not in it: some programs take every file of their input's folder for data.
+    whole = folder.with_name(f".{name}.whole")
+    if not (folder.is_dir() and whole.exists()):
         places.say(f"preparing: {name}")
+        whole.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             folder.mkdir(parents=True)
             # In place and not aside: TFX's metadata has absolute paths.
@@ -147,4 +151,5 @@ def once(name: str, make: Callable[[Path], object]) -> Path:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        whole.touch()
     return folder

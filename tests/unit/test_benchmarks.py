@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import machine, measuring, places, publishing, rendering, results
+from benchmarks import machine, measuring, places, publishing, rendering, results, steps
 from benchmarks.__main__ import NAMES
 from benchmarks.results import CaseResult, SideResult, TableResult
 from benchmarks.table import Case, Ready, Side, Table, run_case
@@ -153,6 +153,14 @@ def test_a_section_has_ratios_goals_notes_and_what_is_missing():
     assert "- CPU A, cores 2; medians of 3, sides in turn; 2026-11-24, commit abc1234." in text
 
 
+def test_a_remark_of_two_sides_is_listed_once():
+    sides = [dataclasses.replace(_side(name, 1.0), note="Reads a | b.") for name in ("ours", "peer")]
+    text = rendering.markdown(_table(), TableResult("demo", [_case("small", *sides)]))
+    assert "| ours (1) |" in text
+    assert "| peer (1) |" in text
+    assert text.count("Reads a \\| b.") == 1
+
+
 def test_cases_of_different_runs_each_state_theirs():
     later = dataclasses.replace(_case("large", _side("ours", 2.0)), commit="def5678")
     text = rendering.markdown(_table(), TableResult("demo", [_case("small", _side("ours", 1.0)), later]))
@@ -245,6 +253,21 @@ def test_a_process_that_is_gone_has_no_memory():
 def test_pss_of_a_process_that_is_ending_is_0():
     assert measuring.parse_pss("00400000-7ffe [rollup]\nRss: 9 kB\nPss:      7 kB\nPss_Dirty: 1 kB\n") == 7 * 1024
     assert measuring.parse_pss("") == 0
+
+
+def test_what_can_not_be_sampled_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "parse_pss", lambda text: int("no number"))
+    with pytest.raises(ValueError, match="no number"):
+        measuring.measure([sys.executable, "-c", "import time; time.sleep(0.5)"], folder=tmp_path)
+
+
+def test_what_was_not_prepared_whole_is_prepared_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "DATA", tmp_path)
+    (tmp_path / "prepared" / "some").mkdir(parents=True)
+    (tmp_path / "prepared" / "some" / "half").touch()  # as SIGKILL leaves it
+    folder = steps.once("some", lambda folder: (folder / "data").touch())
+    assert [file.name for file in folder.iterdir()] == ["data"]
+    assert steps.once("some", lambda folder: pytest.fail("it is there")) == folder
 
 
 def test_failures_tell_code_and_last_words(tmp_path):
