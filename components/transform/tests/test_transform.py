@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import MODULE, PLAIN, table
-from transform import cli, threads
+from transform import cli, threads, tracing
 
 from stepkit import digest, examples
 from stepkit.errors import StepError
@@ -251,3 +251,9 @@ def test_job_ships_the_module_as_source():
         fare = tf.compat.v1.placeholder(tf.float32, [None, 1])
         with pytest.raises(StepError, match="line 7: 'city' isn't a feature of the schema"):
             restored({"fare": fare})
+
+
+def test_an_analysis_that_never_gets_ready_is_left_to_beam(inputs, monkeypatch, capsys):
+    monkeypatch.setattr(tracing.Trace, "ready", lambda *_: [])
+    assert cli.main(inputs.arguments()) == 0
+    assert "Running on Beam, which is slower: no analysis of preprocessing_fn that is left" in capsys.readouterr().err

@@ -21,6 +21,10 @@ from transform.threads import Map
 from transform.tracing import Trace, TracedFunction
 
 
+class NeedsBeam(Exception):
+    """The analysis can't be done in this process; the text says why."""
+
+
 def objections(trace: Trace) -> list[str]:
     """Returns what of the analysis can't be done in this process."""
     found = ["trainable variables"] if trace.trains else []
@@ -40,10 +44,14 @@ def analyze(
 
     Raises:
         StepError: the data can't be read, or the graph fails on it.
+        NeedsBeam: analyses are left that TFT never calls ready.
     """
     bindings: dict[str, tf.Tensor] = {}
     while len(bindings) < len(trace.sinks):
         ready = trace.ready(bindings)
+        if not ready:
+            waiting = [sink.tensor.name for sink in trace.sinks if sink.tensor.name not in bindings]
+            raise NeedsBeam(f"no analysis of preprocessing_fn that is left is ready to run: {', '.join(waiting)}")
         accumulating = [node for node in _operations(ready) if analyzers.is_accumulating(node)]
         tensors = [tensor.name for node in accumulating for tensor in tracing.sources(node)]
         function = trace.function(bindings, list(dict.fromkeys(tensors)))

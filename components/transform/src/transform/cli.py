@@ -83,7 +83,7 @@ def _in_process(
     args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path, outputs: Outputs
 ) -> Any:
     """Returns the job that was done, or None if only Beam can do it."""
-    from transform import in_process, job
+    from transform import analysis, in_process, job
 
     with uris.local_copy(args.examples, "examples") as examples:
         planned = job.plan(
@@ -91,7 +91,7 @@ def _in_process(
         )
         try:
             in_process.run(planned, graph, transformed, args.analysis_cache_uri, outputs)
-        except in_process.NeedsBeam as reason:
+        except analysis.NeedsBeam as reason:
             print(f"Running on Beam, which is slower: {reason}.", file=sys.stderr)
             return None
     return planned

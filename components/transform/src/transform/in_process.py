@@ -7,14 +7,11 @@ import tensorflow_transform as tft
 
 from stepkit.outputs import Outputs
 from transform import analysis, shards, threads, writing
+from transform.analysis import NeedsBeam
 from transform.analysis_cache import AnalysisCache
 from transform.applying import Transformation
 from transform.job import Job
 from transform.tracing import SUPPORTED, Trace
-
-
-class NeedsBeam(Exception):
-    """The analysis can't be done in this process; the text says why."""
 
 
 def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outputs) -> None:
@@ -28,8 +25,8 @@ def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outpu
 
     Raises:
         StepError: preprocessing_fn or the data is wrong.
-        NeedsBeam: another version of TFT is installed, or preprocessing_fn has an analyzer that only Beam runs. Nothing
-            was written.
+        NeedsBeam: another version of TFT is installed, or preprocessing_fn has an analyzer that only Beam runs. Neither
+            folder was written to.
     """
     if tft.__version__ not in SUPPORTED:
         raise NeedsBeam(f"tensorflow-transform {tft.__version__} isn't {' or '.join(SUPPORTED)}")
