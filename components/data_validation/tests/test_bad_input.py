@@ -64,6 +64,12 @@ def test_a_column_of_lists(step, tmp_path):
     step(examples).assert_refused("Column 'tags'", "Only numbers, text, booleans and times")
 
 
+def test_a_number_above_64_bits(step, tmp_path):
+    table = pa.table({"id": pa.array([1, 2**63], pa.uint64())})
+    outcome = step(write_examples(tmp_path / "data", {"train": [table]}))
+    outcome.assert_refused("Column 'id'", "exceeds signed 64-bit integers", """--column-types '{"id": "VARCHAR"}'""")
+
+
 def test_a_schema_that_does_not_parse(step, examples):
     text = 'feature {\n  name: "fare"\n  typo: FLOAT\n}'
     step(examples, schema_text=text).assert_refused("given by --schema-text", "line 3", "typo: FLOAT")

@@ -160,7 +160,7 @@ def batches(part: Part, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
     """Streams a part as TFDV takes it: a `list` column a feature, a null list for a missing value.
 
     Raises:
-        StepError: a column has values that are no number, text or time (lists, structs).
+        StepError: a column has values that are no number, text or time (lists, structs), or above int64.
     """
     for batch in _raw_batches(part, list(kinds)):
         columns = []
@@ -168,6 +168,11 @@ def batches(part: Part, kinds: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
             try:
                 columns.append(layout.to_list_column(batch.column(batch.schema.get_field_index(name)), kind))
             except _MISFIT as error:
+                if pa.types.is_uint64(batch.schema.field(name).type):
+                    raise StepError(
+                        f"Column {name!r} in {part.file!r} has a number that exceeds signed 64-bit integers: {error}. "
+                        f'Cast it in extract: --column-types \'{{"{name}": "VARCHAR"}}\', or DOUBLE.'
+                    ) from error
                 raise StepError(
                     f"Column {name!r} in {part.file!r} can't be read as {kind}: {error}. "
                     "Only numbers, text, booleans and times have statistics: drop or convert the column in extract."
