@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SCHEMA, columns, flags, write_examples
-from data_validation import slicing, storing
+from data_validation import computing, slicing, storing
 
 
 def test_examples_without_manifest(step, tmp_path):
@@ -165,6 +165,16 @@ def test_an_unknown_beam_runner(step, examples):
 def test_beam_workers_elsewhere_need_a_shared_folder(step, examples):
     outcome = step(examples, beam_args='["--runner=PortableRunner", "--job_endpoint=localhost:1"]')
     outcome.assert_refused("PortableRunner has workers elsewhere; add --temp_location=URI", code=2)
+
+
+def test_beam_arguments_without_a_runner_mean_beam_too(step, examples, monkeypatch):
+    def refuse(chunk, task):
+        raise RuntimeError("a worker's failure")
+
+    monkeypatch.setattr(computing, "accumulate", refuse)
+    step(examples, beam_args='["--direct_num_workers=1"]').assert_refused(
+        "The statistics failed on Beam with --beam-args"
+    )
 
 
 def test_what_a_beam_worker_refuses(step, tmp_path):

@@ -42,7 +42,7 @@ def of_splits(
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise StepError(
             f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
-            "Check the options and the runner's own log; without a --runner they are computed on this machine."
+            "Check the options and the runner's own log; without --beam-args they are computed on this machine."
         ) from error
     result: dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]] = {name: {} for name in splits}
     for (name, of), dataset in sorted(found.items()):

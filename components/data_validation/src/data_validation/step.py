@@ -12,7 +12,6 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing, topk
 from stepkit import uris
-from stepkit.beam import names_runner
 from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.outputs import Outputs
 from stepkit.progress import bar
@@ -106,15 +105,14 @@ def _compute(
 ) -> _Data:
     misfits: list[reading.Misfit] = []
     work: dict[str, tuple[Sequence[reading.Chunk], computing.Task]] = {}
-    elsewhere = names_runner(args.beam_args)
     for split in splits:
         kinds, wrong = reading.choose_kinds(split, schemas.kinds(schema))
         misfits += wrong
         present = tuple(names for names in crossings if set(names) <= set(split.columns))
-        parts = reading.shared_parts(split, examples, args.executor_input) if elsewhere else split.parts
+        parts = reading.shared_parts(split, examples, args.executor_input) if args.beam_args else split.parts
         task = computing.Task(kinds, present, schema.SerializeToString() if schema else b"")
         work[split.name] = (reading.chunks(parts, computing.SLICED_ROWS if present else reading.CHUNK_ROWS), task)
-    if elsewhere:
+    if args.beam_args:
         from data_validation import on_beam  # pylint: disable=import-outside-toplevel  # Beam's I/O, for those who ask
 
         statistics = on_beam.of_splits(work, args.beam_args)

@@ -22,7 +22,7 @@ from stepkit.workplace import Workplace, open_workplace, step_error
 def score(
     task: scoring.Task, by_name: Mapping[str, models.Model], parts: Sequence[Path], beam_args: Sequence[str]
 ) -> Scores:
-    """Scores `parts` as `scoring.Scorer` does, on the runner that `beam_args` name.
+    """Scores `parts` as `scoring.Scorer` does, on the runner that `beam_args` name, else on Beam in this process.
 
     Workers elsewhere get the files and the models by way of `--temp_location`; so does what they found come back.
 
@@ -40,7 +40,7 @@ def score(
         reason = str(error).strip().splitlines() or [""]
         raise StepError(
             f"The evaluation failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
-            "Check the options and the runner's own log; without a --runner it is done in this process."
+            "Check the options and the runner's own log; without --beam-args it is done in this process."
         ) from error
 
 

@@ -20,7 +20,7 @@ from evaluate import (
     validate,
 )
 from evaluate.aggregate import Aggregator
-from stepkit import beam, progress, schemas
+from stepkit import progress, schemas
 from stepkit.examples import split_files
 from stepkit.outputs import Outputs
 
@@ -98,7 +98,7 @@ def score(
     rows: int,
     beam_args: Sequence[str],
 ) -> scoring.Scores:
-    """Scores a split: in this process, or on the runner that `beam_args` name.
+    """Scores a split: in this process, or on Beam as `beam_args` say (see `stepkit.beam`).
 
     Args:
         aggregator: of the task's configuration.
@@ -110,7 +110,7 @@ def score(
         StepError: a model can't answer, a file can't be read, there are too many slices, or the runner fails.
     """
     scorer = scoring.Scorer(task, aggregator, by_name)
-    if beam.names_runner(beam_args):
+    if beam_args:
         from evaluate import on_beam  # pylint: disable=import-outside-toplevel  # few runs need it
 
         return on_beam.score(task, by_name, parts, beam_args)

@@ -1,4 +1,8 @@
-"""Beam options from `--beam-args`."""
+"""Beam options from `--beam-args`.
+
+Any of them means Beam; without a `--runner` among them it runs in this process. None means no Beam, or, where a step
+can't do without, Beam in this process.
+"""
 
 from collections.abc import Sequence
 from typing import Any
