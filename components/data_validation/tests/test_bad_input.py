@@ -177,6 +177,22 @@ def test_beam_arguments_without_a_runner_mean_beam_too(step, examples, monkeypat
     )
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_cancelled_on_beam(step, examples, monkeypatch, failing):
+    accumulate = computing.accumulate
+
+    def cancelled(chunk, task):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+        if failing:
+            raise RuntimeError("interrupted")
+        return accumulate(chunk, task)
+
+    monkeypatch.setattr(computing, "accumulate", cancelled)
+    outcome = step(examples, beam_args='["--runner=FnApiRunner"]')
+    outcome.assert_refused(code=128 + signal.SIGTERM)
+
+
 def test_what_a_beam_worker_refuses(step, tmp_path):
     examples = write_examples(tmp_path / "data", {"train": [pa.table({"raw": [b"\xff\xfe"] * 5})]})
     outcome = step(examples, slices='["raw"]', beam_args='["--runner=FnApiRunner"]')

@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from data_validation import computing, reading, slicing, storing
 from stepkit import uris
 from stepkit.errors import StepError
-from stepkit.workplace import Workplace, open_workplace, step_error
+from stepkit.workplace import Workplace, open_workplace, reason
 
 Splits = Mapping[str, tuple[Sequence[reading.Chunk], computing.Task]]
 
@@ -37,11 +37,11 @@ def of_splits(
             found = _run(splits, workplace)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
-        if known := step_error(error):
+        if known := reason(error):
             raise known from error
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise StepError(
-            f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
+            f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {lines[-1]}. "
             "Check the options and the runner's own log; without --beam-args they are computed on this machine."
         ) from error
     result: dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]] = {name: {} for name in splits}

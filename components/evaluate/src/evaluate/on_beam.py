@@ -16,7 +16,7 @@ from evaluate.aggregate import Aggregator
 from evaluate.scoring import Scores
 from stepkit import uris
 from stepkit.errors import StepError
-from stepkit.workplace import Workplace, open_workplace, step_error
+from stepkit.workplace import Workplace, open_workplace, reason
 
 
 def score(
@@ -35,11 +35,11 @@ def score(
             return _run(task, by_name, parts, workplace)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
-        if known := step_error(error):
+        if known := reason(error):
             raise known from error
-        reason = str(error).strip().splitlines() or [""]
+        lines = str(error).strip().splitlines() or [""]
         raise StepError(
-            f"The evaluation failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {reason[-1]}. "
+            f"The evaluation failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {lines[-1]}. "
             "Check the options and the runner's own log; without --beam-args it is done in this process."
         ) from error
 

@@ -12,7 +12,7 @@ import tensorflow_transform.beam as tft_beam
 from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from stepkit.workplace import step_error
+from stepkit.workplace import reason
 from transform import shards, writing
 from transform.applying import Transformation, graph_failed
 from transform.job import Job
@@ -92,11 +92,7 @@ class _ApplyShard(apache_beam.DoFn):
 
 
 def _translated(error: Exception) -> BaseException:
-    cause: BaseException | None = error
-    while cause := cause.__cause__ or cause.__context__:
-        if isinstance(cause, SystemExit):  # the step is being cancelled, but Beam takes that for a worker's failure
-            return cause
-    if known := step_error(error):
+    if known := reason(error):
         return known
     text = str(error)
     if found := _FULL.findall(text):

@@ -113,8 +113,16 @@ def open_workplace(beam_args: Sequence[str], program: str) -> Iterator[Workplace
             fs.rm(path, recursive=True)
 
 
-def step_error(error: Exception) -> StepError | None:
-    """Returns the StepError that made a pipeline fail, wherever it was raised, as it was raised; None if it is none."""
+def reason(error: Exception) -> StepError | SystemExit | None:
+    """Returns what made a pipeline fail that the step expects; None if it is something else.
+
+    A SystemExit: the step is being cancelled (see `stepkit.cli.run`), which Beam takes for a worker's failure.
+    A StepError: as it was raised, wherever it was.
+    """
+    cause: BaseException | None = error
+    while cause := cause.__cause__ or cause.__context__:
+        if isinstance(cause, SystemExit):
+            return cause
     if isinstance(error, StepError):
         return type(error)(_WHILE.sub("", str(error)))
     found = _STEP_ERROR.findall(str(error))
