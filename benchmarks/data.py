@@ -1,6 +1,5 @@
 """CSV files of flights in several sizes."""
 
-import shutil
 from pathlib import Path
 
 from benchmarks import places
@@ -27,16 +26,6 @@ def flights(rows: int) -> Path:
 def arrived_flights(rows: int) -> Path:
     """Returns those of the first `rows` flights that have an arrival delay, for programs that can't filter."""
     return _made(f"flights-arrived-{rows}.csv", "--rows", str(rows), "--arrived")
-
-
-def alone(path: Path) -> Path:
-    """Returns a folder with a copy of the file alone in it: CsvExampleGen takes all files of a folder."""
-    folder = places.DATA / "alone" / path.stem
-    target = folder / path.name
-    if not target.is_file() or target.stat().st_mtime_ns != path.stat().st_mtime_ns:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-    return folder
 
 
 def count_rows(path: Path) -> int:

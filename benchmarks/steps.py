@@ -71,16 +71,23 @@ class Prepared:
         source: CSV of flights.
         splits: extract's.
         where: extract's condition.
+        null_values: extract's, too.
     """
 
     source: Path
     splits: str
     where: str = PARAMETERS["extract"]["where"]
+    null_values: str = PARAMETERS["extract"]["null_values"]
 
     @cached_property
     def examples(self) -> Path:
         """Extract's output."""
-        inputs = {**PARAMETERS["extract"], "source": str(self.source), "splits": self.splits, "where": self.where}
+        inputs = {
+            "source": str(self.source),
+            "splits": self.splits,
+            "where": self.where,
+            "null_values": self.null_values,
+        }
         return self._made("extract", inputs) / "examples"
 
     @cached_property
@@ -129,6 +136,18 @@ class Prepared:
         places.told(command(component, inputs, aside), places.component_env(component))
         aside.rename(folder)
         return folder
+
+
+def split_csv(prepared: Prepared) -> Path:
+    """Returns a folder with SPLIT.csv of the examples and nothing else, for programs that split in ways of their own."""
+    program = places.PROGRAMS / "examples_to_csv.py"
+    component = places.component("transform")
+    return once(
+        f"csv-{prepared.examples.parent.name}",
+        lambda folder: places.told(
+            [places.python(component), program, prepared.examples, folder], places.component_env("transform")
+        ),
+    )
 
 
 def once(name: str, make: Callable[[Path], object]) -> Path:

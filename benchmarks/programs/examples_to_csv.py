@@ -1,6 +1,6 @@
-"""Writes extract's examples as SPLIT.csv, the schema's columns only. Runs in transform's environment.
+"""Writes extract's examples as SPLIT.csv. Runs in transform's environment.
 
-Takes the examples, the schema and a folder to write to.
+Takes the examples, a folder to write to, and a schema if only its columns are wanted, unquoted.
 """
 
 import sys
@@ -11,8 +11,8 @@ import pyarrow.dataset as ds
 
 from stepkit import schemas
 
-examples, schema, target = map(Path, sys.argv[1:])
-names = [feature.name for feature in schemas.in_use(schemas.read(str(schema)))]
+examples, target, *schema = map(Path, sys.argv[1:])
+names = [feature.name for each in schema for feature in schemas.in_use(schemas.read(str(each)))]
+options = pv.WriteOptions(quoting_style="none" if schema else "needed")
 for split in (path for path in examples.iterdir() if path.is_dir()):
-    table = ds.dataset(split, format="parquet").to_table(columns=names)
-    pv.write_csv(table, target / f"{split.name}.csv", pv.WriteOptions(quoting_style="none"))
+    pv.write_csv(ds.dataset(split, format="parquet").to_table(names or None), target / f"{split.name}.csv", options)

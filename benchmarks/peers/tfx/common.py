@@ -5,14 +5,13 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
-SPLITS = {"train": 2, "eval": 1}
+SPLITS = ("train", "eval")
 
 
 def ingest(data: Path) -> list:
-    """Returns CsvExampleGen of a folder of CSV files, StatisticsGen and SchemaGen."""
-    shares = [tfx.proto.SplitConfig.Split(name=name, hash_buckets=share) for name, share in SPLITS.items()]
-    config = tfx.proto.Output(split_config=tfx.proto.SplitConfig(splits=shares))
-    examples = tfx.components.CsvExampleGen(input_base=str(data), output_config=config)
+    """Returns CsvExampleGen of a folder with SPLIT.csv, StatisticsGen and SchemaGen."""
+    splits = [tfx.proto.Input.Split(name=name, pattern=f"{name}.csv") for name in SPLITS]
+    examples = tfx.components.CsvExampleGen(input_base=str(data), input_config=tfx.proto.Input(splits=splits))
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
     schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=True)
     return [examples, statistics, schema]

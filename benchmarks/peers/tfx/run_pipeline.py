@@ -87,7 +87,7 @@ def _eval_config(args: argparse.Namespace) -> tfma.EvalConfig:
 def main() -> None:
     """Runs the pipeline; exits with 1 if no model was pushed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of CSV files")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train.csv and eval.csv")
     parser.add_argument("--module", type=Path, required=True, help="pipelines/NAME/module.py")
     parser.add_argument("--root", type=Path, required=True, help="folder for everything that is written")
     parser.add_argument("--epochs", type=int, required=True)
