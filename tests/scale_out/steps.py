@@ -1,5 +1,6 @@
 """Steps of a finished run, run again alone: the same inputs and parameters, on another engine."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -45,6 +46,10 @@ class Step:
             {name: Path(artifact.uri) for name, artifact in task.output_artifacts.items()},
             {name: _text(value) for name, value in task.output_parameters.items()},
         )
+
+    def with_input(self, name: str, path: Path) -> "Step":
+        """Returns it with another input artifact."""
+        return dataclasses.replace(self, inputs={**self.inputs, name: path})
 
     def again(self, folder: Path, **changed: Any) -> "Step":
         """Runs it as a process in its environment, as its spec says, with some parameters changed.
