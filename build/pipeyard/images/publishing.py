@@ -30,12 +30,14 @@ class Outcome:
 
     Attributes:
         built: False if the registry had it.
+        manifest: what the tags name.
         layers: the lowest first.
     """
 
     name: str
     image: lock.Image
     built: bool
+    manifest: Manifest
     layers: Sequence[Layer]
 
 
@@ -70,8 +72,8 @@ class Publisher:
             The lock, and what was done, images below included.
 
         Raises:
-            PipeyardError: something failed. Images that were done by then stay in the registry, under the tag of their
-                content alone or the commit's too; nothing that isn't whole gets a tag.
+            PipeyardError: something failed. Images that were done by then stay in the registry under the tag of their
+                content; the commit's tag is given when all are there.
         """
         files = self._files(components)
         order = graphlib.TopologicalSorter(
@@ -97,6 +99,7 @@ class Publisher:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+            list(pool.map(self._tag, done.values()))
         bases = {name: str(each.image.reference()) for name, each in done.items() if name in self.project.bases}
         images = {name: done[name].image for name in sorted(done) if name in self.project.components}
         made = lock.Lock(commit=self.commit.tag, bases={**pinned, **bases}, images=images)
@@ -134,7 +137,6 @@ class Publisher:
             found = self._build(file, arguments, source, content)
         else:
             self.tell(file.name, "in the registry already")
-        self.registry.tag(found, image.tagged(self.commit.tag))
         layers = self.registry.layers(found)
         entry = lock.Image(
             repository=image.name,
@@ -144,7 +146,10 @@ class Publisher:
             digest=found.digest,
             bytes=sum(layer.bytes for layer in layers),
         )
-        return Outcome(file.name, entry, built, layers)
+        return Outcome(file.name, entry, built, found, layers)
+
+    def _tag(self, done: Outcome) -> None:
+        self.registry.tag(done.manifest, done.image.reference("tag"))
 
     def _build(self, file: Dockerfile, arguments: Mapping[str, str], source: str, content: Reference) -> Manifest:
         builder = self.find_builder()
