@@ -1,5 +1,6 @@
 """Fitting a model: early stopping on the validation loss, and a state that training goes on from."""
 
+import gc
 import io
 import json
 import math
@@ -133,6 +134,9 @@ def fit(
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise StepError(f"Keras can't train the pipeline module's model: {_cause(error)}") from error
     _assign(model.variables, state.best)
+    # What fitting traced would stay in memory while the model is exported, 50 MB of it. Keras traces anew if need be.
+    model.train_function = model.test_function = None
+    gc.collect()
     return state
 
 
