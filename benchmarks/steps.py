@@ -139,7 +139,7 @@ class Prepared:
 
 
 def split_csv(prepared: Prepared) -> Path:
-    """Returns a folder with SPLIT.csv of the examples and nothing else, for programs that split in ways of their own."""
+    """Returns a folder with SPLIT.csv of the examples and nothing else, for programs that split otherwise."""
     program = places.PROGRAMS / "examples_to_csv.py"
     component = places.component("transform")
     return once(

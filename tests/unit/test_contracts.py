@@ -70,7 +70,7 @@ def test_this_repository_has_nothing_to_mend():
 
 def test_all_that_is_found_is_told_at_once(whole):
     change(whole.root / f"{FOLDER}/src/summarize/cli.py", '"--run-id"', '"--run"')
-    change(whole.root / f"{FOLDER}/Dockerfile", "FROM ${PYTHON_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
+    change(whole.root / f"{FOLDER}/Dockerfile", "FROM ${TOOLS_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
     change(whole.root / SPEC, "Id of the run", "Its id")
     change(whole.root / f"{FOLDER}/pyproject.toml", "pytest>=8.3", "pytest>=8.4")
     stamp(whole.root / FOLDER)
@@ -150,7 +150,7 @@ def test_a_dry_run_writes_every_output_and_isnt_repeated(whole):
 def test_a_missing_output(whole):
     assert not _dry_run(whole)  # what was known of it doesn't count any more
     change(whole.root / f"{EXTRACT}/src/extract/step.py", "outputs.parameter(args.row_count, ", "print(")
-    change(whole.root / f"{EXTRACT}/Dockerfile", "FROM ${PYTHON_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
+    change(whole.root / f"{EXTRACT}/Dockerfile", "FROM ${TOOLS_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
     code, report = _check(whole.root)
     assert code == 1
     base, found = report["findings"]
@@ -226,8 +226,8 @@ def test_an_edge_of_the_wrong_meaning(whole):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("FROM ${PYTHON_IMAGE} AS tools", "FROM python:3.11-slim AS tools", "python:3.11-slim"),
-        ("FROM ${PYTHON_IMAGE} AS tools", "ARG BASE=python:3.11\nFROM ${BASE} AS tools", "${BASE}"),
+        ("FROM ${TOOLS_IMAGE} AS tools", "FROM python:3.11-slim AS tools", "python:3.11-slim"),
+        ("FROM ${TOOLS_IMAGE} AS tools", "ARG BASE=python:3.11\nFROM ${BASE} AS tools", "${BASE}"),
         ("COPY libs/stepkit/src", "COPY --from=host/uv:1 /uv /uv\nCOPY libs/stepkit/src", "host/uv:1"),
     ],
 )

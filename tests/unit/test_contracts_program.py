@@ -117,7 +117,7 @@ def test_types_that_agree(tmp_path, kind, argument, more):
         ("String", '"--x", type=int, required=True', "the input x is String, but the program refuses 'text'"),
         ("Boolean", '"--x", type=bool, required=True', "reads 'False' as True (bool)"),
         ("Boolean", '"--x", action="store_true", required=True', "refuses 'true' (--x takes no value)"),
-        ("JsonArray", '"--x", nargs="+", required=True', "reads '[\"a\", 1]' as ['[\"a\", 1]'] (list)"),
+        ("JsonArray", '"--x", nargs="+", required=True', 'reads \'["a", "b"]\' as [\'["a", "b"]\'] (list)'),
         ("JsonObject", '"--x", required=True', "is JsonObject, but the program reads '{\"a\": [1]}' as"),
         ("String", '"--x", type=lambda text: 1 / 0, required=True', "ZeroDivisionError: division by zero"),
     ],

