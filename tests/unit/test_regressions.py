@@ -145,7 +145,11 @@ def test_5_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_do
         ("parameters: {limit: 3}", "parameters: {limt: 3}", "there is no parameter 'limt'. Did you mean 'limit'?"),
         ("parameters: {limit: 3}", "parameters: {limit: many}", "the parameter 'limit'"),
         ("parameters: {limit: 3}", "parameters: {}", "the parameter 'limit' has no value. Set it in settings.yaml"),
-        ("target: local", "target: local, taget: kfp", "environments.local.taget: Extra"),
+        (
+            "target: local",
+            "target: local, taget: kfp",
+            "environments.local.taget: there is no key 'taget' here. Did you mean 'target'?",
+        ),
     ]:
         repository.write(settings.FILE, SETTINGS.replace(old, new))
         done = repository.run()

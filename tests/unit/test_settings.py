@@ -24,11 +24,17 @@ def test_the_project_s_own_settings_load():
     [
         (
             "environments: {local: {target: local, pipeline_root: r, hue: red}}",
-            r"environments\.local\.hue: Extra",
+            r"settings.yaml:1: environments\.local\.hue: there is no key 'hue' here\. There are: ",
         ),
-        ("environments: {local: {target: moon, pipeline_root: r}}", r"environments\.local\.target: Input should be"),
+        (
+            "environments: {local: {target: moon, pipeline_root: r}}",
+            r"environments\.local\.target: target is none of 'local', 'kfp' or 'vertex'",
+        ),
         ("environments: {a: {target: local, pipeline_root: r}, a: {}}", "the key 'a' stands twice"),
-        ("environments: {a: {target: local, pipeline_root: '${HOME}'}}", "There are: 'PROJECT_ROOT'"),
+        (
+            "environments: {a: {target: local, pipeline_root: '${HOME}'}}",
+            "the variable 'HOME' isn't declared. There are: 'PROJECT_ROOT'",
+        ),
         ("environments: [", "isn't valid YAML"),
         ("", "valid"),
     ],

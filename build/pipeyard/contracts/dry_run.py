@@ -31,7 +31,8 @@ def findings(
     Raises:
         PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
     """
-    place = settings.load(project.root).environments.get(ENVIRONMENT)
+    loaded_settings = settings.load(project.root)
+    place = loaded_settings.environment(ENVIRONMENT) if ENVIRONMENT in loaded_settings.names else None
     loaded = {
         name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
         for name in (place.pipelines if place else ())

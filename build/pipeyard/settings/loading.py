@@ -1,0 +1,209 @@
+"""Reads `settings.yaml`: variables, defaults, environments."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.project import Project
+from pipeyard.settings import explaining, layers, reading, secrets, variables
+from pipeyard.settings.model import Environment
+from pipeyard.settings.problems import FILE, Problem, raise_all
+from pipeyard.settings.reading import Document, Key
+
+_PARTS = {
+    "variables": "names that values may use as ${NAME}, and what they are",
+    "defaults": "what environments have in common",
+    "environments": "name of each place where pipelines run, and its settings",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole file.
+
+    Attributes:
+        names: of all environments, in the order of the file.
+        path: the file.
+    """
+
+    names: tuple[str, ...]
+    path: Path
+    _environments: Mapping[str, Environment]
+    _unset: Mapping[str, list[Problem]] = field(default_factory=dict)
+
+    def environment(self, name: str) -> Environment:
+        """Returns an environment, with the defaults merged in.
+
+        Raises:
+            PipeyardError: there is none of that name, or variables that it uses aren't set.
+        """
+        if name not in self.names:
+            raise PipeyardError(f"{FILE} has no environment {name!r}. {near_misses(name, self.names)}")
+        raise_all(self._unset.get(name, []))
+        return self._environments[name]
+
+
+def load(root: Path, variables: Mapping[str, str] | None = None) -> Settings:  # pylint: disable=redefined-outer-name
+    """Reads `settings.yaml` of the project at `root`; `${PROJECT_ROOT}` in it is that folder.
+
+    All environments are checked. That a variable isn't set is an error only of the environment that uses it.
+
+    Args:
+        variables: values for what the file declares; default: the environment of this process.
+
+    Raises:
+        PipeyardError: it is missing, isn't YAML, repeats a key, or doesn't fit the model; with file, line and fix.
+    """
+    path = root / FILE
+    try:
+        document = reading.read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PipeyardError(f"{path} is missing. It says where pipelines run; copy it from the repository.") from error
+    except UnicodeDecodeError as error:
+        raise PipeyardError(f"{path} isn't valid YAML: it isn't UTF-8. Save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        raise PipeyardError(_not_yaml(error)) from error
+    return _Loader(root, document, os.environ if variables is None else variables).settings()
+
+
+class _Loader:
+    def __init__(self, root: Path, document: Document, given: Mapping[str, str]) -> None:
+        self._document = document
+        self._root = root
+        self._problems = list(document.problems)
+        self._data = document.data if isinstance(document.data, dict) else {}
+        declared = self._part("variables")
+        self._meanings = {variables.PROJECT_ROOT: "the folder of this file", **declared}
+        # A substitution of CI that isn't there is empty.
+        self._values = {name: given[name] for name in declared if given.get(name)}
+        self._values[variables.PROJECT_ROOT] = str(root)
+
+    def settings(self) -> Settings:
+        """Returns the whole, or raises all that is wrong."""
+        self._check_parts()
+        self._check_variables()
+        for key, text, fix in secrets.found(self._data) if self._data else ():
+            self._problem(key, text, fix)
+        found, unset = {}, {}
+        environments = self._part("environments")
+        for name, data in environments.items():
+            if not isinstance(data, dict):
+                self._problem(("environments", name), "an environment is a mapping", "Write its keys below it.")
+                continue
+            environment, lacking = self._environment(name, data)
+            if lacking:
+                unset[name] = lacking
+            if environment:
+                found[name] = environment
+        raise_all(self._problems)
+        return Settings(tuple(environments), self._root / FILE, found, unset)
+
+    def _environment(self, name: str, data: dict[str, Any]) -> tuple[Environment | None, list[Problem]]:
+        """Returns an environment, or what variables it lacks. What else is wrong is noted."""
+        below = self._part("defaults")
+        merged = layers.merge((("defaults",), below), (("environments", name), data))
+        used = list(variables.used(merged.data))
+        lacking = [(key, each) for key, each in used if each in self._meanings and each not in self._values]
+        expanded = variables.expand(merged.data, self._values)
+        for key, text, fix in secrets.found(expanded):
+            self._problem(merged.origin(key), text, fix)
+        # A name in the file would be taken for a key that there is.
+        given = {key: value for key, value in expanded.items() if key != "name"} | {"name": name}
+        if "name" in expanded:
+            self._problem(merged.origin(("name",)), "there is no key 'name' here", "The environment's key names it.")
+        environment = None
+        try:
+            environment = Environment.model_validate(given).located(layers.Origins(self._document, merged))
+        except ValidationError as error:
+            for key, text, fix in explaining.explained(error, given):
+                if not any(key == each for each, _ in lacking):
+                    self._problem(merged.origin(key), text, fix)
+        return environment, [
+            self._at(
+                merged.origin(key),
+                f"the variable {each} isn't set, or is empty ({self._meanings[each]})",
+                f"Set it: export {each}=...",
+            )
+            for key, each in lacking
+        ]
+
+    def _check_parts(self) -> None:
+        if not isinstance(self._document.data, dict):
+            self._problem((), "this isn't a valid file: it has no mapping", "Write environments: and what it has.")
+            return
+        for name in self._data:
+            if name not in _PARTS:
+                self._problem((name,), f"there is no key {name!r} here", near_misses(name, _PARTS))
+        if "environments" not in self._data:
+            self._problem((), "environments is missing", f"Set environments: {_PARTS['environments']}.")
+        if "target" in self._part("defaults"):
+            self._problem(("defaults", "target"), "target is each environment's own", "Move it into the environments.")
+        known = Project(self._root).pipelines
+        for key, names in self._pipelines():
+            for name in names if known else ():
+                if name not in known:
+                    self._problem((*key, name), f"there is no pipeline {name!r}", near_misses(name, known))
+
+    def _pipelines(self) -> Iterator[tuple[Key, list[str]]]:
+        """Yields where pipelines are named, and their names."""
+        places = [(("defaults",), self._part("defaults"))]
+        places += [(("environments", name), each) for name, each in self._part("environments").items()]
+        for key, data in places:
+            if isinstance(data, dict) and isinstance(data.get("pipelines"), dict):
+                yield (*key, "pipelines"), list(data["pipelines"])
+
+    def _check_variables(self) -> None:
+        for name, meaning in self._part("variables").items():
+            key = ("variables", name)
+            if not variables.NAME.fullmatch(name) or name == variables.PROJECT_ROOT:
+                fix = "It is always there." if name == variables.PROJECT_ROOT else "Write letters, digits and _."
+                self._problem(key, f"{name!r} can't be declared", fix)
+            elif secrets.is_secret_name(name):
+                self._problem(
+                    key,
+                    f"{name} is a secret by its name",
+                    f"Name it instead, as in auth: {{kind: token, token_env: {name}}}.",
+                )
+            elif not isinstance(meaning, str) or not meaning:
+                self._problem(key, "it isn't told what the variable is", f"Write {name}: what it is.")
+        for key, name in variables.used(self._data):
+            if name not in self._meanings:
+                self._problem(
+                    key,
+                    f"the variable {name!r} isn't declared",
+                    f"{near_misses(name, self._meanings)} Or declare it under variables.",
+                )
+
+    def _part(self, name: str) -> dict[str, Any]:
+        """Returns a part of the file, which may be left out or empty."""
+        part = self._data.get(name)
+        if part is None:
+            return {}
+        if not isinstance(part, dict):
+            self._problem((name,), f"{name} is a mapping", f"Write below it: {_PARTS[name]}.")
+            return {}
+        return part
+
+    def _problem(self, key: Key, text: str, fix: str) -> None:
+        self._problems.append(self._at(key, text, fix))
+
+    def _at(self, key: Key, text: str, fix: str) -> Problem:
+        return Problem(self._document.line(key), key, text, fix)
+
+
+def _not_yaml(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"{FILE} isn't valid YAML: {error}. Mend what it names."
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
+    context = f" {error.context}" if error.context else ""
+    hint = "Mend that line or the one before: indentation, brackets, quotes."
+    if "alias" in context:
+        hint = "Put text that starts with * in quotes, as the cron of a schedule may."
+    return f"{FILE}:{line}: this isn't valid YAML:{context} {error.problem}. {hint}".replace("YAML:  ", "YAML: ")
