@@ -21,6 +21,7 @@ COMMANDS = {
     "affected": "pipeyard.commands.affected",
     "build": "pipeyard.commands.build",
     "release": "pipeyard.commands.release",
+    "ci": "pipeyard.commands.ci",
 }
 
 

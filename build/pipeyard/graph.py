@@ -16,9 +16,13 @@ from pipeyard.project import Project
 # What is done with parts, in the order in which it is done.
 ACTIONS = ("lint", "test", "image", "compile", "deploy")
 
-_NOTHING = ("docs", "notebooks")
-_DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
+# What nothing is made of: folders, suffixes, names of files.
+NOTHING = ("docs", "notebooks")
+DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
+UNREAD = {".gitignore", "LICENSE"}
 _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
+# What CI servers read, rendered by the toolchain and compared by its tests.
+_SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".gcloudignore"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
 # The suite that builds all images, and runs them.
@@ -130,7 +134,7 @@ class Graph:
 
     def _part_of(self, file: str, path: PurePosixPath) -> list[Node]:
         top, rest = path.parts[0], path.parts[1:]
-        if path.suffix in _DOCUMENTS or top in _NOTHING or path.name in (".gitignore", "LICENSE"):
+        if path.suffix in DOCUMENTS or top in NOTHING or path.name in UNREAD:
             return []
         if top == "components" and len(rest) > 1:
             return self._in_component(rest[0], rest[1])
@@ -141,7 +145,7 @@ class Graph:
             return [Node("base", rest[0])]
         if top == "pipelines" and len(rest) > 1:
             return [Node("pipeline", rest[0])]
-        if top == "benchmarks":
+        if top in ("benchmarks", "triggers", ".github") or file in _SERVERS:
             return [Node("test", "toolchain"), Node("lint")]
         if top == "tests":
             if len(rest) == 1:

@@ -1,0 +1,71 @@
+"""The flow as a workflow of GitHub Actions."""
+
+from typing import Any
+
+from pipeyard.ci import flow
+from pipeyard.ci.rendering import as_yaml
+
+FILE = ".github/workflows/pipeyard.yaml"
+_RELEASED = "github.ref == 'refs/heads/main' || startsWith(github.ref, 'refs/tags/')"
+_WHEN = {flow.DELIVERY: _RELEASED, flow.DEVELOPMENT: f"!({_RELEASED})"}
+
+
+def workflow(flows: list[flow.Flow], ignored: list[str], header: str) -> str:
+    """Returns both flows, a job each; its steps share a folder, so they run one after the other.
+
+    Args:
+        ignored: patterns of files whose change alone starts nothing.
+    """
+    variables = {each.name: each for described in flows for each in described.variables}
+    inputs = {
+        name.lower(): {"description": f"{each.meaning} (default: {each.default or 'none'})", "required": False}
+        for name, each in variables.items()
+    }
+    content = {
+        "name": "pipeyard",
+        "on": {
+            "push": {"branches": ["**"], "tags": ["v*"], "paths-ignore": ignored},
+            "workflow_dispatch": {"inputs": inputs},
+        },
+        "permissions": {"contents": "read", "id-token": "write"},
+        "concurrency": {"group": "pipeyard-${{ github.ref }}", "cancel-in-progress": False},
+        "jobs": {described.name: _job(described) for described in flows},
+    }
+    return header + as_yaml(content)
+
+
+def _job(described: flow.Flow) -> dict[str, Any]:
+    image = described.variable("STEP_IMAGE")
+    steps: list[dict[str, Any]] = [
+        {"uses": "actions/checkout@v4", "with": {"fetch-depth": 0}},
+        # Jobs in containers run as another user than the one whose checkout it is.
+        {"run": 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'},
+        {
+            "uses": "actions/cache@v4",
+            "with": {"path": "~/.cache/uv", "key": "uv-${{ hashFiles('**/uv.lock') }}", "restore-keys": "uv-"},
+        },
+    ]
+    return {
+        "if": _WHEN[described.name],
+        "runs-on": "ubuntu-latest",
+        # Its rules (who approves, which branches) are GitHub's settings of the environment.
+        **({"environment": _value(described.variable("ENVIRONMENT"))} if described.name == flow.DELIVERY else {}),
+        "container": {"image": _value(image)},
+        "timeout-minutes": described.minutes,
+        "env": {flow.COMMIT: "${{ github.sha }}", **{each.in_shell: _value(each) for each in described.variables}},
+        "steps": [*steps, *map(_step, described.steps)],
+    }
+
+
+def _step(step: flow.Step) -> dict[str, Any]:
+    content: dict[str, Any] = {"name": step.name, "timeout-minutes": step.minutes}
+    if step.secrets:
+        content["env"] = {name: f"${{{{ secrets.{name} }}}}" for name in step.secrets}
+    return {**content, "shell": "sh", "run": "\n".join(["set -eu", *step.commands]) + "\n"}
+
+
+def _value(variable: flow.Variable) -> str:
+    default = f"'{variable.default}'"
+    if variable.name == "ENVIRONMENT":
+        default = f"(startsWith(github.ref, 'refs/tags/') && '{flow.FROM_TAG}' || {default})"
+    return f"${{{{ inputs.{variable.name.lower()} || {default} }}}}"
