@@ -82,8 +82,8 @@ def _note_lines(
             line = key.start_mark.line + 1
             if key.value in seen:
                 raise PipeyardError(
-                    f"{path}:{line}: the key {key.value!r} stands twice, first on line {seen[key.value]}: YAML would let "
-                    "the last one win. Remove one."
+                    f"{path}:{line}: the key {key.value!r} stands twice, first on line {seen[key.value]}: YAML would "
+                    "let the last one win. Remove one."
                 )
             seen[key.value] = line
             lines[(*way, key.value)] = line

@@ -102,7 +102,7 @@ class Flow:
         return [[step for step in self.steps if level[step.name] == each] for each in range(max(level.values()) + 1)]
 
 
-_ENVIRONMENT = Variable("ENVIRONMENT", FROM_MAIN, "[a-z][a-z0-9_-]*", "environment of settings.yaml that is deployed to")
+_ENVIRONMENT = Variable("ENVIRONMENT", FROM_MAIN, "[a-z][a-z0-9_-]*", "environment of settings.yaml to deploy to")
 _RUN = Variable("RUN", "", "([a-z][a-z0-9_]*( |$))*", "pipelines to run when they are deployed, with spaces between")
 _SINCE = Variable(
     "SINCE", "", "[A-Za-z0-9_./~^-]*", "revision; only what changes since then reach is tested", flows=(DEVELOPMENT,)
@@ -111,10 +111,18 @@ _PYTHON_IMAGE = Variable(
     "PYTHON_IMAGE", "python:3.11-slim", r"\S+", "image that components' images are built on", "PIPEYARD_PYTHON_IMAGE"
 )
 _BUILDER_OPTIONS = Variable(
-    "BUILDER_OPTIONS", "", r"(--[a-z-]+=\S+( |$))*", "more for docker build, with spaces between", "PIPEYARD_BUILDER_OPTIONS"
+    "BUILDER_OPTIONS",
+    "",
+    r"(--[a-z-]+=\S+( |$))*",
+    "more for docker build, with spaces between",
+    "PIPEYARD_BUILDER_OPTIONS",
 )
 _STEP_IMAGE = Variable(
-    "STEP_IMAGE", "python:3.11", r"\S+", "image that the steps run in: Python 3.11, make, git", flows=(DELIVERY, DEVELOPMENT)
+    "STEP_IMAGE",
+    "python:3.11",
+    r"\S+",
+    "image that the steps run in: Python 3.11, make, git",
+    flows=(DELIVERY, DEVELOPMENT),
 )
 VARIABLES = (_ENVIRONMENT, _RUN, _SINCE, _PYTHON_IMAGE, _BUILDER_OPTIONS, _STEP_IMAGE)
 
@@ -220,7 +228,8 @@ def check_values(flow: Flow, given: Mapping[str, str], environments: Sequence[st
     environment = given.get("_ENVIRONMENT", given.get("ENVIRONMENT"))
     if environment is not None and environment not in environments:
         raise PipeyardError(
-            f"ENVIRONMENT is {environment!r}, and nothing can be deployed to that. {near_misses(environment, environments)}"
+            f"ENVIRONMENT is {environment!r}, and nothing can be deployed to that. "
+            f"{near_misses(environment, environments)}"
         )
     for name in given.get("_RUN", given.get("RUN", "")).split():
         if name not in pipelines:
@@ -280,7 +289,9 @@ def _checks(project: Project, flow: str, variables: Sequence[str]) -> tuple[Step
             since,
             20 + 5 * suites,
         ),
-        Step("pylint", "Ruff and pylint over all Python, and what is generated.", ("make lint",), ("toolchain",), (), 20),
+        Step(
+            "pylint", "Ruff and pylint over all Python, and what is generated.", ("make lint",), ("toolchain",), (), 20
+        ),
     )
 
 

@@ -27,7 +27,7 @@ def expected(project: Project, server: str) -> dict[str, str]:
 
 
 def _repository(project: Project) -> str:
-    """Returns what Cloud Build calls the repository: `[tool.pipeyard.ci] repository` of pyproject.toml, if it is there."""
+    """Returns what Cloud Build calls the repository: `[tool.pipeyard.ci] repository` of pyproject.toml, if set."""
     path = project.root / "pyproject.toml"
     content = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return content.get("tool", {}).get("pipeyard", {}).get("ci", {}).get("repository", cloudbuild.REPOSITORY)

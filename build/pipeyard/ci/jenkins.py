@@ -8,6 +8,8 @@ _WHEN = {
     flow.DEVELOPMENT: "not { anyOf { branch 'main'; buildingTag() } }",
 }
 _TAB = "    "
+# Steps install what they need, and build images with the machine's engine.
+_CONTAINER = "-u root -v /var/run/docker.sock:/var/run/docker.sock"
 
 
 def pipeline(flows: list[flow.Flow], header: str) -> str:
@@ -18,8 +20,7 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
     lines = [
         *(f"// {line.removeprefix('# ')}" for line in header.strip().splitlines()),
         "pipeline {",
-        # As root, as steps install what they need, and with the engine's socket, as they build images.
-        f"{_TAB}agent {{ docker {{ image {_quoted(image)}; args '-u root -v /var/run/docker.sock:/var/run/docker.sock' }} }}",
+        f"{_TAB}agent {{ docker {{ image {_quoted(image)}; args {_quoted(_CONTAINER)} }} }}",
         f"{_TAB}options {{ disableConcurrentBuilds(); timestamps() }}",
         f"{_TAB}parameters {{",
         *(
@@ -29,7 +30,7 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
         ),
         f"{_TAB}}}",
         f"{_TAB}environment {{",
-        f"{_TAB * 2}{flow.COMMIT} = \"${{env.GIT_COMMIT}}\"",
+        f'{_TAB * 2}{flow.COMMIT} = "${{env.GIT_COMMIT}}"',
         *(f'{_TAB * 2}{each.in_shell} = "${{{_value(each)}}}"' for each in variables.values()),
         *(f"{_TAB * 2}{name} = credentials({_quoted(name)})" for name in secrets),
         f"{_TAB}}}",
@@ -41,7 +42,10 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
                 lines += _stage(wave[0], described, 2)
                 continue
             title = " and ".join(step.name for step in wave)
-            lines += [f"{_TAB * 2}stage({_quoted(f'{described.name}: {title}')}) {{", f"{_TAB * 3}when {{ {_WHEN[described.name]} }}"]
+            lines += [
+                f"{_TAB * 2}stage({_quoted(f'{described.name}: {title}')}) {{",
+                f"{_TAB * 3}when {{ {_WHEN[described.name]} }}",
+            ]
             lines += [f"{_TAB * 3}parallel {{"]
             for step in wave:
                 lines += _stage(step, described, 4, alone=False)

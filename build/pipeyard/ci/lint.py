@@ -86,7 +86,9 @@ def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
             (f"Cloud Build knows no field {unknown[1]!r} here", near_misses(unknown[1], fields)),
             document.line_of(*way, unknown[1]),
         )
-    return (re.sub(r"\s+", " ", message).rstrip(". "), "Write it as Cloud Build's schema has it."), document.line_of(*way)
+    return (re.sub(r"\s+", " ", message).rstrip(". "), "Write it as Cloud Build's schema has it."), document.line_of(
+        *way
+    )
 
 
 def _steps(content: dict[str, Any]) -> _Found:
@@ -129,7 +131,12 @@ def _order(content: dict[str, Any]) -> _Found:
                 continue
             here = (*way, "waitFor")
             if name not in ids:
-                yield here, "order", f"it waits for {name!r}, which no step is called", near_misses(name, filter(None, ids))
+                yield (
+                    here,
+                    "order",
+                    f"it waits for {name!r}, which no step is called",
+                    near_misses(name, filter(None, ids)),
+                )
             elif circle := _circle(ids[index], waits):
                 yield here, "order", f"steps wait for each other: {' -> '.join(circle)}", "Let one of them go first."
             else:
@@ -153,17 +160,8 @@ def _circle(start: str, waits: dict[str, list[str]]) -> list[str]:
 
 def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
     declared = content.get("substitutions") or {}
+    yield from _declared(declared)
     loose = builds.is_loose(content, triggered)
-    if len(declared) > substitutions.MOST:
-        yield ("substitutions",), "substitutions", f"{len(declared)} of them; 200 is the most", "Join some."
-    for key, value in declared.items():
-        way = ("substitutions", key)
-        if key in substitutions.BUILT_IN:
-            yield way, "substitutions", f"{key} is Cloud Build's own", "Remove it."
-        elif not substitutions.KEY.fullmatch(key):
-            yield way, "substitutions", f"{key!r} is no name of a substitution", "Write _ and capitals, as in _TAG."
-        if len(key) > substitutions.LONGEST_KEY or len(str(value)) > substitutions.LONGEST_VALUE:
-            yield way, "substitutions", f"{key} is too long", "A name has at most 100 characters, a value 4000."
     used: set[str] = set()
     for way, text in substitutions.texts(content):
         names = substitutions.used(text)
@@ -187,6 +185,19 @@ def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
     if not loose and not any(each.get("automapSubstitutions") for each in mapped):
         for key in sorted(set(declared) - used - dynamic):
             yield ("substitutions", key), "substitutions", f"{key} is used nowhere", "Remove it."
+
+
+def _declared(declared: dict[str, Any]) -> _Found:
+    if len(declared) > substitutions.MOST:
+        yield ("substitutions",), "substitutions", f"{len(declared)} of them; 200 is the most", "Join some."
+    for key, value in declared.items():
+        way = ("substitutions", key)
+        if key in substitutions.BUILT_IN:
+            yield way, "substitutions", f"{key} is Cloud Build's own", "Remove it."
+        elif not substitutions.KEY.fullmatch(key):
+            yield way, "substitutions", f"{key!r} is no name of a substitution", "Write _ and capitals, as in _TAG."
+        if len(key) > substitutions.LONGEST_KEY or len(str(value)) > substitutions.LONGEST_VALUE:
+            yield way, "substitutions", f"{key} is too long", "A name has at most 100 characters, a value 4000."
 
 
 def _environment(content: dict[str, Any]) -> _Found:
@@ -231,8 +242,9 @@ def _secrets(content: dict[str, Any]) -> _Found:
                     (*way, "secretEnv"),
                     "secrets",
                     f"the secret {name} comes from nowhere",
-                    f"Name its version in availableSecrets. {near_misses(name, sorted(known))}" if known else
-                    "Name its version in availableSecrets.secretManager.",
+                    f"Name its version in availableSecrets. {near_misses(name, sorted(known))}"
+                    if known
+                    else "Name its version in availableSecrets.secretManager.",
                 )
             if name in plain:
                 yield (*way, "env"), "secrets", f"{name} is a secret and a plain variable", "Remove the plain one."
@@ -267,7 +279,12 @@ def _volumes(content: dict[str, Any]) -> _Found:
             places.setdefault(volume.get("name", ""), []).append(way)
             path = volume.get("path", "")
             if not path.startswith("/") or any(PurePosixPath(path).is_relative_to(each) for each in _RESERVED):
-                yield way, "volumes", f"a volume can't be at {path!r}", "Give an absolute path that isn't Cloud Build's."
+                yield (
+                    way,
+                    "volumes",
+                    f"a volume can't be at {path!r}",
+                    "Give an absolute path that isn't Cloud Build's.",
+                )
     for name, ways in places.items():
         if len(ways) == 1 and name not in shared:
             yield ways[0], "volumes", f"only one step has the volume {name!r}", "Volumes pass files between steps."
@@ -329,9 +346,8 @@ def _push(content: dict[str, Any]) -> dict[str, str]:
     for event in ("repositoryEventConfig", "github"):
         if push := (content.get(event) or {}).get("push"):
             return push
-    return content.get("triggerTemplate") and {
-        "branch": content["triggerTemplate"].get("branchName", "^.*$")
-    } or {}
+    template = content.get("triggerTemplate")
+    return {"branch": template.get("branchName", "^.*$")} if template else {}
 
 
 def _called(step: dict[str, Any], index: int) -> str:

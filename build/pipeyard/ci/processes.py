@@ -19,7 +19,15 @@ _HOME = "/builder/home"
 _SHEBANG = "#!/bin/sh\n"
 # Of the machine's variables, what would make a step go by where it was started from: what CI sets, and Python's and
 # make's own.
-_NOT_INHERITED = {*substitutions.BUILT_IN, "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+_NOT_INHERITED = {
+    *substitutions.BUILT_IN,
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+}
 # Images whose entrypoint is the program that they are called after.
 _CLOUD_BUILDERS = "cloud-builders"
 
@@ -56,8 +64,8 @@ class OnHost:
         """See `Executor`."""
         if named := [text for text in (*step.args, step.script, *step.env.values()) if f"{WORKSPACE}/" in text]:
             raise PipeyardError(
-                f"{step.name} names {WORKSPACE} ({named[0].strip().splitlines()[0]} ...), which is elsewhere for steps on "
-                "the host. Use paths relative to it, or --steps docker."
+                f"{step.name} names {WORKSPACE} ({named[0].strip().splitlines()[0]} ...), which is elsewhere for steps "
+                "on the host. Use paths relative to it, or --steps docker."
             )
         folder = self.folder / relative(step.folder)
         inherited = {
@@ -69,7 +77,9 @@ class OnHost:
         try:
             started = process.start(self._command(step), env, log, folder=folder)
         except FileNotFoundError as error:
-            return process.Ended(None, cause=f"{error.filename} isn't on this machine: install it, or use --steps docker")
+            return process.Ended(
+                None, cause=f"{error.filename} isn't on this machine: install it, or use --steps docker"
+            )
         return process.wait(started, canceled, timeout)
 
     def _command(self, step: Step) -> list[str]:
@@ -121,7 +131,13 @@ class InContainers:
         # The workspace may be another user's than the container's, which git refuses unless it is told.
         env = {"HOME": _HOME, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
         env |= step.env
-        command = [self.docker, "run", "--name", container, f"--workdir={PurePosixPath(WORKSPACE, relative(step.folder))}"]
+        command = [
+            self.docker,
+            "run",
+            "--name",
+            container,
+            f"--workdir={PurePosixPath(WORKSPACE, relative(step.folder))}",
+        ]
         if self.network:
             command.append(f"--network={self.network}")
         args = list(step.args)

@@ -1,4 +1,4 @@
-"""Executes a build as Cloud Build does: steps start when what they wait for has succeeded, and the first failure ends it."""
+"""Executes a build as Cloud Build does: a step starts when what it waits for has succeeded, a failure ends it all."""
 
 import threading
 import time

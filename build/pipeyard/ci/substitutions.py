@@ -53,8 +53,8 @@ def expand(text: str, values: Mapping[str, str], loose: bool = False) -> str:
         name = match["plain"] or match["braced"]
         if not _NAME.fullmatch(name):
             raise PipeyardError(
-                f"{match[0]} is no name, or one of Bash's operations, which aren't done here. Hand the value to a script "
-                "by `env`, and do it there; write $$ where a dollar sign is meant."
+                f"{match[0]} is no name, or one of Bash's operations, which aren't done here. Hand the value to a "
+                "script by `env`, and do it there; write $$ where a dollar sign is meant."
             )
         if name in values:
             return values[name]
@@ -75,9 +75,7 @@ def expand_all(value: Any, values: Mapping[str, str], loose: bool = False) -> An
     if isinstance(value, list):
         return [expand_all(each, values, loose) for each in value]
     if isinstance(value, dict):
-        return {
-            key: each if key in _AS_IT_IS else expand_all(each, values, loose) for key, each in value.items()
-        }
+        return {key: each if key in _AS_IT_IS else expand_all(each, values, loose) for key, each in value.items()}
     return value
 
 

@@ -183,7 +183,9 @@ def _registry_of(project, environment: str) -> str:
         raise click.UsageError("Where do images go? Give --registry HOST/PATH, or --env NAME for an environment's.")
     registry = settings.load(project.root).environment(environment).registry
     if not registry:
-        raise click.UsageError(f"The environment {environment} has no registry. Write one, or give --registry HOST/PATH.")
+        raise click.UsageError(
+            f"The environment {environment} has no registry. Write one, or give --registry HOST/PATH."
+        )
     return registry
 
 

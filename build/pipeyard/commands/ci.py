@@ -11,7 +11,6 @@ from pipeyard.commands import find_project, project_option
 if TYPE_CHECKING:
     from pipeyard.ci.processes import Executor
     from pipeyard.ci.runner import Result, StepResult
-    from pipeyard.project import Project
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -124,10 +123,15 @@ def starts_command(since: str, branch: str, tag: str, as_json: bool, project_fol
 
 @command.command("run")
 @click.option("--trigger", "trigger_name", default="", metavar="NAME", help="As this trigger would; default: by hand.")
-@click.option("--ref", default="", metavar="NAME", help="Branch or tag that is as if pushed; default: what is checked out.")
+@click.option("--ref", default="", metavar="NAME", help="Branch or tag that is as if pushed; default: what is here.")
 @click.option("--file", "filename", default="", help="By hand: the build; default: cloudbuild.yaml.")
 @click.option(
-    "--substitution", "-s", "given", multiple=True, metavar="KEY=VALUE", help="Set a substitution; may stand several times."
+    "--substitution",
+    "-s",
+    "given",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a substitution.",
 )
 @click.option(
     "--steps",
@@ -215,7 +219,9 @@ def _execute(ready: Path, start, given: Mapping[str, str], where: str, network: 
         if result.status == runner.Status.WORKING:
             console.print(f"{'started':10} {result.name}")
             return
-        console.print(f"{result.status:10} {result.name}  {result.seconds:.1f} s" + (f"  {result.text}" if result.text else ""))
+        console.print(
+            f"{result.status:10} {result.name}  {result.seconds:.1f} s" + (f"  {result.text}" if result.text else "")
+        )
         if result.status in (runner.Status.FAILURE, runner.Status.TIMEOUT):
             console.print(_hidden(_tail(result.log), secrets.values()))
 
