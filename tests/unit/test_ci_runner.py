@@ -295,7 +295,7 @@ def repository(tmp_path):
         "triggers/cloud-build/main.yaml": TRIGGER,
         "build/ci-source": (Path(__file__).parents[2] / "build/ci-source").read_text(encoding="utf-8"),
         "file": "first\n",
-        ".gitignore": "/runs/\n/kept/.venv/\n",
+        ".gitignore": "/runs/\n/dist/\n.venv/\n",
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

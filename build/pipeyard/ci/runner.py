@@ -64,7 +64,7 @@ class _Limits:
         return self.failed.is_set() or self.stopped()
 
     def left(self, step: Step) -> float:
-        left = max(self.deadline - time.monotonic(), 0.1)
+        left = max(round(self.deadline - time.monotonic(), 1), 0.1)
         return min(step.timeout, left) if step.timeout else left
 
 
