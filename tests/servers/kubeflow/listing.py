@@ -9,6 +9,7 @@ from .refusals import invalid
 
 _DEFAULT = 20
 LARGEST = 200
+_EQUALS = ("EQUALS", 1)  # an enumeration's values go by name or number
 _FIELDS = ("display_name", "name", "storage_state", "created_at")
 
 
@@ -53,7 +54,7 @@ def _fits(item: Mapping[str, Any], text: str) -> bool:
     except (ValueError, KeyError, TypeError) as error:
         raise invalid(f"the filter isn't one: {text}") from error
     for operation, key, value in checks:
-        if operation != "EQUALS" or key not in _FIELDS:
+        if operation not in _EQUALS or key not in _FIELDS:
             raise invalid(f"no filter {operation} for {key}")
         if item.get(key) != value:
             return False
