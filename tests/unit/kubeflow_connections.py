@@ -1,8 +1,8 @@
 """Connections to a server of Kubeflow Pipelines on the loopback, with little patience."""
 
-from types import SimpleNamespace
 from typing import Any
 
+from pipeyard import settings
 from pipeyard.kubeflow import connection
 from pipeyard.kubeflow.connection import Limits, Server
 
@@ -18,8 +18,13 @@ def connect(
         options: of `connection.connect`.
         auth: fields of settings.Auth.
     """
-    fields = {"kind": "none", "token_env": "", "token_file": "", "iap_client_id": "", "cookies_env": ""} | auth
-    environment = SimpleNamespace(
-        name="test", host=getattr(server, "url", server), namespace=namespace, auth=SimpleNamespace(**fields)
+    environment = settings.Environment(
+        name="test",
+        target="kfp",
+        host=getattr(server, "url", server),
+        namespace=namespace,
+        bucket="gs://bucket",
+        pipeline_root="gs://bucket/root",
+        auth=auth,
     )
     return connection.connect(environment, limits=limits, **(options or {}))

@@ -7,7 +7,6 @@ import threading
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import kfp
 import kfp_server_api
@@ -19,9 +18,10 @@ from servers.kubeflow import cron as server_cron
 
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import experiments, pipelines, runs, schedules
+from pipeyard.settings import Schedule
 
 IMPATIENT = replace(QUICK, silence=0.2, call=0.3, attempts=2)
-NIGHTLY = SimpleNamespace(cron="30 6 * * 1", timezone="UTC", enabled=True, max_concurrent_runs=1, catch_up=False)
+MONDAYS = "30 6 * * 1"
 
 
 @pytest.fixture(autouse=True)
@@ -302,7 +302,7 @@ def test_a_schedule_of_five_fields(server, naive, ours, version, experiment):
     naive.create_recurring_run(
         experiment,
         "naive",
-        cron_expression=NIGHTLY.cron,
+        cron_expression=MONDAYS,
         pipeline_id=version.pipeline_id,
         version_id=version.version_id,
     )
@@ -340,6 +340,6 @@ def test_a_schedule_that_is_deployed_again(server, naive, ours, version, experim
 
 
 def wanted(experiment, version, version_id=None, enabled=True):
-    schedule = SimpleNamespace(**{**vars(NIGHTLY), "enabled": enabled})
+    schedule = Schedule(cron=MONDAYS, enabled=enabled)
     pinned = version.version_id if version_id is None else version_id
     return schedules.wanted("ours", experiment, version.pipeline_id, schedule, {}, "", pinned)

@@ -3,7 +3,6 @@
 import threading
 from dataclasses import replace
 from datetime import datetime
-from types import SimpleNamespace
 
 import pytest
 from croniter import croniter
@@ -13,6 +12,7 @@ from servers.kubeflow import cron as server_cron
 
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import cron, experiments, pipelines, schedules
+from pipeyard.settings import Schedule
 
 START = datetime(2026, 1, 1)
 
@@ -33,10 +33,15 @@ def wanted(connection, tmp_path):
     """The schedule of a version that prints `one`; every day at 3:00."""
     package = examples.package(tmp_path, "a" * 40, examples.pipeline(content="one", parameters=EPOCHS))
     version = pipelines.ensure_version(connection, package)
-    nightly = SimpleNamespace(cron="0 3 * * *", timezone="UTC", enabled=True, max_concurrent_runs=1, catch_up=False)
     experiment = experiments.ensure(connection, "taxi")
     return schedules.wanted(
-        "taxi", experiment, version.pipeline_id, nightly, {"epochs": 2}, "gs://bucket/root", version.version_id
+        "taxi",
+        experiment,
+        version.pipeline_id,
+        Schedule(cron="0 3 * * *"),
+        {"epochs": 2},
+        "gs://bucket/root",
+        version.version_id,
     )
 
 

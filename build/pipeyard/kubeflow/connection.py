@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import addresses, credentials, deadlines
+from pipeyard.kubeflow import credentials, deadlines
 from pipeyard.kubeflow.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Server:
                 raised = self._error(what, failure)
                 if raised.passing and failure.arrived:
                     unsure.append(True)
-                raise raised from error
+                raise raised from None  # the cause may repeat the secret that was sent
         raise AssertionError("the second time is the last")
 
     def _error(self, what: str, failure: "Failure") -> ServerError:
@@ -191,7 +191,10 @@ class Server:
     def _remedy(self, failure: "Failure") -> str:
         status = failure.status
         if failure.certificate:
-            return "If the server's certificate is of an authority of your own, name its file in SSL_CERT_FILE."
+            return (
+                "If the server's certificate is of an authority of your own, name its file in SSL_CERT_FILE; "
+                "if the server has no encryption, write http:// in settings.yaml."
+            )
         if status == HTTPStatus.UNAUTHORIZED:
             origin = self.credentials.origin
             refused = f"The server doesn't take {origin}: it is wrong, has expired, or this machine's clock is off. "
@@ -222,13 +225,13 @@ def connect(
         options: of `credentials.of`.
 
     Raises:
-        PipeyardError: the settings are no address, or name no credentials.
+        PipeyardError: a secret would cross a network readable by all.
     """
     import kfp_server_api as api
 
     from pipeyard.kubeflow import client
 
-    host = addresses.normal(environment.host, f"The host of the environment {environment.name!r}")
+    host = environment.host.rstrip("/")
     who = credentials.of(environment.auth, host, **options)
     made = client.make(host)
     return Server(

@@ -78,19 +78,29 @@ class KubeflowServer:
         self._closing = threading.Event()
         self._connections: set[socket.socket] = set()
         self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page)
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._port = port
+        self.come_up()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def come_up(self) -> None:
+        """Listens at the port it had before."""
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
         self._httpd.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._httpd.server_port}"
+        self._port = self._httpd.server_port
         threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
-    def close(self) -> None:
-        """Stops runs, and breaks connections that are open."""
-        self._closing.set()
+    def go_down(self) -> None:
+        """Listens no more, and breaks connections that are open. What it has it keeps."""
         self._httpd.shutdown()
         self._httpd.server_close()
         for each in list(self._connections):
             with _ignored():
                 each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Ends for good; stops runs."""
+        self._closing.set()
+        self.go_down()
         if self._execute:
             self._execute.close()
 
