@@ -55,9 +55,14 @@ class Api:
             ("GET", f"experiments/{key}", lambda query, body, one: store.experiment(one)),
             ("POST", f"experiments/{key}:archive", lambda query, body, one: store.archive_experiment(one, True)),
             ("POST", f"experiments/{key}:unarchive", lambda query, body, one: store.archive_experiment(one, False)),
+            ("DELETE", f"experiments/{key}", lambda query, body, one: store.remove_experiment(one)),
             ("GET", "runs", self._list_runs),
             ("POST", "runs", self._add_run),
             ("GET", f"runs/{key}", self._run),
+            ("DELETE", f"runs/{key}", lambda query, body, one: store.remove_run(one)),
+            ("POST", f"runs/{key}:archive", lambda query, body, one: store.archive_run(one, True)),
+            ("POST", f"runs/{key}:unarchive", lambda query, body, one: store.archive_run(one, False)),
+            ("POST", f"runs/{key}:retry", self._retry),
             ("POST", f"runs/{key}:terminate", self._stop),
             ("GET", "recurringruns", self._list_recurring_runs),
             ("POST", "recurringruns", lambda query, body: store.add_recurring_run(_json(body))),
@@ -82,7 +87,7 @@ class Api:
                     name, data = packages.uploaded(content_type, body)
                     return handle(query, packages.pipeline_text(name, data), *found.groups())
                 return handle(query, body, *found.groups())
-        raise Refused(501 if method == "PATCH" else 404, f"Method Not Allowed or Not Found: {method} {path}")
+        raise Refused(501, f"Method Not Allowed: {method} {path}")
 
     def _health(self, _query: Query, _body: bytes) -> dict:
         return {"multi_user": self._store.several_users, "pipeline_store": "database"}
@@ -155,6 +160,10 @@ class Api:
             raise Refused(400, f"Failed precondition: the run {key} has ended")
         self._store.set_state(key, "CANCELING")
         self._stopped(run)
+        return {}
+
+    def _retry(self, _query: Query, _body: bytes, key: str) -> dict:
+        self._started(*self._store.retry_run(key))
         return {}
 
     def _page(self, items: list[dict], query: Query, field: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Store:
         self.experiments: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
         self.recurring_runs: dict[str, dict] = {}
+        self._specs: dict[str, dict] = {}
         self._embedded: dict[str, dict] = {}
         self._now = now
 
@@ -153,6 +154,15 @@ class Store:
                     each["status"] = "DISABLED"
         return {}
 
+    def remove_experiment(self, key: str) -> dict:
+        """Its runs and recurring runs go with it."""
+        self.experiment(key)
+        for things in (self.runs, self.recurring_runs):
+            for one in [name for name, each in things.items() if each["experiment_id"] == key]:
+                del things[one]
+        del self.experiments[key]
+        return {}
+
     # Runs
 
     def add_run(self, body: Mapping[str, Any]) -> tuple[dict, dict]:
@@ -179,6 +189,7 @@ class Store:
             **({"pipeline_version_reference": reference} if reference else {"pipeline_spec": spec}),
         }
         self.runs[made["run_id"]] = made
+        self._specs[made["run_id"]] = spec
         return made, spec
 
     def run(self, key: str) -> dict:
@@ -197,6 +208,26 @@ class Store:
             run["error"] = {"code": 13, "message": error}
         if state in ENDS:
             run["finished_at"] = self.time()
+
+    def archive_run(self, key: str, archived: bool) -> dict:
+        self.run(key)["storage_state"] = "ARCHIVED" if archived else "AVAILABLE"
+        return {}
+
+    def remove_run(self, key: str) -> dict:
+        self.run(key)
+        del self.runs[key], self._specs[key]
+        return {}
+
+    def retry_run(self, key: str) -> tuple[dict, dict]:
+        """Begins a run that failed or was canceled once more, and returns it with its specification."""
+        run = self.run(key)
+        if run["state"] not in ("FAILED", "CANCELED"):
+            raise invalid(f"the run {key} is {run['state']}, so it can't be retried")
+        run["state"] = "RUNNING"
+        run["state_history"].append({"update_time": self.time(), "state": "RUNNING"})
+        run["finished_at"] = "1970-01-01T00:00:00Z"
+        run.pop("error", None)
+        return run, self._specs[key]
 
     # Recurring runs
 
