@@ -1,6 +1,5 @@
 """What is submitted to the tests' server of Kubeflow Pipelines runs here, with the local runner."""
 
-import os
 import re
 import signal
 import subprocess
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 from kfp import compiler, dsl
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer, examples
 from servers.kubeflow.execution import LocalRunner, this_python
 
+from pipeyard import settings
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import experiments, pipelines, runs
 
@@ -72,8 +73,11 @@ def start(server, tmp_path):
 
 def test_a_run_that_succeeds(server, start, tmp_path):
     connection, key = start(sums, first=3)
-    outcome = runs.wait(connection, key, timeout=60, interval=0.05)
+    told = []
+    outcome = runs.wait(connection, key, timeout=60, interval=0.05, tell=told.append)
     assert outcome.succeeded, outcome
+    assert {"RUNNING", "add: SUCCEEDED", "check: SUCCEEDED"} < set(told)
+    assert told[-1] == "SUCCEEDED"
     [folder] = [each for each in (tmp_path / "runs").iterdir() if each.name.startswith("sums-")]
     assert '"sum": 6' in (folder / "run.json").read_text()
     details = server.store.runs[key]["run_details"]["task_details"]
@@ -103,18 +107,31 @@ def test_a_run_that_is_stopped(start):
     assert runs.wait(connection, key, timeout=30, interval=0.05).state == "CANCELED"
 
 
-def test_the_program_serves_until_it_is_stopped():
-    command = [sys.executable, "-m", "tests.servers.kubeflow", "--token", "open-sesame"]
-    environment = {**os.environ, "OPEN": "open-sesame"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as program:
-        url = program.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+def test_the_page_s_command_serves_until_it_is_stopped(tmp_path):
+    page = (ROOT / "docs/kubeflow.md").read_text()
+    [command] = re.findall(r"```sh\n\.venv/bin/python (.*) --port 8888 (.*)\n```", page)
+    arguments = [sys.executable, *" ".join(command).split(), "--runs", str(tmp_path / "runs"), "--token", "sesame"]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
         try:
+            url = program.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
             with pytest.raises(PipeyardError, match="failed: 401"):
                 experiments.find(connect(url), "taxi")
-            variables = {"OPEN": "open-sesame"}
-            connection = connect(url, kind="token", token_env="OPEN", options={"variables": variables})
-            assert experiments.find(connection, "taxi") is None
+            connection = connect(url, kind="token", token_env="OPEN", options={"variables": {"OPEN": "sesame"}})
+            version = pipelines.ensure_version(connection, examples.package(tmp_path, "a" * 40, examples.pipeline()))
+            experiment = experiments.ensure(connection, "taxi")
+            key = runs.start(connection, experiment, version, "run", {}, "")
+            outcome = runs.wait(connection, key, timeout=30, interval=0.05)
         finally:
             program.send_signal(signal.SIGTERM)
         assert program.wait(10) == 0
+    assert outcome.state == "FAILED"  # it executes the project's components, and this image is of none
+    assert "the image 'tests/python' isn't one of this project's" in f"{outcome.failed} {outcome.error}"
+
+
+def test_the_page_s_settings_are_settings():
+    page = (ROOT / "docs/kubeflow.md").read_text()
+    lines = re.findall(r"^auth: .*$", page, re.MULTILINE)
+    assert len(lines) == 5
+    kinds = {settings.Auth.model_validate(yaml.safe_load(line)["auth"]).kind for line in lines}
+    assert kinds == {"token", "service_account", "iap", "cookies"}

@@ -139,7 +139,7 @@ def wait(
     Args:
         timeout: seconds, by this machine's steady clock, from now.
         interval: seconds between two questions.
-        tell: gets a line when the run, or the server, changes its state.
+        tell: gets a line when the run, a step of it, or the server changes its state.
         patience: seconds for which the server may fail.
 
     Raises:
@@ -148,23 +148,27 @@ def wait(
     page = steps.page_of(server.host, run_id)
     deadline = server.clock() + timeout
     answered = server.clock()
-    told = ""
+    told = _Told(tell)
     while True:
         try:
             run = server.ask(f"asking for the run {run_id}", server.runs.run_service_get_run, run_id, attempts=1)
         except ServerError as error:
             if not _may_recover(server, error) or server.clock() - answered > patience:
                 raise ServerError(f"{error} The run goes on: {page}", error.status) from error
-            told = _tell(tell, told, f"waiting for the server: {error}")
+            told.line("run", f"waiting for the server: {error}")
         else:
             answered = server.clock()
-            told = _tell(tell, told, run.state or "PENDING")
+            if run.state not in ENDS:
+                told.line("run", run.state or "PENDING")
+            for node, line in steps.progress(run).items():
+                told.line(node, line)
             if run.state in ENDS:
+                told.line("run", run.state)
                 return _outcome(server, run, page)
         left = deadline - server.clock()
         if left <= 0:
             raise PipeyardError(
-                f"The run {run_id} hasn't ended in {timeout:g} s; last: {told}. It goes on: {page} . "
+                f"The run {run_id} hasn't ended in {timeout:g} s; last: {told.last['run']}. It goes on: {page} . "
                 "Wait longer (timeout: in settings.yaml), or stop it there."
             )
         server.sleep(min(interval, left))
@@ -186,10 +190,17 @@ def _may_recover(server: Server, error: ServerError) -> bool:
     return error.passing or (error.status == HTTPStatus.UNAUTHORIZED and server.credentials.renewable)
 
 
-def _tell(tell: Callable[[str], object], told: str, now: str) -> str:
-    if now != told:
-        tell(now)
-    return now
+class _Told:
+    """Tells what is new of each thing."""
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell = tell
+        self.last: dict[str, str] = {}
+
+    def line(self, of: str, text: str) -> None:
+        if self.last.get(of) != text:
+            self.last[of] = text
+            self._tell(text)
 
 
 def _outcome(server: Server, run: Any, page: str) -> Outcome:

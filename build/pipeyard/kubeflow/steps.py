@@ -52,6 +52,20 @@ def failed(run: Any, host: str, namespace: str = "") -> list[FailedStep]:
     return sorted(set(steps), key=lambda step: step.name)
 
 
+def progress(run: Any) -> dict[str, str]:
+    """Returns each step that was begun, by its node, as in `train: RUNNING`. Of a loop's there are as many as items.
+
+    Args:
+        run: V2beta1Run.
+    """
+    details = (run.run_details.task_details if run.run_details else None) or []
+    return {
+        each.task_id or each.pod_name or each.display_name: f"{each.display_name}: {each.state}"
+        for each in details
+        if each.state and each.display_name not in (*_PARTS, None, "") and not each.display_name.endswith(_DRIVER)
+    }
+
+
 def _parents(details: Sequence[Any]) -> Mapping[int, Any]:
     known = {key: each for each in details for key in (each.task_id, each.pod_name) if key}
     parents = {}
