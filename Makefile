@@ -66,7 +66,7 @@ lint: setup  ## Ruff, pylint, and what CI servers read.
 	@echo "== lint"; build/lint && $(PIPEYARD) ci lint
 
 fix: setup  ## Format, and rewrite what is generated.
-	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix; $(PIPEYARD) settings --schema
 
 benchmark: setup  ## Measure a table of benchmarks/ (TABLE=whole_pipeline, statistics, ...; ARGS=--quick ...).
 	@.venv/bin/python -m benchmarks $(TABLE) $(ARGS)

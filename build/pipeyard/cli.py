@@ -17,6 +17,7 @@ COMMANDS = {
     "env": "pipeyard.commands.env",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
+    "settings": "pipeyard.commands.settings",
     "check": "pipeyard.commands.check",
     "affected": "pipeyard.commands.affected",
     "build": "pipeyard.commands.build",

@@ -31,8 +31,8 @@ def findings(
     Raises:
         PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
     """
-    loaded_settings = settings.load(project.root)
-    place = loaded_settings.environment(ENVIRONMENT) if ENVIRONMENT in loaded_settings.names else None
+    found = settings.load(project.root)
+    place = found.environment(ENVIRONMENT) if ENVIRONMENT in found.names else None
     loaded = {
         name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
         for name in (place.pipelines if place else ())

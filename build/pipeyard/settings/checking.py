@@ -66,6 +66,20 @@ def check(
     return typed
 
 
+def unused(environment: Environment, declared: Mapping[str, pb.ComponentInputsSpec]) -> list[str]:
+    """Returns what is wrong with parameters for every pipeline that no pipeline has.
+
+    Args:
+        declared: pipeline to its inputs, of all that the environment is for.
+    """
+    known = {name for inputs in declared.values() for name in inputs.parameters}
+    return [
+        f"{environment.where('parameters', name)}: no pipeline has a parameter {name!r}. {near_misses(name, known)}"
+        for name in environment.parameters
+        if name not in known
+    ]
+
+
 def where_of(environment: Environment, pipeline: str, name: str) -> str:
     """Returns `settings.yaml:LINE` of a parameter that is in force for a pipeline, or of where it would be set."""
     if name in environment.of(pipeline).parameters or name not in environment.parameters:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from pipeyard.settings.problems import Unfit
+
 PATTERN = r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -14,13 +16,13 @@ def seconds(value: Any) -> float:
     """Returns a length of time in seconds.
 
     Raises:
-        ValueError: it is none, or isn't finite.
+        Unfit: it is none, or isn't finite.
     """
     if isinstance(value, str) and value and re.match(PATTERN, value):
         parts = re.findall(r"([\d.]+)([dhms]?)", value)
         return sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError("write a length of time: seconds, or such as 90s, 15m, 6h, 1h30m, 2d")
+        raise Unfit("this is no length of time", "Write seconds, or such as 90s, 15m, 6h, 1h30m, 2d.")
     return float(value)
 
 

@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from pipeyard.errors import near_misses
 from pipeyard.settings.model import TRIGGERS, model_at
+from pipeyard.settings.problems import Unfit
 from pipeyard.settings.reading import Key
 
 _KINDS = {
@@ -26,15 +27,15 @@ _KINDS = {
 }
 
 
-def explained(error: ValidationError, data: Mapping[str, Any]) -> Iterator[tuple[Key, str, str]]:
-    """Yields of each error the key in the environment, what is wrong, and the fix; without the value.
+def explained(error: ValidationError, data: Mapping[str, Any]) -> Iterator[tuple[Key, str, str, bool]]:
+    """Yields of each error the key in the environment, what is wrong, the fix, and whether the value is what is wrong.
 
     Args:
         data: the environment as it was written.
     """
     for each in error.errors(include_input=False, include_url=False):
         key = _key(each["loc"])
-        yield key, *_words(each, key, data)
+        yield key, *_words(each, key, data), each["type"] != "extra_forbidden"
 
 
 def _key(loc: tuple[str | int, ...]) -> Key:
@@ -51,9 +52,9 @@ def _words(each: ErrorDetails, key: Key, data: Mapping[str, Any]) -> tuple[str, 
     match each["type"]:
         case "extra_forbidden":
             model = model_at(key[:-1], data)
-            known = (
-                set(model.model_fields) - {"name"} if model and len(key) == 1 else model.model_fields if model else ()
-            )
+            known = set(model.model_fields) if model else set()
+            if len(key) == 1:
+                known.discard("name")  # the environment's key is its name
             return f"there is no key {key[-1]!r} here", near_misses(str(key[-1]), known)
         case "missing":
             return f"{key[-1]} is missing", f"Set {key[-1]}: {_meaning(key, data)}."
@@ -63,9 +64,8 @@ def _words(each: ErrorDetails, key: Key, data: Mapping[str, Any]) -> tuple[str, 
             return "a trigger without kind", f"Set kind to one of {', '.join(TRIGGERS)}."
         case "union_tag_invalid":
             return f"there is no trigger of kind {context['tag']!r}", near_misses(str(context["tag"]), TRIGGERS)
-        case "value_error":
-            problem, _, fix = str(context["error"]).rpartition(": ")
-            return (problem, _sentence(fix)) if problem else ("this doesn't fit", _sentence(fix))
+        case "value_error" if isinstance(context["error"], Unfit):
+            return context["error"].text, context["error"].fix
         case kind if kind in _KINDS:
             return "this is of the wrong kind", f"Write {_KINDS[kind]}."
         case _:
@@ -76,8 +76,3 @@ def _meaning(key: Key, data: Mapping[str, Any]) -> str:
     model = model_at(key[:-1], data)
     field = model.model_fields.get(str(key[-1])) if model else None
     return (field.description if field and field.description else "it has no default").rstrip(".")
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?")) else f"{text}."

@@ -4,40 +4,37 @@ import re
 from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
 from pipeyard.settings import times
 from pipeyard.settings.durations import Seconds
 from pipeyard.settings.layers import Origin, Origins
-from pipeyard.settings.problems import FILE
+from pipeyard.settings.problems import FILE, Unfit
 
 HOURS = 3600.0
 # Kubeflow's API takes up to ten runs of a schedule at once.
 MOST_CONCURRENT_RUNS = 10
+TARGETS = ("local", "kfp", "vertex")
 
 
-def _matching(pattern: str, meant: str) -> AfterValidator:
-    """Returns a validator of text that may be empty; else it is `pattern` as a whole. The text isn't repeated."""
+def _matching(pattern: str, meant: str) -> Any:
+    """Returns the type of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
 
     def check(text: str) -> str:
         if text and not re.fullmatch(pattern, text):
-            raise ValueError(f"write {meant}")
+            raise Unfit("this doesn't fit", f"Write {meant}.")
         return text
 
-    return AfterValidator(check)
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})?$"})]
 
 
-Url = Annotated[
-    str, _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
-]
-Bucket = Annotated[str, _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")]
-Registry = Annotated[
-    str,
-    _matching(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"),
-]
-VariableName = Annotated[
-    str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
-]
+Url = _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
+Bucket = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
+BucketName = _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
+Registry = _matching(
+    r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
+)
+VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
 
 
 class Strict(BaseModel):
@@ -47,12 +44,12 @@ class Strict(BaseModel):
 
 
 class Auth(Strict):
-    """How the server learns who calls. Secrets are named: by environment variable or file, read when they are needed."""
+    """How the server learns who calls. Secrets are named by environment variable or file, and read when needed."""
 
     kind: Literal["none", "token", "service_account", "iap", "cookies"] = Field(
         "none",
-        description="token: a bearer token; service_account: the token that Kubernetes mounts into a pod; iap: Google's "
-        "Identity-Aware Proxy; cookies: of a session, as Dex sets them.",
+        description="token: a bearer token; service_account: the token that Kubernetes mounts into a pod; "
+        "iap: Google's Identity-Aware Proxy; cookies: of a session, as Dex sets them.",
     )
     token_env: VariableName = Field("", description="token: environment variable that holds it.")
     token_file: str = Field("", description="token: file that holds it, read again when it has changed.")
@@ -72,11 +69,11 @@ class Auth(Strict):
         for kind in ("token", "cookies"):
             named = [name for name in (f"{kind}_env", f"{kind}_file") if getattr(self, name)]
             if self.kind == kind and len(named) != 1:
-                raise ValueError(f"kind {kind} takes exactly one of {kind}_env and {kind}_file")
+                raise Unfit(f"kind {kind} takes exactly one of {kind}_env and {kind}_file", "Set one of them.")
             if self.kind != kind and named:
-                raise ValueError(f"{named[0]} is of kind {kind}, this is of kind {self.kind}: change one of them")
+                raise Unfit(f"{named[0]} is of kind {kind}, this is of kind {self.kind}", "Change one of them.")
         if (self.kind == "iap") != bool(self.iap_client_id):
-            raise ValueError("kind iap and iap_client_id go together: set both or neither")
+            raise Unfit("kind iap and iap_client_id go together", "Set both or neither.")
         return self
 
 
@@ -112,9 +109,7 @@ class EventTrigger(_Trigger):
     """New objects in a bucket start a run."""
 
     kind: Literal["event"]
-    bucket: Annotated[
-        str, _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
-    ]
+    bucket: BucketName = Field(min_length=3, description="Name of the bucket, without gs://.")
     prefix: str = Field("", description="What objects' names begin with.")
     suffix: str = Field("", description="What objects' names end with.")
     parameter: str = Field(min_length=1, description="The pipeline's parameter that gets the URI of the new data.")
@@ -147,7 +142,7 @@ class QualityTrigger(_Trigger):
     @model_validator(mode="after")
     def _has_a_bound(self) -> "QualityTrigger":
         if not (self.min or self.max or self.max_drop):
-            raise ValueError("it has no bound: set min, max or max_drop, such as min: {AUC: 0.7}")
+            raise Unfit("it has no bound", "Set min, max or max_drop, such as min: {AUC: 0.7}.")
         return self
 
 
@@ -184,7 +179,7 @@ class PipelineSettings(Strict):
         names = [each.name for each in self.triggers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two triggers are named {twice[0]!r}: their state would be one; rename one")
+            raise Unfit(f"two triggers are named {twice[0]!r}, so that their state would be one", "Rename one.")
         return self
 
 
@@ -232,11 +227,10 @@ class Environment(Strict):
         needed = {"local": [], "kfp": ["host", "bucket"], "vertex": ["project", "region", "bucket"]}[self.target]
         missing = [name for name in needed if not getattr(self, name)]
         if missing:
-            raise ValueError(
-                f"target {self.target} needs {' and '.join(missing)}: set {'it' if len(missing) == 1 else 'them'}"
-            )
+            fix = "Set it." if len(missing) == 1 else "Set them."
+            raise Unfit(f"target {self.target} needs {' and '.join(missing)}", fix)
         if self.target == "vertex" and not self.pipeline_root.startswith("gs://"):
-            raise ValueError("target vertex needs a pipeline_root in Cloud Storage: write gs://BUCKET/PREFIX")
+            raise Unfit("target vertex needs a pipeline_root in Cloud Storage", "Write gs://BUCKET/PREFIX.")
         return self
 
     def parameters_of(self, pipeline: str, declared: Container[str]) -> dict[str, Any]:

@@ -29,6 +29,20 @@ class Problem:
         return f"{FILE}:{self.line}: {key + ': ' if key else ''}{self.text.rstrip('.')}. {self.fix}".rstrip()
 
 
+class Unfit(ValueError):
+    """What a validator of the model raises.
+
+    Args:
+        text: what is wrong, without the value.
+        fix: what to do, as sentences.
+    """
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(f"{text}. {fix}")
+        self.text = text
+        self.fix = fix
+
+
 def dotted(key: Iterable[str | int]) -> str:
     """Returns a key as one writes it.
 

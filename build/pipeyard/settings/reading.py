@@ -15,6 +15,8 @@ from pipeyard.settings.problems import Problem
 Key = tuple[str | int, ...]
 # Aliases can make a document of a few lines as large as one likes.
 _MOST_NODES = 100_000
+_YAML = "tag:yaml.org,2002:"
+_TAGS = {f"{_YAML}map", f"{_YAML}seq"}
 
 
 @dataclass
@@ -71,6 +73,12 @@ class _Reader:
             )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
+        if node.tag not in _TAGS:
+            fix = "Write a mapping or a list as it is."
+            self._problem(
+                node.start_mark.line + 1, key, f"the tag {node.tag.removeprefix(_YAML)} isn't known here", fix
+            )
+            return None
         self._open.add(id(node))
         built = self._mapping(node, key) if isinstance(node, yaml.MappingNode) else self._list(node, key)
         self._open.remove(id(node))
@@ -99,7 +107,7 @@ class _Reader:
     def _refuse_repeated(self, node: yaml.MappingNode, key: Key) -> None:
         seen: dict[str, int] = {}
         for name_node, _ in node.value:
-            if name_node.tag == "tag:yaml.org,2002:merge" or not isinstance(name_node, yaml.ScalarNode):
+            if name_node.tag == f"{_YAML}merge" or not isinstance(name_node, yaml.ScalarNode):
                 continue
             name, line = name_node.value, name_node.start_mark.line + 1
             if name in seen:
@@ -110,7 +118,7 @@ class _Reader:
 
     def _name(self, node: yaml.Node, key: Key) -> str | None:
         if isinstance(node, yaml.ScalarNode):
-            if node.tag == "tag:yaml.org,2002:str":
+            if node.tag == f"{_YAML}str":
                 return node.value
             self._problem(
                 node.start_mark.line + 1,
@@ -128,7 +136,7 @@ class _Reader:
             return value
         if isinstance(value, float) and math.isfinite(value):
             return value
-        kind = node.tag.rpartition(":")[2]
+        kind = node.tag.removeprefix(_YAML)
         self._problem(
             node.start_mark.line + 1,
             key,

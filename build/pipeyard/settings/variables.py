@@ -7,7 +7,7 @@ from typing import Any
 from pipeyard.settings.reading import Key
 
 PROJECT_ROOT = "PROJECT_ROOT"
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
 
 
