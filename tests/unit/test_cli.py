@@ -15,7 +15,9 @@ def _pipeyard(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], *([each, "--help"] for each in ("run", "runs", "compile", "build", "release"))], ids=" ".join
+    "args",
+    [["--help"], *([each, "--help"] for each in ("run", "runs", "settings", "compile", "build", "release"))],
+    ids=" ".join,
 )
 def test_help_imports_nothing_heavy(args):
     program = (

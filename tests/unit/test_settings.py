@@ -317,3 +317,28 @@ def test_a_pipeline_needs_an_environment():
     done = _pipeyard("settings", "--pipeline", "flights")
     assert done.returncode == 2
     assert "--env NAME" in done.stderr
+
+
+def test_what_the_page_tells_to_run_runs():
+    commands = [each.partition("#")[0].split() for each in _block("sh").splitlines()]
+    assert commands
+    for program, *args in commands:
+        assert program == ".venv/bin/pipeyard"
+        done = _pipeyard(*args)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_example_on_the_page_is_right(tmp_path):
+    loaded = _load(tmp_path, _block("yaml"), KFP_DEV_HOST="https://kfp.example", PIPELINE_BUCKET="bucket")
+    assert loaded.environment("dev").triggers_of("chicago_taxi")[0].cool_down == 6 * 3600
+
+
+def test_the_page_has_every_key_of_an_environment_and_of_a_pipeline():
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    for model in (settings.Environment, settings.PipelineSettings, settings.Schedule):
+        assert not [name for name in model.model_fields if name != "name" and f"`{name}`" not in page], model
+
+
+def _block(language: str) -> str:
+    """Returns the first code block of a language on the page."""
+    return (ROOT / "docs/settings.md").read_text(encoding="utf-8").split(f"```{language}\n")[1].split("```")[0]
