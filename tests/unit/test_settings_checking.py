@@ -124,3 +124,15 @@ def test_what_is_wrong_is_told_at_once(tmp_path):
 def test_an_environment_that_is_from_no_file_is_checked_too():
     made = settings.Environment(name="dev", target="local", pipeline_root="r", parameters={"source": "s"})
     assert "settings.yaml: the parameter 'epochs' has no value" in _refusal(made)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "problem"),
+    [
+        ("sourc", "sets 'sourc', which the pipeline hasn't. Did you mean 'source'?"),
+        ("epochs", "sets 'epochs' to a URI, and that isn't text. Name a parameter that is: source."),
+    ],
+)
+def test_a_trigger_that_sets_what_takes_no_uri_is_told_with_its_line(tmp_path, parameter, problem):
+    trigger = f"        triggers: [{{name: new, kind: event, bucket: data, parameter: {parameter}}}]\n"
+    assert f"settings.yaml:12: the trigger 'new' {problem}" in _refusal(_dev(tmp_path, TEXT + trigger))

@@ -383,9 +383,12 @@ def test_all_mistakes_are_told_at_once_each_once(tmp_path):
 def test_a_pipeline_that_the_project_does_not_have_is_refused(tmp_path):
     (tmp_path / "pipelines/taxis").mkdir(parents=True)
     (tmp_path / "pipelines/taxis/pipeline.py").write_text("", encoding="utf-8")
+    event = "{name: new, kind: event, bucket: data, prefix: in/, parameter: source}"
     with pytest.raises(PipeyardError) as error:
-        _load(tmp_path, RIGHT)
-    assert str(error.value).startswith(f"settings.yaml:16: {TAXI}: there is no pipeline 'taxi'. Did you mean 'taxis'?")
+        _load(tmp_path, RIGHT.replace(event, "{name: new, kind: completion, pipeline: taxy}"))
+    pipeline, trigger = str(error.value).splitlines()
+    assert pipeline.startswith(f"settings.yaml:16: {TAXI}: there is no pipeline 'taxi'. Did you mean 'taxis'?")
+    assert trigger.startswith(f"settings.yaml:20: {TAXI}.triggers[0].pipeline: there is no pipeline 'taxy'. Did you")
 
 
 @pytest.mark.parametrize(
@@ -393,7 +396,7 @@ def test_a_pipeline_that_the_project_does_not_have_is_refused(tmp_path):
     [
         ("db_password: hunter2", "db_password is a secret by its name, and its value stands in the file"),
         ("api_key: hunter2", "api_key is a secret by its name"),
-        ("nested: {deep: [{token: hunter2}]}", "token is a secret by its name"),
+        ("nested: {deep: [{token: hunter2-hunter2-hunter2}]}", "token is a secret by its name"),
         ("db: postgresql://user:hunter2@host/db", "a password is in the URL"),
         ("text: AKIAHUNTER2HUNTER2AB", "this looks like a key or token"),
         ("text: '-----BEGIN PRIVATE KEY-----hunter2'", "this looks like a key or token"),
@@ -428,6 +431,7 @@ def test_a_token_in_place_of_the_name_of_its_variable_is_refused_and_not_repeate
     [
         "api_key: projects/p/secrets/key/versions/latest",
         "token_file: /var/run/token",
+        "unknown_token: '[UNK]'",
         "password: /var/run/password",
         "tokens: 5",
         "secret_name: kfp",
@@ -436,3 +440,45 @@ def test_a_token_in_place_of_the_name_of_its_variable_is_refused_and_not_repeate
 )
 def test_what_only_names_a_secret_is_taken(tmp_path, parameter):
     assert _load(tmp_path, RIGHT.replace("rows: 5", parameter)).environment("dev")
+
+
+COMPLETION = """\
+environments:
+  dev: &dev
+    target: local
+    pipeline_root: r
+    pipelines:
+      one:
+        triggers: [{name: a, kind: completion, pipeline: two}]
+      two:
+        triggers:
+          - {name: b, kind: completion, pipeline: three, environment: dev}
+          - {name: c, kind: completion, pipeline: four, environment: dve}
+"""
+
+
+def test_the_completion_of_a_run_in_no_environment_is_told(tmp_path):
+    with pytest.raises(PipeyardError) as error:
+        _load(tmp_path, COMPLETION)
+    assert str(error.value).startswith(
+        "settings.yaml:11: environments.dev.pipelines.two.triggers[1].environment: there is no environment 'dve'. "
+        "Did you mean 'dev'?"
+    )
+
+
+def test_pipelines_that_would_start_each_other_for_ever_are_refused(tmp_path):
+    text = COMPLETION.replace("pipeline: three", "pipeline: one").replace("dve", "dev")
+    with pytest.raises(PipeyardError) as error:
+        _load(tmp_path, text)
+    assert str(error.value).splitlines() == [
+        "settings.yaml:7: environments.dev.pipelines.one.triggers[0]: runs would start each other for ever: "
+        "dev/one starts dev/two starts dev/one. Take one of these triggers away.",
+        "settings.yaml:10: environments.dev.pipelines.two.triggers[0]: runs would start each other for ever: "
+        "dev/two starts dev/one starts dev/two. Take one of these triggers away.",
+    ]
+    with pytest.raises(PipeyardError, match="for ever: dev/one starts dev/one"):
+        _load(tmp_path, COMPLETION.replace("pipeline: two", "pipeline: one").replace("dve", "dev"))
+
+
+def test_runs_that_start_one_after_the_other_are_taken(tmp_path):
+    assert _load(tmp_path, COMPLETION.replace("dve", "dev")).environment("dev")

@@ -9,7 +9,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import values
-from pipeyard.settings.model import Environment
+from pipeyard.settings.model import Environment, EventTrigger
 
 _WORDS = {
     pb.ParameterType.NUMBER_INTEGER: "a whole number, such as 3",
@@ -58,6 +58,7 @@ def check(
         except PipeyardError:
             wanted = _WORDS.get(kind, "what the pipeline takes")
             problems.append(f"{where}: the parameter {name!r} is {_kind(value)}. Write {wanted}.")
+    problems += _unstartable(environment, pipeline, declared)
     if problems:
         raise PipeyardError(
             f"Parameters of {pipeline} in the environment {environment.name!r} don't fit the pipeline:\n"
@@ -85,6 +86,23 @@ def where_of(environment: Environment, pipeline: str, name: str) -> str:
     if name in environment.of(pipeline).parameters or name not in environment.parameters:
         return environment.where("pipelines", pipeline, "parameters", name)
     return environment.where("parameters", name)
+
+
+def _unstartable(environment: Environment, pipeline: str, declared: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what is wrong with the parameters that triggers set."""
+    for index, trigger in enumerate(environment.triggers_of(pipeline)):
+        if not isinstance(trigger, EventTrigger):
+            continue
+        where = environment.where("pipelines", pipeline, "triggers", index, "parameter")
+        if trigger.parameter not in declared:
+            hint = near_misses(trigger.parameter, declared)
+            yield f"{where}: the trigger {trigger.name!r} sets {trigger.parameter!r}, which the pipeline hasn't. {hint}"
+        elif declared[trigger.parameter].parameter_type != pb.ParameterType.STRING:
+            texts = [name for name, each in declared.items() if each.parameter_type == pb.ParameterType.STRING]
+            yield (
+                f"{where}: the trigger {trigger.name!r} sets {trigger.parameter!r} to a URI, and that isn't text. "
+                f"Name a parameter that is: {', '.join(sorted(texts)) or 'the pipeline has none'}."
+            )
 
 
 def _missing(

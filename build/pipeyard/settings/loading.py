@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.project import Project
-from pipeyard.settings import explaining, layers, reading, secrets, variables
+from pipeyard.settings import completions, explaining, layers, reading, secrets, variables
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.reading import Document, Key
@@ -83,6 +83,7 @@ class _Loader:
     def __init__(self, root: Path, document: Document, given: Mapping[str, str]) -> None:
         self._document = document
         self._root = root
+        self._known = Project(root).pipelines
         self._problems = list(document.problems)
         self._data = document.data if isinstance(document.data, dict) else {}
         declared = self._part("variables")
@@ -106,6 +107,9 @@ class _Loader:
                 self._environment(name, data)
             else:
                 self._problem(("environments", name), "an environment is a mapping", "Write its keys below it.")
+        for name, key, text, fix in completions.problems(self._environments, environments, self._known):
+            origin = self._environments[name].origin(*key)
+            self._problem(origin.key if origin else ("environments", name), text, fix)
         raise_all(self._problems)
         targets = {name: data["target"] for name, data in environments.items() if data["target"] in TARGETS}
         path = self._root / FILE
@@ -155,7 +159,7 @@ class _Loader:
             self._problem((), "environments is missing", f"Set environments: {PARTS['environments']}.")
         if "target" in self._part("defaults"):
             self._problem(("defaults", "target"), "target is each environment's own", "Move it into the environments.")
-        known = Project(self._root).pipelines
+        known = self._known
         for key, names in self._pipelines():
             for name in names if known else ():
                 if name not in known:

@@ -7,9 +7,11 @@ from typing import Any
 from pipeyard.settings.reading import Key
 
 _NAMED = re.compile(
-    r"(^|_)(password|passwd|passphrase|secret|token|api_?key|access_?key|secret_?key|private_?key|credentials?|cookies?)$",
-    re.IGNORECASE,
+    r"(^|_)(password|passwd|passphrase|secret|api_?key|access_?key|secret_?key|private_?key)$", re.IGNORECASE
 )
+# These can be something else, as the tokens of a language model are: short ones are.
+_MAYBE_NAMED = re.compile(r"(^|_)(token|credentials?|cookies?)$", re.IGNORECASE)
+_SHORT = 15
 # What is known by its form: keys and tokens of Google, Amazon, GitHub, GitLab, Slack and Hugging Face; JSON web tokens.
 _FORMS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20}|\bA[KS]IA[0-9A-Z]{16}\b|"
@@ -35,7 +37,7 @@ def found(value: Any, key: Key = ()) -> Iterator[tuple[Key, str, str]]:
 
 def is_secret_name(name: str) -> bool:
     """Tells whether what is called so is a secret, and not where one is kept (as in TOKEN_FILE)."""
-    return bool(_NAMED.search(name))
+    return bool(_NAMED.search(name) or _MAYBE_NAMED.search(name))
 
 
 def _in_text(text: str, key: Key) -> Iterator[tuple[Key, str, str]]:
@@ -43,8 +45,12 @@ def _in_text(text: str, key: Key) -> Iterator[tuple[Key, str, str]]:
         yield key, "a password is in the URL", "Leave it out, and let the step read it from its environment or a file."
     elif _FORMS.search(text):
         yield key, "this looks like a key or token", _FIX
-    elif _NAMED.search(str(key[-1])) and not _REFERENCE.fullmatch(text):
+    elif _is_named(str(key[-1]), text) and not _REFERENCE.fullmatch(text):
         yield key, f"{key[-1]} is a secret by its name, and its value stands in the file", _FIX
+
+
+def _is_named(name: str, text: str) -> bool:
+    return bool(_NAMED.search(name) or (_MAYBE_NAMED.search(name) and len(text) > _SHORT))
 
 
 _FIX = (
