@@ -10,7 +10,7 @@ PIPEYARD := .venv/bin/pipeyard
 
 JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
-SUITES := test/engine test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
 
 # Those that need no engine and no whole run.
@@ -56,6 +56,9 @@ test/pipelines: setup envs
 test/engine: setup envs
 	@echo "== engine"; .venv/bin/python -m pytest tests/engine
 
+test/delivery: setup
+	@echo "== delivery"; .venv/bin/python -m pytest tests/delivery
+
 test/scale_out: setup envs
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
@@ -89,4 +92,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/delivery test/pipelines test/scale_out test/toolchain test/contracts

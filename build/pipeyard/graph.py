@@ -27,6 +27,8 @@ _SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".g
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
+# The suite that delivers a small project, from a commit to a run.
+_DELIVERY_TESTS = "delivery"
 
 
 @dataclass(frozen=True, order=True)
@@ -201,6 +203,9 @@ class Graph:
             reached = {end for ends in (*self._edges.values(), *self._taken.values()) for end in ends}
             for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
                 self._edge(node, Node("test", _ENGINE_TESTS))
+        if _DELIVERY_TESTS in self._suites:
+            for part in ("toolchain", "settings"):
+                self._edge(Node(part), Node("test", _DELIVERY_TESTS))
         for images in self._taken.values():
             self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]

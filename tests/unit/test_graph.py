@@ -142,6 +142,17 @@ def test_what_is_built_with_an_engine_is_reached_by_images_and_the_toolchain(rep
     assert "test engine" not in _reached(repository, "settings.yaml", "components/one/tests/test_one.py")
 
 
+def test_the_delivery_of_a_small_project_is_reached_by_the_toolchain_and_what_ci_servers_read_is_compared(repository):
+    suite = repository / "tests" / "delivery" / "test_flow.py"
+    suite.parent.mkdir()
+    suite.touch()
+    for file in ("build/pipeyard/cli.py", "settings.yaml", "Makefile", "build/ci-source"):
+        assert "test delivery" in _reached(repository, file), file
+    assert "test delivery" not in _reached(repository, "components/two/src/two/step.py")
+    for file in ("cloudbuild.yaml", "Jenkinsfile", ".github/workflows/a.yaml", "triggers/cloud-build/main.yaml"):
+        assert _reached(repository, file) == {"test toolchain", "lint"}
+
+
 def test_a_spec_reaches_its_image_which_is_labelled_with_it(repository):
     assert {"image component/two", "test contracts"} <= _reached(repository, "components/two/component.yaml")
 
