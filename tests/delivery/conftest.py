@@ -1,4 +1,4 @@
-"""An engine, a registry, Cloud Storage and Kubeflow Pipelines on this machine, and a project that is delivered there."""
+"""An engine, a registry, Cloud Storage and Kubeflow Pipelines on this machine, and a project delivered there."""
 
 import os
 import shutil

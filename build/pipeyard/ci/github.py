@@ -10,6 +10,28 @@ _RELEASED = "github.ref == 'refs/heads/main' || startsWith(github.ref, 'refs/tag
 _WHEN = {flow.DELIVERY: _RELEASED, flow.DEVELOPMENT: f"!({_RELEASED})"}
 
 
+# Google Cloud by workload identity, and its registry, where the repository's variables name them.
+_GOOGLE = "vars.WORKLOAD_IDENTITY_PROVIDER != ''"
+_LOGIN = [
+    {
+        "id": "google",
+        "if": _GOOGLE,
+        "uses": "google-github-actions/auth@v2",
+        "with": {
+            "workload_identity_provider": "${{ vars.WORKLOAD_IDENTITY_PROVIDER }}",
+            "service_account": "${{ vars.SERVICE_ACCOUNT }}",
+            "token_format": "access_token",
+        },
+    },
+    {
+        "if": _GOOGLE,
+        "env": {"TOKEN": "${{ steps.google.outputs.access_token }}", "REGISTRY_HOST": "${{ vars.REGISTRY_HOST }}"},
+        "run": "build/ci-packages docker.io=docker\n"
+        'echo "$TOKEN" | docker login --username oauth2accesstoken --password-stdin "$REGISTRY_HOST"\n',
+    },
+]
+
+
 def workflow(flows: list[flow.Flow], ignored: list[str], header: str) -> str:
     """Returns both flows, a job each; its steps share a folder, so they run one after the other.
 
@@ -45,6 +67,8 @@ def _job(described: flow.Flow) -> dict[str, Any]:
             "with": {"path": "~/.cache/uv", "key": "uv-${{ hashFiles('**/uv.lock') }}", "restore-keys": "uv-"},
         },
     ]
+    if described.name == flow.DELIVERY:
+        steps += _LOGIN
     return {
         "if": _WHEN[described.name],
         "runs-on": "ubuntu-latest",

@@ -8,8 +8,11 @@ _WHEN = {
     flow.DEVELOPMENT: "not { anyOf { branch 'main'; buildingTag() } }",
 }
 _TAB = "    "
-# Steps install what they need, and build images with the machine's engine.
-_CONTAINER = "-u root -v /var/run/docker.sock:/var/run/docker.sock"
+# Steps install what they need, build images with the machine's engine, and have its logins.
+_CONTAINER = (
+    "-u root -v /var/run/docker.sock:/var/run/docker.sock "
+    "-v $HOME/.docker:/root/.docker -v $HOME/.config/gcloud:/root/.config/gcloud"
+)
 
 
 def pipeline(flows: list[flow.Flow], header: str) -> str:
