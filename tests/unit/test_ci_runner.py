@@ -1,6 +1,7 @@
 """Builds are executed here as Cloud Build executes them."""
 
 import json
+import signal
 import stat
 import subprocess
 import sys
@@ -415,6 +416,22 @@ def test_two_builds_don_t_share_a_workspace(repository):
         done, _ = _run(repository)
         assert "Another build works in" in str(done.exception)
         assert first.wait(30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_stopped_stops_its_steps(repository, number):
+    slow = "steps:\n- {id: a, name: i, script: 'echo $$ >../process; exec sleep 60'}\n"
+    (repository / "cloudbuild.yaml").write_text(slow, encoding="utf-8")
+    _commit(repository)
+    program = [str(Path(sys.executable).with_name("pipeyard")), "ci", "run", "--project", str(repository)]
+    noted = repository / "runs/.ci/process"
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        limit = time.monotonic() + 20
+        while not (noted.exists() and noted.read_text(encoding="utf-8")) and time.monotonic() < limit:
+            time.sleep(0.05)
+        build.send_signal(number)
+        assert build.wait(20) == 130
+    assert not Path("/proc", noted.read_text(encoding="utf-8").strip()).exists()
 
 
 def test_a_secret_that_isn_t_set_is_named_before_anything_runs(repository, monkeypatch):

@@ -33,7 +33,13 @@ _CLOUD_BUILDERS = "cloud-builders"
 
 
 class Executor(Protocol):
-    """Runs one step to its end."""
+    """Runs one step to its end.
+
+    Attributes:
+        secrets: name to value.
+    """
+
+    secrets: Mapping[str, str]
 
     def run(self, step: Step, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
         """Runs a step; its output goes to `log`.

@@ -32,6 +32,7 @@ class StepResult:
         allowed: its failure doesn't fail the build.
         code: exit code; None if it has none.
         text: the end in words; '' if it succeeded.
+        secrets: that it was given.
     """
 
     name: str
@@ -41,6 +42,13 @@ class StepResult:
     seconds: float = 0.0
     code: int | None = None
     text: str = ""
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+    def hide(self, text: str) -> str:
+        """Returns a text with the step's secrets blotted out."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,12 @@ def run(
     begin = time.monotonic()
     limits = _Limits(threading.Event(), stopped, begin + build.timeout)
     results = [
-        StepResult(step.name, logs / f"{step.index:02d}-{_file_name(step.name)}.log", step.allow_failure)
+        StepResult(
+            step.name,
+            logs / f"{step.index:02d}-{_file_name(step.name)}.log",
+            step.allow_failure,
+            secrets=[executor.secrets[name] for name in step.secrets],
+        )
         for step in build.steps
     ]
     logs.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """`pipeyard ci`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,6 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.ci.processes import Executor
     from pipeyard.ci.runner import Result, StepResult
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
@@ -165,11 +163,12 @@ def run_command(
     By hand, as by `gcloud builds submit`, what isn't committed goes along, and $COMMIT_SHA is empty. Secrets are taken
     from environment variables of their names. Exit code: 0 if it succeeded, 1 if not, 130 if it was stopped.
     """
+    import signal
+
     from rich.console import Console
 
     from pipeyard import changes
-    from pipeyard.ci import starting, workspaces
-    from pipeyard.errors import PipeyardError
+    from pipeyard.ci import executing, starting, workspaces
 
     if trigger_name and filename:
         raise click.UsageError("A trigger names its build: give --trigger or --file.")
@@ -188,67 +187,23 @@ def run_command(
     else:
         start = starting.by_hand(filename)
     folder = workspace or project.root / "runs" / ".ci" / "workspace"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # steps are stopped as when the user stops them
     with workspaces.prepared(project.root, folder.absolute(), commit, not start.triggered) as ready:
-        if not (ready / start.filename).is_file():
-            raise PipeyardError(f"{start.filename} isn't in commit {commit[:12]}. Commit it; `pipeyard ci` renders it.")
-        result = _execute(ready, start, _pairs(given, "substitution"), where, network, console)
+        result = executing.execute(
+            ready, start, _pairs(given, "substitution"), where, lambda step: _tell(step, console), network
+        )
     return _conclude(result, as_json, console)
 
 
-def _execute(ready: Path, start, given: Mapping[str, str], where: str, network: str, console) -> "Result":
-    import os
+def _tell(step: "StepResult", console) -> None:
+    from pipeyard.local import process
 
-    from pipeyard.ci import builds, documents, lint, runner
-    from pipeyard.errors import PipeyardError
-
-    document = documents.load(ready / start.filename)
-    if findings := lint.check_build(document, start.triggered):
-        raise PipeyardError("Cloud Build would refuse this build, or fail at it:\n" + "\n".join(map(str, findings)))
-    values = builds.given_values(document.content, {**start.substitutions, **given}, start.triggered)
-    build = builds.of(document.content, values, builds.is_loose(document.content, start.triggered))
-    names = sorted({name for step in build.steps for name in step.secrets})
-    if missing := [name for name in names if not os.environ.get(name)]:
-        raise PipeyardError(
-            f"Steps need the secret {', '.join(missing)}, which Cloud Build takes from its store. Set an environment "
-            "variable of that name here."
-        )
-    secrets = {name: os.environ[name] for name in names}
-    state = ready.with_name(f"{ready.name}.build")
-
-    def tell(result: "StepResult") -> None:
-        if result.status == runner.Status.WORKING:
-            console.print(f"{'started':10} {result.name}")
-            return
-        console.print(
-            f"{result.status:10} {result.name}  {result.seconds:.1f} s" + (f"  {result.text}" if result.text else "")
-        )
-        if result.status in (runner.Status.FAILURE, runner.Status.TIMEOUT):
-            console.print(_hidden(_tail(result.log), secrets.values()))
-
-    return runner.run(build, _executor(ready, state, where, network, secrets, values["BUILD_ID"]), state / "logs", tell)
-
-
-def _executor(
-    ready: Path, state: Path, where: str, network: str, secrets: Mapping[str, str], build_id: str
-) -> "Executor":
-    import os
-
-    from pipeyard.ci import processes
-
-    if where == "host":
-        return processes.OnHost(ready, state / "scripts", os.environ, secrets)
-    home = state / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    return processes.InContainers(
-        processes.docker_client(),
-        ready,
-        state / "scripts",
-        home,
-        os.environ,
-        secrets,
-        f"pipeyard-ci-{build_id[:8]}",
-        network,
-    )
+    if step.status == "WORKING":
+        console.print(f"{'started':10} {step.name}")
+        return
+    console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
+    if step.status in ("FAILURE", "TIMEOUT"):
+        console.print(step.hide(process.tail(step.log, _TAIL_LINES)))
 
 
 def _conclude(result: "Result", as_json: bool, console) -> int:
@@ -273,18 +228,6 @@ def _conclude(result: "Result", as_json: bool, console) -> int:
         console.print(f"Not started: {', '.join(waiting)}")
     console.print(f"Logs: {result.steps[0].log.parent}")
     return EXIT_CODES.get(result.status, 1)
-
-
-def _tail(log: Path) -> str:
-    from pipeyard.local import process
-
-    return process.tail(log, _TAIL_LINES)
-
-
-def _hidden(text: str, secrets) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
