@@ -98,6 +98,26 @@ MISTAKES = {
         "      day: 2024-01-01",
         (14, f"{DEV}.parameters.day", "to YAML this is a timestamp", "Put it in quotes"),
     ),
+    "a time of day": (
+        "      rows: 5",
+        "      time: 12:30",
+        (14, f"{DEV}.parameters.time", "to YAML this is the number 750", "Put it in quotes"),
+    ),
+    "an octal number": (
+        "      rows: 5",
+        "      zip: 010",
+        (14, f"{DEV}.parameters.zip", "to YAML this is the number 8", "Put it in quotes"),
+    ),
+    "a variable in a key": (
+        "      rows: 5",
+        "      ${HOST}: 5",
+        (14, f"{DEV}.parameters.${{HOST}}", "a variable in a key", "Write the key itself"),
+    ),
+    "a name of an environment": (
+        "  vertex:",
+        "  Vertex AI:",
+        (25, "environments.Vertex AI", "'Vertex AI' names no environment", "Write lower case"),
+    ),
     "no finite number": (
         "      rows: 5",
         "      rows: .inf",

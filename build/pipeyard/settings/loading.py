@@ -1,6 +1,7 @@
 """Reads `settings.yaml`: variables, defaults, environments."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.reading import Document, Key
 
+# Names are given to commands and CI, and stand in paths.
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PARTS = {
     "variables": "names that values may use as ${NAME}, and what they are",
     "defaults": "what environments have in common",
@@ -103,6 +106,10 @@ class _Loader:
             self._problem(key, text, fix)
         environments = self._part("environments")
         for name, data in environments.items():
+            if not _NAME.fullmatch(name):
+                self._problem(
+                    ("environments", name), f"{name!r} names no environment", "Write lower case, digits, _, -."
+                )
             if isinstance(data, dict):
                 self._environment(name, data)
             else:
@@ -188,6 +195,9 @@ class _Loader:
                 self._problem(key, f"{name} is a secret by its name", fix)
             elif not isinstance(meaning, str) or not meaning:
                 self._problem(key, "it isn't told what the variable is", f"Write {name}: what it is.")
+        for key in self._document.lines:
+            if key and isinstance(key[-1], str) and "${" in key[-1]:
+                self._problem(key, "a variable in a key", "Write the key itself: only values can have variables.")
         for key, name in variables.used(self._data):
             if name not in self._meanings:
                 self._problem(

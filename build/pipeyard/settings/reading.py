@@ -5,6 +5,7 @@ are text, and values are what JSON has, for that is what pipelines take.
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from pipeyard.settings.problems import Problem
 Key = tuple[str | int, ...]
 # Aliases can make a document of a few lines as large as one likes.
 _MOST_NODES = 100_000
+# What YAML 1.1 reads as octal or to the base of 60: 010 is 8, 12:30 is 750.
+_ODD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9.]+)+)")
 _YAML = "tag:yaml.org,2002:"
 _TAGS = {f"{_YAML}map", f"{_YAML}seq"}
 
@@ -132,6 +135,10 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, key: Key) -> Any:
         value = self._loader.construct_object(node)
+        if isinstance(value, int | float) and _ODD.fullmatch(node.value):
+            text = f"to YAML this is the number {value}"
+            self._problem(node.start_mark.line + 1, key, text, "Put it in quotes, or write the number so.")
+            return None
         if value is None or isinstance(value, str | bool | int):
             return value
         if isinstance(value, float) and math.isfinite(value):

@@ -48,7 +48,11 @@ def schema() -> dict[str, Any]:
             "additionalProperties": {"type": "string", "minLength": 1},
         },
         "defaults": {"$ref": "#/$defs/Defaults"},
-        "environments": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Environment"}},
+        "environments": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[a-z][a-z0-9_-]*$"},
+            "additionalProperties": {"$ref": "#/$defs/Environment"},
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
