@@ -89,9 +89,8 @@ def test_files_wait_for_their_quorum_within_the_window():
 
 def test_files_further_apart_than_the_window_are_no_quorum():
     policy = Policy(name="two", parameter="source", quorum=2, quorum_window=10 * MINUTE)
-    decisions = told(
-        policy, new_object("a", at(0), 1, "a"), new_object("b", at(11), 2, "b"), new_object("c", at(5), 3, "c")
-    )
+    files = [(new_object(name, at(when), when + 1, name), at(12)) for name, when in (("a", 0), ("b", 11), ("c", 5))]
+    decisions = told(policy, *files)
     assert codes(decisions) == [Code.WAITING, Code.WAITING, Code.STARTED]
     assert decisions[2].parameters["source"].count(",") == 2  # c is within the window of both
 
@@ -111,12 +110,12 @@ def test_what_happens_in_the_cool_down_goes_into_the_next_run():
     assert decisions[5].parameters == {"source": "gs://landing/1.csv,gs://landing/2.csv,gs://landing/3.csv"}
 
 
-def test_a_cap_holds_in_any_24_hours():
+def test_a_cap_holds_until_midnight_in_utc():
     policy = Policy(name="cap", parameter="source", daily_cap=2)
     files = [(new_object(f"{n}.csv", at(n), n + 1, str(n)), at(n)) for n in range(4)]
     decisions = told(policy, *files, tick(24 * 60 - 1), tick(24 * 60), tick(24 * 60 + 1))
     assert codes(decisions) == ["started", "started", "capped", "capped", "capped", "started", "nothing"]
-    assert "until 2026-03-02 00:00:00 UTC" in decisions[2].reason
+    assert decisions[2].reason == "2 runs are all it may start on 2026-03-01; until 00:00 UTC 1 URI waits"
     assert decisions[5].parameters == {"source": "gs://landing/2.csv,gs://landing/3.csv"}
 
 

@@ -129,7 +129,7 @@ def test_what_can_t_be_started_for_a_day_is_given_up(folder):
 
 
 def test_200_events_with_crashes_and_lost_answers_start_exactly_the_expected_runs(folder):
-    """Every third start dies before the run is there, every third one after; the message comes again, as from Pub/Sub."""
+    """Of three starts one dies before the run is there, one after; the message comes again, as from Pub/Sub."""
     runs, starts = Runs(), []
 
     def start(parameters, key):

@@ -44,9 +44,9 @@ def new_object(name: str, time: datetime, generation: int, message: str) -> Even
 def two_hundred() -> list[Told]:
     """Twenty batches of three files, three hours apart, told 200 times in all.
 
-    Each file is told by its notification, which Pub/Sub repeats minutes later and hours later; by a second subscription,
-    under another id; and in the wrong order. Each tenth batch also has a file that was written twice, the earlier version
-    of which is told last. All of a batch are told in a burst of a few seconds.
+    All of a batch is told in a burst of a few seconds, in the wrong order. Each file is told by its notification, which
+    Pub/Sub repeats minutes and hours later, and by a second subscription, under another id. Each tenth batch also has a
+    file that was written twice, the earlier version of which is told last.
     """
     chance = random.Random(5)
     told: list[Told] = []

@@ -20,7 +20,7 @@ from pipeyard.triggers.model import (
     Start,
     State,
     digest,
-    run_name,
+    run_key,
 )
 
 DAY = timedelta(days=1)
@@ -110,10 +110,10 @@ class _Known:
         if free and self._now < free + self._policy.cool_down:
             until = free + self._policy.cool_down
             return self.end(event, Code.COOLING, f"cools down until {until:%Y-%m-%d %H:%M:%S} UTC; {waits}{late}")
-        today = sorted(start.decided_at for start in self._starts if start.decided_at > self._now - DAY)
-        if self._policy.daily_cap and len(today) >= self._policy.daily_cap:
-            until = today[-self._policy.daily_cap] + DAY
-            reason = f"{len(today)} runs in 24 hours are all it may start; until {until:%Y-%m-%d %H:%M:%S} UTC {waits}"
+        today = sum(start.decided_at.date() == self._now.date() for start in self._starts)
+        if self._policy.daily_cap and today >= self._policy.daily_cap:
+            midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+            reason = f"{today} runs are all it may start on {self._now:%Y-%m-%d}; until {midnight:%H:%M} UTC {waits}"
             return self.end(event, Code.CAPPED, reason + late)
         names = f"{len(self.due)} new: {_few([_place(each) for each in _in_order(self.due)])}"
         return self._start(event, (f"{cause}; {names}" if cause else names) + late)
@@ -154,7 +154,7 @@ class _Known:
         uris = [each.uri for each in waiting if each.uri]
         given = {self._policy.parameter: _SEPARATOR.join(uris)} if self._policy.parameter and uris else {}
         start = Start(
-            key=run_name(self._policy.name, [each.subject for each in waiting]),
+            key=run_key(self._policy, [each.subject for each in waiting]),
             parameters={**self._policy.parameters, **given},
             uris=uris,
             decided_at=self._now,

@@ -17,7 +17,7 @@ from pipeyard.triggers import state
 from pipeyard.triggers.decision import decide
 from pipeyard.triggers.model import Code, Decision, Event, Policy, Start, State
 
-# Parameters and key to the id of the run of that name, which is started unless it is there. It takes less than HOLD.
+# Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
 Starter = Callable[[Mapping[str, Any], str], str]
 # What is being started is left alone for so long. A Cloud Function's request ends within it.
 HOLD = timedelta(minutes=10)

@@ -71,17 +71,19 @@ class Policy(_Value):
     """When a trigger starts a run.
 
     Attributes:
-        name: of the trigger within all; runs are named by it. Lower-case letters, digits and hyphens.
+        name: of the trigger; runs are named by it. Lower-case letters, digits and hyphens.
+        scope: what tells its runs from those of triggers of the name elsewhere: environment and pipeline.
         parameter: of the run, that gets the URIs, separated by commas; '': none does.
         parameters: that the run gets besides.
         quorum: distinct URIs that a run takes at least.
         quorum_window: that they must have happened within; 0: whenever.
         cool_down: from one start to the next.
-        daily_cap: most starts in any 24 hours; 0: no limit.
+        daily_cap: most starts a day, in UTC; 0: no limit.
         remember: how long it is known what was told already. Pub/Sub repeats messages for 7 days.
     """
 
     name: str
+    scope: str = ""
     parameter: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     quorum: int = 1
@@ -110,7 +112,7 @@ class Start(_Value):
     """A run that is to be started, or was: the record that is written before anything is started.
 
     Attributes:
-        key: the run's name, made of what it is started for: whoever starts it finds it if it is there already.
+        key: names the run, by what it is started for: whoever starts it finds it if it is there already.
         uris: what it is started for.
         run: its id, once it is started.
         holder: who is starting it.
@@ -171,7 +173,7 @@ class Decision(_Value):
     """What an event means.
 
     Attributes:
-        start: whether a run is to be started: `key` is its name, `parameters` what the trigger gives it.
+        start: whether a run is to be started: `key` names it, `parameters` what the trigger gives it.
         reason: why, in words.
         state: what is known from now on.
         again: the event wasn't taken; it must be told again later.
@@ -191,6 +193,6 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def run_name(policy: str, subjects: Sequence[str]) -> str:
-    """Returns the name of the run for these subjects: the same for the same, a valid id on KFP and on Vertex AI."""
-    return f"{policy}-{digest(*sorted(subjects))}"
+def run_key(policy: Policy, subjects: Sequence[str]) -> str:
+    """Returns what names the run for these subjects: the same for the same."""
+    return f"{policy.name}-{digest(policy.scope, *sorted(subjects))}"
