@@ -23,6 +23,7 @@ COMMANDS = {
     "build": "pipeyard.commands.build",
     "release": "pipeyard.commands.release",
     "ci": "pipeyard.commands.ci",
+    "trigger": "pipeyard.commands.trigger",
 }
 
 

@@ -87,7 +87,7 @@ def same_pipeline(one: str, other: str) -> bool:
 def _all_of(environment: Environment) -> Iterator[Route]:
     for pipeline in environment.pipelines:
         schedule = environment.schedule_of(pipeline)
-        if schedule is not None and schedule.enabled:
+        if schedule is not None:
             policy = Policy(name=SCHEDULE, scope=f"{environment.name}/{pipeline}")
             yield Route(pipeline, SCHEDULE, Kind.SCHEDULE, None, policy)
         for trigger in environment.triggers_of(pipeline):

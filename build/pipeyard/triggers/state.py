@@ -151,6 +151,10 @@ class Bucket:
         blob = self._bucket().blob(self._name)
         try:
             self._asked(blob.upload_from_string, content, "application/json", if_generation_match=version)
+        except exceptions.NotFound as error:
+            raise PipeyardError(
+                f"There is no bucket gs://{self._bucket_name} for the trigger's state. Make it."
+            ) from error
         except exceptions.PreconditionFailed as error:
             # Where an answer got lost, the library asks again, and what stands in the way is what it wrote itself.
             if self.read()[0] != content:
