@@ -260,7 +260,7 @@ def test_a_write_whose_answer_got_lost_counts_as_written(emulator):
 
 def test_a_bucket_that_isn_t_there_is_named(emulator):
     store = state.Bucket("nowhere", "state.json", _client())
-    with pytest.raises(PipeyardError, match="There is no bucket gs://nowhere"):
+    with pytest.raises(PipeyardError, match="There is no bucket nowhere to keep"):
         firing.handle(store, new_object("a.csv", BEGIN, 1, "m"), EACH, Runs(), clock(1))
 
 
