@@ -201,7 +201,9 @@ class Environment(Strict):
     target: Literal["local", "kfp", "vertex"] = Field(
         description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI."
     )
-    host: Url = Field("", description="kfp: URL of the API.")
+    host: Url = Field(
+        "", description="kfp: URL of the API. vertex: of one that stands before Google's; empty: Google's own."
+    )
     namespace: str = Field("", description="kfp: Kubernetes namespace, where there are several users.")
     project: str = Field("", description="vertex: Google Cloud project.")
     region: str = Field("", description="vertex: region, such as europe-west1.")
@@ -210,6 +212,11 @@ class Environment(Strict):
     pipeline_root: str = Field(min_length=1, description="Where runs keep their artifacts.")
     bucket: Bucket = Field("", description="gs://BUCKET or gs://BUCKET/PREFIX that packages are uploaded to.")
     registry: Registry = Field("", description="HOST/PATH of images.")
+    templates: Url = Field(
+        "",
+        description="vertex: Artifact Registry repository of format KFP that deployed pipelines are kept in, "
+        "https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY.",
+    )
     auth: Auth = Field(default_factory=Auth)
     approval: Literal["none", "required"] = Field("none", description="Whether somebody has to approve a deployment.")
     timeout: Seconds = Field(3 * HOURS, description="How long a whole run is waited for.")

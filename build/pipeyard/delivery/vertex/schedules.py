@@ -1,0 +1,156 @@
+"""Schedules on Vertex AI: one of a pipeline in an environment, which starts what is deployed.
+
+What runs of a schedule can't be relied on to be updated in place, so a changed one is paused, its successor is made,
+and it is deleted. Whoever repeats that after it broke off goes on where it was.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeyard.delivery.vertex.connection import Vertex
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1.types import PipelineJob
+
+DIGEST = "pipeyard-schedule"
+_LIVE = {"ACTIVE", "PAUSED"}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When runs start.
+
+    Attributes:
+        cron: five fields.
+        timezone: IANA name.
+        enabled: False: it is there, but paused.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    enabled: bool = True
+    max_concurrent_runs: int = 1
+
+
+def display_name(environment: str, pipeline: str) -> str:
+    """Returns what a pipeline's schedule is called."""
+    return f"pipeyard {environment} {pipeline}"
+
+
+def digest(timing: Timing, job: "PipelineJob") -> str:
+    """Returns what tells two schedules apart, of any order of fields: 32 hex digits."""
+    from google.protobuf import json_format
+
+    plain = json_format.MessageToDict(job._pb)  # pylint: disable=protected-access  # proto-plus's way down
+    plain.pop("labels", None)
+    text = json.dumps([timing.cron, timing.timezone, timing.max_concurrent_runs, plain], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def found(vertex: Vertex, name: str) -> list[Any]:
+    """Returns the schedules of a display name that aren't completed, the oldest first.
+
+    Raises:
+        PipeyardError: Vertex AI refuses or can't be reached.
+    """
+    listed = vertex.ask(
+        f"looking for the schedule {name!r}",
+        vertex.schedules.list_schedules,
+        request={"parent": vertex.parent, "filter": f'display_name="{name}"'},
+    )
+    live = [each for each in listed if each.display_name == name and each.state.name in _LIVE]
+    return sorted(live, key=lambda each: (each.create_time.timestamp() if each.create_time else 0.0, each.name))
+
+
+def differs(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob") -> bool:
+    """True if `ensure` would change something. Only reads.
+
+    Raises:
+        PipeyardError: Vertex AI refuses or can't be reached.
+    """
+    there = found(vertex, name)
+    if timing is None:
+        return bool(there)
+    return len(there) != 1 or not _is(there[0], timing, digest(timing, job))
+
+
+def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob") -> list[str]:
+    """Makes the schedule of a name be the one that is wanted, alone; None: makes there be none.
+
+    Args:
+        job: what it starts.
+
+    Returns:
+        What was done, in words; empty if nothing had to be.
+
+    Raises:
+        PipeyardError: Vertex AI refuses or can't be reached.
+    """
+    from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, PipelineJob, Schedule
+
+    there = found(vertex, name)
+    done: list[str] = []
+    kept = None
+    if timing is not None:
+        mark = digest(timing, job)
+        kept = next((each for each in there if _mark(each) == mark), None)
+        if kept is None:
+            for each in there:
+                _pause(vertex, each)
+            marked = PipelineJob(job)
+            marked.labels = {**job.labels, DIGEST: mark}
+            vertex.ask(
+                f"making the schedule {name!r}",
+                vertex.schedules.create_schedule,
+                again=False,  # twice would be two; the next run of the command finds what was made
+                parent=vertex.parent,
+                schedule=Schedule(
+                    display_name=name,
+                    cron=f"TZ={timing.timezone} {timing.cron}",
+                    max_concurrent_run_count=timing.max_concurrent_runs,
+                    create_pipeline_job_request=CreatePipelineJobRequest(parent=vertex.parent, pipeline_job=marked),
+                ),
+            )
+            done.append(f"made the schedule {timing.cron} {timing.timezone}")
+            # Another deployment may have made the same meanwhile: both keep the oldest.
+            there = found(vertex, name)
+            kept = next(each for each in there if _mark(each) == mark)
+        if kept.state.name == "ACTIVE" and not timing.enabled:
+            _pause(vertex, kept)
+            done.append("paused the schedule")
+        elif kept.state.name == "PAUSED" and timing.enabled:
+            vertex.ask(f"resuming the schedule {name!r}", vertex.schedules.resume_schedule, name=kept.name)
+            done.append("resumed the schedule")
+    for each in there:
+        if kept is None or each.name != kept.name:
+            _delete(vertex, each.name)
+            done.append("removed a schedule")
+    return done
+
+
+def _is(schedule: Any, timing: Timing, mark: str) -> bool:
+    return _mark(schedule) == mark and (schedule.state.name == "ACTIVE") == timing.enabled
+
+
+def _mark(schedule: Any) -> str:
+    return schedule.create_pipeline_job_request.pipeline_job.labels.get(DIGEST, "")
+
+
+def _pause(vertex: Vertex, schedule: Any) -> None:
+    if schedule.state.name == "ACTIVE":
+        vertex.ask(f"pausing {schedule.name}", vertex.schedules.pause_schedule, name=schedule.name)
+
+
+def _delete(vertex: Vertex, name: str) -> None:
+    """Deletes one, and doesn't wait for the operation's end; one that is gone is as it should be."""
+    from google.api_core.exceptions import NotFound
+
+    def call(**options: Any) -> Any:
+        try:
+            return vertex.schedules.delete_schedule(**options)
+        except NotFound:
+            return None
+
+    vertex.ask(f"deleting {name}", call, name=name)
