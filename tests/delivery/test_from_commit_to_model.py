@@ -96,6 +96,8 @@ def test_a_commit_becomes_images_a_package_a_version_a_run_and_a_model(shop, del
     assert 1 < model["mile"] < 5  # dollars
     # The images that run are those that were pushed, and what is in git stayed as it was.
     assert project.git("status", "--porcelain") == ""
+    assert project.git("-C", "runs/.ci/workspace", "status", "--porcelain") == ""
+    assert project.git("-C", "runs/.ci/workspace", "rev-parse", "HEAD").strip() == commit
     with server.lock:
         text = json.dumps(list(server.store.versions.values()), default=str)
     for name in COMPONENTS:

@@ -187,7 +187,8 @@ def run_command(
     else:
         start = starting.by_hand(filename)
     folder = workspace or project.root / "runs" / ".ci" / "workspace"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # steps are stopped as when the user stops them
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has the first ignored
+        signal.signal(number, signal.default_int_handler)
     with workspaces.prepared(project.root, folder.absolute(), commit, not start.triggered) as ready:
         result = executing.execute(
             ready, start, _pairs(given, "substitution"), where, lambda step: _tell(step, console), network
