@@ -60,19 +60,12 @@ def test_what_is_executed_is_this_repository_s_flow(shop):
 
 
 def _without_settings(build: dict) -> None:
-    """Takes out what comes from settings.yaml: variables and secrets of environments."""
-    secrets = [each["env"] for each in build.pop("availableSecrets", {}).get("secretManager", [])]
-    variables = (ROOT / "settings.yaml").read_text(encoding="utf-8")
-    declared = yaml.safe_load(variables).get("variables") or []
-    for name in declared:
-        build["substitutions"].pop(f"_{name}", None)
+    """Takes out what comes from settings.yaml: variables, and secrets of environments."""
+    build.pop("availableSecrets", None)
+    for entry in build["options"].pop("env", []):
+        build["substitutions"].pop(f"_{entry.partition('=')[0]}")
     for step in build["steps"]:
-        if secrets:
-            step.pop("secretEnv", None)
-        if "env" in step:
-            step["env"] = [each for each in step["env"] if each.partition("=")[0] not in declared]
-            if not step["env"]:
-                del step["env"]
+        step.pop("secretEnv", None)
 
 
 def test_a_commit_becomes_images_a_package_a_version_a_run_and_a_model(shop, delivered, registry, cloud_storage):

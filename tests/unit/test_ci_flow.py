@@ -96,7 +96,7 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     (tmp_path / "components/one/pyproject.toml").write_text("", encoding="utf-8")
     (tmp_path / "extra/file").write_text("", encoding="utf-8")
     (tmp_path / "settings.yaml").write_text(
-        "variables: [PROJECT_ROOT, TEAM]\n"
+        "variables: {TEAM: whose it is}\n"
         "environments:\n  prod: {target: kfp, auth: {kind: token, token_env: KFP_TOKEN}}\n",
         encoding="utf-8",
     )
@@ -107,7 +107,8 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     assert build["substitutions"]["_TEAM"] == ""
     steps = {step["id"]: step for step in build["steps"]}
     assert steps["deploy"]["secretEnv"] == ["KFP_TOKEN"]
-    assert "TEAM=$_TEAM" in steps["deploy"]["env"]
+    assert build["options"]["env"] == ["TEAM=$_TEAM"]
+    assert "# _TEAM: whose it is" in files["cloudbuild.yaml"]
     assert "secretEnv" not in steps["unit-tests"]
     assert build["availableSecrets"]["secretManager"][0]["env"] == "KFP_TOKEN"
     assert lint.check_build(documents.parse(files["cloudbuild.yaml"], tmp_path / "cloudbuild.yaml")) == []
@@ -222,3 +223,22 @@ def test_a_package_that_is_there_needs_no_installation_and_one_that_is_not_is_na
     done = run("dash=sh", "other=no-such-program", "third=/no/*/such")
     assert done.returncode == 1
     assert "install what the packages other third have" in done.stderr
+
+
+def test_variables_and_settings_are_checked_before_anything_is_built(tmp_path, monkeypatch):
+    for folder in ("components", "pipelines"):
+        (tmp_path / folder).mkdir()
+    text = "environments:\n  test: {target: kfp, host: 'http://h', bucket: 'gs://bucket', pipeline_root: runs}\n"
+    (tmp_path / "settings.yaml").write_text(text, encoding="utf-8")
+
+    def told() -> str:
+        done = CliRunner().invoke(ci.command, ["values", "delivery", "--project", str(tmp_path)])
+        return str(done.exception or "")
+
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    assert told() == ""
+    monkeypatch.setenv("ENVIRONMENT", "tset")
+    assert "Did you mean 'test'?" in told()
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    (tmp_path / "settings.yaml").write_text(text.replace("host: 'http://h', ", ""), encoding="utf-8")
+    assert "settings.yaml:2" in told()

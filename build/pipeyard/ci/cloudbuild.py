@@ -38,6 +38,8 @@ def build(described: flow.Flow, header: str) -> str:
         "logging": "CLOUD_LOGGING_ONLY",
         "substitutionOption": "MUST_MATCH",
     }
+    if everywhere := [f"{each.in_shell}=$_{each.name}" for each in described.variables if each.everywhere]:
+        rest["options"]["env"] = everywhere
     meanings = "".join(f"# _{each.name}: {each.meaning}\n" for each in described.variables)
     first, _, others = as_yaml(rest).partition("substitutions:")
     return f"{header}steps:\n{steps}{first}{meanings}substitutions:{others}"

@@ -5,9 +5,10 @@ in the tree themselves, so that what is rendered changes with the tree only in l
 """
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -35,6 +36,7 @@ class Variable:
     Attributes:
         pattern: that the whole value must match.
         variable: name under which steps have it in their environment.
+        everywhere: every step has it, without naming it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Variable:
     meaning: str
     variable: str = ""
     flows: tuple[str, ...] = (DELIVERY,)
+    everywhere: bool = False
 
     @property
     def in_shell(self) -> str:
@@ -130,18 +133,17 @@ VARIABLES = (_ENVIRONMENT, _RUN, _SINCE, _PYTHON_IMAGE, _BUILDER_OPTIONS, _STEP_
 def delivery(project: Project) -> Flow:
     """Returns the whole flow: nothing is pushed before tests and lint have passed, nothing deployed before the push."""
     images = len(project.components) + len(project.bases)
-    needs = _needs_of_settings(project.root / settings.FILE)
-    own = tuple(f"ENVIRONMENT {' '.join(needs.variables)}".split())
+    needs = _needs_of_settings(project)
     build = f'{_PIPEYARD} build --env "$ENVIRONMENT"'
     building = ("PYTHON_IMAGE", "BUILDER_OPTIONS")
     steps = (
-        *_checks(project, DELIVERY, needs.variables),
+        *_checks(project, DELIVERY),
         Step(
             "build-images",
             "Build the images that the registry hasn't by content, and run their tests in them.",
             ("build/ci-packages docker.io=docker", f"{build} --until build"),
             ("toolchain",),
-            (*own, *building),
+            ("ENVIRONMENT", *building),
             15 + 8 * images,
         ),
         Step(
@@ -149,7 +151,7 @@ def delivery(project: Project) -> Flow:
             "Push them, and give all images of the commit its tag.",
             ("build/ci-packages docker.io=docker", f"{build} --until push --no-tests"),
             ("unit-tests", "pylint", "build-images"),
-            (*own, *building),
+            ("ENVIRONMENT", *building),
             15 + 3 * images,
         ),
         Step(
@@ -157,7 +159,7 @@ def delivery(project: Project) -> Flow:
             "Render component.yaml files with the digests that the registry has; those in git stay as they are.",
             (build,),
             ("push-images",),
-            (*own, *building),
+            ("ENVIRONMENT", *building),
         ),
         Step(
             "compile",
@@ -170,14 +172,14 @@ def delivery(project: Project) -> Flow:
             "Upload workflow.tar.gz to Cloud Storage, by commit and content.",
             (f'{_PIPEYARD} upload --env "$ENVIRONMENT"',),
             ("compile",),
-            own,
+            ("ENVIRONMENT",),
         ),
         Step(
             "deploy",
             "Deploy each pipeline as a version of its own, where its content is new.",
             (f'{_PIPEYARD} deploy --env "$ENVIRONMENT"',),
             ("upload",),
-            own,
+            ("ENVIRONMENT",),
             15,
             needs.secrets,
         ),
@@ -186,18 +188,18 @@ def delivery(project: Project) -> Flow:
             "Run the pipelines that are named, and wait for them to succeed. None are, unless you say so.",
             (f'for pipeline in $RUN; do {_PIPEYARD} run "$pipeline" --env "$ENVIRONMENT" --wait; done',),
             ("deploy",),
-            (*own, "RUN"),
+            ("ENVIRONMENT", "RUN"),
             180,
             needs.secrets,
         ),
     )
-    return Flow(DELIVERY, steps, (*_variables(DELIVERY), *(_of_settings(name) for name in needs.variables)))
+    return Flow(DELIVERY, steps, (*_variables(DELIVERY), *needs.variables))
 
 
 def development(project: Project) -> Flow:
     """Returns what branches get: tests, and compilation with the committed specs."""
     steps = (
-        *_checks(project, DEVELOPMENT, ()),
+        *_checks(project, DEVELOPMENT),
         Step(
             "compile",
             "Compile every pipeline with the committed specs: no image is needed.",
@@ -238,31 +240,40 @@ def check_values(flow: Flow, given: Mapping[str, str], environments: Sequence[st
 
 @dataclass(frozen=True)
 class _Needs:
-    """What environments that can be deployed to want to be set: names of variables."""
+    """What `settings.yaml` wants to be set: variables, and names of secrets."""
 
-    variables: tuple[str, ...]
+    variables: tuple[Variable, ...]
     secrets: tuple[str, ...]
 
 
-def _needs_of_settings(path: Path) -> _Needs:
+def _needs_of_settings(project: Project) -> _Needs:
     """Reads names alone, so that nothing need be set where a file is rendered."""
+    path = project.root / settings.FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         places = [content.get("defaults") or {}, *(content.get("environments") or {}).values()]
         auths = [place.get("auth") or {} for place in places]
-        variables = [name for name in content.get("variables") or () if name != "PROJECT_ROOT"]
-    except (OSError, yaml.YAMLError, AttributeError) as error:
+        declared = dict(content.get("variables") or {})
+    except (OSError, yaml.YAMLError, AttributeError, ValueError) as error:
         raise PipeyardError(f"{path} can't be read: {error}. `pipeyard settings` tells what is wrong.") from error
+    values = configured(project).get("variables", {})
+    variables = [
+        Variable(name, str(values.get(name, "")), r"\S*", str(meaning), everywhere=True)
+        for name, meaning in declared.items()
+    ]
     secrets = {auth[key] for auth in auths for key in ("token_env", "cookies_env") if auth.get(key)}
-    return _Needs(tuple(sorted(variables)), tuple(sorted(secrets)))
+    return _Needs(tuple(variables), tuple(sorted(secrets)))
 
 
-def _of_settings(name: str) -> Variable:
-    return Variable(name, "", r"\S*", f"${{{name}}} of settings.yaml")
+def configured(project: Project) -> dict[str, Any]:
+    """Returns `[tool.pipeyard.ci]` of pyproject.toml: what differs from one installation to another."""
+    path = project.root / "pyproject.toml"
+    content = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content.get("tool", {}).get("pipeyard", {}).get("ci", {})
 
 
-def _checks(project: Project, flow: str, variables: Sequence[str]) -> tuple[Step, ...]:
-    names = [each.name for each in (*_variables(flow), *map(_of_settings, variables)) if each != _STEP_IMAGE]
+def _checks(project: Project, flow: str) -> tuple[Step, ...]:
+    names = [each.name for each in _variables(flow) if each != _STEP_IMAGE]
     since = ("SINCE",) if flow == DEVELOPMENT else ()
     tests = "make unit" + (' SINCE="$SINCE"' if flow == DEVELOPMENT else "")
     suites = len(project.components) + len(project.libraries)

@@ -1,6 +1,5 @@
 """The files of CI servers that are rendered from the flow, and whether they are as they would be now."""
 
-import tomllib
 from pathlib import PurePosixPath
 
 from pipeyard import changes, graph
@@ -22,15 +21,9 @@ def expected(project: Project, server: str) -> dict[str, str]:
     if server == GITHUB:
         return {github.FILE: github.workflow(flows, ignored(), header)}
     builds = {cloudbuild.FILES[each.name]: cloudbuild.build(each, header) for each in flows}
-    triggers = cloudbuild.triggers(_repository(project), included(project), ignored(), header)
+    repository = flow.configured(project).get("repository", cloudbuild.REPOSITORY)
+    triggers = cloudbuild.triggers(repository, included(project), ignored(), header)
     return {**builds, **{f"{cloudbuild.TRIGGERS}/{name}.yaml": text for name, text in triggers.items()}}
-
-
-def _repository(project: Project) -> str:
-    """Returns what Cloud Build calls the repository: `[tool.pipeyard.ci] repository` of pyproject.toml, if set."""
-    path = project.root / "pyproject.toml"
-    content = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return content.get("tool", {}).get("pipeyard", {}).get("ci", {}).get("repository", cloudbuild.REPOSITORY)
 
 
 def stale(project: Project, server: str) -> dict[str, str]:

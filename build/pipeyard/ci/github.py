@@ -42,6 +42,7 @@ def workflow(flows: list[flow.Flow], ignored: list[str], header: str) -> str:
     inputs = {
         name.lower(): {"description": f"{each.meaning} (default: {each.default or 'none'})", "required": False}
         for name, each in variables.items()
+        if not each.everywhere
     }
     content = {
         "name": "pipeyard",
@@ -89,6 +90,8 @@ def _step(step: flow.Step) -> dict[str, Any]:
 
 
 def _value(variable: flow.Variable) -> str:
+    if variable.everywhere:  # of the repository; GitHub limits how many inputs there may be
+        return f"${{{{ vars.{variable.name} || '{variable.default}' }}}}"
     default = f"'{variable.default}'"
     if variable.name == "ENVIRONMENT":
         default = f"(startsWith(github.ref, 'refs/tags/') && '{flow.FROM_TAG}' || {default})"

@@ -30,6 +30,7 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
             f"{_TAB * 2}string(name: {_quoted(each.name)}, defaultValue: {_quoted(_default(each))}, "
             f"description: {_quoted(each.meaning)})"
             for each in variables.values()
+            if not each.everywhere
         ),
         f"{_TAB}}}",
         f"{_TAB}environment {{",
@@ -80,6 +81,8 @@ def _default(variable: flow.Variable) -> str:
 
 
 def _value(variable: flow.Variable) -> str:
+    if variable.everywhere:
+        return f"env.{variable.name} ?: {_quoted(variable.default)}"
     if variable.name == "ENVIRONMENT":
         return f"params.ENVIRONMENT ?: (env.TAG_NAME ? '{flow.FROM_TAG}' : '{flow.FROM_MAIN}')"
     return f"params.{variable.name}"

@@ -74,7 +74,7 @@ def lint_command(files: tuple[str, ...], as_json: bool, project_folder: Path) ->
 @click.argument("flow_name", metavar="FLOW", type=click.Choice(["delivery", "development"]))
 @project_option
 def values_command(flow_name: str, project_folder: Path) -> None:
-    """Check the environment variables that steps of FLOW go by: forms, environment and pipelines that are named."""
+    """Check the variables that steps of FLOW go by: forms, pipelines, and whether the environment's settings are whole."""
     import os
 
     import yaml
@@ -88,6 +88,8 @@ def values_command(flow_name: str, project_folder: Path) -> None:
     remote = [name for name, each in environments.items() if each.get("target") != "local"]
     given = {each.name: os.environ[each.in_shell] for each in described.variables if each.in_shell in os.environ}
     flow.check_values(described, given, remote, list(project.pipelines))
+    if "ENVIRONMENT" in given:
+        settings.load(project.root).environment(given["ENVIRONMENT"])
 
 
 @command.command("starts")
