@@ -74,7 +74,7 @@ def lint_command(files: tuple[str, ...], as_json: bool, project_folder: Path) ->
 @click.argument("flow_name", metavar="FLOW", type=click.Choice(["delivery", "development"]))
 @project_option
 def values_command(flow_name: str, project_folder: Path) -> None:
-    """Check the variables that steps of FLOW go by: forms, pipelines, and whether the environment's settings are whole."""
+    """Check the variables that steps of FLOW go by: forms, pipelines, the environment and its settings."""
     import os
 
     import yaml
