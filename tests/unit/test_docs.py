@@ -40,3 +40,10 @@ def test_a_shown_command_is_understood(file, line):
             assert end.exit_code == 0
         except click.UsageError as error:
             pytest.fail(f"{file}: {line}: {error.format_message()}")
+
+
+def test_links_between_pages_lead_somewhere():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"
