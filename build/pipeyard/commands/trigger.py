@@ -30,14 +30,14 @@ def command(context: click.Context, environment: str, state: str, project_folder
 
 
 @command.command("event")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.Path(allow_dash=True))
 @click.option(
     "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Of the request that FILE is of."
 )
 @_dry
 @_json
 @click.pass_obj
-def event_command(place, file, headers: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+def event_command(place, file: str, headers: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Tell what a FILE (- for the standard input) says: a request's body as Cloud Storage, Pub/Sub, Eventarc send it.
 
     What a binary CloudEvent says stands in headers: give its `ce-` ones.
@@ -53,8 +53,10 @@ def event_command(place, file, headers: tuple[str, ...], dry_run: bool, as_json:
             raise click.UsageError(f"--header {text!r} has no ':'. Write it as --header '{text}: VALUE'.")
         named[name.strip()] = value.strip()
     triggers = place.triggers(dry_run)
+    with click.open_file(file, "rb") as opened:
+        body = opened.read()
     try:
-        event = events.parse(named, file.read(), datetime.now(UTC))
+        event = events.parse(named, body, datetime.now(UTC))
     except events.Ignored as ignored:
         click.echo(f"It starts nothing: {ignored}.", err=True)
         return 0
@@ -132,11 +134,11 @@ def show_command(place, trigger: str, as_log: bool, as_json: bool) -> None:
 
 
 @command.command("replay")
-@click.argument("log", type=click.File("r", encoding="utf-8"))
+@click.argument("log", type=click.Path(allow_dash=True))
 @click.option("--trigger", default="", metavar="PIPELINE/TRIGGER", help="Whose policy decides; default: the only one.")
 @_json
 @click.pass_obj
-def replay_command(place, log, trigger: str, as_json: bool) -> int:
+def replay_command(place, log: str, trigger: str, as_json: bool) -> int:
     """Decide on a LOG of `show --log` again, by the policy that settings.yaml has now; nothing is kept or started.
 
     Exit code: 1 if something is decided otherwise than the log has it.
@@ -148,7 +150,9 @@ def replay_command(place, log, trigger: str, as_json: bool) -> int:
     routes = routing.named(environment, trigger)
     if len(routes) != 1:
         raise PipeyardError(f"Whose policy is to decide? Choose with --trigger: {', '.join(map(str, routes))}.")
-    replayed = replaying.replay(replaying.read(log, log.name), routes[0].policy)
+    with click.open_file(log, encoding="utf-8") as opened:
+        entries = replaying.read(opened, log)
+    replayed = replaying.replay(entries, routes[0].policy)
     for each in replayed:
         if as_json:
             click.echo(each.decision.model_dump_json(exclude={"state"}))

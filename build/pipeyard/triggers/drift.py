@@ -35,7 +35,8 @@ class Measured:
     past: bool
 
     def __str__(self) -> str:
-        sign = (">" if self.value > self.bound else "<") if self.past else "within"
+        undefined = math.isnan(self.value)
+        sign = "within" if not self.past else "past" if undefined else ">" if self.value > self.bound else "<"
         return f"{self.name}: {self.measure} {self.value:.4g} {sign} {self.bound:g}"
 
 
@@ -120,7 +121,8 @@ def _finding(kind: Kind, measured: list[Measured], content: str, now: datetime) 
 
 
 def _excess(measured: Measured) -> float:
-    return abs(measured.value - measured.bound) / (abs(measured.bound) or 1.0)
+    excess = abs(measured.value - measured.bound) / (abs(measured.bound) or 1.0)
+    return math.inf if math.isnan(excess) else excess
 
 
 def _pairs(
@@ -128,7 +130,7 @@ def _pairs(
 ) -> Iterator[tuple[str, dict[str, Feature], dict[str, Feature]]]:
     """Yields splits with what they are compared with: their namesake, else the whole, else the only one."""
     for split, features in ours.items():
-        only = next(iter(theirs)) if len(theirs) == 1 else ""
+        only = min(theirs) if len(theirs) == 1 else ""
         other = next((name for name in (split, _ALL, only) if name in theirs), None)
         if other is not None:
             yield split, features, theirs[other]

@@ -35,8 +35,8 @@ _FIELDS: dict[str, dict[str, tuple[int, str, str]]] = {
     "Ranks": {"buckets": (1, "Rank", "*")},
     "Rank": {"label": (4, "string", ""), "sample_count": (5, "double", "")},
 }
-# Kinds of histograms, the better first. Buckets of equal width put nearly all values into one where there are outliers,
-# which then decide: TFDV's divergence of two random halves of such data is near 1. Those of quantiles don't.
+# Kinds of histograms, the better first: quantiles, then buckets of equal width. Where there are outliers nearly all
+# values are in one of the latter, and spread over it as far as the outlier is away.
 _KINDS = (1, 0)
 
 
@@ -85,8 +85,8 @@ def parse(content: bytes, name: str) -> dict[str, dict[str, Feature]]:
 
     found = message("List")
     try:
-        for record in _records(content):
-            found.MergeFromString(record)
+        for each in _records(content):
+            found.MergeFromString(each)
     except (ValueError, DecodeError) as error:
         raise PipeyardError(
             f"The statistics at {name} can't be read: {error}. Give the statistics artifact of data_validation."
