@@ -1,8 +1,6 @@
 """`pipeyard trigger`, and runs that it starts on this machine."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import zipfile
@@ -17,7 +15,7 @@ from trigger_projects import NEW_FILES, notification
 from pipeyard import cli, settings
 from pipeyard.local import record, runner
 from pipeyard.project import Project
-from pipeyard.triggers import function, starting
+from pipeyard.triggers import function, scheduling, starting
 
 ROOT = Path(__file__).parents[2]
 CLOUD = {
@@ -35,7 +33,7 @@ CLOUD = {
 @pytest.fixture
 def project(tmp_path):
     taxi = {"parameters": {"source": "x"}, "triggers": [NEW_FILES]}
-    return trigger_projects.make(tmp_path / "project", {"taxi": taxi}, cloud=CLOUD)
+    return trigger_projects.make(tmp_path / "project", {"taxi": taxi, "on_server": {}}, cloud=CLOUD)
 
 
 @pytest.fixture
@@ -137,10 +135,10 @@ def test_a_binary_cloud_event_has_its_type_in_headers(project, pipeyard, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["tick"], 1, "Which environment? Give --env, one of: here, cloud."),
+        (["tick"], 1, "Which environment? Give --env, one of: cloud, here."),
         (["--env", "her", "tick"], 1, "Did you mean 'here'?"),
         (["--env", "here", "tick", "taxi/new-file"], 1, "Did you mean 'taxi/new-files'?"),
-        (["--env", "here", "drift"], 1, "The environment 'here' has no trigger of kind drift. There are none."),
+        (["--env", "here", "drift"], 1, "'here' has no trigger of kind drift. Add one under a pipeline's `triggers:`"),
         (["--env", "here", "event", "-", "-H", "x"], 2, "--header 'x' has no ':'"),
         (["--env", "here", "scheduler", "--url", "u", "--account", "a"], 1, "Run `pipeyard trigger --env here tick`"),
         (["--env", "cloud", "scheduler", "--url", "u", "--account", "a"], 1, "Give --location projects/PROJECT/loc"),
@@ -254,7 +252,7 @@ def test_cloud_scheduler_s_jobs_are_those_that_the_server_has_not(pipeyard, tmp_
 
 
 class Scheduler(ThreadingHTTPServer):
-    """Cloud Scheduler's API, as far as `apply` uses it."""
+    """Cloud Scheduler's API, as far as it is used. It answers the first request that it is too busy."""
 
     def __init__(self):
         self.jobs, self.asked, self.refuses = {}, [], False
@@ -263,16 +261,16 @@ class Scheduler(ThreadingHTTPServer):
         class Handler(BaseHTTPRequestHandler):
             def _answer(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.asked.append((self.command, self.path, self.headers["Authorization"]))
+                server.asked.append(self.command)
                 name = self.path.removeprefix("/v1/")
-                status = 403 if server.refuses else 200
+                status = 429 if len(server.asked) == 1 else 403 if server.refuses else 200
                 if status == 200 and self.command == "PATCH" and name not in server.jobs:
                     status = 404
                 elif status == 200:
                     server.jobs[body["name"]] = body
                 self.send_response(status)
                 self.end_headers()
-                self.wfile.write(b'{"error": "no"}' if status != 200 else b"{}")
+                self.wfile.write(b"not you" if status != 200 else b"{}")
 
             do_PATCH = do_POST = _answer
 
@@ -283,21 +281,28 @@ class Scheduler(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
 
-def test_apply_makes_jobs_and_then_changes_them(pipeyard, tmp_path):
-    pipeyard("--env", "cloud", "scheduler", *SCHEDULER, "-o", str(tmp_path / "jobs"))
+def test_jobs_are_made_and_then_changed_to_be_as_defined(pipeyard):
     with Scheduler() as server:
-        env = {**os.environ, "TOKEN": "t0ken", "CLOUD_SCHEDULER": f"http://127.0.0.1:{server.server_port}"}
-        command = [str(ROOT / "triggers/schedule/apply"), str(tmp_path / "jobs")]
-        for _ in range(2):
-            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines() == sorted(server.jobs)
-        methods = [method for method, *_ in server.asked]
-        assert methods == ["PATCH", "POST", "PATCH", "POST", "PATCH", "PATCH"]
-        assert {token for *_, token in server.asked} == {"Bearer t0ken"}
+        api = f"http://127.0.0.1:{server.server_port}"
+        command = ["--env", "cloud", "scheduler", *SCHEDULER, "--apply", "--api", api]
+        code, out, _ = pipeyard(*command)
+        assert (code, out.count(" was made\n")) == (0, 2)
+        assert [line.split()[0] for line in out.splitlines()] == list(server.jobs)
+        assert pipeyard(*command)[1].count(" is as defined\n") == 2
+        assert server.asked == ["PATCH", "PATCH", "POST", "PATCH", "POST", "PATCH", "PATCH"]
         server.refuses = True
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert (done.returncode, "the answer is 403" in done.stderr) == (1, True)
+        code, _, err = pipeyard(*command)
+        assert (code, "jobs/pipeyard-cloud-tick was refused: 403 not you. The account needs" in err) == (1, True)
         server.shutdown()
+
+
+def test_the_committed_jobs_are_those_of_the_environment_on_vertex(monkeypatch):
+    places = {"GCP_PROJECT": "PROJECT", "PIPELINE_BUCKET": "bucket", "IMAGE_REGISTRY": "host/path", "MLFLOW_URL": "url"}
+    vertex = settings.load(ROOT, places).environment("vertex")
+    account = "triggers@PROJECT.iam.gserviceaccount.com"
+    made = scheduling.jobs(vertex, "https://FUNCTION", account, "", scheduling.EVERY)
+    committed = {path.stem: path.read_text() for path in (ROOT / "triggers/schedule").glob("*.json")}
+    assert committed == made
 
 
 def test_the_function_s_source_has_what_it_needs(tmp_path):
@@ -306,7 +311,7 @@ def test_the_function_s_source_has_what_it_needs(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"main.py", "settings.yaml", "requirements.txt", "wheels"}
     wheels = [path for path in written if path.suffix == ".whl"]
     names = {name for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
-    assert {"pipeyard/triggers/serving.py", "pipeyard/delivery/launching.py", "stepkit/uris.py"} <= names
+    assert {"pipeyard/triggers/serving.py", "stepkit/uris.py"} <= names
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert [f"./wheels/{wheel.name}" for wheel in wheels] == lines[:2]
     pinned = {line.partition("==")[0] for line in lines[2:]}

@@ -173,16 +173,23 @@ def replay_command(place, log: str, trigger: str, as_json: bool) -> int:
 @click.option(
     "--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Write a file a job; default: print all."
 )
+@click.option("--apply", is_flag=True, help="Make the jobs, or change them to be so.")
+@click.option("--api", default="", metavar="URL", help="Of Cloud Scheduler; default: Google's.")
 @click.pass_obj
-def scheduler_command(place, url: str, account: str, location: str, every: str, output: Path | None) -> None:
+def scheduler_command(
+    place, url: str, account: str, location: str, every: str, output: Path | None, apply: bool, api: str
+) -> None:
     """Define Cloud Scheduler's jobs: one that makes triggers look, and one a schedule that isn't `enabled`.
 
-    Those that are enabled `pipeyard deploy` makes on the server: a pipeline has the one or the other. Send the files
-    with triggers/schedule/apply.
+    Those that are enabled `pipeyard deploy` makes on the server: a pipeline has the one or the other.
     """
     from pipeyard.triggers import scheduling
 
     jobs = scheduling.jobs(place.triggers().environment, url, account, location, every)
+    if apply:
+        for line in scheduling.apply(jobs, api or scheduling.API):
+            click.echo(line)
+        return
     for name, text in jobs.items():
         if output is None:
             click.echo(text, nl=False)

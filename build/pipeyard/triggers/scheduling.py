@@ -6,6 +6,8 @@ Protocol: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.loc
 import base64
 import json
 import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pipeyard.errors import PipeyardError
@@ -13,6 +15,13 @@ from pipeyard.settings import Environment, Schedule
 from pipeyard.settings.times import checked_cron
 from pipeyard.triggers import events
 
+API = "https://cloudscheduler.googleapis.com"
+# When triggers look, unless it is said otherwise.
+EVERY = "*/15 * * * *"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+# Seconds to connect, and for an answer.
+_TIMEOUT = (5, 60)
+_ATTEMPTS = 4
 _LOCATION = re.compile(r"projects/[^/\s]+/locations/[a-z0-9-]+")
 # Less than the time for which what is being started is left alone (firing.HOLD).
 _DEADLINE = "540s"
@@ -99,3 +108,71 @@ def _job(
             "oidcToken": {"serviceAccountEmail": account, "audience": url},
         },
     }
+
+
+def apply(wanted: Mapping[str, str], api: str = API) -> Iterator[str]:
+    """Makes Cloud Scheduler's jobs be as `jobs` returned them; yields what was done. The same again changes nothing.
+
+    Args:
+        api: URL of its API; without encryption no credentials are sent.
+
+    Raises:
+        PipeyardError: there are no credentials, or it refuses or can't be reached.
+    """
+    session = _session(api)
+    for text in wanted.values():
+        name = json.loads(text)["name"]
+        status, answer = _send(session, "PATCH", f"{api}/v1/{name}", text)
+        done = "is as defined"
+        if status == HTTPStatus.NOT_FOUND:
+            status, answer = _send(session, "POST", f"{api}/v1/{name.rpartition('/')[0]}", text)
+            done = "was made"
+        if status != HTTPStatus.OK:
+            raise PipeyardError(
+                f"Cloud Scheduler: {name} was refused: {status} {' '.join(answer.split())[:300]}. The account needs the "
+                "role Cloud Scheduler Admin; then run this again."
+            )
+        yield f"{name} {done}"
+
+
+def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
+    """Sends a job. Both methods may be repeated: what is made twice is refused the second time."""
+    import requests
+    import tenacity
+    from google.auth.exceptions import GoogleAuthError
+
+    def once() -> Any:
+        return session.request(method, url, data=text, headers={"Content-Type": "application/json"}, timeout=_TIMEOUT)
+
+    passing = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+        retry=tenacity.retry_if_exception_type((requests.ConnectionError, requests.Timeout))
+        | tenacity.retry_if_result(lambda answer: answer.status_code in passing),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )
+    try:
+        answer = retrying(once)
+    except (requests.RequestException, GoogleAuthError) as error:
+        raise PipeyardError(
+            f"Cloud Scheduler can't be reached at {url}: {error}. Check network and credentials; then run this again."
+        ) from error
+    return answer.status_code, answer.text
+
+
+def _session(api: str) -> Any:
+    import google.auth
+    import requests
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import AuthorizedSession
+
+    if api.startswith("http://"):
+        return requests.Session()
+    try:
+        return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])
+    except GoogleAuthError as error:
+        raise PipeyardError(
+            f"Cloud Scheduler: no credentials ({error}). Run `gcloud auth application-default login`, or name a "
+            "service account's key in $GOOGLE_APPLICATION_CREDENTIALS."
+        ) from error
