@@ -129,8 +129,8 @@ def apply(wanted: Mapping[str, str], api: str = API) -> Iterator[str]:
             done = "was made"
         if status != HTTPStatus.OK:
             raise PipeyardError(
-                f"Cloud Scheduler: {name} was refused: {status} {' '.join(answer.split())[:300]}. The account needs the "
-                "role Cloud Scheduler Admin; then run this again."
+                f"Cloud Scheduler: {name} was refused: {status} {' '.join(answer.split())[:300]}. "
+                "The account needs the role Cloud Scheduler Admin; then run this again."
             )
         yield f"{name} {done}"
 
