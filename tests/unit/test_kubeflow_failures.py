@@ -262,7 +262,7 @@ def test_an_identity_token_that_the_server_refuses_is_renewed_though_our_clock_s
 
     server.tokens = {"first"}
     connection = connect(server, kind="iap", iap_client_id="client", options={"identity_tokens": identity})
-    assert made == []
+    assert not made
     threading.Timer(0.1, lambda: setattr(server, "tokens", {"second"})).start()
     threading.Timer(0.2, lambda: server.set_state(run_id, "SUCCEEDED")).start()
     assert runs.wait(connection, run_id, timeout=30, interval=0.01).succeeded
@@ -355,3 +355,21 @@ def test_encryption_that_the_server_has_not_is_told_at_once(server):
     with pytest.raises(PipeyardError, match="name its file in SSL_CERT_FILE; if the server has no encryption"):
         experiments.ensure(connection, "taxi")
     assert time.monotonic() - start < QUICK.call
+
+
+def test_a_proxy_is_asked_but_not_for_this_machine(monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example.com:3128")
+    proxies = {
+        host: connect(host).runs.api_client.configuration.proxy
+        for host in ("https://kubeflow.example.com", "http://localhost:8888", "http://127.0.0.1:8888")
+    }
+    assert proxies == {
+        "https://kubeflow.example.com": "http://proxy.example.com:3128",
+        "http://localhost:8888": None,
+        "http://127.0.0.1:8888": None,
+    }
+    monkeypatch.setenv("no_proxy", "example.com")
+    assert connect("https://kubeflow.example.com").runs.api_client.configuration.proxy is None

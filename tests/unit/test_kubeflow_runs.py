@@ -49,7 +49,7 @@ def test_a_run_of_a_pinned_version(server, connection, start):
     assert run["service_account"] == "trainer"
     told = []
     outcome = runs.wait(connection, key, timeout=10, interval=0.01, tell=told.append)
-    assert outcome.succeeded and outcome.failed == []
+    assert outcome.succeeded and not outcome.failed
     assert told == ["RUNNING", "SUCCEEDED"]
     assert outcome.page == f"{server.url}/#/runs/details/{key}"
 

@@ -288,7 +288,7 @@ def test_answers_have_no_field_that_the_api_has_not(server, client, make):
     }
     for path, kind in kinds.items():
         answer = requests.get(f"{server.url}/apis/v2beta1/{path}", timeout=5).json()
-        assert list(unknown_fields(answer, kind)) == [], path
+        assert not list(unknown_fields(answer, kind)), path
         assert answer or path == "healthz"
 
 

@@ -54,12 +54,23 @@ class ServerError(PipeyardError):
     Attributes:
         status: of its answer; 0: there was none.
         passing: the same call may succeed later.
+        perhaps_done: the server may have done what it was asked, though it didn't say so.
+        retry_after: seconds that it asks to wait; 0: it doesn't.
     """
 
-    def __init__(self, message: str, status: int = 0, passing: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        passing: bool = False,
+        perhaps_done: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.passing = passing
+        self.perhaps_done = perhaps_done
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -117,12 +128,18 @@ class Server:
         """
         import tenacity
 
-        def attempt() -> Any:
-            if unsure and look is not None and (found := look()) is not None:
-                return found
-            return self._once(what, call, arguments, options, none_for, seconds or self.limits.call, unsure)
+        perhaps_done = False
 
-        unsure: list[bool] = []
+        def attempt() -> Any:
+            nonlocal perhaps_done
+            if perhaps_done and look is not None and (found := look()) is not None:
+                return found
+            try:
+                return self._once(what, call, arguments, options, none_for, seconds or self.limits.call)
+            except ServerError as error:
+                perhaps_done = perhaps_done or error.perhaps_done
+                raise
+
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(attempts or self.limits.attempts),
             wait=self._pause,
@@ -135,10 +152,9 @@ class Server:
     def _pause(self, state: Any) -> float:
         import tenacity
 
-        error = state.outcome.exception()
         longest = self.limits.longest_pause
         drawn = tenacity.wait_random_exponential(multiplier=self.limits.pause, max=longest)(state)
-        return min(max(drawn, getattr(error, "retry_after", 0.0)), longest)
+        return min(max(drawn, state.outcome.exception().retry_after), longest)
 
     def _once(
         self,
@@ -148,7 +164,6 @@ class Server:
         options: Mapping[str, Any],
         none_for: HTTPStatus | None,
         seconds: float,
-        unsure: list[bool],
     ) -> Any:
         """Calls once; twice where the credentials have expired."""
         from pipeyard.kubeflow import client
@@ -167,10 +182,7 @@ class Server:
                     return None
                 if failure.status == HTTPStatus.UNAUTHORIZED and self.credentials.renewable and not renew:
                     continue
-                raised = self._error(what, failure)
-                if raised.passing and failure.arrived:
-                    unsure.append(True)
-                raise raised from None  # the cause may repeat the secret that was sent
+                raise self._error(what, failure) from None  # the cause may repeat the secret that was sent
         raise AssertionError("the second time is the last")
 
     def _error(self, what: str, failure: "Failure") -> ServerError:
@@ -184,9 +196,7 @@ class Server:
                 f"Kubeflow Pipelines can't be reached at {self.host} ({what}): {text}. "
                 "Check the host in settings.yaml, the network, and that the server is up; then run this again."
             )
-        error = ServerError(message, status, passing)
-        error.retry_after = failure.retry_after  # type: ignore[attr-defined]
-        return error
+        return ServerError(message, status, passing, failure.arrived, failure.retry_after)
 
     def _remedy(self, failure: "Failure") -> str:
         status = failure.status

@@ -179,7 +179,7 @@ def _unlike(each: Any, schedule: Wanted) -> list[str]:
     }
     if schedule.service_account:
         now["service_account"], then["service_account"] = each.service_account or "", schedule.service_account
-    return [f"{key}: {now[key]!r} to {then[key]!r}" for key in then if now[key] != then[key]]
+    return [f"{key}: {now[key]!r} to {value!r}" for key, value in then.items() if now[key] != value]
 
 
 def _create(server: Server, schedule: Wanted) -> None:

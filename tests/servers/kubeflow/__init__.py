@@ -3,7 +3,8 @@
     http       the server: requests, credentials, faults
     faults     what goes wrong
     api        which request does what
-    store      pipelines, versions, experiments, runs, recurring runs, and the rules for each
+    catalog    pipelines and their versions, and the rules for them
+    store      experiments, runs, recurring runs, and the rules for them
     listing    pages, filters, order
     packages   what is uploaded
     parameters what a run is given, against what its pipeline takes

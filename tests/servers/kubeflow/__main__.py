@@ -48,4 +48,4 @@ def main(port: int, project_root: Path | None, runs: Path | None, several_users:
 
 
 if __name__ == "__main__":
-    main()
+    main.main()
