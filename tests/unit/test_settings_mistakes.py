@@ -25,7 +25,7 @@ environments:
     pipelines:
       taxi:
         parameters: {limit: 3}
-        schedule: {cron: 0 3 * * 1, timezone: Europe/Berlin}
+        schedule: {cron: 0 3 * * 1, timezone: Etc/UTC}
         triggers:
           - {name: new, kind: event, bucket: data, prefix: in/, parameter: source}
           - name: worse
@@ -241,17 +241,22 @@ MISTAKES = {
         (18, f"{TAXI}.schedule.cron", "'0 3 30 2 *' is never due", "Write a day that the month has."),
     ),
     "a time zone": (
-        "Europe/Berlin",
+        "Etc/UTC",
         "Europe/Berln",
         (18, f"{TAXI}.schedule.timezone", "there is no time zone 'Europe/Berln'", "Did you mean 'Europe/Berlin'"),
     ),
+    "a time zone that Kubeflow can't keep": (
+        "Etc/UTC",
+        "Europe/Berlin",
+        (18, f"{TAXI}.schedule.timezone", "schedules have no time zone", "Write cron in UTC, and leave timezone out."),
+    ),
     "a number in quotes that is none": (
-        "timezone: Europe/Berlin",
+        "timezone: Etc/UTC",
         "max_concurrent_runs: many",
         (18, f"{TAXI}.schedule.max_concurrent_runs", "this is of the wrong kind", "Write a whole number."),
     ),
     "a number that is too large": (
-        "timezone: Europe/Berlin",
+        "timezone: Etc/UTC",
         "max_concurrent_runs: 11",
         (18, f"{TAXI}.schedule.max_concurrent_runs", "this doesn't fit", "Input should be less than or equal to 10."),
     ),

@@ -6,7 +6,7 @@ what is meant for Mondays at 6:30 then runs every hour in January. Sunday is 0 t
 
 from pipeyard.errors import PipeyardError
 
-_UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu")
+UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu")
 
 
 def six_fields(cron: str, timezone: str = "UTC") -> str:
@@ -21,7 +21,7 @@ def six_fields(cron: str, timezone: str = "UTC") -> str:
     """
     from croniter import croniter
 
-    if timezone not in _UTC:
+    if timezone not in UTC:
         raise PipeyardError(
             f"The schedule is in the time zone {timezone!r}, and Kubeflow Pipelines' schedules have none. "
             "Write `cron:` in UTC, and leave `timezone:` out."

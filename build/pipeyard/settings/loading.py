@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.kubeflow import cron
 from pipeyard.project import Project
 from pipeyard.settings import completions, explaining, layers, reading, secrets, variables
 from pipeyard.settings.model import TARGETS, Environment
@@ -144,6 +145,7 @@ class _Loader:
         try:
             made = Environment.model_validate(given)
             self._environments[name] = made.located(layers.Origins(self._document, merged))
+            told += _unkept_schedules(made)
         except ValidationError as error:
             told += explaining.explained(error, given)
         self._unfit[name] = []
@@ -221,6 +223,18 @@ class _Loader:
 
     def _at(self, key: Key, text: str, fix: str) -> Problem:
         return Problem(self._document.line(key), key, text, fix)
+
+
+def _unkept_schedules(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
+    for pipeline, each in environment.pipelines.items():
+        if environment.target == "kfp" and each.schedule and each.schedule.timezone not in cron.UTC:
+            key = ("pipelines", pipeline, "schedule", "timezone")
+            yield (
+                key,
+                "Kubeflow Pipelines' schedules have no time zone",
+                "Write cron in UTC, and leave timezone out.",
+                True,
+            )
 
 
 def _not_yaml(error: yaml.YAMLError, text: str) -> str:

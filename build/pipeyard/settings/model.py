@@ -295,7 +295,7 @@ def model_at(key: tuple[str | int, ...], data: Mapping[str, Any]) -> type[BaseMo
             return PipelineSettings
         case ("pipelines", _, "schedule"):
             return Schedule
-        case ("pipelines", name, "triggers", int(index)):
+        case ("pipelines", name, "triggers", int() as index):
             return TRIGGERS.get(data["pipelines"][name]["triggers"][index].get("kind"))
         case _:
             return None

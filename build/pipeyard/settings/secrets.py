@@ -15,8 +15,8 @@ _SHORT = 15
 # What is known by its form: keys and tokens of Google, Amazon, GitHub, GitLab, Slack and Hugging Face; JSON web tokens.
 _FORMS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20}|\bA[KS]IA[0-9A-Z]{16}\b|"
-    r"\bgh[pousr]_[0-9A-Za-z]{30}|\bgithub_pat_[0-9A-Za-z_]{30}|\bglpat-[0-9A-Za-z_-]{20}|\bxox[abprs]-[0-9A-Za-z-]{10}|"
-    r"\bhf_[0-9A-Za-z]{30}|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.",
+    r"\bgh[pousr]_[0-9A-Za-z]{30}|\bgithub_pat_[0-9A-Za-z_]{30}|\bglpat-[0-9A-Za-z_-]{20}|"
+    r"\bxox[abprs]-[0-9A-Za-z-]{10}|\bhf_[0-9A-Za-z]{30}|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.",
 )
 _PASSWORD_IN_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:?#]*:[^\s/@]+@", re.IGNORECASE)
 # Names of resources in which secrets are kept, and places: these may be told.
