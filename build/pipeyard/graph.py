@@ -25,6 +25,8 @@ _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
 _SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".gcloudignore"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
+# The package of servers that suites start instead of those on the network.
+_TEST_SERVERS = "servers"
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
 # The suite that delivers a small project, from a commit to a run.
@@ -150,11 +152,7 @@ class Graph:
         if top in ("benchmarks", "triggers", ".github") or file in _SERVERS:
             return [Node("test", "toolchain"), Node("lint")]
         if top == "tests":
-            if len(rest) == 1:
-                return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
-            if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
-                return [Node("test", "toolchain"), _CONTRACTS]
-            return [Node("test", "toolchain" if rest[0] in _TOOLCHAIN_TESTS else rest[0]), Node("lint")]
+            return self._in_tests(rest)
         if file == "build/sync-env":
             return [Node("environments")]
         if top == "build" or file in _TOOLCHAIN:
@@ -162,6 +160,25 @@ class Graph:
         if file == "settings.yaml":
             return [Node("settings")]
         return [Node("everything")]
+
+    def _in_tests(self, rest: tuple[str, ...]) -> list[Node]:
+        if len(rest) == 1:
+            return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
+        if rest[0] == _TEST_SERVERS:
+            return [*self._suites_that_import(_TEST_SERVERS), Node("lint")]
+        if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
+            return [Node("test", "toolchain"), _CONTRACTS]
+        return [_suite(rest[0]), Node("lint")]
+
+    def _suites_that_import(self, package: str) -> list[Node]:
+        folders = [self._project.root / "tests" / name for name in sorted(self._suites | _TOOLCHAIN_TESTS)]
+        found = {
+            _suite(folder.name)
+            for folder in folders
+            for path in folder.glob("*.py")
+            if f"\nfrom {package}" in path.read_text(encoding="utf-8")
+        }
+        return sorted(found)
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
@@ -232,3 +249,8 @@ def suites(reached: Iterable[Reached]) -> Iterator[str]:
     for each in reached:
         if each.action in ("lint", "test"):
             yield f"{each.action}/{each.part}" if each.part else each.action
+
+
+def _suite(folder: str) -> Node:
+    """Returns the tests of a folder in tests/."""
+    return Node("test", "toolchain" if folder in _TOOLCHAIN_TESTS else folder)

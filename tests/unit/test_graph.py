@@ -121,6 +121,16 @@ def test_an_environment_in_tests_is_no_suite(repository):
     assert _reached(repository, "tests/kfp1/uv.lock") == {"test toolchain", "test contracts"}
 
 
+def test_the_servers_of_tests_reach_the_suites_that_start_them(repository):
+    server = "tests/servers/kubeflow/api.py"
+    assert _reached(repository, server) == {"lint"}
+    suite = repository / "tests/pipelines/conftest.py"
+    suite.write_text("import os\nfrom servers.kubeflow import KubeflowServer\n", encoding="utf-8")
+    assert _reached(repository, server) == {"lint", "test pipelines"}
+    (repository / "tests/unit/test_cli.py").write_text(suite.read_text(), encoding="utf-8")
+    assert _reached(repository, server) == {"lint", "test pipelines", "test toolchain"}
+
+
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached
