@@ -4,8 +4,13 @@ import json
 import os
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from google.cloud import storage as google_storage
+from google.oauth2 import service_account
 from servers.storage import BUCKET, storage
 
 from pipeyard import packaging
@@ -155,6 +160,49 @@ def test_without_credentials_it_says_how_to_get_some(monkeypatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     with pytest.raises(PipeyardError, match="no credentials .*gcloud auth application-default login"):
         bucket.connect(PLACE)
+
+
+@pytest.fixture
+def key_of_a_skewed_clock():
+    """A service account whose tokens' server finds them to be of another time."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):  # pylint: disable=invalid-name  # http.server's
+            said = b'{"error": "invalid_grant", "error_description": "Check your iat and exp values in the JWT claim."}'
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    yield service_account.Credentials.from_service_account_info(
+        {
+            "client_email": "builder@acme.test",
+            "private_key": pem.decode(),
+            "token_uri": f"http://127.0.0.1:{httpd.server_port}/token",
+        },
+        scopes=["https://www.googleapis.com/auth/devstorage.read_write"],
+    )
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_clock_that_is_off_is_told_and_no_secret_is(server, key_of_a_skewed_clock):
+    client = google_storage.Client(
+        project="acme", credentials=key_of_a_skewed_clock, client_options={"api_endpoint": server.url}
+    )
+    place = bucket.Bucket(PLACE, client, patience=2)
+    for call in (lambda: uploads.latest(place, "taxi"), lambda: uploads.upload(place, _package("a"), _before)):
+        with pytest.raises(PipeyardError, match="weren't taken .*invalid_grant.*this machine's clock is off") as caught:
+            call()
+        assert "PRIVATE KEY" not in str(caught.value)
 
 
 def test_a_damaged_package_is_named():

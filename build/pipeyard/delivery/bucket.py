@@ -143,7 +143,7 @@ class Bucket:
         """Makes this package's errors of Cloud Storage's."""
         import requests
         from google.api_core import exceptions
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import GoogleAuthError, TransportError
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
         uri = self.uri(path)
@@ -160,23 +160,40 @@ class Bucket:
             raise PipeyardError(
                 f"{uri}: there is no such bucket. Create it, or correct `bucket` in settings.yaml."
             ) from error
-        except GoogleAuthError as error:
-            raise PipeyardError(
-                f"{uri}: no credentials ({error}). Run `gcloud auth application-default login`, or name a service "
-                "account's key in $GOOGLE_APPLICATION_CREDENTIALS."
-            ) from error
-        except (exceptions.RetryError, requests.RequestException, ConnectionError, TimeoutError) as error:
+        except (
+            exceptions.RetryError,
+            requests.RequestException,
+            TransportError,
+            ConnectionError,
+            TimeoutError,
+        ) as error:
             cause = getattr(error, "cause", None) or error
             raise PipeyardError(
                 f"{uri}: Cloud Storage can't be reached ({type(cause).__name__}: {cause}). Nothing is half written: "
                 "run the same command again."
             ) from error
+        except GoogleAuthError as error:
+            raise PipeyardError(f"{uri}: {login(error)}") from error
         except DataCorruption as error:
             raise PipeyardError(f"{uri}: it arrived damaged ({error}). Run the same command again.") from error
         except (exceptions.GoogleAPICallError, InvalidResponse) as error:
             if getattr(getattr(error, "response", None), "status_code", None) == 412:
                 raise Changed(uri) from error
             raise PipeyardError(f"{uri}: Cloud Storage refused: {error}. Run the same command again later.") from error
+
+
+def login(error: Exception) -> str:
+    """Returns what is wrong with this machine's credentials for Google, and what to do."""
+    from google.auth.exceptions import RefreshError
+
+    remedy = (
+        "Run `gcloud auth application-default login`, or name a service account's key in "
+        "$GOOGLE_APPLICATION_CREDENTIALS."
+    )
+    if isinstance(error, RefreshError):
+        said = error.args[0] if error.args else error
+        return f"the credentials weren't taken ({said}): they are revoked, or this machine's clock is off. {remedy}"
+    return f"no credentials ({error}). {remedy}"
 
 
 def connect(place: str, patience: float = PATIENCE) -> Bucket:
@@ -193,7 +210,4 @@ def connect(place: str, patience: float = PATIENCE) -> Bucket:
     try:
         return Bucket(place, storage.Client(), patience)
     except (GoogleAuthError, OSError) as error:  # OSError: it finds no project
-        raise PipeyardError(
-            f"{place}: no credentials ({error}). Run `gcloud auth application-default login`, or name a service "
-            "account's key in $GOOGLE_APPLICATION_CREDENTIALS."
-        ) from error
+        raise PipeyardError(f"{place}: {login(error)}") from error

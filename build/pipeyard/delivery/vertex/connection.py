@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeyard.delivery.bucket import login
 from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 CALL = 30.0
 PATIENCE = 120.0
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_LOGIN = (
-    "Run `gcloud auth application-default login`, or name a service account's key in $GOOGLE_APPLICATION_CREDENTIALS."
-)
 
 _Answer = TypeVar("_Answer")
 
@@ -124,7 +122,7 @@ def _credentials(endpoint: str) -> Any:
     try:
         return google.auth.default(scopes=[_SCOPE])[0]
     except GoogleAuthError as error:
-        raise PipeyardError(f"Vertex AI: no credentials ({error}). {_LOGIN}") from error
+        raise PipeyardError(f"Vertex AI: {login(error)}") from error
 
 
 def _passing(error: BaseException) -> bool:
@@ -163,8 +161,8 @@ def telling(what: str, patience: float) -> Iterator[None]:
         raise Conflict from error
     except (exceptions.Unauthorized, exceptions.Forbidden) as error:
         raise PipeyardError(
-            f"{what} isn't permitted: {error.message}. {_LOGIN} The account needs the role Vertex AI User; if the "
-            "token should be good, look at this machine's clock."
+            f"{what} isn't permitted: {error.message}. The account needs the role Vertex AI User. If it has it, log in "
+            "again (`gcloud auth application-default login`), and look at this machine's clock."
         ) from error
     except (exceptions.RetryError, requests.RequestException, TransportError, exceptions.ServerError) as error:
         cause = getattr(error, "cause", None) or error
@@ -173,7 +171,7 @@ def telling(what: str, patience: float) -> Iterator[None]:
             "on with what is there."
         ) from error
     except GoogleAuthError as error:
-        raise PipeyardError(f"{what}: no credentials ({error}). {_LOGIN}") from error
+        raise PipeyardError(f"{what}: {login(error)}") from error
     except exceptions.TooManyRequests as error:
         raise Unavailable(f"{what}: over a quota: {error.message}. Run the same command again later.") from error
     except exceptions.GoogleAPICallError as error:
