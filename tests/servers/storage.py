@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,13 @@ from servers.cutting import CuttingProxy
 BUCKET = "acme-pipelines"
 
 
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
 class _Behind(FakeGCSServer):
     """Tells clients the proxy's address, so that resumable uploads go through it, too."""
 
@@ -21,6 +30,12 @@ class _Behind(FakeGCSServer):
     @property
     def url(self) -> str:
         return self.proxy.url if self.proxy else super().url
+
+    def start(self) -> None:
+        super().start()
+        # It logs every request, and stops when nobody reads that.
+        assert self._process and self._process.stderr
+        threading.Thread(target=shutil.copyfileobj, args=(self._process.stderr, _Nowhere()), daemon=True).start()
 
 
 @dataclass(frozen=True)
