@@ -89,6 +89,12 @@ def test_the_same_key_starts_one_run_though_the_answer_was_lost(server, vertex):
     assert jobs.job_id("taxi") != jobs.job_id("taxi")
 
 
+def test_keys_that_differ_give_ids_that_differ():
+    keys = ["a-b", "a_b", "A-b", "x" * 200, "x" * 201]
+    assert len({jobs.job_id("taxi", key) for key in keys}) == len(keys)
+    assert jobs.job_id("chicago_taxi", "a") == jobs.job_id("chicago_taxi", "a")
+
+
 @pytest.mark.parametrize(("pipeline", "key"), [("Chicago_Taxi", "A b/1"), ("x" * 200, "9"), ("1x", "")])
 def test_ids_of_runs_are_such_as_vertex_takes(server, vertex, pipeline, key):
     assert jobs.start(vertex, _job(), jobs.job_id(pipeline, key)) in server.jobs

@@ -70,12 +70,21 @@ class Vertex:
     def _client(self, kind: Callable[..., _Answer]) -> _Answer:
         return kind(credentials=self.credentials, transport="rest", client_options={"api_endpoint": self.endpoint})
 
-    def ask(self, what: str, call: Callable[..., _Answer], *, again: bool = True, **arguments: Any) -> _Answer:
+    def ask(
+        self,
+        what: str,
+        call: Callable[..., _Answer],
+        *,
+        again: bool = True,
+        patience: float | None = None,
+        **arguments: Any,
+    ) -> _Answer:
         """Calls the API.
 
         Args:
             what: what is done, for messages.
             again: it may be repeated: a call that is done twice does no more than one.
+            patience: seconds; None: the connection's.
 
         Raises:
             Conflict: what was to be made is there.
@@ -84,14 +93,10 @@ class Vertex:
         """
         from google.api_core import retry
 
-        repeated = retry.Retry(
-            predicate=_passing,
-            initial=min(1.0, self.patience / 8),
-            maximum=20,
-            timeout=self.patience,
-        )
-        with telling(f"Vertex AI ({self.endpoint}): {what}", self.patience):
-            return call(timeout=min(CALL, self.patience), retry=repeated if again else None, **arguments)
+        limit = self.patience if patience is None else patience
+        repeated = retry.Retry(predicate=_passing, initial=min(1.0, limit / 8), maximum=20, timeout=limit)
+        with telling(f"Vertex AI ({self.endpoint}): {what}", limit):
+            return call(timeout=min(CALL, limit), retry=repeated if again else None, **arguments)
 
 
 def connect(environment: "Environment", credentials: Any = None, patience: float = PATIENCE) -> Vertex:

@@ -1,5 +1,6 @@
 """Runs on Vertex AI: started under an id of their own, and waited for with a deadline."""
 
+import hashlib
 import json
 import re
 import time
@@ -26,6 +27,8 @@ _ENDS = {
 }
 # Seconds that Vertex AI may be gone while a run is waited for.
 OUTAGE = 600.0
+# Seconds that a look may take at least, though the time is nearly up.
+_LEAST_PATIENCE = 0.1
 _LONGEST_ID = 128
 _LONGEST_LABEL = 63
 
@@ -82,10 +85,14 @@ def job_id(pipeline: str, key: str = "") -> str:
     """Returns an id for a run.
 
     Args:
-        key: the same key gives the same id; empty: a new one.
+        key: the same key gives the same id, and another one another; empty: a new one.
     """
-    text = f"{pipeline}-{key or uuid.uuid4().hex[:12]}".lower()
-    return "r-" + re.sub("[^a-z0-9-]+", "-", text).strip("-")[-_LONGEST_ID + 2 :].lstrip("-")
+    text = f"{pipeline}-{key or uuid.uuid4().hex[:12]}"
+    plain = re.sub("[^a-z0-9-]", "-", f"r-{text}".lower())
+    if len(plain) <= _LONGEST_ID and plain == f"r-{text}":
+        return plain
+    mark = hashlib.sha256(text.encode()).hexdigest()[:12]  # what is replaced or cut off counts
+    return f"{plain[: _LONGEST_ID - len(mark) - 1]}-{mark}"
 
 
 def label(value: str) -> str:
@@ -144,7 +151,12 @@ def wait(
     state = ""
     while True:
         try:
-            found = vertex.ask(f"looking at the run {name}", vertex.jobs.get_pipeline_job, name=name)
+            found = vertex.ask(
+                f"looking at the run {name}",
+                vertex.jobs.get_pipeline_job,
+                patience=max(_LEAST_PATIENCE, min(vertex.patience, began + timeout - clock())),
+                name=name,
+            )
             answered = clock()
         except Unavailable as error:
             if clock() - answered > OUTAGE:
