@@ -28,11 +28,12 @@ def environment(**more: Any) -> dict[str, Any]:
     }
 
 
-def text(images: dict[str, str], says: str = "one", cached: bool = True) -> str:
+def text(images: dict[str, str], says: str = "one", cached: bool = True, command: tuple[str, ...] = ()) -> str:
     """Returns a compiled pipeline: `count`, which takes `epochs`; `show` after it; and `tell` beside them.
 
     Args:
         says: what `tell` is told.
+        command: of each step; without one it is the step's name.
     """
 
     def task(name: str, **inputs: Any) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def text(images: dict[str, str], says: str = "one", cached: bool = True) -> str:
             },
             "deploymentSpec": {
                 "executors": {
-                    f"exec-{name}": {"container": {"image": image, "command": [name]}}
+                    f"exec-{name}": {"container": {"image": image, "command": [*(command or (name,))]}}
                     for name, (_, image) in ran.items()
                 }
             },

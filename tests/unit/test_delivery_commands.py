@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import delivered_projects
 import pytest
 import shipped_projects
 from servers.kubeflow import Fault, KubeflowServer
+from servers.kubeflow.execution import LocalRunner, this_python
 from servers.storage import storage
 
 from pipeyard import changes, cli
@@ -342,6 +344,24 @@ def test_run_fails_unless_the_run_succeeded(pipeyard, kubeflow, state):
     code, out, err = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
     assert (code, json.loads(out)["state"]) == (1, state)
     assert state in err
+
+
+def test_a_failed_run_prints_the_steps_and_their_logs(pipeyard, kubeflow, project, environments, tmp_path):
+    """The server really runs them."""
+    with KubeflowServer(execute=LocalRunner(tmp_path / "runs", this_python())) as server:
+        environments["dev"]["host"] = server.url
+        delivered_projects.configure(project, environments)
+        delivered_projects.build(project, command=("sh", "-c", "echo no rows >&2; exit 3"))
+        assert pipeyard("deploy", "--env", "dev")[0] == 0
+        code, out, err = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
+        told = json.loads(out)
+        assert (code, told["state"]) == (1, "FAILED")
+        assert [each["name"] for each in told["failed"]] == ["count", "tell"]
+        assert "count failed: " in err
+        for step in told["failed"]:
+            assert f"Its log: {step['log_url']}" in err
+            with urllib.request.urlopen(step["log_url"]) as log:
+                assert b"no rows" in log.read()
 
 
 def test_run_gives_up_in_time_and_says_that_the_run_goes_on(pipeyard, kubeflow):

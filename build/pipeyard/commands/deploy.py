@@ -57,17 +57,15 @@ def command(
     if not rollback:
         deploying.refuse_to_go_back(plans)
     _ask(environment, [plan for plan, each in zip(plans, wanted, strict=True) if each in unapproved])
-    deployed = [deploying.deploy(store, target, each, precedes, rollback) for each in wanted]
-    told: list[dict[str, Any]] = [each.as_json() for each in deployed]
+    told: list[dict[str, Any]] = []
+    for each in wanted:
+        deployed = deploying.deploy(store, target, each, precedes, rollback)
+        told.append(deployed.as_json())
+        if not as_json:
+            for line in deployed.done or (f"as it was, {deployed.record.package}",):
+                click.echo(f"{each.pipeline} in {environment}: {line}")
     if as_json:
         click.echo(json.dumps(told, indent=2))
-        return
-    for each in deployed:
-        what = f"{each.record.pipeline} in {environment}"
-        for line in each.done:
-            click.echo(f"{what}: {line}")
-        if not each.done:
-            click.echo(f"{what}: as it was, {each.record.package}")
 
 
 def _unapproved(place: "Environment", wanted: Sequence["Desired"], git: "Git", dirty: bool) -> list["Desired"]:

@@ -41,9 +41,12 @@ def run(
     console.print(f"Run {started.run_id} of {started.record.package} started: {started.page}")
     outcome = None
     if wait:
-        outcome = launching.wait(
-            started, place.timeout if timeout is None else timeout, lambda state: console.print(f"{pipeline}: {state}")
-        )
+        limit = place.timeout if timeout is None else timeout
+        try:
+            outcome = launching.wait(started, limit, lambda state: console.print(f"{pipeline}: {state}"))
+        except KeyboardInterrupt:
+            console.print(f"Nobody waits any more. The run goes on: {started.page}")
+            raise
         _tell(console, started, outcome)
     if as_json:
         told = {"run": started.run_id, "page": started.page, "parameters": dict(started.parameters)}

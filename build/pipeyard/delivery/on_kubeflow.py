@@ -47,7 +47,11 @@ class OnKubeflow:
             found.append(Missing("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
         else:
             wanted = self._wanted(desired, experiment, version)
-            found += [Missing("schedule", name, "", line) for line in schedules.differences(self.server, wanted)]
+            before = record.schedule["cron"] if record and record.schedule else ""
+            found += [
+                Missing("schedule", name, before, line.removeprefix(f"schedule {name}: "))
+                for line in schedules.differences(self.server, wanted)
+            ]
         return tuple(found)
 
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
