@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeyard import compiling, project, settings
+from pipeyard.contracts import generated
 from pipeyard.errors import PipeyardError
 from pipeyard.local import ir
 from pipeyard.settings import checking, durations, schema
@@ -253,6 +254,16 @@ def test_the_command_writes_and_checks_the_schema(tmp_path):
     assert "Run `pipeyard settings --schema`" in done.stderr
 
 
+def test_a_stale_schema_is_told_or_rewritten(tmp_path):
+    assert not list(generated.stale_schema(project.Project(tmp_path), False))  # a project without one
+    (tmp_path / schema.PATH).parent.mkdir()
+    (tmp_path / schema.PATH).write_text("{}", encoding="utf-8")
+    (found,) = generated.stale_schema(project.Project(tmp_path), False)
+    assert str(found) == "build/settings.schema.json: it isn't what the model of settings.yaml says. Run with --fix."
+    assert not list(generated.stale_schema(project.Project(tmp_path), True))
+    assert schema.is_current(tmp_path)
+
+
 def test_the_command_lists_environments_and_what_they_lack():
     listed = json.loads(_pipeyard("settings", "--json").stdout)["environments"]
     found = {each["name"]: each for each in listed}
@@ -336,7 +347,7 @@ def test_the_example_on_the_page_is_right(tmp_path):
 def test_the_page_has_every_key_of_an_environment_and_of_a_pipeline():
     page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
     for model in (settings.Environment, settings.PipelineSettings, settings.Schedule):
-        assert not [name for name in model.model_fields if name != "name" and f"`{name}`" not in page], model
+        assert not [name for name in dict(model.model_fields) if name != "name" and f"`{name}`" not in page], model
 
 
 def _block(language: str) -> str:
