@@ -1,10 +1,12 @@
 """Runs and experiments in Kubeflow Pipelines, against a server with the real one's rules."""
 
 import threading
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from kubeflow_connections import connect
+from kubeflow_connections import QUICK, connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 
 from pipeyard.errors import PipeyardError
@@ -34,9 +36,9 @@ def start(connection, tmp_path):
     version = pipelines.ensure_version(connection, package)
     experiment = experiments.ensure(connection, "taxi")
 
-    def go(name="first", parameters=None, **options):
+    def go(name="first", parameters=None, through=connection, **options):
         given = {"epochs": 2} if parameters is None else parameters
-        return runs.start(connection, experiment, version, name, given, "gs://bucket/root", **options)
+        return runs.start(through, experiment, version, name, given, "gs://bucket/root", **options)
 
     return go
 
@@ -93,6 +95,26 @@ def test_a_connection_that_breaks_starts_no_second_run(server, start, cut, optio
     server.faults.append(Fault("POST .*runs$", cut=cut, times=2))
     key = start(**options)
     assert list(server.store.runs) == [key]
+
+
+def test_a_run_that_the_server_is_slow_to_start_is_waited_for_and_not_started_again(server, connection, start):
+    start("another")
+    impatient = replace(connection, limits=replace(QUICK, call=0.2, attempts=9, pause=0.3, longest_pause=0.3))
+    server.faults.append(Fault("POST .*runs$", delay=0.4, times=9))
+    key = start(through=impatient)
+    assert list(server.store.runs)[1:] == [key]
+
+
+def test_a_run_that_the_server_is_too_slow_to_start_is_started_no_second_time(server, connection, start):
+    impatient = replace(connection, limits=replace(QUICK, call=0.2, attempts=3))
+    server.faults.append(Fault("POST .*runs$", delay=0.6, times=9))
+    told = "starting the run 'first'.: no whole answer in 0.2 s.* It may have been done nevertheless: look there first"
+    with pytest.raises(PipeyardError, match=told):
+        start(through=impatient)
+    time.sleep(0.6)
+    assert len(server.store.runs) == 1
+    assert start(once=True) in server.store.runs
+    assert len(server.store.runs) == 1
 
 
 def test_a_run_is_started_once_if_that_is_wanted(server, connection, start):

@@ -7,6 +7,7 @@ import json
 import os
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ class Failure:
         text: what the server, or the network, said.
         retry_after: seconds that the server asks to wait; 0: it doesn't.
         arrived: False if the server can't have got the request.
+        late: it wasn't answered in time, so that the server may still be at it.
         certificate: the server's certificate isn't trusted, or the connection isn't encrypted as it should be.
     """
 
@@ -40,6 +42,7 @@ class Failure:
     text: str
     retry_after: float = 0.0
     arrived: bool = True
+    late: bool = False
     certificate: bool = False
 
 
@@ -79,18 +82,18 @@ def failure(error: BaseException) -> Failure | None:
     if isinstance(error, kfp_server_api.ApiException):
         if not error.status:
             return Failure(0, str(error.reason), arrived=False, certificate=True)
-        headers = error.headers or {}
-        return Failure(error.status, _said(error), _seconds(headers.get("Retry-After", "")))
+        pause = _seconds((error.headers or {}).get("Retry-After", ""))
+        return Failure(error.status, _said(error), pause, late=error.status == HTTPStatus.GATEWAY_TIMEOUT)
     if isinstance(error, NotJson):
         return Failure(200, str(error))
     if isinstance(error, deadlines.Expired):
-        return Failure(0, str(error))
+        return Failure(0, str(error), late=True)
     if isinstance(error, urllib3.exceptions.SSLError):
         return Failure(0, str(error), arrived=False, certificate=True)
     if isinstance(error, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
         return Failure(0, _root(error), arrived=False)
     if isinstance(error, urllib3.exceptions.HTTPError):
-        return Failure(0, _root(error))
+        return Failure(0, _root(error), late=isinstance(error, urllib3.exceptions.ReadTimeoutError))
     return None
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +49,24 @@ class Limits:
     longest_pause: float = 10
 
 
+class Doubt(IntEnum):
+    """Whether a server did what a call that failed asked for."""
+
+    NONE = 0
+    """It didn't."""
+    DONE = 1
+    """It may have."""
+    UNDER_WAY = 2
+    """It may have, or be doing it still."""
+
+
 class ServerError(PipeyardError):
     """The server can't be reached, or refuses.
 
     Attributes:
         status: of its answer; 0: there was none.
         passing: the same call may succeed later.
-        perhaps_done: the server may have done what it was asked, though it didn't say so.
+        doubt: whether it was done nevertheless.
         retry_after: seconds that it asks to wait; 0: it doesn't.
     """
 
@@ -63,13 +75,13 @@ class ServerError(PipeyardError):
         message: str,
         status: int = 0,
         passing: bool = False,
-        perhaps_done: bool = False,
+        doubt: Doubt = Doubt.NONE,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.passing = passing
-        self.perhaps_done = perhaps_done
+        self.doubt = doubt
         self.retry_after = retry_after
 
 
@@ -119,7 +131,8 @@ class Server:
             call: method of a generated client.
             none_for: status for which None is returned.
             look: for a call that, done twice, would make two things. Before it is repeated though the server may have
-                done it, this is asked: what it returns, unless None, is what the call would have returned.
+                done it, this is asked: what it returns, unless None, is what the call would have returned. A call that
+                may still be under way isn't repeated at all, only looked for.
             seconds: limit of one attempt.
             attempts: instead of those of the limits.
 
@@ -128,16 +141,19 @@ class Server:
         """
         import tenacity
 
-        perhaps_done = False
+        before: ServerError | None = None
 
         def attempt() -> Any:
-            nonlocal perhaps_done
-            if perhaps_done and look is not None and (found := look()) is not None:
-                return found
+            nonlocal before
+            if before and before.doubt and look is not None:
+                if (found := look()) is not None:
+                    return found
+                if before.doubt == Doubt.UNDER_WAY:
+                    raise before
             try:
                 return self._once(what, call, arguments, options, none_for, seconds or self.limits.call)
             except ServerError as error:
-                perhaps_done = perhaps_done or error.perhaps_done
+                before = error
                 raise
 
         retrying = tenacity.Retrying(
@@ -147,7 +163,13 @@ class Server:
             sleep=self.sleep,
             reraise=True,
         )
-        return retrying(attempt)
+        try:
+            return retrying(attempt)
+        except ServerError as error:
+            if look is None or not error.passing or not (before and before.doubt):
+                raise
+            told = f"{error} It may have been done nevertheless: look there first."
+            raise ServerError(told, error.status, error.passing, before.doubt) from None
 
     def _pause(self, state: Any) -> float:
         import tenacity
@@ -196,7 +218,8 @@ class Server:
                 f"Kubeflow Pipelines can't be reached at {self.host} ({what}): {text}. "
                 "Check the host in settings.yaml, the network, and that the server is up; then run this again."
             )
-        return ServerError(message, status, passing, failure.arrived, failure.retry_after)
+        doubt = Doubt.UNDER_WAY if failure.late else Doubt.DONE if failure.arrived else Doubt.NONE
+        return ServerError(message, status, passing, doubt, failure.retry_after)
 
     def _remedy(self, failure: "Failure") -> str:
         status = failure.status
