@@ -20,6 +20,8 @@ ACTIONS = ("lint", "test", "image", "compile", "deploy")
 NOTHING = ("docs", "notebooks")
 DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
 UNREAD = {".gitignore", "LICENSE"}
+# Folders of folders, each of which is a part of that kind.
+_PARTS = {"images": "base", "pipelines": "pipeline"}
 _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
 # What CI servers read, rendered by the toolchain and compared by its tests.
 _SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".gcloudignore"}
@@ -145,14 +147,14 @@ class Graph:
         if top == "libs" and len(rest) > 1:
             part = f"library/{rest[0]}"
             return [Node("test", part), Node("lint")] if rest[1] == "tests" else [Node("library", rest[0])]
-        if top == "images" and len(rest) > 1:
-            return [Node("base", rest[0])]
-        if top == "pipelines" and len(rest) > 1:
-            return [Node("pipeline", rest[0])]
+        if top in _PARTS and len(rest) > 1:
+            return [Node(_PARTS[top], rest[0])]
         if top in ("benchmarks", "triggers", ".github") or file in _SERVERS:
             return [Node("test", "toolchain"), Node("lint")]
         if top == "tests":
             return self._in_tests(rest)
+        if top == "approvals":
+            return [Node("deploy", f"pipeline/{name}") for name in self._project.pipelines]
         if file == "build/sync-env":
             return [Node("environments")]
         if top == "build" or file in _TOOLCHAIN:

@@ -163,6 +163,11 @@ def test_the_delivery_of_a_small_project_is_reached_by_the_toolchain_and_what_ci
         assert _reached(repository, file) == {"test toolchain", "lint"}
 
 
+def test_an_approval_reaches_deployments_alone(repository):
+    reached = _reached(repository, "approvals/production/first-0123456789abcdef.yaml")
+    assert reached == {f"deploy pipeline/{name}" for name in ("first", "second", "third")}
+
+
 def test_a_spec_reaches_its_image_which_is_labelled_with_it(repository):
     assert {"image component/two", "test contracts"} <= _reached(repository, "components/two/component.yaml")
 

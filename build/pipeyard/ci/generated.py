@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 
 from pipeyard import changes, graph
 from pipeyard.ci import cloudbuild, flow, github, jenkins
+from pipeyard.delivery import approvals
 from pipeyard.project import Project
 
 CLOUD_BUILD, JENKINS, GITHUB = "cloudbuild", "jenkins", "github"
@@ -39,10 +40,12 @@ def stale(project: Project, server: str) -> dict[str, str]:
 def included(project: Project) -> list[str]:
     """Returns patterns of the files that reach something: folders and files at the top of the tree."""
     listed = changes.git_of(project.root)(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    # Also what may not be there yet: what is rendered here, and the first approval.
     rendered = [*cloudbuild.FILES.values(), jenkins.FILE, github.FILE, f"{cloudbuild.TRIGGERS}/main.yaml"]
+    later = [*rendered, f"{approvals.FOLDER}/any"]
     tree = graph.Graph(project)
     patterns = set()
-    for name in filter(None, [*listed.split("\0"), *rendered]):
+    for name in filter(None, [*listed.split("\0"), *later]):
         if tree.nodes_of(name):
             top, *rest = PurePosixPath(name).parts
             patterns.add(f"{top}/**" if rest else top)
