@@ -86,7 +86,7 @@ def test_a_commit_becomes_images_a_package_a_version_a_run_and_a_model(shop, del
     assert _runs(server) == ["SUCCEEDED"]
     assert project.served() == ["1"]
     model = json.loads((project.places.folder / "serving/1/model.json").read_text(encoding="utf-8"))
-    assert 1 < model["mile"] < 5  # dollars
+    assert 0 < model["mile"] < 5  # dollars, of rides of which many are noted with no miles
     # The images that run are those that were pushed, and what is in git stayed as it was.
     assert project.git("status", "--porcelain") == ""
     assert project.git("-C", "runs/.ci/workspace", "status", "--porcelain") == ""
