@@ -122,7 +122,7 @@ _BUILDER_OPTIONS = Variable(
 )
 _STEP_IMAGE = Variable(
     "STEP_IMAGE",
-    "python:3.11",
+    "python:3.11-bookworm",  # whose docker.io has a client with BuildKit
     r"\S+",
     "image that the steps run in: Python 3.11, make, git",
     flows=(DELIVERY, DEVELOPMENT),
