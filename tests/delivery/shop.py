@@ -287,6 +287,7 @@ class Shop:
         for name in _SCRIPTS:
             (folder / name).chmod(0o755)
         self.git("init", "--quiet", "--initial-branch=main")
+        self.git("add", "--all")
         for server in ("cloudbuild", "jenkins", "github"):
             self.pipeyard("ci", server, check=True)
         self.commit({})

@@ -101,6 +101,8 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
         encoding="utf-8",
     )
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
+    (tmp_path / "scratch").touch()
     small = project.Project(tmp_path)
     files = generated.expected(small, "cloudbuild")
     build = yaml.safe_load(files["cloudbuild.yaml"])
@@ -114,7 +116,9 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     assert lint.check_build(documents.parse(files["cloudbuild.yaml"], tmp_path / "cloudbuild.yaml")) == []
     limit = {step.name: step.minutes for step in flow.delivery(small).steps}["build-images"]
     assert limit < {step.name: step.minutes for step in flow.delivery(PROJECT).steps}["build-images"]
-    assert "extra/**" in yaml.safe_load(files["triggers/cloud-build/main.yaml"])["includedFiles"]
+    included = yaml.safe_load(files["triggers/cloud-build/main.yaml"])["includedFiles"]
+    assert "extra/**" in included
+    assert "scratch" not in included
     assert "credentials('KFP_TOKEN')" in generated.expected(small, "jenkins")["Jenkinsfile"]
     assert "${{ secrets.KFP_TOKEN }}" in generated.expected(small, "github")[".github/workflows/pipeyard.yaml"]
 

@@ -38,8 +38,8 @@ def stale(project: Project, server: str) -> dict[str, str]:
 
 
 def included(project: Project) -> list[str]:
-    """Returns patterns of the files that reach something: folders and files at the top of the tree."""
-    listed = changes.git_of(project.root)(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+    """Returns patterns of the files that reach something: folders and files at the top of what git has."""
+    listed = changes.git_of(project.root)(["ls-files", "-z"])
     # Also what may not be there yet: what is rendered here, and the first approval.
     rendered = [*cloudbuild.FILES.values(), jenkins.FILE, github.FILE, f"{cloudbuild.TRIGGERS}/main.yaml"]
     later = [*rendered, f"{approvals.FOLDER}/any"]
