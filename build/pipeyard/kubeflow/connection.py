@@ -141,11 +141,11 @@ class Server:
         """
         import tenacity
 
-        before: ServerError | None = None
+        before = ServerError("no attempt yet")
 
         def attempt() -> Any:
             nonlocal before
-            if before and before.doubt and look is not None:
+            if before.doubt and look is not None:
                 if (found := look()) is not None:
                     return found
                 if before.doubt == Doubt.UNDER_WAY:
@@ -166,7 +166,7 @@ class Server:
         try:
             return retrying(attempt)
         except ServerError as error:
-            if look is None or not error.passing or not (before and before.doubt):
+            if look is None or not error.passing or not before.doubt:
                 raise
             told = f"{error} It may have been done nevertheless: look there first."
             raise ServerError(told, error.status, error.passing, before.doubt) from None
