@@ -155,7 +155,7 @@ class VertexServer:
             raise Refused(404, "NOT_FOUND", name)
         if self.schedules[name]["state"] != before:
             raise Refused(400, "FAILED_PRECONDITION", f"{name} isn't {before}")
-        self.schedules[name]["state"] = after
+        self.schedules[name] |= {"state": after, "catchUp": body.get("catchUp", False)}
         return {}
 
     def _delete(self, name: str, query: dict[str, str], body: dict) -> dict:

@@ -1,5 +1,6 @@
 """docs/deploying.md: its commands and settings, as they stand there."""
 
+import importlib
 import json
 import re
 import shlex
@@ -7,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import click
 import delivered_projects
 import pytest
 import shipped_projects
@@ -28,6 +30,10 @@ def _blocks(kind: str) -> list[str]:
 def _commands() -> list[list[str]]:
     lines = [line for block in _blocks("sh") for line in block.splitlines()]
     return [shlex.split(part) for line in lines for part in line.split("&&")]
+
+
+def _command(name: str) -> click.Command:
+    return importlib.import_module(cli.COMMANDS[name]).command
 
 
 @pytest.fixture
@@ -66,8 +72,7 @@ def test_commands_do_what_they_are_there_for(pipeyard, project):
             continue
         assert program == ".venv/bin/pipeyard"
         name = arguments[0]
-        command = cli._group.get_command(None, name)
-        assert command, name
+        command = _command(name)
         if name in ELSEWHERE:
             command.make_context(name, arguments[1:])
             continue
@@ -92,7 +97,7 @@ def test_settings_are_such_as_are_taken(tmp_path):
 
 
 def test_every_option_that_is_named_is_one():
-    commands = {name: cli._group.get_command(None, name) for name in ("plan", "upload", "deploy", "run", "approve")}
-    known = {option for command in commands.values() for each in command.params for option in each.opts}
+    commands = [_command(name) for name in ("plan", "upload", "deploy", "run", "approve")]
+    known = {option for command in commands for each in command.params for option in each.opts}
     known |= {"--check", "--registry"}  # of settings and build
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= known

@@ -1,5 +1,6 @@
 """Vertex AI's jobs and schedules, and templates in Artifact Registry, on good and on bad days."""
 
+import dataclasses
 import json
 import threading
 import time
@@ -223,7 +224,10 @@ def test_a_schedule_is_made_once_changed_and_removed(server, vertex):
 
     paused = schedules.Timing(DAILY.cron, DAILY.timezone, enabled=False)
     assert schedules.ensure(vertex, NAME, paused, _job(epochs=4)) == ["paused the schedule"]
-    assert schedules.ensure(vertex, NAME, DAILY, _job(epochs=4)) == ["resumed the schedule"]
+    late = dataclasses.replace(DAILY, catch_up=True)
+    assert schedules.ensure(vertex, NAME, late, _job(epochs=4)) == ["resumed the schedule"]
+    (resumed,) = server.schedules.values()
+    assert resumed["catchUp"] is True
 
     assert schedules.differs(vertex, NAME, None, _job())
     assert schedules.ensure(vertex, NAME, None, _job()) == ["removed a schedule"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeyard.delivery import logins
 from pipeyard.errors import PipeyardError
 
 # Seconds to connect, and between two pieces of an answer.
@@ -173,27 +174,13 @@ class Bucket:
                 "run the same command again."
             ) from error
         except GoogleAuthError as error:
-            raise PipeyardError(f"{uri}: {login(error)}") from error
+            raise PipeyardError(f"{uri}: {logins.problem(error)}") from error
         except DataCorruption as error:
             raise PipeyardError(f"{uri}: it arrived damaged ({error}). Run the same command again.") from error
         except (exceptions.GoogleAPICallError, InvalidResponse) as error:
             if getattr(getattr(error, "response", None), "status_code", None) == 412:
                 raise Changed(uri) from error
             raise PipeyardError(f"{uri}: Cloud Storage refused: {error}. Run the same command again later.") from error
-
-
-def login(error: Exception) -> str:
-    """Returns what is wrong with this machine's credentials for Google, and what to do."""
-    from google.auth.exceptions import RefreshError
-
-    remedy = (
-        "Run `gcloud auth application-default login`, or name a service account's key in "
-        "$GOOGLE_APPLICATION_CREDENTIALS."
-    )
-    if isinstance(error, RefreshError):
-        said = error.args[0] if error.args else error
-        return f"the credentials weren't taken ({said}): they are revoked, or this machine's clock is off. {remedy}"
-    return f"no credentials ({error}). {remedy}"
 
 
 def connect(place: str, patience: float = PATIENCE) -> Bucket:
@@ -210,4 +197,4 @@ def connect(place: str, patience: float = PATIENCE) -> Bucket:
     try:
         return Bucket(place, storage.Client(), patience)
     except (GoogleAuthError, OSError) as error:  # OSError: it finds no project
-        raise PipeyardError(f"{place}: {login(error)}") from error
+        raise PipeyardError(f"{place}: {logins.problem(error)}") from error

@@ -98,7 +98,9 @@ class OnVertex:
         wanted = desired.schedule
         if wanted is None:
             return None
-        return schedules.Timing(wanted.cron, wanted.timezone, wanted.enabled, wanted.max_concurrent_runs)
+        return schedules.Timing(
+            wanted.cron, wanted.timezone, wanted.enabled, wanted.max_concurrent_runs, wanted.catch_up
+        )
 
     def _session(self) -> Any:
         import requests

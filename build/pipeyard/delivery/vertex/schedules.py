@@ -26,12 +26,14 @@ class Timing:
         cron: five fields.
         timezone: IANA name.
         enabled: False: it is there, but paused.
+        catch_up: when it is enabled again, runs that were missed are made up for.
     """
 
     cron: str
     timezone: str = "UTC"
     enabled: bool = True
     max_concurrent_runs: int = 1
+    catch_up: bool = False
 
 
 def display_name(environment: str, pipeline: str) -> str:
@@ -88,46 +90,64 @@ def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob")
     Raises:
         PipeyardError: Vertex AI refuses or can't be reached.
     """
-    from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, PipelineJob, Schedule
-
     there = found(vertex, name)
-    done: list[str] = []
-    kept = None
+    kept, done = None, []
     if timing is not None:
         mark = digest(timing, job)
-        kept = next((each for each in there if _mark(each) == mark), None)
+        kept = _marked(there, mark)
         if kept is None:
             for each in there:
                 _pause(vertex, each)
-            marked = PipelineJob(job)
-            marked.labels = {**job.labels, DIGEST: mark}
-            vertex.ask(
-                f"making the schedule {name!r}",
-                vertex.schedules.create_schedule,
-                again=False,  # twice would be two; the next run of the command finds what was made
-                parent=vertex.parent,
-                schedule=Schedule(
-                    display_name=name,
-                    cron=f"TZ={timing.timezone} {timing.cron}",
-                    max_concurrent_run_count=timing.max_concurrent_runs,
-                    create_pipeline_job_request=CreatePipelineJobRequest(parent=vertex.parent, pipeline_job=marked),
-                ),
-            )
+            made = _make(vertex, name, timing, job, mark)
             done.append(f"made the schedule {timing.cron} {timing.timezone}")
             # Another deployment may have made the same meanwhile: both keep the oldest.
             there = found(vertex, name)
-            kept = next(each for each in there if _mark(each) == mark)
-        if kept.state.name == "ACTIVE" and not timing.enabled:
-            _pause(vertex, kept)
-            done.append("paused the schedule")
-        elif kept.state.name == "PAUSED" and timing.enabled:
-            vertex.ask(f"resuming the schedule {name!r}", vertex.schedules.resume_schedule, name=kept.name)
-            done.append("resumed the schedule")
+            kept = _marked(there, mark) or made  # a list may lag behind
+        done += _turn(vertex, kept, timing)
     for each in there:
         if kept is None or each.name != kept.name:
             _delete(vertex, each.name)
             done.append("removed a schedule")
     return done
+
+
+def _make(vertex: Vertex, name: str, timing: Timing, job: "PipelineJob", mark: str) -> Any:
+    from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, PipelineJob, Schedule
+
+    marked = PipelineJob(job)
+    marked.labels = {**job.labels, DIGEST: mark}
+    return vertex.ask(
+        f"making the schedule {name!r}",
+        vertex.schedules.create_schedule,
+        again=False,  # twice would be two; the next run of the command finds what was made
+        parent=vertex.parent,
+        schedule=Schedule(
+            display_name=name,
+            cron=f"TZ={timing.timezone} {timing.cron}",
+            max_concurrent_run_count=timing.max_concurrent_runs,
+            create_pipeline_job_request=CreatePipelineJobRequest(parent=vertex.parent, pipeline_job=marked),
+        ),
+    )
+
+
+def _turn(vertex: Vertex, schedule: Any, timing: Timing) -> list[str]:
+    """Pauses or resumes it as is wanted; returns what was done."""
+    if schedule.state.name == "ACTIVE" and not timing.enabled:
+        _pause(vertex, schedule)
+        return ["paused the schedule"]
+    if schedule.state.name == "PAUSED" and timing.enabled:
+        vertex.ask(
+            f"resuming {schedule.name}",
+            vertex.schedules.resume_schedule,
+            request={"name": schedule.name, "catch_up": timing.catch_up},
+        )
+        return ["resumed the schedule"]
+    return []
+
+
+def _marked(schedules: list[Any], mark: str) -> Any:
+    """Returns the oldest schedule of a digest; None if there is none."""
+    return next((each for each in schedules if _mark(each) == mark), None)
 
 
 def _is(schedule: Any, timing: Timing, mark: str) -> bool:

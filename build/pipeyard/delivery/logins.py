@@ -1,0 +1,15 @@
+"""What is told when this machine has no credentials for Google, or they aren't taken."""
+
+
+def problem(error: Exception) -> str:
+    """Returns what is wrong with this machine's credentials for Google, and what to do."""
+    from google.auth.exceptions import RefreshError
+
+    remedy = (
+        "Run `gcloud auth application-default login`, or name a service account's key in "
+        "$GOOGLE_APPLICATION_CREDENTIALS."
+    )
+    if isinstance(error, RefreshError):
+        said = error.args[0] if error.args else error
+        return f"the credentials weren't taken ({said}): they are revoked, or this machine's clock is off. {remedy}"
+    return f"no credentials ({error}). {remedy}"
