@@ -1,5 +1,6 @@
 """Plans: what differs, and which steps lose their cache. Pure: nothing is contacted."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ def test_another_constant_costs_one_step():
 def test_steps_that_are_never_cached_have_nothing_to_lose():
     plan = _plan(_state(parameters={"epochs": 4}, cached=False), _state(cached=False))
     assert not plan.uncached
+
+
+def test_what_takes_something_from_a_group_follows_the_steps_in_it():
+    inner = stages.Step("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
+    outer = stages.Step("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
+    before = {"group/inner": inner, "outer": outer, "groups": inner}
+    after = {**before, "group/inner": dataclasses.replace(inner, parameters={"n": 2})}
+    lost = {each.step: each.reasons for each in planning.uncached(before, after)}
+    assert lost == {"group/inner": ("n: 1 -> 2",), "outer": ("it follows group",)}
 
 
 def test_what_is_removed_is_told():

@@ -1,6 +1,6 @@
 """What a deployment would change: a pure comparison of what is wanted with what was found."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -150,17 +150,22 @@ def uncached(before: Mapping[str, Step], after: Mapping[str, Step]) -> Iterator[
     """
     reasons = {path: _reasons(before[path], step) for path, step in after.items() if path in before and step.cached}
     lost = {path for path, why in reasons.items() if why}
-    # What comes after a step that runs again gets other artifacts of it. Steps that are new or never cached count, too.
+    # What comes after a step that runs again gets other artifacts of it, as does what comes after a new one.
     again = lost | {path for path in after if path not in before}
     while True:
-        further = {path for path, step in after.items() if path not in again and step.after & again}
+        further = {path for path, step in after.items() if path not in again and _among(step.after, again)}
         if not further:
             break
         again |= further
     for path in sorted(after):
         if path in again and path in reasons:
-            following = tuple(f"it follows {each}" for each in sorted(after[path].after & again))
+            following = tuple(f"it follows {each}" for each in _among(after[path].after, again))
             yield Uncached(path, (*reasons[path], *following))
+
+
+def _among(sources: Iterable[str], steps: Collection[str]) -> list[str]:
+    """Returns those of some sources that are among the steps, or are groups with one of them."""
+    return [each for each in sorted(sources) if any(f"{step}/".startswith(f"{each}/") for step in steps)]
 
 
 def _reasons(before: Step, after: Step) -> tuple[str, ...]:
