@@ -209,7 +209,7 @@ def test_a_schedule_that_the_server_cant_have_is_told_before_anything_is_contact
     delivered_projects.configure(project, _schedule(environments, timezone="Europe/Berlin"))
     delivered_projects.build(project)
     code, _, err = pipeyard("deploy", "--env", "dev")
-    assert code == 1 and "Write `cron:` in UTC" in err and "settings.yaml:" in err
+    assert code == 1 and "Write cron in UTC" in err and "settings.yaml:" in err
     assert kubeflow.requests == []
 
 

@@ -113,8 +113,9 @@ def read(
         )
     build = releases.built(project, dist, allow_dirty)
     read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
-    for package in read_packages:
-        _check_target(environment, package)
+    if environment.target == "vertex":
+        for package in read_packages:
+            packages.document(package)
     return [
         Desired(
             environment,
@@ -123,18 +124,3 @@ def read(
         )
         for package in read_packages
     ]
-
-
-def _check_target(environment: "Environment", package: Package) -> None:
-    """Raises PipeyardError if the target can't have the package, or its schedule."""
-    from pipeyard.kubeflow import cron
-
-    schedule = environment.schedule_of(package.pipeline)
-    if environment.target == "vertex":
-        packages.document(package)
-    elif schedule is not None:
-        try:
-            cron.six_fields(schedule.cron, schedule.timezone)
-        except PipeyardError as error:
-            where = environment.where("pipelines", package.pipeline, "schedule")
-            raise PipeyardError(f"{where}: {error}") from error
