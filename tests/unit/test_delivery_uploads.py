@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.api_core.exceptions import Forbidden
 from google.cloud import storage as google_storage
 from google.oauth2 import service_account
 from servers.storage import BUCKET, storage
@@ -138,6 +139,15 @@ def test_a_bucket_that_is_missing_and_one_that_is_none_are_told(server):
         uploads.upload(bucket.connect("gs://nowhere/x"), _package("a"), _before)
     with pytest.raises(PipeyardError, match="isn't gs://BUCKET"):
         bucket.connect("s3://acme")
+
+
+def test_who_may_use_objects_alone_can_upload(place, monkeypatch):
+    def forbidden(**_):
+        raise Forbidden("no storage.buckets.get")
+
+    monkeypatch.setattr(google_storage.Bucket, "exists", lambda self, **_: forbidden())
+    assert uploads.latest(place, "taxi") is None
+    assert uploads.upload(place, _package("a"), _before).created
 
 
 def test_a_damaged_pointer_is_told(place):

@@ -124,10 +124,19 @@ class Bucket:
             try:
                 data = blob.download_as_bytes(checksum="crc32c", **self._bounds)
             except NotFound:
-                if self._bucket.exists(**self._bounds):
+                if self._there():
                     return None
                 raise
             return data, int(blob.generation)
+
+    def _there(self) -> bool:
+        """False if the bucket is known not to be there: who may use objects alone can't ask for it."""
+        from google.api_core.exceptions import Forbidden
+
+        try:
+            return self._bucket.exists(**self._bounds)
+        except Forbidden:
+            return True
 
     def paths(self, prefix: str) -> list[str]:
         """Returns the paths that start with `prefix`, sorted.
