@@ -1,5 +1,6 @@
 """The commands that deliver and run: Kubeflow Pipelines and Cloud Storage are on the loopback."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -147,6 +148,18 @@ def test_a_schedule_is_changed_and_goes_with_the_settings(pipeyard, kubeflow, pr
         assert pipeyard("deploy", "--env", "dev")[0] == 0
         assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 0
         assert len(kubeflow.store.recurring_runs) == expected
+
+
+def test_a_schedule_of_a_pipeline_that_settings_dont_name_is_told_of(pipeyard, project, environments, store):
+    delivered_projects.configure(project, _schedule(environments))
+    delivered_projects.build(project)
+    assert pipeyard("deploy", "--env", "dev")[2].count("warning") == 0
+    record = records.read(store, "whole", "dev")
+    records.move(store, dataclasses.replace(record, pipeline="former"), lambda *_: False)
+    for command in ("plan", "deploy"):
+        code, _, err = pipeyard(command, "--env", "dev")
+        assert code == 0 and "warning: former goes on in dev by its schedule, 0 3 * * *" in err
+        assert "warning" not in pipeyard(command, "--env", "dev", "whole")[2]
 
 
 def test_a_schedule_leaves_the_experiment_that_the_pipeline_left(pipeyard, kubeflow, project, environments):

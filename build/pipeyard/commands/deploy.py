@@ -64,6 +64,9 @@ def command(
         if not as_json:
             for line in deployed.done or (f"as it was, {deployed.record.package}",):
                 click.echo(f"{each.pipeline} in {environment}: {line}")
+    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    for line in left:
+        console.print(f"warning: {line}")
     if as_json:
         click.echo(json.dumps(told, indent=2))
 

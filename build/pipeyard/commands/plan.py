@@ -41,6 +41,7 @@ def command(
     git = changes.git_of(project.root)
     target, store = connecting.connect(place), bucket.connect(place.bucket)
     plans = [deploying.look(store, target, each, precedes) for each in wanted]
+    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
     needed = place.approval == "required"
     approved = [approvals.find(git, each) if needed else None for each in wanted]
     if as_json:
@@ -61,4 +62,6 @@ def command(
                 click.echo(f"  approved by {approval.by} in {approval.commit[:12]}")
             elif needed and not plan.empty:
                 click.echo(f"  needs approval: pipeyard approve --env {environment} {each.pipeline} {each.digest}")
+    for line in left:
+        click.echo(f"warning: {line}", err=True)
     return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0

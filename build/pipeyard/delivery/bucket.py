@@ -4,6 +4,7 @@ Protocol: generation preconditions, https://cloud.google.com/storage/docs/reques
 """
 
 import base64
+import collections
 import contextlib
 import hashlib
 import io
@@ -148,6 +149,17 @@ class Bucket:
             found = self._bucket.list_blobs(prefix=self._prefix + prefix, **self._bounds)
             return sorted(blob.name.removeprefix(self._prefix) for blob in found)
 
+    def folders(self) -> list[str]:
+        """Returns the first parts of all paths that have several, sorted.
+
+        Raises:
+            PipeyardError: Cloud Storage refuses or can't be reached.
+        """
+        with self._telling(""):
+            listing = self._bucket.list_blobs(prefix=self._prefix, delimiter="/", **self._bounds)
+            collections.deque(listing, maxlen=0)  # its prefixes are known when it has been read
+            return sorted(each.removeprefix(self._prefix).rstrip("/") for each in listing.prefixes)
+
     @contextlib.contextmanager
     def _telling(self, path: str) -> Iterator[None]:
         """Makes this package's errors of Cloud Storage's."""
@@ -204,6 +216,6 @@ def connect(place: str, patience: float = PATIENCE) -> Bucket:
     if not place.startswith(_SCHEME) or not place.removeprefix(_SCHEME).partition("/")[0]:
         raise PipeyardError(f"The bucket {place!r} isn't gs://BUCKET or gs://BUCKET/PREFIX. Correct settings.yaml.")
     try:
-        return Bucket(place, storage.Client(), patience)
-    except (GoogleAuthError, OSError) as error:  # OSError: it finds no project
+        return Bucket(place, storage.Client(project=None), patience)  # objects need no project
+    except GoogleAuthError as error:
         raise PipeyardError(f"{place}: {logins.problem(error)}") from error

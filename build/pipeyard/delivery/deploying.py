@@ -1,6 +1,6 @@
 """Makes what is wanted be in force. Every step finds what an earlier try has done, and the record of it moves last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,19 @@ def look(bucket: Bucket, target: Target, desired: Desired, precedes: Precedes) -
         seen.insert(0, Missing("package", desired.pipeline, "", uri))
     back = record.commit if record and precedes(desired.package.commit, record.commit) else ""
     return planning.plan(desired.environment.name, desired.pipeline, desired.state, found, tuple(seen), back)
+
+
+def left_behind(bucket: Bucket, environment: str, pipelines: Collection[str]) -> list[str]:
+    """Returns a line for each pipeline that isn't among those of the settings any more, and still runs by schedule.
+
+    Raises:
+        PipeyardError: Cloud Storage refuses or can't be reached.
+    """
+    return [
+        f"{record.pipeline} goes on in {environment} by its schedule, {record.schedule and record.schedule['cron']}, "
+        "though settings.yaml doesn't name it. To end that, name it there without a schedule, deploy, and take it out."
+        for record in records.scheduled_apart_from(bucket, environment, pipelines)
+    ]
 
 
 def refuse_to_go_back(plans: list[Plan]) -> None:

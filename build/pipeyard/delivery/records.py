@@ -3,7 +3,7 @@
 Servers keep neither parameters nor images of what is deployed; plans, runs and triggers read them here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,6 +69,16 @@ def package_of(bucket: Bucket, record: Record) -> Package | None:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
     """
     return uploads.fetch(bucket, record.pipeline, record.package)
+
+
+def scheduled_apart_from(bucket: Bucket, environment: str, pipelines: Collection[str]) -> list[Record]:
+    """Returns records of an environment that have a schedule, of other pipelines than those given.
+
+    Raises:
+        PipeyardError: one is damaged, or Cloud Storage refuses or can't be reached.
+    """
+    found = [read(bucket, name, environment) for name in bucket.folders() if name not in pipelines]
+    return [record for record in found if record and record.schedule]
 
 
 def move(bucket: Bucket, record: Record, precedes: Callable[[str, str], bool]) -> Record:
