@@ -103,14 +103,23 @@ class VertexServer:
     def _routes(self) -> list[tuple[str, Callable[..., Any]]]:
         jobs, schedules = f"({_PARENT}/pipelineJobs/[^/:]+)", f"({_PARENT}/schedules/[^/:]+)"
         return [
-            (f"{_PARENT}/pipelineJobs", self._create_job),
+            (f"{_PARENT}/pipelineJobs", self._jobs),
             (jobs, self._look_at_job),
             (f"{_PARENT}/schedules", self._schedules),
             (f"{schedules}:(pause|resume)", self._turn),
             (schedules, self._delete),
         ]
 
-    def _create_job(self, query: dict[str, str], body: dict) -> dict:
+    def _jobs(self, query: dict[str, str], body: dict) -> dict:
+        if not body:
+            wanted = [re.fullmatch(r'(labels\.)?(\w+)="(.*)"', each) for each in query["filter"].split(" AND ")]
+            found = [
+                job
+                for job in self.jobs.values()
+                if all((job["labels"] if each[1] else job).get(each[2]) == each[3] for each in wanted)
+            ]
+            assert query["orderBy"] == "end_time desc"
+            return {"pipelineJobs": sorted(found, key=lambda job: job.get("endTime", ""), reverse=True)}
         identity = query.get("pipelineJobId", "")
         if not re.fullmatch("[a-z][-a-z0-9]{0,127}", identity):
             raise Refused(400, "INVALID_ARGUMENT", f"{identity!r} can't be a job's id")

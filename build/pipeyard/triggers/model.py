@@ -24,6 +24,10 @@ class Kind(StrEnum):
     TICK = "tick"
 
 
+# What nobody tells: whoever is asked to looks for it, again and again.
+LOOKED_FOR = (Kind.DRIFT, Kind.QUALITY, Kind.COMPLETION)
+
+
 class Code(StrEnum):
     """What was decided, for programs."""
 

@@ -42,7 +42,11 @@ def triggers(root: Path, variables: Mapping[str, str], launch: Launch | None = N
     return Triggers(loaded.environment(name), loaded.environment, launch or launcher(), variables.get(STATE, ""))
 
 
-def answer(served: Triggers, headers: Mapping[str, str], body: bytes, log: Callable[[str], object] = print) -> Answer:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def answer(served: Triggers, headers: Mapping[str, str], body: bytes, log: Callable[[str], object] = _print) -> Answer:
     """Answers a request.
 
     Args:

@@ -3,9 +3,10 @@
 import fcntl
 import random
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from time import sleep
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,12 +14,15 @@ from pipeyard import files
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers.model import State
 
+if TYPE_CHECKING:
+    from pipeyard.delivery.bucket import Bucket
+
 T = TypeVar("T")
 _TRIES = 12
 # Seconds between tries: Cloud Storage takes one change of an object a second.
 _SHORTEST, _LONGEST = 0.05, 4.0
-# Seconds that a request, with its repetitions, may take.
-_DEADLINE = 30.0
+# Seconds that reading or writing may take, with repetitions.
+_DEADLINE = 60.0
 _SCHEME = "gs://"
 
 
@@ -49,7 +53,10 @@ def update(store: Store, change: Callable[[State], tuple[State, T]], wait: Calla
     pause = _SHORTEST
     for _ in range(_TRIES):
         content, version = store.read()
-        after, result = change(parse(content))
+        before = parse(content)
+        after, result = change(before)
+        if after == before:
+            return result
         try:
             store.write(after.model_dump_json().encode(), version)
         except Changed:
@@ -90,10 +97,7 @@ def store_at(place: str, name: str) -> Store:
         place: a local folder or gs://BUCKET[/PREFIX].
         name: of the file, with slashes.
     """
-    if place.startswith(_SCHEME):
-        bucket, _, prefix = place.removeprefix(_SCHEME).partition("/")
-        return Bucket(bucket, "/".join(filter(None, [prefix.strip("/"), name])))
-    return Folder(Path(place) / name)
+    return Object(place, name) if place.startswith(_SCHEME) else Folder(Path(place) / name)
 
 
 class Folder:
@@ -118,67 +122,35 @@ class Folder:
             files.write_whole(self._path, content)
 
 
-class Bucket:
+class Object:
     """An object in Cloud Storage; its versions are generations.
 
     Args:
-        client: google.cloud.storage.Client; default: one with the credentials that the machine has.
+        place: gs://BUCKET[/PREFIX].
     """
 
-    def __init__(self, bucket: str, name: str, client: Any = None) -> None:
-        self._bucket_name, self._name, self._client = bucket, name, client
+    def __init__(self, place: str, name: str) -> None:
+        self._place, self._name = place.rstrip("/"), name
 
     def __str__(self) -> str:
-        return f"{_SCHEME}{self._bucket_name}/{self._name}"
+        return f"{self._place}/{self._name}"
 
     def read(self) -> tuple[bytes, int]:
-        from google.api_core import exceptions
-
-        for _ in range(_TRIES):
-            blob = self._asked(self._bucket().get_blob, self._name)
-            if blob is None:
-                return b"", 0
-            try:
-                content = self._asked(blob.download_as_bytes, if_generation_match=blob.generation)
-            except (exceptions.NotFound, exceptions.PreconditionFailed):  # written over meanwhile
-                continue
-            return content, blob.generation
-        raise PipeyardError(f"{self} changed {_TRIES} times while it was read. Send the event again.")
+        return self._bucket.read(self._name) or (b"", 0)
 
     def write(self, content: bytes, version: int) -> None:
-        from google.api_core import exceptions
+        from pipeyard.delivery import bucket
 
-        blob = self._bucket().blob(self._name)
         try:
-            self._asked(blob.upload_from_string, content, "application/json", if_generation_match=version)
-        except exceptions.NotFound as error:
-            raise PipeyardError(
-                f"There is no bucket gs://{self._bucket_name} for the trigger's state. Make it."
-            ) from error
-        except exceptions.PreconditionFailed as error:
+            self._bucket.write(self._name, content, version)
+        except bucket.Changed as error:
             # Where an answer got lost, the library asks again, and what stands in the way is what it wrote itself.
             if self.read()[0] != content:
                 raise Changed from error
 
-    def _bucket(self) -> Any:
-        from google.cloud import storage
+    @cached_property
+    def _bucket(self) -> "Bucket":
+        """Late: credentials may be asked for over the network."""
+        from pipeyard.delivery import bucket
 
-        if self._client is None:
-            self._client = storage.Client()
-        return self._client.bucket(self._bucket_name)
-
-    def _asked(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        import google.auth.exceptions
-        import requests
-        from google.api_core import exceptions
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
-        retry = DEFAULT_RETRY.with_timeout(_DEADLINE)
-        try:
-            return call(*arguments, timeout=(5, _DEADLINE), retry=retry, **options)
-        except (exceptions.NotFound, exceptions.PreconditionFailed):
-            raise
-        except (exceptions.GoogleAPIError, requests.RequestException, google.auth.exceptions.GoogleAuthError) as error:
-            raise PipeyardError(
-                f"{self} can't be reached: {error}. Check the bucket's name, and that the account may write to it."
-            ) from error
+        return bucket.connect(self._place, _DEADLINE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import checks, firing, routing, state
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Event, Kind
+from pipeyard.triggers.model import LOOKED_FOR, Event, Kind
 from pipeyard.triggers.routing import Route
 from pipeyard.triggers.starting import Launch
 
@@ -80,7 +80,7 @@ class Triggers:
     def _look(self, route: Route) -> Told:
         now = self.clock()
         tick = Event(kind=Kind.TICK, time=now)
-        if route.kind not in checks.LOOKED_FOR:
+        if route.kind not in LOOKED_FOR:
             return self._decide(route, tick)
         found = checks.look(route, self.environment, self.environment_of, now)
         measured = tuple(map(str, found.measured))
