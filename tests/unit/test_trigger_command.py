@@ -24,7 +24,7 @@ CLOUD = {
     "bucket": "gs://acme/packages",
     "pipeline_root": "gs://acme/runs",
     "pipelines": {
-        "taxi": {"schedule": {"cron": "0 3 * * 1", "timezone": "America/Chicago", "enabled": False}},
+        "taxi": {"schedule": {"cron": "0 3 * * 1", "enabled": False}},
         "on_server": {"schedule": {"cron": "0 4 * * *"}},
     },
 }
@@ -245,7 +245,7 @@ def test_cloud_scheduler_s_jobs_are_those_that_the_server_has_not(pipeyard, tmp_
     assert (code, sorted(Path(line).name for line in out.splitlines())) == (0, names)
     taxi, tick = (json.loads((folder / name).read_text()) for name in names)
     assert taxi["name"] == "projects/p/locations/r/jobs/pipeyard-cloud-taxi"
-    assert (taxi["schedule"], taxi["timeZone"]) == ("0 3 * * 1", "America/Chicago")
+    assert (taxi["schedule"], taxi["timeZone"]) == ("0 3 * * 1", "UTC")
     assert taxi["httpTarget"]["oidcToken"]["audience"] == "https://f.example.com"
     assert tick["httpTarget"]["headers"]["ce-type"] == "dev.pipeyard.tick"
     assert croniter.is_valid(tick["schedule"])
