@@ -131,7 +131,7 @@ def output(run: Run, name: str) -> object:
 
 def metrics(run: Run) -> dict:
     task = next(task for task in run.tasks if task.name == "evaluate")
-    return json.loads(Path(task.output_artifacts["metrics"].uri).read_text())
+    return json.loads(Path(task.output_artifacts["metrics"].uri).read_text(encoding="utf-8"))
 
 
 def test_drift_retrains_a_better_model_is_deployed_and_a_worse_one_is_not(place):

@@ -16,12 +16,16 @@ EACH = Policy(name="each", parameter="source")
 
 def told(policy, *events, state=None):
     """Tells events, each a minute after the one before or at the time beside it; returns the decisions."""
-    known, decisions, now = state or State(), [], BEGIN
+    return list(_told(policy, events, state or State()))
+
+
+def _told(policy, events, known):
+    now = BEGIN
     for each in events:
         event, now = each if isinstance(each, tuple) else (each, now + MINUTE)
-        decisions.append(decide(known, event, policy, now))
-        known = decisions[-1].state
-    return decisions
+        decision_ = decide(known, event, policy, now)
+        known = decision_.state
+        yield decision_
 
 
 def codes(decisions):
@@ -146,6 +150,14 @@ def test_what_was_told_is_forgotten_once_it_could_no_longer_be_taken():
     later = BEGIN + timedelta(days=10)
     after = decide(first.state, new_object("b.csv", later, 2, "n"), EACH, later).state
     assert len(after.seen) == 2 and len(after.newest) == 1 and len(after.starts) == 2  # the first was never started
+
+
+def test_a_file_waits_for_others_as_long_as_a_long_window_says():
+    policy = Policy(name="two", parameter="source", quorum=2, quorum_window=timedelta(days=10))
+    first, last = new_object("a", BEGIN, 1, "a"), new_object("b", BEGIN + timedelta(days=10), 2, "b")
+    ticks = [tick(day * 24 * 60) for day in (5, 10)]
+    assert codes(told(policy, (first, BEGIN), *ticks, (last, BEGIN + timedelta(days=15))))[-1] == "started"
+    assert codes(told(policy, (first, BEGIN), *ticks, tick(21 * 24 * 60)))[-1] == "nothing"
 
 
 def test_a_clock_that_is_ahead_puts_no_event_out_of_the_window():

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from servers.storage import BUCKET, storage
@@ -151,7 +150,6 @@ def test_200_events_with_crashes_and_lost_answers_start_exactly_the_expected_run
 _PROCESS = """
 import json, os, sys
 from datetime import datetime
-from pathlib import Path
 from pipeyard.triggers import firing, state
 from pipeyard.triggers.model import Event, Policy
 
@@ -261,7 +259,7 @@ def test_a_damaged_state_is_named_and_stays(tmp_path):
     store = state.store_at(str(tmp_path), "each.json")
     with pytest.raises(PipeyardError, match="The trigger's state can't be read"):
         firing.handle(store, new_object("a.csv", BEGIN, 1, "m"), EACH, Runs(), clock(1))
-    assert Path(tmp_path / "each.json").read_text() == "{"
+    assert (tmp_path / "each.json").read_text() == "{"
 
 
 def test_constant_changes_by_others_end_in_an_error_that_is_safe_to_repeat():

@@ -72,8 +72,9 @@ class _Known:
         self._policy, self._now = policy, now
         since = now - policy.remember - DAY  # longer than events are taken
         self.seen = {key: seen for key, seen in state.seen.items() if seen.at > since}
-        self.newest = {key: newest for key, newest in state.newest.items() if newest.at > since}
         self.held, self.due = dict(state.held), dict(state.due)
+        wait = {digest(place) for place in (*self.held, *self.due)}
+        self.newest = {key: newest for key, newest in state.newest.items() if newest.at > since or key in wait}
         self._starts = [
             start for start in state.starts if start.open or start.decided_at > now - max(DAY, policy.cool_down)
         ]
