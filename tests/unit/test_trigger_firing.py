@@ -150,6 +150,7 @@ def test_200_events_with_crashes_and_lost_answers_start_exactly_the_expected_run
 _PROCESS = """
 import json, os, sys
 from datetime import datetime
+from pathlib import Path
 from pipeyard.triggers import firing, state
 from pipeyard.triggers.model import Event, Policy
 
