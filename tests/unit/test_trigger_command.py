@@ -1,6 +1,8 @@
 """`pipeyard trigger`, and runs that it starts on this machine."""
 
 import json
+import os
+import subprocess
 import sys
 import threading
 import zipfile
@@ -305,6 +307,21 @@ def test_the_committed_jobs_are_those_of_the_environment_on_vertex(monkeypatch):
     assert committed == made
 
 
+# Answers a request with what is packed, and says where pipeyard is from.
+_ANSWER = """
+import json
+from pathlib import Path
+import functions_framework
+import pipeyard.triggers.serving
+
+client = functions_framework.create_app("on_event", "main.py").test_client()
+headers = {"ce-type": "dev.pipeyard.tick", "ce-id": "1", "ce-source": "x", "ce-specversion": "1.0"}
+answer = client.post("/", headers=headers)
+wheel = str(Path(pipeyard.triggers.serving.__file__).parents[2])
+print(json.dumps([wheel, answer.status_code, answer.get_json()["message"]]))
+"""
+
+
 def test_the_function_s_source_has_what_it_needs(tmp_path):
     folder = tmp_path / "function"
     written = function.write(Project(ROOT), folder)
@@ -318,6 +335,15 @@ def test_the_function_s_source_has_what_it_needs(tmp_path):
     assert {"functions-framework", "kfp", "google-cloud-storage", "google-cloud-aiplatform"} <= pinned
     assert "pytest" not in pinned
     assert str(ROOT) not in "\n".join(lines)
+    done = subprocess.run(
+        [sys.executable, "-c", _ANSWER],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, wheels)), "PIPEYARD_ENVIRONMENT": "local"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [str(wheels[0]), 200, "no trigger of local wants tick"]
     (folder / "mine.py").touch()
     with pytest.raises(Exception, match="has other things in it .mine.py."):
         function.write(Project(ROOT), folder)

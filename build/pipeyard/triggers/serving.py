@@ -65,7 +65,8 @@ def answer(served: Triggers, headers: Mapping[str, str], body: bytes, log: Calla
     for each in told:
         log(_line(served.environment.name, each))
     if not told:
-        return _answered(HTTPStatus.OK, f"no trigger of {served.environment.name} wants {event.subject}", log, "INFO")
+        what = event.subject or event.kind
+        return _answered(HTTPStatus.OK, f"no trigger of {served.environment.name} wants {what}", log, "INFO")
     status = HTTPStatus.SERVICE_UNAVAILABLE if any(each.again for each in told) else HTTPStatus.OK
     return status, {"told": [dataclasses.asdict(each) for each in told]}
 
