@@ -65,8 +65,11 @@ def tree_memory(pid: int, at_least: int = 0) -> Memory:
     except psutil.NoSuchProcess:
         return Memory()
     rss = sum(_rss(each) for each in pids)
-    pss = sum(_pss(each) for each in pids) if rss > at_least else 0
-    return Memory(pss, rss)
+    shares = {each: _pss(each) for each in pids} if rss > at_least else {}
+    # What ends between two reads leaves its shared pages to the others, which then count them once more.
+    if any(share and not _rss(each) for each, share in shares.items()):
+        return Memory(0, rss)
+    return Memory(sum(shares.values()), rss)
 
 
 def _rss(pid: int) -> int:

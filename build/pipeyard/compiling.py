@@ -2,9 +2,11 @@
 
 import importlib.util
 import itertools
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +73,12 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
             raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
         text = _without_header(package.read_text(encoding="utf-8"))
     return Compiled(text, (*_check_sizes(text), *_check_meaning(folder, text, opened.loaded)))
+
+
+def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
+    """Compiles as `compile_pipeline` does, in a process of its own, so that this one holds no kfp for hours."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return pool.submit(compile_pipeline, folder, instead).result()
 
 
 def _without_header(text: str) -> str:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard.component_store.loading import LoadedComponent
 from pipeyard.local.ir import Pipeline
+from pipeyard.local.protobuf import pb
 from pipeyard.project import ANNOTATION_PREFIX
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).

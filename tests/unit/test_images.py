@@ -282,7 +282,8 @@ def test_a_base_leaves_out_what_the_base_below_it_holds(tree_with_bases, tmp_pat
 
 def _outcome(name, *layers):
     image = lock.Image(repository=f"h.io/{name}", tag="c", content_tag="s", source="s", digest=DIGEST, bytes=1)
-    return publishing.Outcome(name, image, True, [registry.Layer(layer, 1, True) for layer in layers])
+    manifest = registry.Manifest(DIGEST, b"{}", "")
+    return publishing.Outcome(name, image, True, manifest, [registry.Layer(layer, 1, True) for layer in layers])
 
 
 def test_sizes_on_disk_count_a_shared_layer_once():

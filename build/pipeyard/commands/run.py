@@ -124,7 +124,7 @@ def command(
         hosts = containers.image_hosts(project, build.images, docker, shown.note)
         launchers = functools.partial(containers.Containers, docker, network)
 
-    compiled = compiling.compile_pipeline(folder, specs)
+    compiled = compiling.compile_apart(folder, specs)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
     package = ir.parse(compiled.text)

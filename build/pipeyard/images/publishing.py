@@ -31,12 +31,14 @@ class Outcome:
 
     Attributes:
         built: False if the registry had it.
+        manifest: what the tags name.
         layers: the lowest first.
     """
 
     name: str
     image: lock.Image
     built: bool
+    manifest: Manifest
     layers: Sequence[Layer]
 
     @property
@@ -90,10 +92,12 @@ class Publisher:
             The lock, and what was done, images below included.
 
         Raises:
-            PipeyardError: something failed. Images that were done by then stay in the registry, under the tag of their
-                content alone or the commit's too; nothing that isn't whole gets a tag.
+            PipeyardError: something failed. Images that were done by then stay in the registry under the tag of their
+                content; the commit's tag is given when all are there.
         """
         python, done = self._all(components, self._one)
+        with ThreadPoolExecutor(max(1, self.jobs)) as pool:
+            list(pool.map(self._tag, done.values()))
         bases = {name: str(each.reference) for name, each in done.items() if name in self.project.bases}
         images = {name: done[name].image for name in sorted(done) if name in self.project.components}
         made = lock.Lock(commit=self.commit.tag, bases={"python": python, **bases}, images=images)
@@ -175,7 +179,6 @@ class Publisher:
             found = self._push(file, content)
         else:
             self.tell(file.name, "in the registry already")
-        self.registry.tag(found, content.tagged(self.commit.tag))
         layers = self.registry.layers(found)
         entry = lock.Image(
             repository=content.name,
@@ -185,7 +188,10 @@ class Publisher:
             digest=found.digest,
             bytes=sum(layer.bytes for layer in layers),
         )
-        return Outcome(file.name, entry, built, layers)
+        return Outcome(file.name, entry, built, found, layers)
+
+    def _tag(self, done: Outcome) -> None:
+        self.registry.tag(done.manifest, done.image.reference("tag"))
 
     def _prepared(self, file: Dockerfile, bases: Mapping[str, str]) -> Prepared:
         arguments, source, content = self._content(file, bases)

@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard.errors import PipeyardError
+from pipeyard.local.protobuf import pb
 
 SCHEMA_VERSION = "2.1.0"
 # Of kfp.kubernetes' settings, those that place a pod but don't change what it computes.

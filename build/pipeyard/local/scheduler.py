@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-
 from pipeyard.errors import PipeyardError
 from pipeyard.local import conditions, values
 from pipeyard.local.ir import Pipeline
 from pipeyard.local.placeholders import Resolver
+from pipeyard.local.protobuf import pb
 from pipeyard.local.record import Artifact, State
 
 _COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard.errors import PipeyardError
+from pipeyard.local.protobuf import pb
 from stepkit.cli import whole_numbers
 
 Types = pb.ParameterType
