@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from pipeyard import settings
 from pipeyard.errors import PipeyardError
+from pipeyard.local.protobuf import pb
 from pipeyard.settings import checking
 
 TEXT = """\

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-
     from pipeyard.local.ir import Pipeline
+    from pipeyard.local.protobuf import pb
 
 
 @dataclass(frozen=True)

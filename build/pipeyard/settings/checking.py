@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import values
+from pipeyard.local.protobuf import pb
 from pipeyard.settings.model import Environment, EventTrigger
 
 _WORDS = {

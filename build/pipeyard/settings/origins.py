@@ -11,7 +11,7 @@ from pipeyard.settings.problems import dotted
 from pipeyard.settings.reading import Key
 
 if TYPE_CHECKING:
-    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+    from pipeyard.local.protobuf import pb
 
 BUILT_IN = "built in"
 PIPELINE = "pipeline.py"

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+from pipeyard.local.protobuf import pb
 
 from .refusals import Refused, invalid
 
