@@ -118,6 +118,17 @@ def test_a_later_commit_of_the_same_content_makes_no_version(pipeyard, kubeflow,
     assert records.read(store, "whole", "dev").commit == later
 
 
+def test_what_was_lost_on_the_server_is_made_again(pipeyard, kubeflow, store):
+    pipeyard("deploy", "--env", "dev")
+    kubeflow.store.versions.clear()
+    code, out, _ = pipeyard("plan", "--env", "dev", "--exit-code")
+    assert code == 3 and "~ version whole" in out
+    assert pipeyard("deploy", "--env", "dev")[0] == 0
+    (version,) = kubeflow.store.versions
+    assert records.read(store, "whole", "dev").server["version_id"] == version
+    assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 0
+
+
 def test_plan_tells_images_parameters_and_steps_without_cache(pipeyard, project, environments):
     pipeyard("deploy", "--env", "dev")
     changed = json.loads(json.dumps(environments))

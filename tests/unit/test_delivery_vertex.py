@@ -82,6 +82,26 @@ def test_a_run_is_started_and_waited_for(server, vertex):
     assert outcome.page.endswith(f"/vertex-ai/locations/{REGION}/pipelines/runs/r-taxi-k1?project={PROJECT}")
 
 
+def test_what_is_sent_is_what_google_s_own_sdk_sends(tmp_path):
+    """The SDK's class makes buckets, reads settings of the process, and waits without an end; its message is right."""
+    from google.cloud import aiplatform
+
+    (tmp_path / "vertex.json").write_bytes(TEMPLATE.document)
+    theirs = aiplatform.PipelineJob(
+        display_name="taxi",
+        template_path=str(tmp_path / "vertex.json"),
+        job_id="r-1",
+        pipeline_root="gs://acme/runs",
+        parameter_values={"epochs": 3},
+        project=PROJECT,
+        location=REGION,
+        credentials=google.auth.credentials.AnonymousCredentials(),
+    )
+    ours = jobs.job(jobs.Template(TEMPLATE.document, "", {}), "taxi", {"epochs": 3}, "gs://acme/runs")
+    sent = theirs._gca_resource  # pylint: disable=protected-access  # what it would send can't be had otherwise
+    assert type(ours).to_dict(ours) == type(sent).to_dict(sent)
+
+
 def test_the_same_key_starts_one_run_though_the_answer_was_lost(server, vertex):
     server.faults = ["cut", None]
     first = jobs.start(vertex, _job(), jobs.job_id("taxi", "k1"))

@@ -48,7 +48,7 @@ def test_each_kind_of_trigger_is_what_the_settings_make_of_it(project):
 
 
 def test_its_commands_do_what_it_says(project, monkeypatch, capsys):
-    said = []
+    said = {}
     commands = [match[0] for match in _COMMAND.findall(TEXT)]
     assert len(commands) == 8
     for line in commands:
@@ -62,13 +62,12 @@ def test_its_commands_do_what_it_says(project, monkeypatch, capsys):
         out, err = capsys.readouterr()
         assert not end.value.code, f"{line}: {err}"
         if ">" in words:
-            Path(words[-1]).write_text(out)
-        said.append(out)
-    tick, drift, event, show, log, replay, jobs = said
-    assert "chicago_taxi/drift: within: all of 1 are within their bounds" in tick
-    assert "fare (train): Kolmogorov-Smirnov 0.1 within 0.15" in drift
-    assert event == "chicago_taxi/new-trips: waiting: 1 of 3 files within 1:00:00\n"
-    assert "chicago_taxi/new-trips: 1 held, 0 due; lately started: nothing" in show
-    assert json.loads(log)["code"] == "waiting"
-    assert "waiting" in replay and "was:" not in replay
-    assert json.loads(jobs)["name"] == "projects/p/locations/r/jobs/pipeyard-vertex-tick"
+            Path(words[-1]).write_text(out, encoding="utf-8")
+        said["log" if "--log" in command else command[3]] = out
+    assert "chicago_taxi/drift: within: all of 1 are within their bounds" in said["tick"]
+    assert "fare (train): Kolmogorov-Smirnov 0.1 within 0.15" in said["drift"]
+    assert said["event"] == "chicago_taxi/new-trips: waiting: 1 of 3 files within 1:00:00\n"
+    assert "chicago_taxi/new-trips: 1 held, 0 due; lately started: nothing" in said["show"]
+    assert json.loads(said["log"])["code"] == "waiting"
+    assert "waiting" in said["replay"] and "was:" not in said["replay"]
+    assert json.loads(said["scheduler"])["name"] == "projects/p/locations/r/jobs/pipeyard-vertex-tick"

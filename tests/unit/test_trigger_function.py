@@ -257,7 +257,8 @@ def test_runs_on_vertex_are_started_once_and_looked_for(cloud_storage, tmp_path,
         served = serving.triggers(project.root, {serving.ENVIRONMENT: "vertex"})
         for _ in range(2):
             assert answer(served, *new("taxi/a.csv"))[0] == 200
-        ((name, job),) = server.jobs.items()
+        assert len(server.jobs) == 1
+        name, job = next(iter(server.jobs.items()))
         assert job["runtimeConfig"]["parameterValues"]["note"] == "gs://landing/taxi/a.csv"
         assert checks.finished(served.environment, PIPELINE) is None
         server.jobs[name] |= {"state": "PIPELINE_STATE_SUCCEEDED", "endTime": "2026-03-01T00:00:00Z"}

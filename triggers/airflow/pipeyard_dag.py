@@ -1,17 +1,20 @@
 """An Airflow (Cloud Composer) DAG: asks the triggers of an environment, and runs a pipeline on a schedule.
 
-A worker needs `pipeyard` and a checkout of the repository. The key makes a retried task find the run that it started,
+A worker needs `pipeyard` and a checkout of the repository: the one that this file is in, or that the variable
+`pipeyard_checkout` names. The key makes a retried task find the run that it started,
 so that Airflow's retries start no second one.
 """
 
+# pylint: disable=no-name-in-module  # it takes this folder for the library
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from airflow import DAG
 from airflow.models import Variable
 from airflow.operators.bash import BashOperator
 
 ENVIRONMENT = Variable.get("pipeyard_environment", default_var="staging")
-CHECKOUT = Variable.get("pipeyard_checkout", default_var="/home/airflow/gcs/data/pipeyard")
+CHECKOUT = Variable.get("pipeyard_checkout", default_var=str(Path(__file__).parents[2]))
 RETRIES = {"retries": 3, "retry_delay": timedelta(minutes=5), "retry_exponential_backoff": True}
 
 with DAG(
