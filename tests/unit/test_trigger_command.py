@@ -14,7 +14,7 @@ import pytest
 import trigger_projects
 from trigger_projects import NEW_FILES, notification
 
-from pipeyard import cli, settings
+from pipeyard import cli, compiling, settings
 from pipeyard.local import record, runner
 from pipeyard.project import Project
 from pipeyard.triggers import function, scheduling, starting
@@ -33,7 +33,8 @@ CLOUD = {
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "compile_apart", compiling.compile_pipeline)  # a process each is 2 s; kfp is here
     taxi = {"parameters": {"source": "x"}, "triggers": [NEW_FILES]}
     return trigger_projects.make(tmp_path / "project", {"taxi": taxi, "on_server": {}}, cloud=CLOUD)
 

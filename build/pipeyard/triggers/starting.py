@@ -53,7 +53,7 @@ def run_here(
     from pipeyard.local import display, ir, record, runner
     from pipeyard.settings import checking
 
-    package = ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
+    package = ir.parse(compiling.compile_apart(project.pipeline(pipeline)).text)
     inputs = package.spec.root.input_definitions
     given = checking.check(environment, pipeline, inputs, parameters)
     folder = Path(environment.pipeline_root) / f"{package.name}-{key}"
