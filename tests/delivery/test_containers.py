@@ -27,9 +27,9 @@ steps:
   args: [-c, 'cat ../written /shared/file $$HOME/file; pwd']
 - id: LAST
   name: IMAGE
-  timeout: 2s
+  timeout: LIMIT
   script: SCRIPT
-timeout: 60s
+timeout: 300s
 substitutions: {_GREETING: hello}
 availableSecrets: {secretManager: [{versionName: v, env: OWN_TOKEN}]}
 """
@@ -39,12 +39,17 @@ availableSecrets: {secretManager: [{versionName: v, env: OWN_TOKEN}]}
 def run(engine, registry, base_image, tmp_path):
     """Runs a build in containers; returns its exit code and what it told."""
 
-    def go(last: str, script: str):
+    def go(last: str, script: str, limit: str = "120s"):
         root = tmp_path / "project"
         for name in ("components", "pipelines", "sub"):
             (root / name).mkdir(parents=True)
             (root / name / "README.md").touch()
-        text = BUILD.replace("IMAGE", f"{registry.host}/{base_image}").replace("LAST", last).replace("SCRIPT", script)
+        text = (
+            BUILD.replace("IMAGE", f"{registry.host}/{base_image}")
+            .replace("LAST", last)
+            .replace("SCRIPT", script)
+            .replace("LIMIT", limit)
+        )
         (root / "cloudbuild.yaml").write_text(text, encoding="utf-8")
         (root / ".gitignore").write_text("/runs/\n", encoding="utf-8")
         git = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost"]
@@ -78,6 +83,6 @@ def test_a_failing_one_tells_its_exit_code(run):
 
 
 def test_one_that_takes_too_long_is_stopped_and_removed(run):
-    code, steps = run("hangs", "sleep 600")
+    code, steps = run("hangs", "sleep 600", "2s")
     assert (code, steps["hangs"]["status"]) == (1, "TIMEOUT")
-    assert steps["hangs"]["seconds"] < 30
+    assert steps["hangs"]["seconds"] < 60

@@ -101,7 +101,7 @@ def test_without_wait_for_steps_run_one_after_the_other(execute):
 
 def test_steps_that_wait_for_nothing_run_at_once(execute):
     """Each waits until the other is there."""
-    wait = "touch {}; for i in $(seq 100); do [ -e {} ] && exit 0; sleep 0.05; done; exit 1"
+    wait = "touch {}; for i in $(seq 400); do [ -e {} ] && exit 0; sleep 0.05; done; exit 1"
     text = f"""\
 steps:
 - {{id: a, name: i, waitFor: ['-'], script: '{wait.format("a", "b")}'}}
