@@ -12,6 +12,7 @@ from google.auth import exceptions
 from kubeflow_connections import QUICK, connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 
+from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import experiments, pipelines, runs
 from pipeyard.kubeflow.connection import Limits
@@ -240,6 +241,27 @@ def test_a_token_in_a_variable_that_expires_ends_the_waiting_with_what_to_do(ser
     assert SECRET not in message
 
 
+@pytest.mark.parametrize("meanwhile", ["", None], ids=["empty", "gone"])
+def test_a_token_s_file_that_is_written_anew_in_mid_wait_is_waited_for(server, run_id, tmp_path, meanwhile):
+    token = tmp_path / "token"
+    token.write_text("first")
+    server.tokens = {"first"}
+    connection = connect(server, kind="token", token_file=str(token))
+    told = []
+
+    def rotate():
+        token.unlink() if meanwhile is None else token.write_text(meanwhile)
+        time.sleep(0.2)
+        server.set_state(run_id, "SUCCEEDED")
+        token.write_text("first")
+
+    thread = threading.Timer(0.1, rotate)
+    thread.start()
+    assert runs.wait(connection, run_id, timeout=30, interval=0.01, tell=told.append).succeeded
+    thread.join()
+    assert any(f"waiting for the server: Kubeflow Pipelines at {server.url}" in line for line in told)
+
+
 class Identity:
     """As google-auth's credentials: a token that is valid for good by this machine's clock, which is wrong."""
 
@@ -269,6 +291,60 @@ def test_an_identity_token_that_the_server_refuses_is_renewed_though_our_clock_s
     assert made == [("client", "")]
 
 
+class Refused(Identity):
+    """Whose tokens are to be had no more, at times: each time another error is raised, or it takes for ever."""
+
+    def __init__(self, tokens, *errors):
+        super().__init__(tokens)
+        self.errors = list(errors)
+
+    def refresh(self, request):
+        if self.token and self.errors:
+            error = self.errors.pop(0)
+            if isinstance(error, threading.Event):
+                error.wait(60)
+                return
+            raise error
+        super().refresh(request)
+
+
+def test_google_that_can_not_be_reached_for_a_new_token_in_mid_wait_is_waited_for(server, run_id):
+    hanging = threading.Event()
+    identity = Refused(["first", "second"], exceptions.TransportError("no route to Google"), hanging)
+    server.tokens = {"first"}
+    connection = connect(
+        server,
+        limits=IMPATIENT,
+        kind="iap",
+        iap_client_id="client",
+        options={"identity_tokens": lambda _audience, _path: identity},
+    )
+    told = []
+
+    def expire():
+        server.tokens = {"second"}
+        server.set_state(run_id, "SUCCEEDED")
+
+    threading.Timer(0.1, expire).start()
+    threading.Timer(2, hanging.set).start()
+    assert runs.wait(connection, run_id, timeout=30, interval=0.01, tell=told.append).succeeded
+    lines = "\n".join(told)
+    assert "wasn't tried: Google can't be reached for a token for IAP: no route to Google." in lines
+    assert "the identity token for IAP wasn't given in 0.6 s" in lines
+
+
+def test_what_google_answered_instead_of_an_identity_is_not_shown(server):
+    def identity(_audience, _path):
+        raise exceptions.RefreshError("No ID token in response.", {"access_token": SECRET})
+
+    connection = connect(server, kind="iap", iap_client_id="client", options={"identity_tokens": identity})
+    with pytest.raises(PipeyardError, match="no identity token for IAP: No ID token in response") as raised:
+        experiments.ensure(connection, "taxi")
+    shown = "".join(traceback.format_exception(raised.value))
+    assert SECRET not in shown
+    assert SECRET not in logins.problem(exceptions.GoogleAuthError("no", {"access_token": SECRET}))
+
+
 def test_without_an_identity_it_is_told_how_to_get_one(server):
     def identity(_audience, _path):
         raise exceptions.DefaultCredentialsError("no credentials here")
@@ -278,6 +354,9 @@ def test_without_an_identity_it_is_told_how_to_get_one(server):
         PipeyardError, match="no identity token for IAP: no credentials here. Set auth.credentials_file"
     ):
         experiments.ensure(connection, "taxi")
+    lacking = connect(server, kind="iap", iap_client_id="client", credentials_file="/no/such/key.json")
+    with pytest.raises(PipeyardError, match="no identity token for IAP: .*No such file.*key.json"):
+        experiments.ensure(lacking, "taxi")
     assert server.requests == []
 
 

@@ -13,5 +13,4 @@ uploads       packages there
 records       what each environment has in force
 targets       what a server can do: on_kubeflow and on_vertex do it, connecting chooses
 vertex        Vertex AI's API
-logins        what is told of missing credentials
 """

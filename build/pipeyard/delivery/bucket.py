@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard.delivery import logins
+from pipeyard import logins
 from pipeyard.errors import PipeyardError
 
 # Seconds to connect, and between two pieces of an answer.

@@ -85,6 +85,10 @@ class ServerError(PipeyardError):
         self.retry_after = retry_after
 
 
+class NoSecret(ServerError):
+    """There is nothing to tell the server who we are with: it wasn't asked."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A connection. Making it needs no network.
@@ -137,6 +141,7 @@ class Server:
             attempts: instead of those of the limits.
 
         Raises:
+            NoSecret: the credentials can't be had.
             ServerError: it failed, for good or for too long; says why and what to do.
         """
         import tenacity
@@ -193,8 +198,8 @@ class Server:
         limits = (min(self.limits.connect, seconds), min(self.limits.silence, seconds))
         limited = {**options, "_request_timeout": limits}
         for renew in (False, True):
+            self.runs.api_client.default_headers.update(self._headers(what, renew, seconds))
             try:
-                self.runs.api_client.default_headers.update(self.credentials.headers(renew))
                 return deadlines.within(seconds, lambda: call(*arguments, **limited))
             except Exception as error:
                 failure = client.failure(error)
@@ -206,6 +211,16 @@ class Server:
                     continue
                 raise self._error(what, failure) from None  # the cause may repeat the secret that was sent
         raise AssertionError("the second time is the last")
+
+    def _headers(self, what: str, renew: bool, seconds: float) -> Mapping[str, str]:
+        """Returns who we are; a token may be got from Google for it, which has a time limit, too."""
+        try:
+            return deadlines.within(seconds, lambda: self.credentials.headers(renew))
+        except credentials.Unavailable as error:
+            told, passing = str(error), error.passing
+        except deadlines.Expired:
+            told, passing = f"{self.credentials.origin} wasn't given in {seconds:g} s. {self.credentials.remedy}", True
+        raise NoSecret(f"Kubeflow Pipelines at {self.host}: {what} wasn't tried: {told}", passing=passing)
 
     def _error(self, what: str, failure: "Failure") -> ServerError:
         status = failure.status

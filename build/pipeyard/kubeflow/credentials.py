@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import addresses
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 _HIDDEN = "***"
 # Shorter secrets could be words of a message.
 _LEAST_TO_HIDE = 6
+
+
+class Unavailable(PipeyardError):
+    """The secret can't be had.
+
+    Attributes:
+        passing: the same may succeed a little later.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 @dataclass
@@ -47,15 +60,15 @@ class Credentials:
             renew: the server refused what was sent, so that a kept secret must be got anew.
 
         Raises:
-            PipeyardError: the secret can't be had.
+            Unavailable: the secret can't be had.
         """
         if not self.header:
             return {}
         secret = self.read(renew).strip()
         if not secret:
-            raise PipeyardError(f"{self.origin} is empty; it holds what the server is told who we are. {self.remedy}")
+            raise Unavailable(f"{self.origin} is empty; it holds what the server is told who we are. {self.remedy}")
         if any(ord(character) < 32 for character in secret):
-            raise PipeyardError(f"{self.origin} has several lines; one is expected. {self.remedy}")
+            raise Unavailable(f"{self.origin} has several lines; one is expected. {self.remedy}")
         self._seen.add(secret)
         return {self.header: f"{self.prefix} {secret}".strip()}
 
@@ -145,7 +158,7 @@ def _file(path: str) -> Callable[[bool], str]:
         try:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise PipeyardError(
+            raise Unavailable(
                 f"{path} can't be read ({getattr(error, 'strerror', None) or 'no text'}); it is to hold a token."
             ) from error
 
@@ -169,10 +182,15 @@ class _Identity:
                     self._credentials = self._make()
                 if renew or not self._credentials.valid:
                     self._credentials.refresh(_transport())
+            except exceptions.TransportError as error:
+                raise Unavailable(
+                    f"Google can't be reached for a token for IAP: {logins.said(error)}.", True
+                ) from error
             except (exceptions.GoogleAuthError, OSError, ValueError) as error:
-                raise PipeyardError(
-                    f"There is no identity token for IAP: {error}. "
-                    "Set auth.credentials_file to a service account's key, or run where one is attached."
+                raise Unavailable(
+                    f"There is no identity token for IAP: {logins.said(error)}. "
+                    "Set auth.credentials_file to a service account's key, or run where one is attached.",
+                    getattr(error, "retryable", False),
                 ) from error
             return self._credentials.token or ""
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import caching as caches
 from pipeyard.kubeflow import pages, pipelines, steps
-from pipeyard.kubeflow.connection import Server, ServerError
+from pipeyard.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.kubeflow.pipelines import Version
 from pipeyard.kubeflow.steps import FailedStep
 
@@ -186,8 +186,9 @@ def stop(server: Server, run_id: str) -> None:
 
 
 def _may_recover(server: Server, error: ServerError) -> bool:
-    """A token in a file may be renewed a little later than it expires."""
-    return error.passing or (error.status == HTTPStatus.UNAUTHORIZED and server.credentials.renewable)
+    """A token in a file may be renewed a little later than it expires, and the file be gone or empty meanwhile."""
+    unknown = error.status == HTTPStatus.UNAUTHORIZED or isinstance(error, NoSecret)
+    return error.passing or (unknown and server.credentials.renewable)
 
 
 class _Told:

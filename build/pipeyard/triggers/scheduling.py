@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import Environment, Schedule
 from pipeyard.settings.times import checked_cron
@@ -139,7 +140,7 @@ def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
     """Sends a job. Both methods may be repeated: what is made twice is refused the second time."""
     import requests
     import tenacity
-    from google.auth.exceptions import GoogleAuthError
+    from google.auth.exceptions import GoogleAuthError, TransportError
 
     def once() -> Any:
         return session.request(method, url, data=text, headers={"Content-Type": "application/json"}, timeout=_TIMEOUT)
@@ -154,10 +155,12 @@ def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
     )
     try:
         answer = retrying(once)
-    except (requests.RequestException, GoogleAuthError) as error:
+    except (requests.RequestException, TransportError) as error:
         raise PipeyardError(
-            f"Cloud Scheduler can't be reached at {url}: {error}. Check network and credentials; then run this again."
+            f"Cloud Scheduler can't be reached at {url}: {error}. Check the network; then run this again."
         ) from error
+    except GoogleAuthError as error:
+        raise PipeyardError(f"Cloud Scheduler: {logins.problem(error)}") from error
     return answer.status_code, answer.text
 
 
@@ -172,7 +175,4 @@ def _session(api: str) -> Any:
     try:
         return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])
     except GoogleAuthError as error:
-        raise PipeyardError(
-            f"Cloud Scheduler: no credentials ({error}). Run `gcloud auth application-default login`, or name a "
-            "service account's key in $GOOGLE_APPLICATION_CREDENTIALS."
-        ) from error
+        raise PipeyardError(f"Cloud Scheduler: {logins.problem(error)}") from error

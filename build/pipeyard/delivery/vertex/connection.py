@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeyard.delivery import logins
+from pipeyard import logins
 from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ repeats nothing.
 
 from typing import Any
 
-from pipeyard.delivery import logins
+from pipeyard import logins
 from pipeyard.delivery.vertex.connection import CALL, PATIENCE, Unavailable
 from pipeyard.errors import PipeyardError
 
