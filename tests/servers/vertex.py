@@ -107,7 +107,7 @@ class VertexServer:
             (jobs, self._look_at_job),
             (f"{_PARENT}/schedules", self._schedules),
             (f"{schedules}:(pause|resume)", self._turn),
-            (schedules, self._delete),
+            (schedules, self._schedule),
         ]
 
     def _jobs(self, query: dict[str, str], body: dict) -> dict:
@@ -167,9 +167,12 @@ class VertexServer:
         self.schedules[name] |= {"state": after, "catchUp": body.get("catchUp", False)}
         return {}
 
-    def _delete(self, name: str, query: dict[str, str], body: dict) -> dict:
-        if self.schedules.pop(name, None) is None:
+    def _schedule(self, name: str, query: dict[str, str], body: dict) -> dict:
+        if name not in self.schedules:
             raise Refused(404, "NOT_FOUND", name)
+        if self.requests[-1][0] == "GET":
+            return self.schedules[name]
+        del self.schedules[name]
         return {"name": f"{_PARENT}/operations/1", "done": True}
 
     def _template(self, body: bytes, content_type: str) -> str:

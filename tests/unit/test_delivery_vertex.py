@@ -268,15 +268,36 @@ def test_what_broke_off_between_pause_and_successor_is_completed(server, vertex)
     server.faults = [None, None, 400]  # list, pause, create
     with pytest.raises(PipeyardError):
         schedules.ensure(vertex, NAME, DAILY, _job(epochs=5))
+    assert not schedules.differs(vertex, NAME, DAILY, _job())  # the one before is in force again
+    server.faults = [None, None, "cut"]
+    with pytest.raises(PipeyardError):
+        schedules.ensure(vertex, NAME, DAILY, _job(epochs=5))
     schedules.ensure(vertex, NAME, DAILY, _job(epochs=5))
     (left,) = server.schedules.values()
     assert left["state"] == "ACTIVE"
     assert left["createPipelineJobRequest"]["pipelineJob"]["runtimeConfig"]["parameterValues"] == {"epochs": 5.0}
 
 
-def test_two_at_a_time_leave_one_schedule(server):
+def test_pauses_and_resumptions_whose_answers_were_lost_are_done(server, vertex):
+    schedules.ensure(vertex, NAME, DAILY, _job())
+    server.faults = [None, "cut"]  # list, pause
+    assert schedules.ensure(vertex, NAME, DAILY, _job(epochs=4))
+    paused = dataclasses.replace(DAILY, enabled=False)
+    for timing, state in ((paused, "PAUSED"), (DAILY, "ACTIVE")):
+        server.faults = [None, "cut"]
+        assert schedules.ensure(vertex, NAME, timing, _job(epochs=4))
+        assert [each["state"] for each in server.schedules.values()] == [state]
+    server.faults = [None, 400]  # refused, and not done
+    with pytest.raises(PipeyardError, match="pausing .* was refused: 400 .*a bad day"):
+        schedules.ensure(vertex, NAME, paused, _job(epochs=4))
+
+
+@pytest.mark.parametrize("before", [[], [DAILY]], ids=["new", "changed"])
+def test_two_at_a_time_leave_one_schedule(server, before):
     vertices = [_connect(server) for _ in range(3)]
     failed = []
+    for timing in before:
+        schedules.ensure(vertices[0], NAME, timing, _job(epochs=1))
 
     def work(vertex):
         try:
@@ -291,6 +312,7 @@ def test_two_at_a_time_leave_one_schedule(server):
         thread.join()
     assert not failed
     assert len(server.schedules) == 1
+    assert not schedules.differs(vertices[0], NAME, DAILY, _job())
 
 
 def test_a_template_is_known_by_its_digest(server):

@@ -1,15 +1,18 @@
 """Schedules on Vertex AI: one of a pipeline in an environment, which starts what is deployed.
 
 What runs of a schedule can't be relied on to be updated in place, so a changed one is paused, its successor is made,
-and it is deleted. Whoever repeats that after it broke off goes on where it was.
+and it is deleted. Where the successor is refused, it is resumed. Whoever repeats that after it broke off goes on where
+it was.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery.vertex.connection import Vertex
+from pipeyard.delivery.vertex.connection import Unavailable, Vertex
+from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -34,11 +37,6 @@ class Timing:
     enabled: bool = True
     max_concurrent_runs: int = 1
     catch_up: bool = False
-
-
-def display_name(environment: str, pipeline: str) -> str:
-    """Returns what a pipeline's schedule is called."""
-    return f"pipeyard {environment} {pipeline}"
 
 
 def digest(timing: Timing, job: "PipelineJob") -> str:
@@ -88,7 +86,7 @@ def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob")
         What was done, in words; empty if nothing had to be.
 
     Raises:
-        PipeyardError: Vertex AI refuses or can't be reached.
+        PipeyardError: Vertex AI can't be reached, or refuses the schedule: then the one before is in force again.
     """
     there = found(vertex, name)
     kept, done = None, []
@@ -96,9 +94,17 @@ def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob")
         mark = digest(timing, job)
         kept = _marked(there, mark)
         if kept is None:
-            for each in there:
+            active = [each for each in there if each.state.name == "ACTIVE"]
+            for each in active:
                 _pause(vertex, each)
-            made = _make(vertex, name, timing, job, mark)
+            try:
+                made = _make(vertex, name, timing, job, mark)
+            except Unavailable:
+                raise  # it may have been made: two would start each run twice
+            except PipeyardError:
+                for each in active:
+                    _resume(vertex, each)
+                raise
             done.append(f"made the schedule {timing.cron} {timing.timezone}")
             # Another deployment may have made the same meanwhile: both keep the oldest.
             there = found(vertex, name)
@@ -136,11 +142,7 @@ def _turn(vertex: Vertex, schedule: Any, timing: Timing) -> list[str]:
         _pause(vertex, schedule)
         return ["paused the schedule"]
     if schedule.state.name == "PAUSED" and timing.enabled:
-        vertex.ask(
-            f"resuming {schedule.name}",
-            vertex.schedules.resume_schedule,
-            request={"name": schedule.name, "catch_up": timing.catch_up},
-        )
+        _resume(vertex, schedule, timing.catch_up)
         return ["resumed the schedule"]
     return []
 
@@ -159,8 +161,38 @@ def _mark(schedule: Any) -> str:
 
 
 def _pause(vertex: Vertex, schedule: Any) -> None:
-    if schedule.state.name == "ACTIVE":
-        vertex.ask(f"pausing {schedule.name}", vertex.schedules.pause_schedule, name=schedule.name)
+    call = _unless(vertex, schedule.name, "PAUSED", vertex.schedules.pause_schedule)
+    vertex.ask(f"pausing {schedule.name}", call, request={"name": schedule.name})
+
+
+def _resume(vertex: Vertex, schedule: Any, catch_up: bool = False) -> None:
+    call = _unless(vertex, schedule.name, "ACTIVE", vertex.schedules.resume_schedule)
+    vertex.ask(f"resuming {schedule.name}", call, request={"name": schedule.name, "catch_up": catch_up})
+
+
+def _unless(vertex: Vertex, name: str, state: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a call that may fail where another deployment, or a try whose answer was lost, was there before.
+
+    Args:
+        state: that the call leads to. A schedule that is gone is nothing to fail for, either.
+    """
+    from google.api_core.exceptions import BadRequest, NotFound
+
+    def called(**options: Any) -> None:
+        try:
+            call(**options)
+        except NotFound:
+            return
+        except BadRequest:
+            bounds = {key: value for key, value in options.items() if key != "request"}
+            try:
+                now = vertex.schedules.get_schedule(request={"name": name}, **bounds)
+            except NotFound:
+                return
+            if now.state.name != state:
+                raise
+
+    return called
 
 
 def _delete(vertex: Vertex, name: str) -> None:
