@@ -204,6 +204,33 @@ def test_a_trigger_that_can_t_look_hinders_no_other(project, pipeyard):
     assert "No metrics at '/nowhere.json'" in err
 
 
+def test_a_trigger_whose_state_is_damaged_keeps_no_event_from_the_others(project, pipeyard, tell):
+    first = {**NEW_FILES, "name": "first"}
+    trigger_projects.configure(project.root, {"taxi": {"parameters": {"source": "x"}, "triggers": [first, NEW_FILES]}})
+    damaged = project.root / "runs/.triggers/here/taxi/first.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    code, out, err = tell("taxi/a.csv")
+    assert code == 1
+    assert "taxi/new-files: started: 1 new: gs://landing/taxi/a.csv" in out
+    assert "taxi/first: failed: The trigger's state can't be read" in out and "Move it away" in err
+    damaged.unlink()
+    code, out, _ = tell("taxi/a.csv")  # as it comes again
+    assert code == 0
+    assert "taxi/first: started" in out and "taxi/new-files: duplicate" in out
+
+
+def test_a_run_that_another_process_is_at_is_no_failure(project, tell, monkeypatch):
+    tell("taxi/a.csv")
+    (run,) = runs_of(project)
+    going_on = run.model_copy(update={"state": record.State.RUNNING, "ended_at": None})
+    going_on.save(project.root / "runs" / run.id)
+    monkeypatch.setattr(starting, "run_here", lambda *_: run.id)
+    code, out, err = tell("taxi/b.csv")
+    assert (code, err) == (0, "")
+    assert f"started {run.id}" in out
+
+
 def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alone(project):
     here = settings.load(project.root).environment("here")
     folder = project.root / "runs" / "taxi-k"

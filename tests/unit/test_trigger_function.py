@@ -190,7 +190,7 @@ def test_cloud_storage_that_is_gone_makes_the_event_come_again(served, monkeypat
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     status, told, logged = answer(served, *new("taxi/a.csv"))
     assert (status, logged[0]["severity"]) == (503, "ERROR")
-    assert "Cloud Storage can't be reached" in told["message"]
+    assert "Cloud Storage can't be reached" in told["told"][0]["reason"]
 
 
 def test_what_is_no_event_is_refused_and_what_nobody_wants_is_done_with(kubeflow, served):

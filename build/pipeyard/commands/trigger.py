@@ -259,4 +259,5 @@ class _Place:
             return False
         from pipeyard.local import record
 
-        return record.load(Path(environment.pipeline_root) / run).state != record.State.SUCCEEDED
+        state = record.load(Path(environment.pipeline_root) / run).state
+        return state.ended and state != record.State.SUCCEEDED  # another process may be at it still

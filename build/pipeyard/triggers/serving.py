@@ -58,10 +58,7 @@ def answer(served: Triggers, headers: Mapping[str, str], body: bytes, log: Calla
         return _answered(HTTPStatus.OK, f"starts nothing: {ignored}", log, "DEBUG")
     except events.Unreadable as error:
         return _answered(HTTPStatus.BAD_REQUEST, str(error), log, "ERROR")
-    try:
-        told = served.tell(event)
-    except PipeyardError as error:
-        return _answered(HTTPStatus.SERVICE_UNAVAILABLE, str(error), log, "ERROR")
+    told = served.tell(event)
     for each in told:
         log(_line(served.environment.name, each))
     if not told:

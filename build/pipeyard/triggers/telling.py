@@ -21,7 +21,7 @@ class Told:
     """What one trigger made of an event.
 
     Attributes:
-        code: of the decision; `within` where nothing happened, `failed` where it couldn't be looked.
+        code: of the decision; `within` where nothing happened, `failed` where it couldn't be looked or decided.
         started: keys to ids of runs.
         problems: keys, or '', to why something couldn't be done.
         again: the event must be told again.
@@ -57,25 +57,15 @@ class Triggers:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def tell(self, event: Event) -> list[Told]:
-        """Tells every trigger that wants it. That time passed also makes those look that nobody tells.
-
-        Raises:
-            PipeyardError: a state can't be read or written. Nothing is lost if it is told again.
-        """
+        """Tells every trigger that wants it. That time passed also makes those look that nobody tells."""
         routes = routing.wanting(self.environment, event)
         if event.kind == Kind.TICK:
             return self.look(routes)
-        return [self._decide(route, event) for route in routes]
+        return _each(routes, lambda route: self._decide(route, event))
 
     def look(self, routes: Iterable[Route]) -> list[Told]:
-        """Makes triggers look whether something happened, and start what they hold. One that can't hinders no other."""
-        told = []
-        for route in routes:
-            try:
-                told.append(self._look(route))
-            except PipeyardError as error:
-                told.append(Told(str(route), "failed", str(error), problems={"": str(error)}, again=True))
-        return told
+        """Makes triggers look whether something happened, and start what they hold."""
+        return _each(routes, self._look)
 
     def _look(self, route: Route) -> Told:
         now = self.clock()
@@ -114,3 +104,14 @@ class Triggers:
             outcome.again,
             measured,
         )
+
+
+def _each(routes: Iterable[Route], ask: Callable[[Route], Told]) -> list[Told]:
+    """Asks each trigger. One that can't hinders no other, and is to be told again: what the others took they know."""
+    told = []
+    for route in routes:
+        try:
+            told.append(ask(route))
+        except PipeyardError as error:
+            told.append(Told(str(route), "failed", str(error), problems={"": str(error)}, again=True))
+    return told
