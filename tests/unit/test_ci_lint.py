@@ -41,6 +41,8 @@ def test_a_build_in_order_has_nothing_to_mend():
     [
         ("  waitFor: [one]", "  waitfor: [one]", "cloudbuild.yaml:10: Cloud Build knows no field 'waitfor'"),
         ("  waitFor: [one]", "  waitfor: [one]", "Did you mean 'waitFor'?"),
+        ("  waitFor: [one]", "  wait_for: [gone]", "cloudbuild.yaml:10: 'wait_for' is 'waitFor' in Cloud Build's"),
+        ("  secretEnv", "  secret_env", "Write secretEnv."),
         ("timeout: 600s", "timeout: 600", "cloudbuild.yaml:14: "),
         ("[echo, '$$HOME ${PROJECT_ID}']", "[echo, 3]", "steps"),
         ("[one]", "[oen]", "cloudbuild.yaml:10: it waits for 'oen', which no step is called. Did you mean 'one'?"),
@@ -89,6 +91,23 @@ def test_each_mistake_is_told_with_its_line_and_fix(was, now, told):
     except PipeyardError as error:
         found = [str(error)]
     assert any(told in each for each in found), found
+
+
+def test_a_build_that_doesn_t_say_how_long_it_may_take_has_an_hour():
+    text = "steps:\n- {name: i, timeout: 3601s}\n"
+    assert "may take 3601 s, but the whole build 3600 s, as it doesn't say" in _found(text)[0]
+    assert _found(text.replace("3601", "3600")) == []
+
+
+def test_a_step_may_work_outside_the_source_but_not_above_it():
+    assert _found("steps:\n- {name: i, dir: /usr/src}\n") == []
+    assert "isn't in /workspace" in _found("steps:\n- {name: i, dir: ../other}\n")[0]
+
+
+def test_names_of_the_user_s_own_are_no_fields():
+    assert _found("steps:\n- {name: i, args: ['$_ONE_TWO']}\nsubstitutions: {_ONE_TWO: a}\n") == []
+    envelope = "secrets: [{kmsKeyName: k, secretEnv: {own_token: YQ==}}]\n"
+    assert _found("steps:\n- {name: i, secretEnv: [own_token]}\n" + envelope) == []
 
 
 def test_a_step_above_that_is_waited_for_by_one_below_is_told_from_a_circle():

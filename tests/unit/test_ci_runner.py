@@ -1,6 +1,7 @@
 """Builds are executed here as Cloud Build executes them."""
 
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -150,6 +151,16 @@ def test_a_step_and_a_build_that_take_too_long_are_stopped(execute):
     assert "timed out after 0.3 s" in result.steps[0].text
 
 
+def test_a_step_that_may_fail_may_also_take_too_long_but_the_build_may_not(execute):
+    allowed = "{id: a, name: i, allowFailure: true, LIMIT script: sleep 60}"
+    text = f"steps:\n- {allowed}\n- {{id: b, name: i, script: 'true'}}\n"
+    result = execute(text.replace("LIMIT", "timeout: 0.3s,"))
+    assert (result.status, _statuses(result)) == ("SUCCESS", {"a": "TIMEOUT", "b": "SUCCESS"})
+    for limit in ("", "timeout: 60s,"):
+        result = execute(text.replace("LIMIT", limit) + "timeout: 0.3s\n")
+        assert (result.status, _statuses(result)) == ("TIMEOUT", {"a": "TIMEOUT", "b": "QUEUED"})
+
+
 def test_the_user_s_stop_ends_it(execute):
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
@@ -182,14 +193,15 @@ steps:
 - {id: b, name: i, script: 'echo "has ${TOKEN:-none}"'}
 availableSecrets: {secretManager: [{versionName: v, env: TOKEN}]}
 """
-    result = execute(text, secrets={"TOKEN": "hush"})
+    result = execute(text, secrets={"TOKEN": "hush"}, variables={"TOKEN": "hush"})  # which is where secrets are from
     assert _log(result, "a") == "has hush\n"
     assert _log(result, "b") == "has none\n"
     assert not any("hush" in path.read_text() for path in (tmp_path / "scripts").iterdir())
 
 
 def test_steps_don_t_go_by_where_they_are_started_from(execute):
-    variables = {"COMMIT_SHA": "x", "VIRTUAL_ENV": "x", "PIPEYARD_REGISTRY": "x", "MAKEFLAGS": "x", "HOME": "/home"}
+    unwanted = ("COMMIT_SHA", "SINCE", "VIRTUAL_ENV", "PIPEYARD_REGISTRY", "MAKEFLAGS")
+    variables = {**dict.fromkeys(unwanted, "x"), "HOME": "/home"}
     result = execute("steps:\n- {id: a, name: i, script: env}\n", variables=variables)
     assert "HOME=/home" in _log(result, "a")
     assert "=x" not in _log(result, "a")
@@ -212,9 +224,30 @@ def test_a_program_that_isn_t_there_fails_the_step_with_the_way_out(execute):
     assert "no-such-program isn't on this machine: install it, or use --steps docker" in result.steps[0].text
 
 
-def test_what_is_elsewhere_on_the_host_is_refused(execute):
-    with pytest.raises(PipeyardError, match="names /workspace"):
-        execute("steps:\n- {id: a, name: i, args: [cat, /workspace/a]}\n")
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("args: [cat, /workspace/a]", "names /workspace (/workspace/a)"),
+        ('script: "#!/bin/sh\\ncd /workspace && ls"', "names /workspace (cd /workspace && ls)"),
+        ("env: ['PLACE=/workspace'], script: ls", "names /workspace (/workspace)"),
+        ("volumes: [{name: v, path: /cache}], script: ls /cache", "has the volume v"),
+        ("dir: /usr, script: ls", "works in /usr"),
+    ],
+)
+def test_what_is_elsewhere_on_the_host_is_refused(execute, step, told):
+    with pytest.raises(PipeyardError, match=re.escape(f"a {told}")):
+        execute(f"steps:\n- {{id: a, name: i, {step}}}\n")
+
+
+def test_a_folder_of_this_machine_s_that_is_called_workspace_is_no_trouble(execute):
+    result = execute("steps:\n- {id: a, name: i, args: [echo, runs/.ci/workspace/a, /workspaces, x/workspace]}\n")
+    assert result.status == "SUCCESS"
+
+
+def test_an_image_s_own_program_isn_t_known_on_the_host(execute):
+    result = execute("steps:\n- {id: a, name: some/image}\n")
+    assert result.status == "FAILURE"
+    assert "what some/image begins isn't known here: use --steps docker" in result.steps[0].text
 
 
 def test_what_only_cloud_build_does_is_refused():
@@ -381,19 +414,30 @@ def test_without_a_repository_the_source_says_what_a_manual_submit_left_out(repo
     ("options", "told"),
     [
         (["--trigger", "mian"], "Did you mean 'main'?"),
-        (["--trigger", "main", "--ref", "other"], "isn't"),
+        (["--trigger", "main", "--ref", "other"], "The trigger main isn't for the branch other"),
+        (["--trigger", "development", "--ref", "main"], "The trigger development isn't for the branch main"),
+        (["--trigger", "development"], "Which branch does the trigger development build? Give --ref."),
+        (["--trigger", "release"], "Which branch does the trigger release build? Give --ref."),
         (["--substitution", "_TAG=1"], "no substitution _TAG"),
     ],
 )
 def test_what_can_t_be_started_says_why(repository, options, told):
-    if "--ref" in options:  # a pattern that no branch is named like, so that there is nothing to guess
-        (repository / "triggers/cloud-build/main.yaml").write_text(
-            TRIGGER.replace("^main$", "^rel-.*$"), encoding="utf-8"
-        )
-        _commit(repository)
+    for name, push in (("development", "{branch: ^main$, invertRegex: true}"), ("release", "{branch: ^rel-.*$}")):
+        text = TRIGGER.replace("{branch: ^main$}", push)
+        (repository / f"triggers/cloud-build/{name}.yaml").write_text(text, encoding="utf-8")
+    _commit(repository)
     done, _ = _run(repository, *options)
     assert isinstance(done.exception, PipeyardError)
     assert told in str(done.exception)
+
+
+def test_a_trigger_for_one_branch_is_of_that_one_wherever_one_is(repository):
+    _git(repository, "checkout", "--quiet", "-b", "feature")
+    text = FLOW.replace("'COMMIT_SHA=$COMMIT_SHA'", "'COMMIT_SHA=$COMMIT_SHA', 'BRANCH=$BRANCH_NAME'")
+    (repository / "cloudbuild.yaml").write_text(text.replace("&& cat file", '&& echo "$BRANCH"'), encoding="utf-8")
+    _commit(repository)
+    done, told = _run(repository, "--trigger", "main")
+    assert "\nmain\n" in Path(told["steps"][0]["log"]).read_text(encoding="utf-8"), done.stderr
 
 
 def test_a_build_that_cloud_build_would_refuse_isn_t_begun(repository):

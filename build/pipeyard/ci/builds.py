@@ -97,7 +97,12 @@ def of(content: Mapping[str, Any], values: Mapping[str, str], loose: bool = Fals
         steps.append(_step(index, each, indices, options, values))
         if each.get("id"):
             indices[each["id"]] = index
-    return Build(steps, seconds(filled.get("timeout")) or _TIMEOUT)
+    return Build(steps, limit_of(filled))
+
+
+def limit_of(content: Mapping[str, Any]) -> float:
+    """Returns the seconds that a whole build may take."""
+    return seconds(content.get("timeout")) or _TIMEOUT
 
 
 def seconds(duration: str | None) -> float:

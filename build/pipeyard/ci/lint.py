@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeyard.ci import builds, substitutions
+from pipeyard.ci import builds, substitutions, triggers
 from pipeyard.ci.documents import Document
 from pipeyard.contracts.finding import Finding
 from pipeyard.errors import near_misses
 
 _MOST_STEPS = 300
 _LONGEST = 24 * 3600.0
+# Fields whose keys are the user's.
+_OWN_NAMES = {"substitutions", "envMap"}
 _RESERVED = ("/workspace", "/builder", "/var/run/docker.sock")
 # `{_TAG}`, which nobody fills in: it lacks its dollar sign.
 _UNFILLED = re.compile(r"(?<!\$)\{(_[A-Z0-9_]+)\}")
@@ -69,7 +71,8 @@ def _check(
     except ParseError as error:
         problem, line = _explained(str(error), document)
         return [Finding(f"{name}:{line}", "schema", *problem)]
-    found = [(document.line_of(*way), *rest) for way, *rest in checks(document.content)]
+    found = [(document.line_of(*way), *rest) for way, *rest in _spelled(document.content)]
+    found = found or [(document.line_of(*way), *rest) for way, *rest in checks(document.content)]
     return [Finding(f"{name}:{line}", *rest) for line, *rest in sorted(found, key=lambda each: each[0])]
 
 
@@ -91,6 +94,21 @@ def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
     )
 
 
+def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Found:
+    """Yields fields by protobuf's names, such as `wait_for`: the parser takes them, but nothing else reads them."""
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _spelled(each, (*way, index))
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            first, *others = key.split("_")
+            if first and others:
+                right = first + "".join(map(str.capitalize, others))
+                yield (*way, key), "schema", f"{key!r} is {right!r} in Cloud Build's documentation", f"Write {right}."
+            elif key not in _OWN_NAMES and not (key == "secretEnv" and isinstance(each, dict)):
+                yield from _spelled(each, (*way, key))
+
+
 def _steps(content: dict[str, Any]) -> _Found:
     steps = content.get("steps") or []
     if not steps:
@@ -109,7 +127,7 @@ def _steps(content: dict[str, Any]) -> _Found:
         if "script" in step and not str(step["script"]).strip():
             yield (*way, "script"), "steps", f"{_called(step, index)} has an empty script", "Write it, or remove it."
         folder = PurePosixPath(step.get("dir", ""))
-        if ".." in folder.parts or (folder.is_absolute() and not folder.is_relative_to("/workspace")):
+        if ".." in folder.parts:
             yield (*way, "dir"), "steps", f"{folder} isn't in /workspace", "Name a folder of the source."
 
 
@@ -256,16 +274,17 @@ def _secrets(content: dict[str, Any]) -> _Found:
 
 
 def _limits(content: dict[str, Any]) -> _Found:
-    whole = builds.seconds(content.get("timeout"))
+    whole = builds.limit_of(content)
     if whole > _LONGEST:
         yield ("timeout",), "timeouts", "24 hours are the most", "Give 86400s or less."
     for index, step in enumerate(content.get("steps") or []):
         limit = builds.seconds((step or {}).get("timeout"))
-        if whole and limit > whole:
+        if limit > whole:
+            said = "" if content.get("timeout") else ", as it doesn't say"
             yield (
                 ("steps", index, "timeout"),
                 "timeouts",
-                f"{_called(step, index)} may take {limit:g} s, but the whole build {whole:g} s",
+                f"{_called(step, index)} may take {limit:g} s, but the whole build {whole:g} s{said}",
                 "Give the build more, or the step less.",
             )
 
@@ -321,7 +340,7 @@ def _habits(content: dict[str, Any]) -> _Found:
 def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], Document]) -> _Found:
     if not content.get("name"):
         yield (), "trigger", "it has no `name`", "Name it as its file is named."
-    push = _push(content)
+    push = triggers.push_of(content)
     if not push:
         yield (), "trigger", "nothing starts it", "Give it repositoryEventConfig.push with a branch or a tag."
     for key in ("branch", "tag"):
@@ -340,14 +359,6 @@ def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], Documen
     for key in content.get("substitutions") or {}:
         if key not in declared:
             yield ("substitutions", key), "trigger", f"{filename} declares no {key}", near_misses(key, declared)
-
-
-def _push(content: dict[str, Any]) -> dict[str, str]:
-    for event in ("repositoryEventConfig", "github"):
-        if push := (content.get(event) or {}).get("push"):
-            return push
-    template = content.get("triggerTemplate")
-    return {"branch": template.get("branchName", "^.*$")} if template else {}
 
 
 def _called(step: dict[str, Any], index: int) -> str:

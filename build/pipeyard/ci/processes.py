@@ -1,6 +1,7 @@
 """What runs a step: a process on this machine, or a container of the step's image."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -9,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from pipeyard.ci import substitutions
+from pipeyard.ci import flow, substitutions
 from pipeyard.ci.builds import Step
 from pipeyard.errors import PipeyardError
 from pipeyard.local import process
 
 WORKSPACE = "/workspace"
+_NAMES_WORKSPACE = re.compile(rf"(?<![\w./-]){WORKSPACE}(?![\w.-])")  # and no other folder that is called so
 _HOME = "/builder/home"
 _SHEBANG = "#!/bin/sh\n"
 # Of the machine's variables, what would make a step go by where it was started from: what CI sets, and Python's and
 # make's own.
 _NOT_INHERITED = {
     *substitutions.BUILT_IN,
+    *(each.name for each in flow.VARIABLES),
     "VIRTUAL_ENV",
     "PYTHONPATH",
     "PYTHONHOME",
@@ -68,20 +71,20 @@ class OnHost:
 
     def run(self, step: Step, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
         """See `Executor`."""
-        if named := [text for text in (*step.args, step.script, *step.env.values()) if f"{WORKSPACE}/" in text]:
-            raise PipeyardError(
-                f"{step.name} names {WORKSPACE} ({named[0].strip().splitlines()[0]} ...), which is elsewhere for steps "
-                "on the host. Use paths relative to it, or --steps docker."
-            )
+        if text := _elsewhere(step):
+            raise PipeyardError(f"{step.name} {text}. Use paths relative to the source, or --steps docker.")
         folder = self.folder / relative(step.folder)
         inherited = {
             key: value
             for key, value in self.variables.items()
-            if key not in _NOT_INHERITED and not key.startswith(("_", "PIPEYARD_"))
+            if key not in {*_NOT_INHERITED, *self.secrets} and not key.startswith(("_", "PIPEYARD_"))
         }
         env = {**inherited, **step.env, **{name: self.secrets[name] for name in step.secrets}}
+        command = self._command(step)
+        if not command:
+            return process.Ended(None, cause=f"what {step.image} begins isn't known here: use --steps docker")
         try:
-            started = process.start(self._command(step), env, log, folder=folder)
+            started = process.start(command, env, log, folder=folder)
         except FileNotFoundError as error:
             return process.Ended(
                 None, cause=f"{error.filename} isn't on this machine: install it, or use --steps docker"
@@ -165,9 +168,22 @@ class InContainers:
 
 
 def relative(folder: str) -> PurePosixPath:
-    """Returns a step's `dir` relative to the workspace."""
+    """Returns a step's `dir` relative to the workspace; one that is elsewhere stays as it is."""
     path = PurePosixPath(folder)
-    return path.relative_to(WORKSPACE) if path.is_absolute() else path
+    return path.relative_to(WORKSPACE) if path.is_relative_to(WORKSPACE) else path
+
+
+def _elsewhere(step: Step) -> str:
+    """Tells what a step has that a container would and this machine hasn't; '' if nothing."""
+    for text in (*step.args, step.script, *step.env.values()):
+        for line in text.splitlines():
+            if _NAMES_WORKSPACE.search(line):
+                return f"names {WORKSPACE} ({line.strip()}), which is elsewhere for steps on the host"
+    if step.volumes:
+        return f"has the volume {next(iter(step.volumes))}, which steps on the host haven't"
+    if relative(step.folder).is_absolute():
+        return f"works in {step.folder}, which on the host is no folder of the build's"
+    return ""
 
 
 def written(step: Step, folder: Path) -> Path:

@@ -24,6 +24,9 @@ class Status(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+_FAILED = (Status.FAILURE, Status.TIMEOUT)
+
+
 @dataclass
 class StepResult:
     """How a step went.
@@ -71,9 +74,9 @@ class _Limits:
     def over(self) -> bool:
         return self.failed.is_set() or self.stopped()
 
-    def left(self, step: Step) -> float:
-        left = max(round(self.deadline - time.monotonic(), 1), 0.1)
-        return min(step.timeout, left) if step.timeout else left
+    def left(self) -> float:
+        """Returns the seconds that the build has left, and at least a moment."""
+        return max(round(self.deadline - time.monotonic(), 1), 0.1)
 
 
 def run(
@@ -128,7 +131,7 @@ def run(
 def _ready(build: Build, results: Sequence[StepResult]) -> list[Step]:
     def passed(step: Step) -> bool:
         status = results[step.index].status
-        return status == Status.SUCCESS or (status == Status.FAILURE and step.allow_failure)
+        return status == Status.SUCCESS or (status in _FAILED and results[step.index].allowed)
 
     return [
         step
@@ -142,8 +145,10 @@ def _one(
 ) -> None:
     begin = time.monotonic()
     tell(result)
+    left = limits.left()
+    own_limit = 0 < step.timeout <= left
     try:
-        ended = executor.run(step, result.log, limits.left(step), limits.over)
+        ended = executor.run(step, result.log, step.timeout if own_limit else left, limits.over)
     except BaseException:
         result.status = Status.FAILURE
         limits.failed.set()
@@ -152,7 +157,9 @@ def _one(
     result.code = ended.code
     result.status = _ended(step, ended)
     result.text = "" if result.status == Status.SUCCESS else ended.text
-    if result.status not in (Status.SUCCESS, Status.CANCELLED) and not step.allow_failure:
+    if result.status == Status.TIMEOUT and not own_limit:
+        result.allowed = False  # a step may fail; that the build's time is over is no failure of the step
+    if result.status in _FAILED and not result.allowed:
         limits.failed.set()
     tell(result)
 
@@ -164,7 +171,7 @@ def _ended(step: Step, ended: process.Ended) -> Status:
 
 
 def _status(results: Sequence[StepResult], stopped: bool) -> Status:
-    failed = [each.status for each in results if each.status in (Status.FAILURE, Status.TIMEOUT) and not each.allowed]
+    failed = [each.status for each in results if each.status in _FAILED and not each.allowed]
     if failed:
         return failed[0]
     return Status.CANCELLED if stopped and any(each.status != Status.SUCCESS for each in results) else Status.SUCCESS

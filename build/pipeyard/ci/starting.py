@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.changes import Git
-from pipeyard.ci import cloudbuild, documents, flow
+from pipeyard.ci import cloudbuild, documents, flow, triggers
 from pipeyard.errors import PipeyardError, near_misses
 
 _LOCAL = "local"
@@ -49,17 +49,15 @@ def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> S
     if name not in known:
         raise PipeyardError(f"No trigger {name!r} in {folder}. {near_misses(name, known)}")
     trigger = documents.load(folder / f"{name}.yaml").content
-    push = (trigger.get("repositoryEventConfig") or trigger.get("github") or {}).get("push", {})
+    push = triggers.push_of(trigger)
     kind = "tag" if "tag" in push else "branch"
-    ref = ref or _current(git, kind)
-    pattern, inverted = push.get(kind, ""), bool(push.get("invertRegex"))
-    if not ref or (re.search(pattern, ref) is not None) == inverted:
-        only = re.fullmatch(r"\^([\w-]+)\$", pattern)
-        if ref and not only:
-            raise PipeyardError(f"The trigger {name} isn't for the {kind} {ref}. Give --ref with one that it is for.")
-        if not only or inverted:
-            raise PipeyardError(f"Which {kind} does the trigger {name} build? Give --ref.")
-        ref = only[1]
+    if kind not in push:
+        raise PipeyardError(f"The trigger {name} is for no push. Name one that is: {', '.join(known)}.")
+    if ref and not triggers.fits(push, kind, ref):
+        raise PipeyardError(f"The trigger {name} isn't for the {kind} {ref}. Give --ref with one that it is for.")
+    ref = ref or _pushed(git, push, kind)
+    if not ref:
+        raise PipeyardError(f"Which {kind} does the trigger {name} build? Give --ref.")
     values = {
         **_always(),
         "TRIGGER_NAME": trigger.get("name", name),
@@ -77,6 +75,15 @@ def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> S
 
 def _always() -> dict[str, str]:
     return {"PROJECT_ID": _LOCAL, "PROJECT_NUMBER": "0", "LOCATION": _LOCAL, "BUILD_ID": str(uuid.uuid4())}
+
+
+def _pushed(git: Git, push: Mapping[str, Any], kind: str) -> str:
+    """Returns the branch or tag that is checked out, if it fits, or the only one that does; '' if neither is known."""
+    ref = _current(git, kind)
+    if ref and triggers.fits(push, kind, ref):
+        return ref
+    only = re.fullmatch(r"\^([\w-]+)\$", push[kind])
+    return only[1] if only and not push.get("invertRegex") else ""
 
 
 def _current(git: Git, kind: str) -> str:

@@ -18,11 +18,10 @@ def starts(trigger: Mapping[str, Any], kind: str, ref: str, files: Iterable[str]
         ref: name of the branch or tag.
         files: that the push changed.
     """
-    push = (trigger.get("repositoryEventConfig") or trigger.get("github") or {}).get("push", {})
+    push = push_of(trigger)
     if kind not in push:
         return False, f"it is not for a {kind}"
-    fits = re.search(push[kind], ref) is not None
-    if fits == bool(push.get("invertRegex")):
+    if not fits(push, kind, ref):
         return False, f"it is not for the {kind} {ref}"
     files = list(files)
     included, ignored = trigger.get("includedFiles") or [], trigger.get("ignoredFiles") or []
@@ -36,6 +35,23 @@ def starts(trigger: Mapping[str, Any], kind: str, ref: str, files: Iterable[str]
             if matches(name, pattern):
                 return True, f"{name} changed ({pattern})"
     return False, "no file that changed is included"
+
+
+def push_of(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns which pushes a trigger is for: `branch` or `tag`, and `invertRegex`; empty if it is for none."""
+    for event in ("repositoryEventConfig", "github"):
+        if push := (trigger.get(event) or {}).get("push"):
+            return push
+    template = trigger.get("triggerTemplate")
+    if not template:
+        return {}
+    kind = "tag" if template.get("tagName") else "branch"
+    return {kind: template.get(f"{kind}Name", "^.*$"), "invertRegex": bool(template.get("invertRegex"))}
+
+
+def fits(push: Mapping[str, Any], kind: str, ref: str) -> bool:
+    """Tells whether a push's pattern is for a branch or tag of that name."""
+    return (re.search(push[kind], ref) is not None) != bool(push.get("invertRegex"))
 
 
 def matches(name: str, pattern: str) -> bool:
