@@ -119,7 +119,10 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     included = yaml.safe_load(files["triggers/cloud-build/main.yaml"])["includedFiles"]
     assert "extra/**" in included
     assert "scratch" not in included
-    assert "credentials('KFP_TOKEN')" in generated.expected(small, "jenkins")["Jenkinsfile"]
+    stages = generated.expected(small, "jenkins")["Jenkinsfile"].split("stage(")
+    assert [each[:20] for each in stages if "KFP_TOKEN = credentials('KFP_TOKEN')" in each] == [
+        each[:20] for each in stages if each.startswith(("'delivery: deploy'", "'delivery: run'"))
+    ]
     assert "${{ secrets.KFP_TOKEN }}" in generated.expected(small, "github")[".github/workflows/pipeyard.yaml"]
 
 
@@ -246,3 +249,10 @@ def test_variables_and_settings_are_checked_before_anything_is_built(tmp_path, m
     monkeypatch.setenv("ENVIRONMENT", "test")
     (tmp_path / "settings.yaml").write_text(text.replace("host: 'http://h', ", ""), encoding="utf-8")
     assert "settings.yaml:2" in told()
+    (tmp_path / "settings.yaml").write_text("environment: {}\n", encoding="utf-8")
+    assert "environments is missing" in told()
+    declared = "variables: {OWN_HOST: the server}\n" + text.replace("'http://h'", "'${OWN_HOST}'")
+    (tmp_path / "settings.yaml").write_text(declared, encoding="utf-8")
+    monkeypatch.setenv("OWN_HOST", "")  # as a substitution that nobody gives is
+    assert "the variable OWN_HOST isn't set" in told()
+    assert "`pipeyard ci run -s _OWN_HOST=...`" in told()

@@ -10,6 +10,7 @@ _RELEASED = "github.ref == 'refs/heads/main' || startsWith(github.ref, 'refs/tag
 _WHEN = {flow.DELIVERY: _RELEASED, flow.DEVELOPMENT: f"!({_RELEASED})"}
 
 
+_MOST_MINUTES = 360  # after which GitHub's own machines end a job, whatever it says
 # Google Cloud by workload identity, and its registry, where the repository's variables name them.
 _GOOGLE = "vars.WORKLOAD_IDENTITY_PROVIDER != ''"
 _LOGIN = [
@@ -76,7 +77,7 @@ def _job(described: flow.Flow) -> dict[str, Any]:
         # Its rules (who approves, which branches) are GitHub's settings of the environment.
         **({"environment": _value(described.variable("ENVIRONMENT"))} if described.name == flow.DELIVERY else {}),
         "container": {"image": _value(image)},
-        "timeout-minutes": described.minutes,
+        "timeout-minutes": min(described.minutes, _MOST_MINUTES),
         "env": {flow.COMMIT: "${{ github.sha }}", **{each.in_shell: _value(each) for each in described.variables}},
         "steps": [*steps, *map(_step, described.steps)],
     }

@@ -19,7 +19,6 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
     """Returns both flows: stages of one run only where its branch is, those that they share always."""
     variables = {each.name: each for described in flows for each in described.variables}
     image = variables.pop("STEP_IMAGE").default
-    secrets = sorted({name for described in flows for name in described.secrets})
     lines = [
         *(f"// {line.removeprefix('# ')}" for line in header.strip().splitlines()),
         "pipeline {",
@@ -36,7 +35,6 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
         f"{_TAB}environment {{",
         f'{_TAB * 2}{flow.COMMIT} = "${{env.GIT_COMMIT}}"',
         *(f'{_TAB * 2}{each.in_shell} = "${{{_value(each)}}}"' for each in variables.values()),
-        *(f"{_TAB * 2}{name} = credentials({_quoted(name)})" for name in secrets),
         f"{_TAB}}}",
         f"{_TAB}stages {{",
     ]
@@ -65,6 +63,7 @@ def _stage(step: flow.Step, described: flow.Flow, depth: int, alone: bool = True
         f"{indent}// {step.title}",
         f"{indent}stage({_quoted(f'{described.name}: {step.name}')}) {{",
         *when,
+        *_secrets(step, inner),
         f"{inner}options {{ timeout(time: {step.minutes}, unit: 'MINUTES') }}",
         f"{inner}steps {{",
         f"{inner}{_TAB}sh '''#!/bin/sh",
@@ -74,6 +73,14 @@ def _stage(step: flow.Step, described: flow.Flow, depth: int, alone: bool = True
         f"{inner}}}",
         f"{indent}}}",
     ]
+
+
+def _secrets(step: flow.Step, indent: str) -> list[str]:
+    """Returns what gives a stage its secrets: no other has them."""
+    if not step.secrets:
+        return []
+    given = [f"{indent}{_TAB}{name} = credentials({_quoted(name)})" for name in step.secrets]
+    return [f"{indent}environment {{", *given, f"{indent}}}"]
 
 
 def _default(variable: flow.Variable) -> str:

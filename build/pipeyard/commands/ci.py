@@ -77,19 +77,28 @@ def values_command(flow_name: str, project_folder: Path) -> None:
     """Check the variables that steps of FLOW go by: forms, pipelines, the environment and its settings."""
     import os
 
-    import yaml
-
     from pipeyard import settings
     from pipeyard.ci import flow
+    from pipeyard.errors import PipeyardError
 
     project = find_project(project_folder)
     described = flow.delivery(project) if flow_name == flow.DELIVERY else flow.development(project)
-    environments = yaml.safe_load((project.root / settings.FILE).read_text(encoding="utf-8"))["environments"]
-    remote = [name for name, each in environments.items() if each.get("target") != "local"]
+    loaded = settings.load(project.root)
+    remote = [name for name in loaded.names if loaded.targets.get(name) != "local"]
     given = {each.name: os.environ[each.in_shell] for each in described.variables if each.in_shell in os.environ}
     flow.check_values(described, given, remote, list(project.pipelines))
-    if "ENVIRONMENT" in given:
-        settings.load(project.root).environment(given["ENVIRONMENT"])
+    if "ENVIRONMENT" not in given:
+        return
+    try:
+        loaded.environment(given["ENVIRONMENT"])
+    except PipeyardError as error:
+        if not (unset := loaded.unset(given["ENVIRONMENT"])):
+            raise
+        given_as = " ".join(f"-s _{name}=..." for name in unset)
+        raise PipeyardError(
+            f"{error}\nA build sets these itself, by substitutions: `pipeyard ci run {given_as}`, or write values into "
+            "[tool.pipeyard.ci.variables] of pyproject.toml and render; see docs/ci.md."
+        ) from error
 
 
 @command.command("starts")
