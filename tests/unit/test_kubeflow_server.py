@@ -5,8 +5,11 @@ import inspect
 import io
 import json
 import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import kfp_server_api as api
 import pytest
@@ -15,6 +18,7 @@ import yaml
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer, examples
 
+ROOT = Path(__file__).parents[2]
 EPOCHS = {"epochs": {"parameterType": "NUMBER_INTEGER"}}
 # What it doesn't do: changing what is there, and pipelines from addresses on the network.
 _NOT_SERVED = {
@@ -316,3 +320,17 @@ def unknown_fields(value: object, kind: str) -> Iterator[str]:
                 yield f"{kind}.{key}"
             else:
                 yield from unknown_fields(each, fields[key])
+
+
+@pytest.mark.parametrize("page", ["ci.md", "kubeflow.md"])
+def test_as_the_program_that_the_page_shows_it_serves_until_it_is_stopped(page, tmp_path):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\.venv/bin/python (-m tests\.servers\.kubeflow .*)$", text, re.MULTILINE)
+    command = [sys.executable, *line.replace("--port 8888", "--port 0").split(), f"--runs={tmp_path}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            url = program.stdout.readline().strip()
+            assert requests.get(f"{url}/apis/v2beta1/pipelines", timeout=10).status_code == 200
+        finally:
+            program.terminate()
+        assert program.wait(10) == 0

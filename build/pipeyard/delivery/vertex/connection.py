@@ -112,7 +112,10 @@ def connect(environment: "Environment", credentials: Any = None, patience: float
     import importlib.util
 
     if importlib.util.find_spec("google.cloud.aiplatform_v1") is None:
-        raise PipeyardError("Vertex AI needs google-cloud-aiplatform. Install it: pip install 'pipeyard[vertex]'.")
+        raise PipeyardError(
+            "Vertex AI needs google-cloud-aiplatform. Install it: `make setup` does in a checkout; elsewhere it is the "
+            "extra `vertex` of pipeyard."
+        )
     endpoint = environment.host or f"https://{environment.region}-aiplatform.googleapis.com"
     return Vertex(environment.project, environment.region, endpoint, credentials or _credentials(endpoint), patience)
 
