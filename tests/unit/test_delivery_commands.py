@@ -460,3 +460,29 @@ def test_commits_are_ordered_by_git(project):
     head, first = git(["rev-parse", "HEAD"]).strip(), git(["rev-parse", "HEAD~1"]).strip()
     assert precedes(first, head)
     assert not precedes(head, first) and not precedes(head, head) and not precedes(first, "unknown")
+
+
+def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_path):
+    """CI's clones have a commit without its history, and what was pushed since isn't in them."""
+    from pipeyard import project as projects
+    from pipeyard.commands import delivering
+
+    source = tmp_path / "source"
+
+    def committed(name: str) -> str:
+        (source / "components" / name).touch()
+        return shipped_projects.commit(source, name)
+
+    (source / "components").mkdir(parents=True)
+    shipped_projects.git(source, "init", "--quiet")
+    before, built = committed("one"), committed("two")
+    shipped_projects.git(tmp_path, "clone", "--quiet", "--depth=1", source.as_uri(), "clone")
+    later = committed("three")
+    git = changes.git_of(tmp_path / "clone")
+    with pytest.raises(PipeyardError):
+        git(["cat-file", "-e", later])
+    precedes = delivering.order_of_commits(projects.Project(tmp_path / "clone"))
+    assert precedes(built, later) and precedes(before, built)
+    assert not precedes(later, built)
+    shipped_projects.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))
+    assert not precedes(built, "0" * 40)

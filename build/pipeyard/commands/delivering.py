@@ -36,9 +36,21 @@ def delivery_options(function):
 
 
 def order_of_commits(project: "Project") -> Callable[[str, str], bool]:
-    """Returns a function that is true if the first commit is known to come before the second."""
+    """Returns a function that is true if the first commit is known to come before the second.
+
+    What this clone doesn't know it asks its origin for: a build that ends late was cloned before the commit which was
+    deployed in the meantime.
+    """
+    import functools
+
     from pipeyard import changes
     from pipeyard.images import commits
 
     git = changes.git_of(project.root)
-    return lambda earlier, later: commits.comes_after(git, later, earlier)
+
+    @functools.cache
+    def precedes(earlier: str, later: str) -> bool:
+        commits.fetch(git, (earlier, later))
+        return commits.comes_after(git, later, earlier)
+
+    return precedes
