@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ class Version:
     Attributes:
         created: False if the content was there already.
         tags: `commit` and `pipeline_sha256`, where it was made here.
-        created_at: by the server's clock, in whole seconds.
     """
 
     pipeline_id: str
@@ -33,7 +31,6 @@ class Version:
     name: str
     created: bool
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-    created_at: datetime | None = field(default=None, compare=False)
 
 
 def ensure_version(server: Server, package: Path) -> Version:
@@ -104,28 +101,6 @@ def find_version(server: Server, pipeline: str, content: str) -> Version | None:
     return _of_content(server, pipeline_id, content) if pipeline_id else None
 
 
-def latest(server: Server, pipeline: str) -> Version | None:
-    """Returns the version that was made last; None if there is none. Only reads.
-
-    The server's times are in whole seconds. Of several in one second it is the one that the server lists first; so this
-    is for showing, not for running.
-
-    Raises:
-        ServerError: the server fails.
-    """
-    pipeline_id = find_pipeline(server, pipeline)
-    if pipeline_id is None:
-        return None
-    page = server.ask(
-        f"looking for the latest version of {pipeline!r}",
-        server.pipelines.pipeline_service_list_pipeline_versions,
-        pipeline_id,
-        page_size=1,
-        sort_by="created_at desc",
-    )
-    return _version(page.pipeline_versions[0]) if page.pipeline_versions else None
-
-
 def specification(server: Server, version: Version) -> dict[str, Any]:
     """Returns a version's compiled pipeline as the server keeps it, with the platform's settings, where it has any,
     beside it: `{"pipeline_spec": ..., "platform_spec": ...}`.
@@ -189,5 +164,4 @@ def _version(each: Any, created: bool = False) -> Version:
         each.name or each.display_name,
         created,
         each.tags or {},
-        each.created_at,
     )

@@ -25,9 +25,7 @@ def next_time(expression: str, after: datetime) -> datetime:
         fields.append("*")
     days = fields[-1].replace("?", "*") if len(fields) == _FIELDS else ""
     if len(fields) != _FIELDS or "7" in days.split("/")[0]:
-        raise invalid(
-            f"Schedule cron is not a supported format(https://godoc.org/github.com/robfig/cron): {expression}"
-        )
+        raise invalid(f"{_REFUSED}: {expression}")
     try:
         return croniter(" ".join(fields).replace("?", "*"), after, second_at_beginning=True).get_next(datetime)
     except (ValueError, KeyError) as error:
