@@ -315,6 +315,22 @@ def test_two_at_a_time_leave_one_schedule(server, before):
     assert not schedules.differs(vertices[0], NAME, DAILY, _job())
 
 
+def test_of_different_schedules_that_are_made_at_once_the_newest_stays(server, vertex, monkeypatch):
+    schedules.ensure(vertex, NAME, DAILY, _job())
+    make = schedules._make  # pylint: disable=protected-access  # after which another comes in between
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(schedules, "_make", make)
+        made = make(*arguments)
+        server.schedules[made.name]["createTime"] = "2026-01-01T00:00:00Z"
+        schedules.ensure(_connect(server), NAME, DAILY, _job(epochs=5))
+        return made
+
+    monkeypatch.setattr(schedules, "_make", interrupted)
+    schedules.ensure(vertex, NAME, DAILY, _job(epochs=4))
+    assert not schedules.differs(vertex, NAME, DAILY, _job(epochs=5))
+
+
 def test_a_template_is_known_by_its_digest(server):
     text = yaml.safe_dump(DOCUMENT).encode()
     with requests.Session() as session:

@@ -250,7 +250,9 @@ def test_a_token_s_file_that_is_written_anew_in_mid_wait_is_waited_for(server, r
     told = []
 
     def rotate():
-        token.unlink() if meanwhile is None else token.write_text(meanwhile)
+        token.unlink()
+        if meanwhile is not None:
+            token.write_text(meanwhile)
         time.sleep(0.2)
         server.set_state(run_id, "SUCCEEDED")
         token.write_text("first")

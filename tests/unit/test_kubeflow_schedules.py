@@ -124,14 +124,36 @@ def test_a_deployment_that_was_interrupted_is_completed_by_the_next(server, conn
     assert [each["trigger"]["cron_schedule"]["cron"] for each in server.store.recurring_runs.values()] == [changed.cron]
 
 
-def test_deployments_at_once_leave_one_schedule(server, connection, wanted):
+@pytest.mark.parametrize("before", [[], ["0 0 1 * * *"]], ids=["new", "changed"])
+def test_deployments_at_once_leave_one_schedule(server, connection, wanted, before):
+    for each in before:
+        schedules.ensure(connection, replace(wanted, cron=each))
     threads = [threading.Thread(target=schedules.ensure, args=(connect(server), wanted)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    schedules.ensure(connection, wanted)
     assert len(server.store.recurring_runs) == 1
+    assert schedules.differences(connection, wanted) == []
+
+
+def test_of_different_schedules_that_are_made_at_once_the_newest_stays(server, connection, wanted, monkeypatch):
+    schedules.ensure(connection, wanted)
+    create = schedules._create  # pylint: disable=protected-access  # where another comes in between
+    other = replace(wanted, cron="0 0 4 * * *")
+
+    def interrupted(connected, schedule):
+        monkeypatch.setattr(schedules, "_create", create)
+        schedules.ensure(connect(server), other)
+        for each in server.store.recurring_runs.values():
+            each["created_at"] = "2026-01-01T00:00:00Z"
+        return create(connected, schedule)
+
+    monkeypatch.setattr(schedules, "_create", interrupted)
+    newest = replace(wanted, cron="0 0 5 * * *")
+    schedules.ensure(connection, newest)
+    assert schedules.differences(connection, newest) == []
+    assert [each["status"] for each in server.store.recurring_runs.values()] == ["ENABLED"]
 
 
 def test_a_schedule_is_removed(server, connection, wanted):

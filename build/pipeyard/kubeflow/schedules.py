@@ -1,7 +1,8 @@
 """Schedules in Kubeflow Pipelines: recurring runs. The API changes none, so one is turned off, made anew, and removed.
 
 A pinned version's workflow is kept with the schedule; without a version each run takes the pipeline's latest. The API
-doesn't hold names unique, so that two deployments at once may make two schedules: whoever comes next leaves one.
+doesn't hold names unique, so two deployments at once make two schedules. Each removes what is older than its own, so
+that the newest stays.
 """
 
 from collections.abc import Mapping
@@ -95,21 +96,22 @@ def ensure(server: Server, schedule: Wanted) -> list[str]:
     changes = _differences(found, schedule)
     if not changes:
         return []
-    keep = next((each for each in found if not _unlike(each, schedule)), None)
+    keep = _newest_alike(found, schedule)
     others = [each for each in found if each is not keep]
     active = [each for each in others if each.status != "DISABLED"]
     for each in active:
         _turn(server, each, on=False)
+    made = None
     if keep is None:
         try:
-            _create(server, schedule)
+            made = _create(server, schedule)
         except PipeyardError:
             for each in active:
                 _turn(server, each, on=True)
             raise
     for each in others:
         _delete(server, each)
-    for each in _twins(server, schedule):
+    for each in _older(server, made, schedule) if made else ():
         _delete(server, each)
     return changes
 
@@ -149,10 +151,14 @@ def _differences(found: list[Any], schedule: Wanted) -> list[str]:
     where = f"schedule {schedule.name}"
     if not found:
         return [f"{where}: new ({schedule.cron})"]
-    alike = [each for each in found if not _unlike(each, schedule)]
-    if not alike:
+    keep = _newest_alike(found, schedule)
+    if keep is None:
         return [f"{where}: {change}" for change in _unlike(found[0], schedule)]
-    return [f"{where}: one too many ({each.recurring_run_id})" for each in found if each is not alike[0]]
+    return [f"{where}: one too many ({each.recurring_run_id})" for each in found if each is not keep]
+
+
+def _newest_alike(found: list[Any], schedule: Wanted) -> Any:
+    return next((each for each in reversed(found) if not _unlike(each, schedule)), None)
 
 
 def _unlike(each: Any, schedule: Wanted) -> list[str]:
@@ -182,7 +188,7 @@ def _unlike(each: Any, schedule: Wanted) -> list[str]:
     return [f"{key}: {now[key]!r} to {value!r}" for key, value in then.items() if now[key] != value]
 
 
-def _create(server: Server, schedule: Wanted) -> None:
+def _create(server: Server, schedule: Wanted) -> Any:
     import kfp_server_api as api
 
     body = api.V2beta1RecurringRun(
@@ -201,22 +207,19 @@ def _create(server: Server, schedule: Wanted) -> None:
         no_catchup=not schedule.catch_up,
         service_account=schedule.service_account or None,
     )
-    server.ask(
+    return server.ask(
         f"making the schedule {schedule.name!r}",
         server.recurring_runs.recurring_run_service_create_recurring_run,
         body,
-        look=lambda: next(iter(_alike(server, schedule)), None),
+        look=lambda: _newest_alike(_found(server, schedule.experiment_id, schedule.name), schedule),
     )
 
 
-def _alike(server: Server, schedule: Wanted) -> list[Any]:
+def _older(server: Server, made: Any, schedule: Wanted) -> list[Any]:
+    """Returns what other deployments made meanwhile, before ours was made."""
     found = _found(server, schedule.experiment_id, schedule.name)
-    return [each for each in found if not _unlike(each, schedule)]
-
-
-def _twins(server: Server, schedule: Wanted) -> list[Any]:
-    """Returns what another deployment made at the same time, but for the oldest."""
-    return _alike(server, schedule)[1:]
+    ids = [each.recurring_run_id for each in found]
+    return found[: ids.index(made.recurring_run_id)] if made.recurring_run_id in ids else []
 
 
 def _turn(server: Server, each: Any, on: bool) -> None:

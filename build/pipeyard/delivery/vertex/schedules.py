@@ -106,9 +106,12 @@ def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob")
                     _resume(vertex, each)
                 raise
             done.append(f"made the schedule {timing.cron} {timing.timezone}")
-            # Another deployment may have made the same meanwhile: both keep the oldest.
-            there = found(vertex, name)
-            kept = _marked(there, mark) or made  # a list may lag behind
+            kept = made
+            # Other deployments may have made some meanwhile. All remove what is older than theirs: the newest stays.
+            now = found(vertex, name)
+            names = [each.name for each in now]
+            if made.name in names:  # else the list lags behind, or a newer one has taken its place already
+                there = now[: names.index(made.name)]
         done += _turn(vertex, kept, timing)
     for each in there:
         if kept is None or each.name != kept.name:
@@ -148,8 +151,8 @@ def _turn(vertex: Vertex, schedule: Any, timing: Timing) -> list[str]:
 
 
 def _marked(schedules: list[Any], mark: str) -> Any:
-    """Returns the oldest schedule of a digest; None if there is none."""
-    return next((each for each in schedules if _mark(each) == mark), None)
+    """Returns the newest schedule of a digest; None if there is none."""
+    return next((each for each in reversed(schedules) if _mark(each) == mark), None)
 
 
 def _is(schedule: Any, timing: Timing, mark: str) -> bool:
