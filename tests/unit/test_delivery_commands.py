@@ -410,7 +410,12 @@ def test_run_without_the_cache(pipeyard, kubeflow):
 
 
 def test_run_tells_of_settings_that_arent_deployed(pipeyard, project, environments):
+    environments["dev"]["pipelines"]["whole"]["parameters"] = {"epochs": "3"}  # as a variable gives it
+    delivered_projects.configure(project, environments)
+    delivered_projects.build(project)
     pipeyard("deploy", "--env", "dev")
+    code, _, err = pipeyard("run", "whole", "--env", "dev")
+    assert code == 0 and "warning" not in err
     environments["dev"]["pipelines"]["whole"]["parameters"] = {"epochs": 9}
     delivered_projects.configure(project, environments)
     _, _, err = pipeyard("run", "whole", "--env", "dev")

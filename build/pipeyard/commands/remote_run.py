@@ -37,7 +37,7 @@ def run(
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     started = launching.start(place, pipeline, parameters, key, False if no_cache else None)
-    _warn(console, place, pipeline, started)
+    _warn(console, place, started)
     console.print(f"Run {started.run_id} of {started.record.package} started: {started.page}")
     outcome = None
     if wait:
@@ -66,12 +66,11 @@ def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
     console.print(f"Run {started.run_id} {outcome.state} after {outcome.seconds:.0f} s.")
 
 
-def _warn(console: Any, place: "Environment", pipeline: str, started: "Started") -> None:
+def _warn(console: Any, place: "Environment", started: "Started") -> None:
     """Says so if settings.yaml has other parameters than what is deployed."""
     from pipeyard.delivery import launching
 
-    now = place.parameters_of(pipeline, started.parameters)
-    differing = launching.differing(started, now)
+    differing = launching.differing(started, place)
     if differing:
         console.print(
             f"warning: settings.yaml has other values of {', '.join(differing)}, which aren't deployed: run `pipeyard "

@@ -22,6 +22,7 @@ class Started:
     Attributes:
         page: its address for people.
         parameters: with which it was started.
+        inputs: that its pipeline declares, ComponentInputsSpec.
     """
 
     run_id: str
@@ -29,6 +30,7 @@ class Started:
     record: Record
     parameters: Mapping[str, Any]
     target: Target
+    inputs: Any
 
 
 def start(
@@ -76,7 +78,7 @@ def start(
     given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
     target = connecting.connect(environment)
     run, page = target.start(record, package, given, key, caching)
-    return Started(run, page, record, given, target)
+    return Started(run, page, record, given, target, inputs)
 
 
 def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Outcome":
@@ -92,7 +94,20 @@ def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Ou
     return started.target.wait(started.run_id, timeout, tell)
 
 
-def differing(started: Started, now: Mapping[str, Any]) -> list[str]:
+def differing(started: Started, environment: "Environment") -> list[str]:
     """Returns the names of parameters that settings.yaml has otherwise now than what is deployed."""
-    names = {*now, *started.record.parameters}
-    return sorted(name for name in names if now.get(name) != started.record.parameters.get(name))
+    deployed, declared = started.record.parameters, started.inputs.parameters
+    now = environment.parameters_of(started.record.pipeline, declared)
+    return sorted(name for name in {*now, *deployed} if _typed(now.get(name), declared, name) != deployed.get(name))
+
+
+def _typed(value: Any, declared: Mapping[str, Any], name: str) -> Any:
+    """Returns a value as a deployment of it would record it; one that doesn't fit the pipeline as it is."""
+    from pipeyard.local import values
+
+    if value is None or name not in declared:
+        return value
+    try:
+        return values.coerce(value, declared[name].parameter_type, name)
+    except PipeyardError:
+        return value
