@@ -10,8 +10,11 @@ PIPEYARD := .venv/bin/pipeyard
 
 JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
-SUITES := test/engine test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
+
+# Those that need no engine and no whole run.
+UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/contracts,$(SUITES))
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +26,11 @@ run: setup data  ## Run a whole pipeline here, from data to a pushed model and a
 
 test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
+	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
+
+unit: setup envs  ## The unit tests of components, libraries and the toolchain alone (SINCE=REV: only what changes since REV reach).
+	@suites="$(UNIT_SUITES)"; if [ -n "$(SINCE)" ]; then reached=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; \
+	suites=$$(for each in $$suites; do echo "$$reached" | grep -Fx "$$each" || :; done); fi; \
 	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
 
 data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
@@ -48,17 +56,20 @@ test/pipelines: setup envs
 test/engine: setup envs
 	@echo "== engine"; .venv/bin/python -m pytest tests/engine
 
+test/delivery: setup
+	@echo "== delivery"; .venv/bin/python -m pytest tests/delivery
+
 test/scale_out: setup envs
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
 test/contracts: setup envs
 	@echo "== contracts"; $(PIPEYARD) check
 
-lint: setup  ## Ruff and pylint.
-	@echo "== lint"; build/lint
+lint: setup  ## Ruff, pylint, and what CI servers read.
+	@echo "== lint"; build/lint && $(PIPEYARD) ci lint
 
 fix: setup  ## Format, and rewrite what is generated.
-	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix; $(PIPEYARD) settings --schema
 
 benchmark: setup  ## Measure a table of benchmarks/ (TABLE=whole_pipeline, statistics, ...; ARGS=--quick ...).
 	@.venv/bin/python -m benchmarks $(TABLE) $(ARGS)
@@ -81,4 +92,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test data setup envs lint fix benchmark lock clean test/engine test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/delivery test/pipelines test/scale_out test/toolchain test/contracts

@@ -17,10 +17,17 @@ COMMANDS = {
     "env": "pipeyard.commands.env",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
+    "settings": "pipeyard.commands.settings",
     "check": "pipeyard.commands.check",
     "affected": "pipeyard.commands.affected",
     "build": "pipeyard.commands.build",
+    "upload": "pipeyard.commands.upload",
+    "plan": "pipeyard.commands.plan",
+    "deploy": "pipeyard.commands.deploy",
+    "approve": "pipeyard.commands.approve",
     "release": "pipeyard.commands.release",
+    "ci": "pipeyard.commands.ci",
+    "trigger": "pipeyard.commands.trigger",
 }
 
 

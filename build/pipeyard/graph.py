@@ -16,13 +16,23 @@ from pipeyard.project import Project
 # What is done with parts, in the order in which it is done.
 ACTIONS = ("lint", "test", "image", "compile", "deploy")
 
-_NOTHING = ("docs", "notebooks")
-_DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
+# What nothing is made of: folders, suffixes, names of files.
+NOTHING = ("docs", "notebooks")
+DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
+UNREAD = {".gitignore", "LICENSE"}
+# Folders of folders, each of which is a part of that kind.
+_PARTS = {"images": "base", "pipelines": "pipeline"}
 _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
+# What CI servers read, rendered by the toolchain and compared by its tests.
+_SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".gcloudignore"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
+# The package of servers that suites start instead of those on the network.
+_TEST_SERVERS = "servers"
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
+# The suite that delivers a small project, from a commit to a run.
+_DELIVERY_TESTS = "delivery"
 
 
 @dataclass(frozen=True, order=True)
@@ -130,25 +140,21 @@ class Graph:
 
     def _part_of(self, file: str, path: PurePosixPath) -> list[Node]:
         top, rest = path.parts[0], path.parts[1:]
-        if path.suffix in _DOCUMENTS or top in _NOTHING or path.name in (".gitignore", "LICENSE"):
+        if path.suffix in DOCUMENTS or top in NOTHING or path.name in UNREAD:
             return []
         if top == "components" and len(rest) > 1:
             return self._in_component(rest[0], rest[1])
         if top == "libs" and len(rest) > 1:
             part = f"library/{rest[0]}"
             return [Node("test", part), Node("lint")] if rest[1] == "tests" else [Node("library", rest[0])]
-        if top == "images" and len(rest) > 1:
-            return [Node("base", rest[0])]
-        if top == "pipelines" and len(rest) > 1:
-            return [Node("pipeline", rest[0])]
-        if top == "benchmarks":
+        if top in _PARTS and len(rest) > 1:
+            return [Node(_PARTS[top], rest[0])]
+        if top in ("benchmarks", "triggers", ".github") or file in _SERVERS:
             return [Node("test", "toolchain"), Node("lint")]
         if top == "tests":
-            if len(rest) == 1:
-                return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
-            if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
-                return [Node("test", "toolchain"), _CONTRACTS]
-            return [Node("test", "toolchain" if rest[0] in _TOOLCHAIN_TESTS else rest[0]), Node("lint")]
+            return self._in_tests(rest)
+        if top == "approvals":
+            return [Node("deploy", f"pipeline/{name}") for name in self._project.pipelines]
         if file == "build/sync-env":
             return [Node("environments")]
         if top == "build" or file in _TOOLCHAIN:
@@ -156,6 +162,25 @@ class Graph:
         if file == "settings.yaml":
             return [Node("settings")]
         return [Node("everything")]
+
+    def _in_tests(self, rest: tuple[str, ...]) -> list[Node]:
+        if len(rest) == 1:
+            return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
+        if rest[0] == _TEST_SERVERS:
+            return [*self._suites_that_import(_TEST_SERVERS), Node("lint")]
+        if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
+            return [Node("test", "toolchain"), _CONTRACTS]
+        return [_suite(rest[0]), Node("lint")]
+
+    def _suites_that_import(self, package: str) -> list[Node]:
+        folders = [self._project.root / "tests" / name for name in sorted(self._suites | _TOOLCHAIN_TESTS)]
+        found = {
+            _suite(folder.name)
+            for folder in folders
+            for path in folder.glob("*.py")
+            if f"\nfrom {package}" in path.read_text(encoding="utf-8")
+        }
+        return sorted(found)
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
@@ -197,6 +222,9 @@ class Graph:
             reached = {end for ends in (*self._edges.values(), *self._taken.values()) for end in ends}
             for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
                 self._edge(node, Node("test", _ENGINE_TESTS))
+        if _DELIVERY_TESTS in self._suites:
+            for part in ("toolchain", "settings"):
+                self._edge(Node(part), Node("test", _DELIVERY_TESTS))
         for images in self._taken.values():
             self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
@@ -223,3 +251,8 @@ def suites(reached: Iterable[Reached]) -> Iterator[str]:
     for each in reached:
         if each.action in ("lint", "test"):
             yield f"{each.action}/{each.part}" if each.part else each.action
+
+
+def _suite(folder: str) -> Node:
+    """Returns the tests of a folder in tests/."""
+    return Node("test", "toolchain" if folder in _TOOLCHAIN_TESTS else folder)

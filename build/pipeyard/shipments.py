@@ -44,7 +44,7 @@ def collect(project: Project, folder: Path) -> Shipment:
     files = {name: _read(folder / name, "pipeyard build") for name in names}
     _check_subjects(built, files, folder)
     for name in project.pipelines:
-        for file, data in _package(folder / name, build).items():
+        for file, data in package(folder / name, build).items():
             files[f"{PIPELINES}/{name}/{file}"] = data
     return Shipment(built, specs, files)
 
@@ -80,7 +80,15 @@ def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) 
         raise PipeyardError(f"Provenance or SBOMs in {folder} are of other images. Run `pipeyard build` again.")
 
 
-def _package(folder: Path, build: releases.Build) -> dict[str, bytes]:
+def package(folder: Path, build: releases.Build) -> dict[str, bytes]:
+    """Returns a compiled pipeline's files, by name.
+
+    Args:
+        folder: `dist/<pipeline>/`.
+
+    Raises:
+        PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
+    """
     command = f"pipeyard compile {folder.name}"
     contents = {name: _read(folder / name, command) for name in (packaging.PIPELINE, packaging.WORKFLOW)}
     if (folder / packaging.VERTEX).exists():

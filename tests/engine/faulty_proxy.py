@@ -9,8 +9,10 @@ from typing import Literal
 
 _PIECE = 64 * 1024
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
-# `manifests fail`: written ones get a 500; `uploads break`: the connection is closed when some of a layer is there.
-Fault = Literal["", "manifests fail", "uploads break"]
+# `manifests fail`: written ones get a 500; `manifests are refused`: a 403; `uploads break`: the connection is closed
+# when some of a layer is there.
+Fault = Literal["", "manifests fail", "manifests are refused", "uploads break"]
+_STATUS = {"manifests fail": 500, "manifests are refused": 403}
 
 
 class FaultyProxy:
@@ -42,7 +44,7 @@ class FaultyProxy:
     def take(self, method: str, path: str) -> Fault:
         """Returns the fault that a request gets, and counts it."""
         concerned = {
-            "manifests fail": method == "PUT" and "/manifests/" in path,
+            **dict.fromkeys(_STATUS, method == "PUT" and "/manifests/" in path),
             "uploads break": method == "PATCH" and "/blobs/uploads/" in path,
         }
         with self._lock:
@@ -80,7 +82,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                 if fault:
                     for _ in self._body():
                         pass
-                    self._answer(500, {}, b'{"errors": [{"code": "UNKNOWN", "message": "out of order"}]}')
+                    self._answer(_STATUS[fault], {}, b'{"errors": [{"code": "UNKNOWN", "message": "out of order"}]}')
                     return
                 headers = {key: value for key, value in self.headers.items() if key.lower() not in _HOP}
                 length = self.headers.get("Content-Length")

@@ -121,6 +121,16 @@ def test_an_environment_in_tests_is_no_suite(repository):
     assert _reached(repository, "tests/kfp1/uv.lock") == {"test toolchain", "test contracts"}
 
 
+def test_the_servers_of_tests_reach_the_suites_that_start_them(repository):
+    server = "tests/servers/kubeflow/api.py"
+    assert _reached(repository, server) == {"lint"}
+    suite = repository / "tests/pipelines/conftest.py"
+    suite.write_text("import os\nfrom servers.kubeflow import KubeflowServer\n", encoding="utf-8")
+    assert _reached(repository, server) == {"lint", "test pipelines"}
+    (repository / "tests/unit/test_cli.py").write_text(suite.read_text(), encoding="utf-8")
+    assert _reached(repository, server) == {"lint", "test pipelines", "test toolchain"}
+
+
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached
@@ -140,6 +150,22 @@ def test_what_is_built_with_an_engine_is_reached_by_images_and_the_toolchain(rep
     for file in ("images/python/Dockerfile", "components/two/src/two/step.py", "build/pipeyard/cli.py"):
         assert "test engine" in _reached(repository, file)
     assert "test engine" not in _reached(repository, "settings.yaml", "components/one/tests/test_one.py")
+
+
+def test_the_delivery_of_a_small_project_is_reached_by_the_toolchain_and_what_ci_servers_read_is_compared(repository):
+    suite = repository / "tests" / "delivery" / "test_flow.py"
+    suite.parent.mkdir()
+    suite.touch()
+    for file in ("build/pipeyard/cli.py", "settings.yaml", "Makefile", "build/ci-source"):
+        assert "test delivery" in _reached(repository, file), file
+    assert "test delivery" not in _reached(repository, "components/two/src/two/step.py")
+    for file in ("cloudbuild.yaml", "Jenkinsfile", ".github/workflows/a.yaml", "triggers/cloud-build/main.yaml"):
+        assert _reached(repository, file) == {"test toolchain", "lint"}
+
+
+def test_an_approval_reaches_deployments_alone(repository):
+    reached = _reached(repository, "approvals/production/first-0123456789abcdef.yaml")
+    assert reached == {f"deploy pipeline/{name}" for name in ("first", "second", "third")}
 
 
 def test_a_spec_reaches_its_image_which_is_labelled_with_it(repository):

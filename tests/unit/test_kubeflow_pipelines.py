@@ -1,67 +1,51 @@
-"""Versions of pipelines in Kubeflow Pipelines, through kfp's own client."""
+"""Versions of pipelines in Kubeflow Pipelines, against a server with the real one's rules."""
 
 import threading
-import warnings
 
 import pytest
-from kubeflow_server import KubeflowServer, Refused
+from kubeflow_connections import connect
+from servers.kubeflow import Fault, KubeflowServer, examples
 
-from pipeyard import packaging
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import pipelines
 
 
 @pytest.fixture
 def server():
-    started = KubeflowServer()
-    yield started
-    started.close()
+    with KubeflowServer(largest_page=2) as started:
+        yield started
 
 
 @pytest.fixture
-def client(server):
-    return _client(server.url)
-
-
-def _client(url):
-    import kfp
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return kfp.Client(host=url)
+def connection(server):
+    return connect(server)
 
 
 @pytest.fixture
 def package(tmp_path):
-    """Makes a package of a commit (one letter, forty times) and a compiled pipeline."""
-
-    def make(letter: str, text: str = "pipelineInfo: {name: taxi}\nschemaVersion: 2.1.0\n"):
-        described = packaging.manifest("taxi", text, letter * 40, {}, b"")
-        path = tmp_path / f"{letter}-{len(text)}.tar.gz"
-        path.write_bytes(packaging.workflow(text, described))
-        return path
-
-    return make
+    """Makes a package of a commit (one letter, forty times) and of a pipeline that prints a text."""
+    return lambda letter, content="one": examples.package(tmp_path, letter * 40, examples.pipeline(content=content))
 
 
-def test_versions_of_one_pipeline(server, client, package):
-    first = pipelines.ensure_version(client, package("a", "one: 1\n"))
-    second = pipelines.ensure_version(client, package("b", "two: 22\n"))
-    assert [each["name"] for each in server.pipelines.values()] == ["taxi"]
+def test_versions_of_one_pipeline(server, connection, package):
+    first = pipelines.ensure_version(connection, package("a", "one"))
+    second = pipelines.ensure_version(connection, package("b", "two"))
+    assert [each["name"] for each in server.store.pipelines.values()] == ["taxi"]
     assert first.pipeline_id == second.pipeline_id
-    assert [each["name"] for each in server.versions.values()] == [first.name, second.name]
+    assert [each["name"] for each in server.store.versions.values()] == [first.name, second.name]
     assert first.name.startswith("a" * 40 + "-") and first.created and second.created
-    assert server.versions[second.version_id]["tags"]["commit"] == "b" * 40
+    assert server.store.versions[second.version_id]["tags"]["commit"] == "b" * 40
+    assert second.tags["commit"] == "b" * 40
 
 
-def test_the_same_content_is_there_already_whichever_commit_it_is_of(server, client, package):
-    for text in ("one: 1\n", "two: 22\n", "three: 333\n"):  # more than a page
-        pipelines.ensure_version(client, package("a", text))
-    again = pipelines.ensure_version(client, package("a", "three: 333\n"))
-    later = pipelines.ensure_version(client, package("b", "three: 333\n"))
+def test_the_same_content_is_there_already_whichever_commit_it_is_of(server, connection, package):
+    for text in ("one", "two", "three"):  # more than a page
+        pipelines.ensure_version(connection, package("a", text))
+    again = pipelines.ensure_version(connection, package("a", "three"))
+    later = pipelines.ensure_version(connection, package("b", "three"))
     assert (again.created, later.created) == (False, False)
     assert again.version_id == later.version_id
-    assert server.uploads == 3
+    assert len(uploads(server)) == 3
 
 
 def test_two_at_a_time_make_one_version(server, package):
@@ -69,33 +53,54 @@ def test_two_at_a_time_make_one_version(server, package):
     found = []
 
     def deploy():
-        found.append(pipelines.ensure_version(_client(server.url), path))
+        found.append(pipelines.ensure_version(connect(server), path))
 
     threads = [threading.Thread(target=deploy) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(server.pipelines) == len(server.versions) == 1
-    assert {each.version_id for each in found} == set(server.versions)
+    assert len(server.store.pipelines) == len(server.store.versions) == 1
+    assert {each.version_id for each in found} == set(server.store.versions)
     assert len(found) == 4
 
 
-def test_a_damaged_package_and_a_server_that_is_gone_are_named(server, client, package, tmp_path):
+def test_looking_for_versions_changes_nothing(server, connection, package):
+    assert pipelines.find_version(connection, "taxi", "0" * 64) is None
+    made = pipelines.ensure_version(connection, package("a"))
+    before = len(server.requests)
+    assert pipelines.find_version(connection, "taxi", made.tags["pipeline_sha256"]).version_id == made.version_id
+    assert pipelines.find_version(connection, "taxi", "0" * 64) is None
+    spec = pipelines.specification(connection, made)
+    assert spec["pipeline_spec"]["pipelineInfo"]["name"] == "taxi"
+    assert {each.split()[0] for each in server.requests[before:]} == {"GET"}
+
+
+@pytest.mark.parametrize("cut", ["reading", "before", "after", "answering"])
+def test_a_connection_that_breaks_in_an_upload_makes_no_second_version(server, connection, package, cut):
+    server.faults.append(Fault("upload_version", cut=cut, times=2))
+    made = pipelines.ensure_version(connection, package("a"))
+    assert list(server.store.versions) == [made.version_id]
+
+
+def test_a_damaged_package_and_a_server_that_is_gone_are_named(server, package, tmp_path):
     (tmp_path / "x.tar.gz").write_bytes(b"x")
+    connection = connect(server)
     with pytest.raises(PipeyardError, match="x.tar.gz is damaged"):
-        pipelines.ensure_version(client, tmp_path / "x.tar.gz")
+        pipelines.ensure_version(connection, tmp_path / "x.tar.gz")
     path = package("a")
     server.close()
-    with pytest.raises(PipeyardError, match="Kubeflow Pipelines can't be reached .looking for the pipeline 'taxi'"):
-        pipelines.ensure_version(client, path)
+    with pytest.raises(PipeyardError, match="can't be reached at .* .looking for the pipeline 'taxi'.*: .*refused"):
+        pipelines.ensure_version(connection, path)
 
 
-def test_what_the_server_refuses_is_told(server, client, package, monkeypatch):
-    monkeypatch.setattr(server, "pipeline_named", _refuse)
-    with pytest.raises(PipeyardError, match="looking for the pipeline 'taxi' failed: 500 .*the database is locked"):
-        pipelines.ensure_version(client, package("a"))
+def test_what_the_server_refuses_is_told(server, connection, package):
+    server.faults.append(Fault("names/taxi", status=403))
+    with pytest.raises(
+        PipeyardError, match="looking for the pipeline 'taxi' failed: 403 .*as the test wants it.*may not"
+    ):
+        pipelines.ensure_version(connection, package("a"))
 
 
-def _refuse(name):
-    raise Refused(500, f"{name}: the database is locked")
+def uploads(server):
+    return [each for each in server.requests if "upload" in each]

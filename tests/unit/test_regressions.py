@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from built_repositories import SETTINGS, SPEC, Repository
-from kubeflow_server import KubeflowServer
+from kubeflow_connections import connect
+from servers.kubeflow import KubeflowServer
 
 from pipeyard import compiling, project, rendering, settings
 from pipeyard.component_store import ComponentStore
@@ -126,9 +127,9 @@ def test_4_a_pipeline_s_next_version_is_a_version_and_no_other_pipeline(reposito
         assert repository.build().exit_code == repository.compile().exit_code == 0
         package = repository.root / "dist/whole/workflow.tar.gz"
         client.upload_pipeline(str(package), pipeline_name=f"sample-{commit}")  # the sample's way
-        made += [pipelines.ensure_version(client, package) for _ in range(2)]
+        made += [pipelines.ensure_version(connect(server), package) for _ in range(2)]
     server.close()
-    names = [each["name"] for each in server.pipelines.values()]
+    names = [each["name"] for each in server.store.pipelines.values()]
     assert [name for name in names if not name.startswith("sample-")] == ["whole"]
     assert len({each.pipeline_id for each in made}) == 1
     assert [each.created for each in made] == [True, False, True, False]
@@ -144,7 +145,11 @@ def test_5_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_do
         ("parameters: {limit: 3}", "parameters: {limt: 3}", "there is no parameter 'limt'. Did you mean 'limit'?"),
         ("parameters: {limit: 3}", "parameters: {limit: many}", "the parameter 'limit'"),
         ("parameters: {limit: 3}", "parameters: {}", "the parameter 'limit' has no value. Set it in settings.yaml"),
-        ("target: local", "target: local, taget: kfp", "environments.local.taget: Extra"),
+        (
+            "target: local",
+            "target: local, taget: kfp",
+            "environments.local.taget: there is no key 'taget' here. Did you mean 'target'?",
+        ),
     ]:
         repository.write(settings.FILE, SETTINGS.replace(old, new))
         done = repository.run()

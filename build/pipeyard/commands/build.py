@@ -11,7 +11,8 @@ MB = 1e6
 
 @click.command("build")
 @click.argument("components", nargs=-1)
-@click.option("--registry", required=True, envvar="PIPEYARD_REGISTRY", metavar="HOST/PATH", help="Where images go.")
+@click.option("--registry", default="", envvar="PIPEYARD_REGISTRY", metavar="HOST/PATH", help="Where images go.")
+@click.option("--env", "environment", default="", metavar="NAME", help="Take the registry of this environment.")
 @click.option(
     "--python-image",
     default="python:3.11-slim",
@@ -33,7 +34,12 @@ MB = 1e6
     help="docker, podman or buildah, or the path of one; default: what works here.",
 )
 @click.option(
-    "--builder-option", "options", multiple=True, metavar="OPTION", help="More for `docker build`, e.g. --network=host."
+    "--builder-option",
+    "options",
+    multiple=True,
+    envvar="PIPEYARD_BUILDER_OPTIONS",
+    metavar="OPTION",
+    help="More for `docker build`, e.g. --network=host.",
 )
 @click.option(
     "--jobs", "-j", type=click.IntRange(1), default=2, show_default=True, help="Images that are built at a time."
@@ -48,12 +54,20 @@ MB = 1e6
 )
 @click.option("--allow-dirty", is_flag=True, help="Build changes that aren't committed, under a marked tag.")
 @click.option("--no-tests", is_flag=True, help="Leave out the unit tests that run in each image before it is pushed.")
+@click.option(
+    "--until",
+    type=click.Choice(["build", "push", "specs"]),
+    default="specs",
+    show_default=True,
+    help="build: push only images that others are built on, and tag nothing; push: push and tag, and render no spec.",
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Default: dist/ of the project.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 @project_option
 def command(
     components: tuple[str, ...],
     registry: str,
+    environment: str,
     python_image: str,
     reference: str,
     builder: str,
@@ -62,6 +76,7 @@ def command(
     builder_id: str,
     allow_dirty: bool,
     no_tests: bool,
+    until: str,
     output: Path | None,
     as_json: bool,
     project_folder: Path,
@@ -88,6 +103,7 @@ def command(
     for name in components:
         if name not in project.components:
             raise PipeyardError(f"No component {name!r}. {near_misses(name, project.components)}")
+    registry = registry or _registry_of(project, environment)
     commit = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     console = Console(stderr=True, highlight=False, markup=False)
     folder = output or project.root / "dist"
@@ -117,7 +133,16 @@ def command(
         tests=not no_tests,
         tell=lambda image, phrase: console.print(f"{image:16} {phrase}"),
     )
+    if until == "build":
+        prepared = publisher.prepare(components or project.components)
+        told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in prepared]
+        _tell(told, commit.tag, as_json)
+        return
     made, outcomes = publisher.publish(components or project.components)
+    if until == "push":
+        told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in outcomes]
+        _tell(told, commit.tag, as_json)
+        return
     source = provenance.source_of(changes.git_of(project.root))
     documents = supply_chain.documents(project, made, commit, source, builder_id)
     dist.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
@@ -149,6 +174,29 @@ def command(
         f"{'together':16}        {packed / MB:7,.0f} MB, {_on_disk(measured.together, goal)}; layers that are shared "
         f"count once; commit {made.commit}"
     )
+
+
+def _registry_of(project, environment: str) -> str:
+    from pipeyard import settings
+
+    if not environment:
+        raise click.UsageError("Where do images go? Give --registry HOST/PATH, or --env NAME for an environment's.")
+    registry = settings.load(project.root).environment(environment).registry
+    if not registry:
+        raise click.UsageError(
+            f"The environment {environment} has no registry. Write one, or give --registry HOST/PATH."
+        )
+    return registry
+
+
+def _tell(images: list[dict], commit: str, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        click.echo(json.dumps({"commit": commit, "images": images}, indent=2))
+        return
+    for each in images:
+        click.echo(f"{each['name']:16} {'built ' if each['built'] else 'reused'} {each['image']}")
 
 
 def _on_disk(size: int | None, goal: int | None) -> str:

@@ -41,6 +41,14 @@ EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
 @click.option("--network", default="", metavar="NAME", help="docker: the containers' network, e.g. host or none.")
 @click.option("--no-prestart", is_flag=True, help="Start no step's interpreter ahead: slower, takes less memory.")
 @click.option("--open", "open_report", is_flag=True, help="Open the report in a browser when the run has ended.")
+@click.option("--wait", is_flag=True, help="On a server: wait for the run's end, as on this machine.")
+@click.option("--key", default="", metavar="KEY", help="On a server: start no second run of the same key.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="On a server: wait this long; default: settings.yaml.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON, and nothing else, on stdout.")
 @project_option
 def command(
@@ -57,10 +65,16 @@ def command(
     network: str,
     no_prestart: bool,
     open_report: bool,
+    wait: bool,
+    key: str,
+    timeout: float | None,
     as_json: bool,
     project_folder: Path,
 ) -> int:
-    """Run PIPELINE on this machine, through the specs that would run on Kubeflow Pipelines.
+    """Run PIPELINE on this machine, through the specs that would run on Kubeflow Pipelines, or what is deployed of it.
+
+    In an environment with target kfp or vertex it is what `pipeyard deploy` put in force there, with the parameters
+    that were deployed. The exit code is 0 when it is started; with --wait, 0 only if it succeeded.
 
     With --runner docker each step is a container of the image that `pipeyard build` made of what is checked out, as it
     would be on a cluster; it sees its inputs and outputs, and what its component declares to read and write outside.
@@ -78,6 +92,22 @@ def command(
     project = find_project(project_folder)
     folder = project.pipeline(pipeline)
     place = settings.load(project.root).environment(environment)
+    if place.target != "local":
+        from pipeyard.commands import remote_run
+
+        for name, given in {
+            "--resume": resume,
+            "--max-parallel": max_parallel,
+            "--task-timeout": task_timeout,
+            "--runner docker": runner_name == "docker",
+            "--no-prestart": no_prestart,
+            "--open": open_report,
+        }.items():
+            if given:
+                raise click.UsageError(f"{name} is of runs on this machine; {environment} is on {place.target}.")
+        return remote_run.run(place, pipeline, _parse(params), no_cache, wait, key, timeout, as_json)
+    if key or timeout is not None:
+        raise click.UsageError("--key and --timeout are of runs on a server.")
     root = Path(place.pipeline_root)
     console = Console(stderr=True)
     shown = display.choose(console)

@@ -15,11 +15,12 @@ from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.images.sources import Dockerfile, of_component, stack
 from pipeyard.local.display import Display
 from pipeyard.project import Component, Project
+from pipeyard.settings import schema
 from stepkit import machine
 
 _PYTHON_IMAGE = "PYTHON_IMAGE"
 # Checks whose findings keep no component from running here.
-_HARMLESS = {"readme", "locks", "wheels", "base"}
+_HARMLESS = {"readme", "locks", "wheels", "base", "schema"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def check(
         names: components; none: all.
         say: hears what takes time.
         display: shows dry runs; None: there are none.
-        fix: rewrite the tables in READMEs.
+        fix: rewrite the tables in READMEs, and the schema of settings.
 
     Raises:
         PipeyardError: there is no such component, or no uv.
@@ -126,6 +127,7 @@ def _program(project: Project, component: Component, part: str, say: Callable[[s
 def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
     """Makes the checks of what components share, and of folders that should be components."""
     found = _tried("README.md", "readme", _readme, "README.md", readmes.of_project, project, fix)
+    found += _tried(schema.PATH.as_posix(), "schema", generated.stale_schema, project, fix)
     components = {component.folder for component in project.components.values()}
     for folder in locks.projects(project.root):
         if folder not in components:

@@ -31,7 +31,8 @@ def findings(
     Raises:
         PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
     """
-    place = settings.load(project.root).environments.get(ENVIRONMENT)
+    found = settings.load(project.root)
+    place = found.environment(ENVIRONMENT) if ENVIRONMENT in found.names else None
     loaded = {
         name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
         for name in (place.pipelines if place else ())

@@ -1,4 +1,4 @@
-"""Whether what is made of other files is as they are now: tables in READMEs, locks, base images' lists."""
+"""Whether what is made of other files is as they are now: tables in READMEs, locks, base images' lists, a schema."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,6 +7,7 @@ from pipeyard import files, locks
 from pipeyard.contracts.finding import Finding
 from pipeyard.images import shared
 from pipeyard.project import Project
+from pipeyard.settings import schema
 
 
 def stale_readmes(part: str, wanted: Mapping[Path, str], fix: bool) -> Iterator[Finding]:
@@ -43,3 +44,16 @@ def stale_base_lists(project: Project, uv: str) -> Iterator[Finding]:
                 f"{path.name} isn't what the locks of the components on that image agree in",
                 "Run `pipeyard lock`.",
             )
+
+
+def stale_schema(project: Project, fix: bool) -> Iterator[Finding]:
+    """Yields the JSON Schema of settings.yaml, if the project has one that isn't the model's."""
+    path = project.root / schema.PATH
+    if not path.exists() or schema.is_current(project.root):
+        return
+    if fix:
+        files.write_whole(path, schema.text())
+    else:
+        yield Finding(
+            schema.PATH.as_posix(), "schema", "it isn't what the model of settings.yaml says", "Run with --fix."
+        )

@@ -1,8 +1,9 @@
 """Which commit is built, and what its images are tagged."""
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeyard.changes import Git
@@ -64,6 +65,26 @@ def current(git: Git, environment: Mapping[str, str], allow_dirty: bool = False)
         )
     mark = hashlib.sha256((changes + git(["diff", "HEAD"])).encode()).hexdigest()[:8]
     return Commit(head, f"{head[:12]}-dirty-{mark}")
+
+
+def fetch(git: Git, commits: Sequence[str]) -> None:
+    """Gets commits, and the history before them, that this clone hasn't: CI servers clone one commit alone.
+
+    As far as that goes: what the clone's origin doesn't have, or doesn't give, stays unknown. It asks for no password.
+    """
+    with contextlib.suppress(PipeyardError):
+        unshallow = ["--unshallow"] if git(["rev-parse", "--is-shallow-repository"]).strip() == "true" else []
+        lacking = [each for each in commits if not _has(git, each)]
+        if lacking or unshallow:
+            git(["-c", "core.askPass=true", "fetch", "--quiet", *unshallow, "origin", *lacking])
+
+
+def _has(git: Git, commit: str) -> bool:
+    try:
+        git(["cat-file", "-e", f"{commit}^{{commit}}"])
+    except PipeyardError:
+        return False
+    return True
 
 
 def comes_after(git: Git, later: str, earlier: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
@@ -39,6 +40,25 @@ class Outcome:
     built: bool
     manifest: Manifest
     layers: Sequence[Layer]
+
+    @property
+    def reference(self) -> Reference:
+        """The image by digest."""
+        return self.image.reference()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image that could be pushed.
+
+    Attributes:
+        reference: by digest where the registry has it, else the name that it has on this machine.
+        built: False if the registry had it.
+    """
+
+    name: str
+    reference: Reference
+    built: bool
 
 
 @dataclass(frozen=True)
@@ -75,20 +95,48 @@ class Publisher:
             PipeyardError: something failed. Images that were done by then stay in the registry under the tag of their
                 content; the commit's tag is given when all are there.
         """
+        python, done = self._all(components, self._one)
+        with ThreadPoolExecutor(max(1, self.jobs)) as pool:
+            list(pool.map(self._tag, done.values()))
+        bases = {name: str(each.reference) for name, each in done.items() if name in self.project.bases}
+        images = {name: done[name].image for name in sorted(done) if name in self.project.components}
+        made = lock.Lock(commit=self.commit.tag, bases={"python": python, **bases}, images=images)
+        return made, [done[name] for name in sorted(done)]
+
+    def prepare(self, components: Iterable[str]) -> list[Prepared]:
+        """Builds and tests what the registry hasn't, and pushes only images that others are built on.
+
+        Components' images stay on this machine; nothing gets the commit's tag. `publish` on the same machine then finds
+        them in the builder's cache.
+
+        Raises:
+            PipeyardError: something failed.
+        """
+        _, done = self._all(components, self._prepared)
+        return [done[name] for name in sorted(done)]
+
+    def _all(
+        self, components: Iterable[str], work: Callable[[Dockerfile, Mapping[str, str]], Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """Works on images, those below first; hands each the images by digest that it is built on.
+
+        Returns:
+            The image with Python by digest, and what was done by name.
+        """
         files = self._files(components)
         order = graphlib.TopologicalSorter(
             {name: {base for base in file.bases.values() if base in files} for name, file in files.items()}
         )
-        done: dict[str, Outcome] = {}
-        pinned = {"python": str(self._pinned(parse(self.python)))}
+        done: dict[str, Any] = {}
+        python = str(self._pinned(parse(self.python)))
         order.prepare()
         with ThreadPoolExecutor(max(1, self.jobs)) as pool:
             running = {}
             try:
                 while order.is_active():
                     for name in order.get_ready():
-                        bases = {**pinned, **{key: str(each.image.reference()) for key, each in done.items()}}
-                        running[pool.submit(self._one, files[name], bases)] = name
+                        bases = {"python": python, **{key: str(each.reference) for key, each in done.items()}}
+                        running[pool.submit(work, files[name], bases)] = name
                     future = next(as_completed(running))
                     name = running.pop(future)
                     if future.exception():
@@ -99,11 +147,7 @@ class Publisher:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-            list(pool.map(self._tag, done.values()))
-        bases = {name: str(each.image.reference()) for name, each in done.items() if name in self.project.bases}
-        images = {name: done[name].image for name in sorted(done) if name in self.project.components}
-        made = lock.Lock(commit=self.commit.tag, bases={**pinned, **bases}, images=images)
-        return made, [done[name] for name in sorted(done)]
+        return python, done
 
     def _files(self, components: Iterable[str]) -> dict[str, Dockerfile]:
         files = {name: of_component(self.project, name) for name in components}
@@ -127,19 +171,17 @@ class Publisher:
         return files
 
     def _one(self, file: Dockerfile, bases: Mapping[str, str]) -> Outcome:
-        arguments = {argument: bases[base] for argument, base in file.bases.items()}
-        source = file.digest(arguments)
-        image = parse(f"{self.prefix.rstrip('/')}/{file.name}")
-        content = image.tagged(f"src-{source[:_DIGITS]}")
+        arguments, source, content = self._content(file, bases)
         found = self.registry.manifest(content)
         built = found is None
         if found is None:
-            found = self._build(file, arguments, source, content)
+            self._build(file, arguments, source, content)
+            found = self._push(file, content)
         else:
             self.tell(file.name, "in the registry already")
         layers = self.registry.layers(found)
         entry = lock.Image(
-            repository=image.name,
+            repository=content.name,
             tag=self.commit.tag,
             content_tag=content.tag,
             source=source,
@@ -151,7 +193,25 @@ class Publisher:
     def _tag(self, done: Outcome) -> None:
         self.registry.tag(done.manifest, done.image.reference("tag"))
 
-    def _build(self, file: Dockerfile, arguments: Mapping[str, str], source: str, content: Reference) -> Manifest:
+    def _prepared(self, file: Dockerfile, bases: Mapping[str, str]) -> Prepared:
+        arguments, source, content = self._content(file, bases)
+        found = self.registry.manifest(content)
+        if found is not None:
+            self.tell(file.name, "in the registry already")
+            return Prepared(file.name, content.at(found.digest), False)
+        self._build(file, arguments, source, content)
+        if file.name in self.project.components:
+            return Prepared(file.name, content, True)
+        return Prepared(file.name, content.at(self._push(file, content).digest), True)
+
+    def _content(self, file: Dockerfile, bases: Mapping[str, str]) -> tuple[dict[str, str], str, Reference]:
+        """Returns the build arguments, the digest of what the image is made of, and its name by that."""
+        arguments = {argument: bases[base] for argument, base in file.bases.items()}
+        source = file.digest(arguments)
+        image = parse(f"{self.prefix.rstrip('/')}/{file.name}")
+        return arguments, source, image.tagged(f"src-{source[:_DIGITS]}")
+
+    def _build(self, file: Dockerfile, arguments: Mapping[str, str], source: str, content: Reference) -> None:
         builder = self.find_builder()
         log = self.logs / f"{file.name}.log"
         log.unlink(missing_ok=True)
@@ -163,11 +223,13 @@ class Publisher:
             )
         self.tell(file.name, "building")
         builder.build(job)
+
+    def _push(self, file: Dockerfile, content: Reference) -> Manifest:
         # Another build may have been quicker: then its image is taken, and all who build this content have the same.
         if found := self.registry.manifest(content):
             return found
         self.tell(file.name, "pushing")
-        builder.push(content, log)
+        self.find_builder().push(content, self.logs / f"{file.name}.log")
         found = self.registry.manifest(content)
         if found is None:
             raise PipeyardError(

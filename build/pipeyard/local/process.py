@@ -12,6 +12,7 @@ import psutil
 
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
+CANCELED = "canceled"
 _POLL_SECONDS = 0.1
 _alive: set[int] = set()
 
@@ -41,22 +42,29 @@ class Ended:
 
 
 def start(
-    command: Sequence[str], env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = (), input_bytes: int = 0
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    pass_fds: Sequence[int] = (),
+    input_bytes: int = 0,
+    folder: Path | None = None,
 ) -> subprocess.Popen:
     """Starts a command in a process group of its own; its output goes to `log`.
 
     Args:
         pass_fds: file descriptors that the process keeps open, and with them locks on the files.
         input_bytes: what a pipe of ours holds that is its input; 0: its input is empty.
+        folder: that it works in; None: this process's.
 
     Raises:
-        FileNotFoundError: the program isn't there.
+        FileNotFoundError: the program, or the folder, isn't there.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
             env=dict(env),
+            cwd=folder,
             stdin=subprocess.PIPE if input_bytes else subprocess.DEVNULL,
             pipesize=input_bytes or -1,
             stdout=output,
@@ -81,7 +89,7 @@ def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_second
             except subprocess.TimeoutExpired:
                 waited += _POLL_SECONDS
             if canceled():
-                return Ended(_stop(process), "canceled")
+                return Ended(_stop(process), CANCELED)
             if timeout_seconds and waited >= timeout_seconds:
                 return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
     finally:

@@ -65,6 +65,7 @@ def run(
     environment: str = "local",
     launchers: Launchers | None = None,
     interrupts: Callable[[threading.Event], AbstractContextManager[None]] | None = None,
+    name: str = "",
 ) -> tuple[Run, Path]:
     """Runs a compiled pipeline to its end.
 
@@ -75,6 +76,7 @@ def run(
         resumed: folder of an earlier run to go on with: what it did is kept, and it keeps its id.
         launchers: makes what starts steps; default: processes of this machine.
         interrupts: context that sets its event when the user wants to stop; default: Ctrl-C and SIGTERM.
+        name: of the run's folder; default: one that no other run has.
 
     Returns:
         The run's record and folder. The record's state says how it ended; a failing step raises nothing.
@@ -85,7 +87,7 @@ def run(
     """
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
-    folder = resumed or _new_folder(root, pipeline.name)
+    folder = resumed or _new_folder(root, pipeline.name, name)
     lock = _hold(folder)
     prestart = Prestart(folder, [lock.fileno()]) if options.prestart and not launchers else None
     launcher = launchers(folder, [lock.fileno()], display.note) if launchers else Processes([lock.fileno()], prestart)
@@ -312,6 +314,15 @@ def _interrupts(stop: threading.Event, kill_all: Callable[[], None]):
             signal.signal(each, handler)
 
 
+def runs_still(folder: Path) -> bool:
+    """Whether a run, or a step of it, still works in its folder."""
+    try:
+        _hold(folder).close()
+    except PipeyardError:
+        return True
+    return False
+
+
 def _hold(folder: Path) -> IO[str]:
     """Locks a run's folder. Steps inherit the lock, so it is held as long as one of them lives, even without us."""
     lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
@@ -323,9 +334,9 @@ def _hold(folder: Path) -> IO[str]:
     return lock
 
 
-def _new_folder(root: Path, pipeline: str) -> Path:
+def _new_folder(root: Path, pipeline: str, name: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = root / f"{pipeline}-{stamp}-{secrets.token_hex(2)}"
-    folder.mkdir()
+    folder = root / (name or f"{pipeline}-{stamp}-{secrets.token_hex(2)}")
+    folder.mkdir(exist_ok=bool(name))  # one that somebody left before he had begun is empty
     return folder

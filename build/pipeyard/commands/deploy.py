@@ -1,0 +1,100 @@
+"""`pipeyard deploy`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeyard.commands import find_project, project_option
+from pipeyard.commands.delivering import delivery_options, order_of_commits
+
+if TYPE_CHECKING:
+    from pipeyard.changes import Git
+    from pipeyard.delivery.desired import Desired
+    from pipeyard.delivery.planning import Plan
+    from pipeyard.settings import Environment
+
+
+@click.command("deploy")
+@delivery_options
+@click.option("--rollback", is_flag=True, help="Deploy though a later commit is deployed.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
+@project_option
+def command(
+    pipelines: tuple[str, ...],
+    environment: str,
+    dist: Path | None,
+    allow_dirty: bool,
+    rollback: bool,
+    as_json: bool,
+    project_folder: Path,
+) -> None:
+    """Put PIPELINES (default: those that the environment names, or all) in force, as compiled of this commit.
+
+    Uploads the packages, makes each pipeline have a version of its content, and its schedule; the same again changes
+    nothing. Everything is checked before anything is contacted. An environment with `approval: required` needs an
+    approval that is committed, or asks on a terminal.
+    """
+    import json
+
+    from rich.console import Console
+
+    from pipeyard import changes, settings
+    from pipeyard.delivery import bucket, connecting, deploying, desired
+
+    project = find_project(project_folder)
+    place = settings.load(project.root).environment(environment)
+    wanted = desired.read(project, place, pipelines, dist or project.root / "dist", allow_dirty)
+    unapproved = _unapproved(place, wanted, changes.git_of(project.root), allow_dirty)
+    precedes = order_of_commits(project)
+    target, store = connecting.connect(place), bucket.connect(place.bucket)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    plans = [deploying.look(store, target, each, precedes) for each in wanted]
+    for plan in plans:
+        for line in plan.lines():
+            console.print(line)
+    if not rollback:
+        deploying.refuse_to_go_back(plans)
+    _ask(environment, [plan for plan, each in zip(plans, wanted, strict=True) if each in unapproved])
+    told: list[dict[str, Any]] = []
+    for each in wanted:
+        deployed = deploying.deploy(store, target, each, precedes, rollback)
+        told.append(deployed.as_json())
+        if not as_json:
+            for line in deployed.done or (f"as it was, {deployed.record.package}",):
+                click.echo(f"{each.pipeline} in {environment}: {line}")
+    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    for line in left:
+        console.print(f"warning: {line}")
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+
+
+def _unapproved(place: "Environment", wanted: Sequence["Desired"], git: "Git", dirty: bool) -> list["Desired"]:
+    """Returns what has to be asked for; raises PipeyardError where nobody can be asked."""
+    import sys
+
+    from pipeyard.delivery import approvals
+    from pipeyard.errors import PipeyardError
+
+    if place.approval != "required":
+        return []
+    if dirty:
+        raise PipeyardError(f"{place.name} needs approvals, and what isn't committed has none. Commit it.")
+    lacking = [each for each in wanted if approvals.find(git, each) is None]
+    if lacking and not sys.stdin.isatty():
+        raise PipeyardError("\n".join(approvals.missing(each) for each in lacking))
+    return lacking
+
+
+def _ask(environment: str, plans: Sequence["Plan"]) -> None:
+    """Asks for what isn't approved, and changes something; raises Abort if it isn't granted."""
+    from pipeyard.errors import PipeyardError
+
+    names = [plan.pipeline for plan in plans if not plan.empty]
+    if not names:
+        return
+    question = f"Deploy {', '.join(names)}? Type {environment} to approve"
+    if click.prompt(question, default="", show_default=False, err=True) != environment:
+        raise PipeyardError(f"Not approved: {environment} stays as it is.")

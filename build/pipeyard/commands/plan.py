@@ -1,0 +1,67 @@
+"""`pipeyard plan`."""
+
+from pathlib import Path
+
+import click
+
+from pipeyard.commands import find_project, project_option
+from pipeyard.commands.delivering import delivery_options, order_of_commits
+
+CHANGES = 3
+
+
+@click.command("plan")
+@delivery_options
+@click.option("--exit-code", is_flag=True, help=f"Exit with {CHANGES} if something would change.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON.")
+@project_option
+def command(
+    pipelines: tuple[str, ...],
+    environment: str,
+    dist: Path | None,
+    allow_dirty: bool,
+    exit_code: bool,
+    as_json: bool,
+    project_folder: Path,
+) -> int:
+    """Show what `pipeyard deploy` would change for PIPELINES (default: those that the environment names, or all).
+
+    Packages, the pipeline's version, images, parameters, schedule, and which steps don't find their results in the
+    cache any more. Changes nothing.
+    """
+    import json
+
+    from pipeyard import changes, settings
+    from pipeyard.delivery import approvals, bucket, connecting, deploying, desired
+
+    project = find_project(project_folder)
+    place = settings.load(project.root).environment(environment)
+    wanted = desired.read(project, place, pipelines, dist or project.root / "dist", allow_dirty)
+    precedes = order_of_commits(project)
+    git = changes.git_of(project.root)
+    target, store = connecting.connect(place), bucket.connect(place.bucket)
+    plans = [deploying.look(store, target, each, precedes) for each in wanted]
+    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    needed = place.approval == "required"
+    approved = [approvals.find(git, each) if needed else None for each in wanted]
+    if as_json:
+        told = [
+            {
+                **plan.as_json(),
+                "digest": each.digest,
+                "approval": {"required": needed, "by": approval.by if approval else None},
+            }
+            for plan, each, approval in zip(plans, wanted, approved, strict=True)
+        ]
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for plan, each, approval in zip(plans, wanted, approved, strict=True):
+            for line in plan.lines():
+                click.echo(line)
+            if approval:
+                click.echo(f"  approved by {approval.by} in {approval.commit[:12]}")
+            elif needed and not plan.empty:
+                click.echo(f"  needs approval: pipeyard approve --env {environment} {each.pipeline} {each.digest}")
+    for line in left:
+        click.echo(f"warning: {line}", err=True)
+    return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0

@@ -1,0 +1,78 @@
+"""`pipeyard run` in an environment on a server."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pipeyard.delivery.launching import Started
+    from pipeyard.kubeflow.runs import Outcome
+    from pipeyard.settings import Environment
+
+
+def run(
+    place: "Environment",
+    pipeline: str,
+    parameters: Mapping[str, Any],
+    no_cache: bool,
+    wait: bool,
+    key: str,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    """Starts a run of what is deployed, and waits for it if that is asked for.
+
+    Args:
+        timeout: seconds; None: as the environment has it.
+
+    Returns:
+        The exit code: 1 if it was waited for and didn't succeed.
+    """
+    from rich.console import Console
+
+    from pipeyard.delivery import launching
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    started = launching.start(place, pipeline, parameters, key, False if no_cache else None)
+    _warn(console, place, started)
+    console.print(f"Run {started.run_id} of {started.record.package} started: {started.page}")
+    outcome = None
+    if wait:
+        limit = place.timeout if timeout is None else timeout
+        try:
+            outcome = launching.wait(started, limit, lambda state: console.print(f"{pipeline}: {state}"))
+        except KeyboardInterrupt:
+            console.print(f"Nobody waits any more. The run goes on: {started.page}")
+            raise
+        _tell(console, started, outcome)
+    if as_json:
+        told = {"run": started.run_id, "page": started.page, "parameters": dict(started.parameters)}
+        ended = asdict(outcome) if outcome else {"state": "STARTED"}
+        click.echo(json.dumps({**told, "package": started.record.package, **ended}, indent=2))
+    else:
+        click.echo(started.run_id)
+    return 0 if outcome is None or outcome.succeeded else 1
+
+
+def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
+    for step in outcome.failed:
+        console.print(f"{step.name} failed: {step.reason or 'no reason given'}", style="red")
+        console.print(f"Its log: {step.log_url}")
+    if outcome.error:
+        console.print(outcome.error)
+    console.print(f"Run {started.run_id} {outcome.state} after {outcome.seconds:.0f} s.")
+
+
+def _warn(console: Any, place: "Environment", started: "Started") -> None:
+    """Says so if settings.yaml has other parameters than what is deployed."""
+    from pipeyard.delivery import launching
+
+    differing = launching.differing(started, place)
+    if differing:
+        console.print(
+            f"warning: settings.yaml has other values of {', '.join(differing)}, which aren't deployed: run `pipeyard "
+            f"deploy --env {place.name}` to put them in force."
+        )

@@ -1,0 +1,142 @@
+"""`pipeyard settings`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeyard.commands import find_project, project_option
+
+if TYPE_CHECKING:
+    from pipeyard.project import Project
+    from pipeyard.settings import Environment, Settings
+
+
+@click.command("settings")
+@click.option("--env", "environment", metavar="NAME", help="Show what is in force in this environment.")
+@click.option("--pipeline", metavar="NAME", help="With --env: what is in force for this pipeline, checked against it.")
+@click.option("--check", "check_all", is_flag=True, help="With --env: check the parameters of all its pipelines.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is shown as JSON.")
+@click.option("--schema", "write_schema", is_flag=True, help="Write the JSON Schema by which editors help.")
+@click.option("--check-schema", is_flag=True, help="Check that the JSON Schema is the model's.")
+@project_option
+def command(
+    environment: str | None,
+    pipeline: str | None,
+    check_all: bool,
+    as_json: bool,
+    write_schema: bool,
+    check_schema: bool,
+    project_folder: Path,
+) -> int:
+    """Check settings.yaml, and show what is in force and where each value comes from.
+
+    Without --env: which environments there are. Exit code: 0 if all is well, 1 if there is something to mend; each
+    mistake is told with file, line and what to do.
+    """
+    from pipeyard import settings
+
+    if (pipeline or check_all) and not environment:
+        raise click.UsageError("--pipeline and --check need --env NAME.")
+    project = find_project(project_folder)
+    if write_schema or check_schema:
+        return _schema(project, write_schema)
+    loaded = settings.load(project.root)
+    if not environment:
+        _list(loaded, as_json)
+        return 0
+    place = loaded.environment(environment)
+    if check_all:
+        _check(project, place)
+    _show(project, place, pipeline or "", as_json)
+    return 0
+
+
+def _schema(project: "Project", write: bool) -> int:
+    from pipeyard import files
+    from pipeyard.settings import schema
+
+    if write:
+        files.write_whole(project.root / schema.PATH, schema.text())
+        click.echo(f"wrote {schema.PATH}", err=True)
+    elif not schema.is_current(project.root):
+        click.echo(f"{schema.PATH} isn't the model's. Run `pipeyard settings --schema`.", err=True)
+        return 1
+    return 0
+
+
+def _list(loaded: "Settings", as_json: bool) -> None:
+    import json
+
+    rows = [
+        {"name": each, "target": loaded.targets.get(each, ""), "unset": loaded.unset(each)} for each in loaded.names
+    ]
+    if as_json:
+        click.echo(json.dumps({"environments": rows}, indent=2))
+        return
+    for row in rows:
+        unset = f"  not set: {', '.join(row['unset'])}" if row["unset"] else ""
+        click.echo(f"{row['name']:<12} {row['target']:<7}{unset}".rstrip())
+
+
+def _check(project: "Project", place: "Environment") -> None:
+    from pipeyard import compiling
+    from pipeyard.errors import PipeyardError
+    from pipeyard.local import ir
+    from pipeyard.settings import checking
+
+    problems = []
+    declared = {}
+    for name in place.pipelines or project.pipelines:
+        package = ir.parse(compiling.compile_pipeline(project.pipeline(name)).text)
+        declared[name] = package.spec.root.input_definitions
+        try:
+            checking.check(place, name, declared[name])
+        except PipeyardError as error:
+            problems.append(str(error))
+    problems += checking.unused(place, declared)
+    if problems:
+        raise PipeyardError("\n".join(problems))
+    click.echo(f"{place.name}: the parameters of {', '.join(declared)} fit.", err=True)
+
+
+def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool) -> None:
+    import dataclasses
+    import json
+
+    from pipeyard import settings
+
+    inputs = None
+    if pipeline:
+        from pipeyard import compiling
+        from pipeyard.local import ir
+        from pipeyard.settings import checking
+
+        package = ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
+        inputs = package.spec.root.input_definitions
+        checking.check(place, pipeline, inputs)
+    found = settings.provenance(place, pipeline, inputs)
+    if as_json:
+        values = [dataclasses.asdict(each) for each in found]
+        shown = {"environment": place.name, "pipeline": pipeline, "values": values}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    _print_table(
+        [(each.key, json.dumps(each.value, ensure_ascii=False), each.source) for each in found if not each.is_empty]
+    )
+
+
+def _print_table(rows: list[tuple[str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("Key", "Value", "From"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    if not console.is_terminal:  # there is no width to keep to
+        console = Console(width=max((len("".join(row)) for row in rows), default=0) + 200)
+    console.print(table)

@@ -1,0 +1,126 @@
+"""What is to be in force of a pipeline in an environment, all of it checked before anything is contacted."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeyard import releases
+from pipeyard.delivery import packages, stages
+from pipeyard.delivery.packages import Package
+from pipeyard.delivery.planning import State
+from pipeyard.errors import PipeyardError
+
+if TYPE_CHECKING:
+    from pipeyard.project import Project
+    from pipeyard.settings import Environment, Schedule
+
+
+@dataclass(frozen=True)
+class Desired:
+    """A package with what its runs get in an environment.
+
+    Attributes:
+        parameters: typed as the pipeline declares them.
+    """
+
+    environment: "Environment"
+    package: Package
+    parameters: Mapping[str, Any]
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline's folder."""
+        return self.package.pipeline
+
+    @property
+    def schedule(self) -> "Schedule | None":
+        """When it runs by itself."""
+        return self.environment.schedule_of(self.pipeline)
+
+    @property
+    def experiment(self) -> str:
+        """What runs are grouped under."""
+        return self.environment.experiment_of(self.pipeline) or self.pipeline
+
+    @cached_property
+    def state(self) -> State:
+        """As plans compare it."""
+        run = {
+            "pipeline_root": self.environment.pipeline_root,
+            "service_account": self.environment.service_account,
+            "experiment": self.experiment,
+        }
+        return State(
+            self.package.commit,
+            self.package.sha256,
+            self.package.images,
+            self.parameters,
+            {key: value for key, value in run.items() if value},
+            stages.read(self.package.text, self.parameters),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 in hex of all that would be in force and where, whichever commit it is of."""
+        place = self.environment
+        schedule = self.schedule
+        what = {
+            "environment": [place.name, place.target, place.host, place.namespace, place.project, place.region],
+            "pipeline": [self.pipeline, self.package.sha256],
+            "parameters": dict(self.parameters),
+            "run": dict(self.state.run),
+            "schedule": schedule.model_dump(mode="json") if schedule else None,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def chosen(project: "Project", environment: "Environment", names: Sequence[str]) -> list[str]:
+    """Returns the pipelines that are meant: those named, or those that the environment names, or all.
+
+    Raises:
+        PipeyardError: there is no such pipeline.
+    """
+    meant = list(names or environment.pipelines or project.pipelines)
+    for name in meant:
+        project.pipeline(name)
+    return meant
+
+
+def read(
+    project: "Project", environment: "Environment", names: Sequence[str], dist: Path, allow_dirty: bool = False
+) -> list[Desired]:
+    """Returns what is to be in force, by what is checked out, compiled, and set. Nothing is contacted.
+
+    Args:
+        names: of pipelines; empty: see `chosen`.
+        dist: folder of `pipeyard build` and `pipeyard compile`.
+
+    Raises:
+        PipeyardError: nothing can be deployed there, a package is missing or of other content, or parameters don't fit
+            the pipeline.
+    """
+    from pipeyard.local import ir
+    from pipeyard.settings import checking
+
+    if environment.target == "local":
+        raise PipeyardError(
+            f"The environment {environment.name!r} is this machine, where nothing is deployed. Run it with "
+            f"`pipeyard run PIPELINE --env {environment.name}`, or name an environment with target kfp or vertex."
+        )
+    build = releases.built(project, dist, allow_dirty)
+    read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
+    if environment.target == "vertex":
+        for package in read_packages:
+            packages.document(package)
+    return [
+        Desired(
+            environment,
+            package,
+            checking.check(environment, package.pipeline, ir.parse(package.text).spec.root.input_definitions),
+        )
+        for package in read_packages
+    ]

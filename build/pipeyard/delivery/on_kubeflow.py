@@ -1,0 +1,123 @@
+"""The target `kfp`."""
+
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeyard import packaging
+from pipeyard.delivery.planning import Missing
+from pipeyard.delivery.targets import INTERVAL, schedule_name
+from pipeyard.errors import PipeyardError
+from pipeyard.kubeflow import experiments, pipelines, runs, schedules, steps
+from pipeyard.kubeflow.connection import Server, ServerError
+
+if TYPE_CHECKING:
+    from pipeyard.delivery.desired import Desired
+    from pipeyard.delivery.packages import Package
+    from pipeyard.delivery.records import Record
+    from pipeyard.settings import Environment
+
+
+@dataclass(frozen=True)
+class OnKubeflow:
+    """Kubeflow Pipelines. See `targets.Target`."""
+
+    server: Server
+    environment: "Environment"
+
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+        found = []
+        version = pipelines.find_version(self.server, desired.pipeline, desired.package.sha256)
+        if version is None:
+            before = record.server.get("version", "") if record else ""
+            found.append(Missing("version", desired.pipeline, before, desired.package.version))
+        name = schedule_name(desired.pipeline, self.environment.name)
+        experiment = experiments.find(self.server, desired.experiment)
+        schedule = desired.schedule
+        if schedule is None:
+            if record and record.schedule:
+                found.append(Missing("schedule", name, record.schedule["cron"], ""))
+        elif version is None or experiment is None:
+            before = record.schedule["cron"] if record and record.schedule else ""
+            # With the version changes what it starts, though not when.
+            found.append(Missing("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
+        else:
+            wanted = self._wanted(desired, experiment, version)
+            before = record.schedule["cron"] if record and record.schedule else ""
+            found += [
+                Missing("schedule", name, before, line.removeprefix(f"schedule {name}: "))
+                for line in schedules.differences(self.server, wanted)
+            ]
+        return tuple(found)
+
+    def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
+        with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
+            path = Path(scratch) / packaging.WORKFLOW
+            path.write_bytes(desired.package.files[packaging.WORKFLOW])
+            version = pipelines.ensure_version(self.server, path)
+        done = [f"made the version {version.name}"] if version.created else []
+        experiment = experiments.ensure(self.server, desired.experiment)
+        name = schedule_name(desired.pipeline, self.environment.name)
+        if desired.schedule is not None:
+            done += schedules.ensure(self.server, self._wanted(desired, experiment, version))
+        else:
+            done += schedules.remove(self.server, experiment, name)
+        former = record.run.get("experiment", "") if record and record.schedule else ""
+        if former and former != desired.experiment:
+            done += self._leave(former, name)
+        ids = {"pipeline_id": version.pipeline_id, "version_id": version.version_id, "version": version.name}
+        return ids, done
+
+    def start(  # pylint: disable=unused-argument  # the server keeps the package
+        self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
+    ) -> tuple[str, str]:
+        server = record.server
+        version = pipelines.Version(server["pipeline_id"], server["version_id"], server["version"], created=False)
+        experiment = experiments.ensure(self.server, record.run["experiment"])
+        run = runs.start(
+            self.server,
+            experiment,
+            version,
+            f"{record.pipeline}-{key}" if key else _new_name(record),
+            parameters,
+            record.run["pipeline_root"],
+            caching,
+            record.run.get("service_account", ""),
+            once=bool(key),
+        )
+        return run, steps.page_of(self.server.host, run)
+
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> runs.Outcome:
+        return runs.wait(self.server, run, timeout, INTERVAL, tell)
+
+    def _wanted(self, desired: "Desired", experiment: str, version: pipelines.Version) -> schedules.Wanted:
+        assert desired.schedule
+        return schedules.wanted(
+            schedule_name(desired.pipeline, self.environment.name),
+            experiment,
+            version.pipeline_id,
+            desired.schedule,
+            desired.parameters,
+            self.environment.pipeline_root,
+            version.version_id,
+            self.environment.service_account,
+        )
+
+    def _leave(self, experiment: str, name: str) -> list[str]:
+        """Removes the schedule from an experiment that the pipeline isn't in any more."""
+        try:
+            found = experiments.find(self.server, experiment)
+        except ServerError:
+            raise
+        except PipeyardError:  # it is archived, and what is in it is off
+            return []
+        return schedules.remove(self.server, found, name) if found else []
+
+
+def _new_name(record: "Record") -> str:
+    """Returns a name that no other run has: what was lost on the way is looked for by it."""
+    return f"{record.pipeline}-{record.commit[:12]}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"

@@ -1,0 +1,121 @@
+"""The target `vertex`."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeyard.delivery import packages
+from pipeyard.delivery.planning import Missing
+from pipeyard.delivery.targets import INTERVAL, schedule_name
+from pipeyard.delivery.vertex import jobs, schedules, templates
+from pipeyard.delivery.vertex.connection import Vertex
+from pipeyard.kubeflow import caching as caches
+from pipeyard.kubeflow.runs import Outcome
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1.types import PipelineJob
+
+    from pipeyard.delivery.desired import Desired
+    from pipeyard.delivery.packages import Package
+    from pipeyard.delivery.records import Record
+    from pipeyard.settings import Environment
+
+
+@dataclass(frozen=True)
+class OnVertex:
+    """Vertex AI Pipelines. It has no versions: each run brings its pipeline. See `targets.Target`."""
+
+    vertex: Vertex
+    environment: "Environment"
+
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+        found = []
+        template = self._kept(desired, record)
+        if self.environment.templates and not template:
+            before = record.server.get("template", "") if record else ""
+            found.append(Missing("template", desired.pipeline, before, self.environment.templates))
+        name = schedule_name(desired.pipeline, self.environment.name)
+        if schedules.differs(self.vertex, name, self._timing(desired), self._scheduled(desired, template)):
+            before = record.schedule["cron"] if record and record.schedule else ""
+            schedule = desired.schedule
+            after = f"{schedule.cron} {schedule.timezone}, of this content" if schedule else ""
+            found.append(Missing("schedule", name, before, after))
+        return tuple(found)
+
+    def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
+        done = []
+        template = self._kept(desired, record)
+        if self.environment.templates and not template:
+            tags = [desired.package.version, self.environment.name]
+            template = templates.upload(
+                self.environment.templates, desired.package.text.encode(), tags, self._session(), self.vertex.patience
+            )
+            done.append(f"uploaded the template {template}")
+        name = schedule_name(desired.pipeline, self.environment.name)
+        done += schedules.ensure(self.vertex, name, self._timing(desired), self._scheduled(desired, template))
+        return {"template": template}, done
+
+    def start(
+        self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
+    ) -> tuple[str, str]:
+        document = packages.document(package)
+        if caching is not None:
+            document = json.dumps(caches.override(json.loads(document), caching)).encode()
+        labels = _labels(package, record.environment, record.run.get("experiment", ""))
+        template = jobs.Template(document, record.server.get("template", ""), labels)
+        wanted = jobs.job(
+            template,
+            record.pipeline,
+            parameters,
+            record.run["pipeline_root"],
+            record.run.get("service_account", ""),
+        )
+        run = jobs.start(self.vertex, wanted, jobs.job_id(record.pipeline, key))
+        return run, jobs.page(self.vertex, run)
+
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> Outcome:
+        return jobs.wait(self.vertex, run, timeout, INTERVAL, tell)
+
+    def _kept(self, desired: "Desired", record: "Record | None") -> str:
+        """Returns the template's address by digest, if it is recorded for this content in this repository."""
+        if record is None or record.pipeline_sha256 != desired.package.sha256:
+            return ""
+        kept = record.server.get("template", "")
+        return kept if self.environment.templates and kept.startswith(self.environment.templates.rstrip("/")) else ""
+
+    def _scheduled(self, desired: "Desired", template: str) -> "PipelineJob":
+        labels = _labels(desired.package, self.environment.name, desired.experiment)
+        return jobs.job(
+            jobs.Template(packages.document(desired.package), template, labels),
+            desired.pipeline,
+            desired.parameters,
+            self.environment.pipeline_root,
+            self.environment.service_account,
+        )
+
+    def _timing(self, desired: "Desired") -> schedules.Timing | None:
+        wanted = desired.schedule
+        if wanted is None:
+            return None
+        return schedules.Timing(
+            wanted.cron, wanted.timezone, wanted.enabled, wanted.max_concurrent_runs, wanted.catch_up
+        )
+
+    def _session(self) -> Any:
+        import requests
+        from google.auth.transport.requests import AuthorizedSession
+
+        if self.environment.templates.startswith("http://"):  # without encryption: no token is sent
+            return requests.Session()
+        return AuthorizedSession(self.vertex.credentials)
+
+
+def _labels(package: "Package", environment: str, experiment: str) -> dict[str, str]:
+    return {
+        "commit": package.commit,
+        "content": package.content,
+        "environment": environment,
+        "pipeline": package.pipeline,
+        "experiment": experiment,
+    }

@@ -1,0 +1,98 @@
+"""What an environment has in force, as its last deployment recorded it: `<pipeline>/environments/<name>.json`.
+
+Servers keep neither parameters nor images of what is deployed; plans, runs and triggers read them here.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeyard.delivery import pointers, stages, uploads
+from pipeyard.delivery.bucket import Bucket
+from pipeyard.delivery.packages import Package
+from pipeyard.delivery.planning import State
+from pipeyard.errors import PipeyardError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One pipeline in one environment.
+
+    Attributes:
+        package: `<commit>-<content>` in the bucket.
+        run: what runs have but parameters: pipeline_root, service_account, experiment.
+        schedule: as settings.yaml has it; None: there is none.
+        server: ids that the target gave: of the pipeline and version, or of the template.
+    """
+
+    commit: str
+    pipeline: str
+    environment: str
+    package: str
+    pipeline_sha256: str
+    images: Mapping[str, str]
+    parameters: Mapping[str, Any]
+    run: Mapping[str, str]
+    schedule: Mapping[str, Any] | None = None
+    server: Mapping[str, str] = field(default_factory=dict)
+
+    def state(self, package: Package | None) -> State:
+        """Returns it as plans compare it.
+
+        Args:
+            package: that it names; None: it is gone, and so its steps aren't known.
+        """
+        steps = stages.read(package.text, self.parameters) if package else {}
+        return State(self.commit, self.pipeline_sha256, self.images, self.parameters, self.run, steps)
+
+
+def path_of(pipeline: str, environment: str) -> str:
+    """Returns where the record is in the bucket."""
+    return f"{pipeline}/environments/{environment}.json"
+
+
+def read(bucket: Bucket, pipeline: str, environment: str) -> Record | None:
+    """Returns the record; None before the first deployment.
+
+    Raises:
+        PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
+    """
+    path = path_of(pipeline, environment)
+    found = pointers.read(bucket, path)
+    return _parse(found[0], bucket.uri(path)) if found else None
+
+
+def package_of(bucket: Bucket, record: Record) -> Package | None:
+    """Returns the package that a record names; None if it is gone.
+
+    Raises:
+        PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
+    """
+    return uploads.fetch(bucket, record.pipeline, record.package)
+
+
+def scheduled_apart_from(bucket: Bucket, environment: str, pipelines: Collection[str]) -> list[Record]:
+    """Returns records of an environment that have a schedule, of other pipelines than those given.
+
+    Raises:
+        PipeyardError: one is damaged, or Cloud Storage refuses or can't be reached.
+    """
+    found = [read(bucket, name, environment) for name in bucket.folders() if name not in pipelines]
+    return [record for record in found if record and record.schedule]
+
+
+def move(bucket: Bucket, record: Record, precedes: Callable[[str, str], bool]) -> Record:
+    """Makes a record be the one in force, unless that is of a later commit; returns which is.
+
+    Raises:
+        PipeyardError: others change it all the time, or Cloud Storage refuses or can't be reached.
+    """
+    path = path_of(record.pipeline, record.environment)
+    return _parse(pointers.move(bucket, path, asdict(record), precedes), bucket.uri(path))
+
+
+def _parse(said: Mapping[str, Any], uri: str) -> Record:
+    try:
+        return Record(**said)
+    except TypeError as error:
+        raise PipeyardError(f"{uri} is damaged ({error}). Remove it, and deploy again.") from error

@@ -1,0 +1,55 @@
+"""Where pipelines are deployed and run. Each target does the same four things in its own way."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeyard.delivery.planning import Missing
+
+if TYPE_CHECKING:
+    from pipeyard.delivery.desired import Desired
+    from pipeyard.delivery.packages import Package
+    from pipeyard.delivery.records import Record
+    from pipeyard.kubeflow.runs import Outcome
+
+# Seconds between two looks at a run.
+INTERVAL = 5.0
+
+
+class Target(Protocol):
+    """A server."""
+
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+        """Returns what `apply` would change. Only reads."""
+
+    def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
+        """Makes the pipeline and its schedule be there; the same again changes nothing.
+
+        Returns:
+            Ids for the record, and what was done, in words.
+        """
+
+    def start(
+        self,
+        record: "Record",
+        package: "Package",
+        parameters: Mapping[str, Any],
+        key: str,
+        caching: bool | None,
+    ) -> tuple[str, str]:
+        """Starts a run of what is deployed.
+
+        Args:
+            key: if there is a run of this key already, it is what is returned; empty: a new run.
+            caching: None: as the pipeline says.
+
+        Returns:
+            The run's id, and the address of its page.
+        """
+
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+        """Returns how a run ended; see `kubeflow.runs.wait`."""
+
+
+def schedule_name(pipeline: str, environment: str) -> str:
+    """Returns what a pipeline's schedule is called on a server that several environments may share."""
+    return f"{pipeline} ({environment})"

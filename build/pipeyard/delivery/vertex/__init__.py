@@ -1,0 +1,1 @@
+"""Vertex AI Pipelines, and the Artifact Registry that keeps templates for it."""

@@ -1,0 +1,82 @@
+"""Pipelines in an Artifact Registry repository of format KFP, by digest.
+
+Protocol: Kubeflow Pipelines' registry API, as kfp.registry.RegistryClient speaks it, which has no limits of time, and
+repeats nothing.
+"""
+
+from typing import Any
+
+from pipeyard import logins
+from pipeyard.delivery.vertex.connection import CALL, PATIENCE, Unavailable
+from pipeyard.errors import PipeyardError
+
+_TOO_LARGE = 413
+
+
+class _Passing(Exception):
+    """An answer that may be another one next time."""
+
+
+def upload(repository: str, text: bytes, tags: list[str], session: Any, patience: float = PATIENCE) -> str:
+    """Uploads a compiled pipeline. The same again gives the same digest and makes nothing new.
+
+    Args:
+        repository: `https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY`.
+        text: `pipeline.yaml`.
+        tags: that name this version from now.
+        session: requests' or google.auth's AuthorizedSession.
+        patience: seconds that it may take with its repetitions.
+
+    Returns:
+        The version's address, which ends in `/sha256:...`: what a tag names can change.
+
+    Raises:
+        Unavailable: the registry can't be reached.
+        PipeyardError: it refuses, or answers what isn't a version.
+    """
+    import tenacity
+
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_Passing),
+        wait=tenacity.wait_exponential_jitter(initial=min(1.0, patience / 8), max=20),
+        stop=tenacity.stop_after_delay(patience),
+        reraise=True,
+    )
+    try:
+        answer = attempts(_post, repository.rstrip("/"), text, tags, session, min(CALL, patience))
+    except _Passing as error:
+        raise Unavailable(
+            f"{repository} can't be reached ({error}). Nothing is half uploaded: run the same command again."
+        ) from error
+    package, _, version = answer.partition("/")
+    if not package or not version.startswith("sha256:"):
+        raise PipeyardError(
+            f"{repository} answered {answer[:200]!r}, no version's digest. Check that it is a repository of format KFP."
+        )
+    return f"{repository.rstrip('/')}/{package}/{version}"
+
+
+def _post(repository: str, text: bytes, tags: list[str], session: Any, timeout: float) -> str:
+    import requests
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    try:
+        # The server knows pipelines by their files' names.
+        answer = session.post(
+            repository, files={"content": ("pipeline.yaml", text), "tags": (None, ",".join(tags))}, timeout=timeout
+        )
+    except (requests.RequestException, TransportError) as error:
+        raise _Passing(f"{type(error).__name__}: {error}") from error
+    except GoogleAuthError as error:
+        raise PipeyardError(f"{repository}: {logins.problem(error)}") from error
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise _Passing(f"{answer.status_code} {answer.text[:200]}")
+    if answer.status_code in {401, 403}:
+        raise PipeyardError(
+            f"{repository}: not permitted ({answer.status_code}). The account needs the role Artifact Registry Writer."
+        )
+    if answer.status_code == _TOO_LARGE:
+        raise PipeyardError(f"{repository}: {len(text)} bytes are too large. Pass large values by URI.")
+    if not answer.ok:
+        raise PipeyardError(f"{repository} refused: {answer.status_code} {answer.text[:500]}. Correct what it names.")
+    return answer.text.strip()

@@ -1,0 +1,297 @@
+"""A server of Kubeflow Pipelines: every call has a time limit, and is tried again where that is safe."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from pipeyard.errors import PipeyardError
+from pipeyard.kubeflow import credentials, deadlines
+from pipeyard.kubeflow.credentials import Credentials
+
+if TYPE_CHECKING:
+    from pipeyard.kubeflow.client import Failure
+    from pipeyard.settings import Environment
+
+# Answers after which the same request may succeed.
+_PASSING = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait, in seconds.
+
+    Attributes:
+        connect: for a connection.
+        silence: between two pieces of an answer.
+        call: for a whole answer.
+        upload: for a package's upload.
+        attempts: how often a call is made at most.
+        pause: before the second attempt; doubles each time. What is waited is random, up to this.
+        longest_pause: of all pauses, and of what a server may ask for.
+    """
+
+    connect: float = 5
+    silence: float = 30
+    call: float = 60
+    upload: float = 300
+    attempts: int = 5
+    pause: float = 0.5
+    longest_pause: float = 10
+
+
+class Doubt(IntEnum):
+    """Whether a server did what a call that failed asked for."""
+
+    NONE = 0
+    """It didn't."""
+    DONE = 1
+    """It may have."""
+    UNDER_WAY = 2
+    """It may have, or be doing it still."""
+
+
+class ServerError(PipeyardError):
+    """The server can't be reached, or refuses.
+
+    Attributes:
+        status: of its answer; 0: there was none.
+        passing: the same call may succeed later.
+        doubt: whether it was done nevertheless.
+        retry_after: seconds that it asks to wait; 0: it doesn't.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        passing: bool = False,
+        doubt: Doubt = Doubt.NONE,
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.passing = passing
+        self.doubt = doubt
+        self.retry_after = retry_after
+
+
+class NoSecret(ServerError):
+    """There is nothing to tell the server who we are with: it wasn't asked."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A connection. Making it needs no network.
+
+    Attributes:
+        pipelines, uploads, experiments, runs, recurring_runs: generated clients, whose methods go to `ask`.
+        namespace: where the server has several users; else empty.
+        clock: monotonic seconds.
+        sleep: waits for seconds.
+    """
+
+    host: str
+    namespace: str
+    credentials: Credentials
+    limits: Limits
+    pipelines: Any = field(repr=False)
+    uploads: Any = field(repr=False)
+    experiments: Any = field(repr=False)
+    runs: Any = field(repr=False)
+    recurring_runs: Any = field(repr=False)
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The namespace as an argument of calls that take one."""
+        return {"namespace": self.namespace} if self.namespace else {}
+
+    def ask(
+        self,
+        what: str,
+        call: Callable[..., Any],
+        *arguments: Any,
+        none_for: HTTPStatus | None = None,
+        look: Callable[[], Any] | None = None,
+        seconds: float | None = None,
+        attempts: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Calls the server, several times if need be.
+
+        Args:
+            what: what is done, for messages, as in "listing versions".
+            call: method of a generated client.
+            none_for: status for which None is returned.
+            look: for a call that, done twice, would make two things. Before it is repeated though the server may have
+                done it, this is asked: what it returns, unless None, is what the call would have returned. A call that
+                may still be under way isn't repeated at all, only looked for.
+            seconds: limit of one attempt.
+            attempts: instead of those of the limits.
+
+        Raises:
+            NoSecret: the credentials can't be had.
+            ServerError: it failed, for good or for too long; says why and what to do.
+        """
+        import tenacity
+
+        before = ServerError("no attempt yet")
+
+        def attempt() -> Any:
+            nonlocal before
+            if before.doubt and look is not None:
+                if (found := look()) is not None:
+                    return found
+                if before.doubt == Doubt.UNDER_WAY:
+                    raise before
+            try:
+                return self._once(what, call, arguments, options, none_for, seconds or self.limits.call)
+            except ServerError as error:
+                before = error
+                raise
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(attempts or self.limits.attempts),
+            wait=self._pause,
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ServerError) and error.passing),
+            sleep=self.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except ServerError as error:
+            if look is None or not error.passing or not before.doubt:
+                raise
+            told = f"{error} It may have been done nevertheless: look there first."
+            raise ServerError(told, error.status, error.passing, before.doubt) from None
+
+    def _pause(self, state: Any) -> float:
+        import tenacity
+
+        longest = self.limits.longest_pause
+        drawn = tenacity.wait_random_exponential(multiplier=self.limits.pause, max=longest)(state)
+        return min(max(drawn, state.outcome.exception().retry_after), longest)
+
+    def _once(
+        self,
+        what: str,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        options: Mapping[str, Any],
+        none_for: HTTPStatus | None,
+        seconds: float,
+    ) -> Any:
+        """Calls once; twice where the credentials have expired."""
+        from pipeyard.kubeflow import client
+
+        limits = (min(self.limits.connect, seconds), min(self.limits.silence, seconds))
+        limited = {**options, "_request_timeout": limits}
+        for renew in (False, True):
+            self.runs.api_client.default_headers.update(self._headers(what, renew, seconds))
+            try:
+                return deadlines.within(seconds, lambda: call(*arguments, **limited))
+            except Exception as error:
+                failure = client.failure(error)
+                if failure is None:
+                    raise
+                if none_for and failure.status == none_for:
+                    return None
+                if failure.status == HTTPStatus.UNAUTHORIZED and self.credentials.renewable and not renew:
+                    continue
+                raise self._error(what, failure) from None  # the cause may repeat the secret that was sent
+        raise AssertionError("the second time is the last")
+
+    def _headers(self, what: str, renew: bool, seconds: float) -> Mapping[str, str]:
+        """Returns who we are; a token may be got from Google for it, which has a time limit, too."""
+        try:
+            return deadlines.within(seconds, lambda: self.credentials.headers(renew))
+        except credentials.Unavailable as error:
+            told, passing = str(error), error.passing
+        except deadlines.Expired:
+            told, passing = f"{self.credentials.origin} wasn't given in {seconds:g} s. {self.credentials.remedy}", True
+        raise NoSecret(f"Kubeflow Pipelines at {self.host}: {what} wasn't tried: {told}", passing=passing)
+
+    def _error(self, what: str, failure: "Failure") -> ServerError:
+        status = failure.status
+        passing = status in _PASSING or (not status and not failure.certificate)
+        text = self.credentials.hide(failure.text)
+        answered = f"{status} {text}" if status else text
+        message = f"Kubeflow Pipelines at {self.host}: {what} failed: {answered}. {self._remedy(failure)}"
+        if not status and not failure.certificate:
+            message = (
+                f"Kubeflow Pipelines can't be reached at {self.host} ({what}): {text}. "
+                "Check the host in settings.yaml, the network, and that the server is up; then run this again."
+            )
+        doubt = Doubt.UNDER_WAY if failure.late else Doubt.DONE if failure.arrived else Doubt.NONE
+        return ServerError(message, status, passing, doubt, failure.retry_after)
+
+    def _remedy(self, failure: "Failure") -> str:
+        status = failure.status
+        if failure.certificate:
+            return (
+                "If the server's certificate is of an authority of your own, name its file in SSL_CERT_FILE; "
+                "if the server has no encryption, write http:// in settings.yaml."
+            )
+        if status == HTTPStatus.UNAUTHORIZED:
+            origin = self.credentials.origin
+            refused = f"The server doesn't take {origin}: it is wrong, has expired, or this machine's clock is off. "
+            return (refused if origin else "The server wants to know who we are. ") + self.credentials.remedy
+        if status == HTTPStatus.FORBIDDEN:
+            return f"The account may not do that in the namespace {self.namespace or '(none is set)'}."
+        if status == HTTPStatus.OK or HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return f"That is no answer of the API but, most likely, a login page. {self.credentials.remedy}"
+        if status == HTTPStatus.NOT_FOUND:
+            return "Check the host in settings.yaml, and that the server speaks API v2beta1."
+        if status in _PASSING:
+            return "The server has a problem of its own; run this again later."
+        return "Look at the server's message."
+
+
+def connect(
+    environment: "Environment",
+    *,
+    limits: Limits | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    **options: Any,
+) -> Server:
+    """Returns the connection to an environment's server. Nothing is sent.
+
+    Args:
+        environment: of settings.yaml, with target kfp.
+        options: of `credentials.of`.
+
+    Raises:
+        PipeyardError: a secret would cross a network readable by all.
+    """
+    import kfp_server_api as api
+
+    from pipeyard.kubeflow import client
+
+    host = environment.host.rstrip("/")
+    who = credentials.of(environment.auth, host, **options)
+    made = client.make(host)
+    return Server(
+        host=host,
+        namespace=environment.namespace,
+        credentials=who,
+        limits=limits or Limits(),
+        pipelines=api.PipelineServiceApi(made),
+        uploads=api.PipelineUploadServiceApi(made),
+        experiments=api.ExperimentServiceApi(made),
+        runs=api.RunServiceApi(made),
+        recurring_runs=api.RecurringRunServiceApi(made),
+        clock=clock,
+        sleep=sleep,
+    )

@@ -1,0 +1,38 @@
+"""`settings.yaml`: where each environment runs its pipelines, with which parameters, when, and who has to approve.
+
+`load` reads it strictly: what doesn't fit is named with file, line and what to do. `provenance` tells of each value
+where it stands; `checking` compares parameters with a compiled pipeline's inputs; `schema` makes the JSON Schema by
+which editors help.
+"""
+
+from pipeyard.settings.loading import Settings, load
+from pipeyard.settings.model import (
+    Auth,
+    CompletionTrigger,
+    DriftTrigger,
+    Environment,
+    EventTrigger,
+    PipelineSettings,
+    QualityTrigger,
+    Schedule,
+    Trigger,
+)
+from pipeyard.settings.origins import Value, provenance
+from pipeyard.settings.problems import FILE
+
+__all__ = [
+    "FILE",
+    "Auth",
+    "CompletionTrigger",
+    "DriftTrigger",
+    "Environment",
+    "EventTrigger",
+    "PipelineSettings",
+    "QualityTrigger",
+    "Schedule",
+    "Settings",
+    "Trigger",
+    "Value",
+    "load",
+    "provenance",
+]

@@ -1,0 +1,301 @@
+"""The typed model of an environment. Text of errors is made in `problems`, where a line belongs to them."""
+
+import re
+from collections.abc import Container, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
+
+from pipeyard.settings import times
+from pipeyard.settings.durations import Seconds
+from pipeyard.settings.layers import Origin, Origins
+from pipeyard.settings.problems import FILE, Unfit
+
+HOURS = 3600.0
+# Kubeflow's API takes up to ten runs of a schedule at once.
+MOST_CONCURRENT_RUNS = 10
+TARGETS = ("local", "kfp", "vertex")
+
+
+def _matching(pattern: str, meant: str) -> Any:
+    """Returns the type of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
+
+    def check(text: str) -> str:
+        if text and not re.fullmatch(pattern, text):
+            raise Unfit("this doesn't fit", f"Write {meant}.")
+        return text
+
+    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})?$"})]
+
+
+Url = _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
+Bucket = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
+BucketName = _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
+Registry = _matching(
+    r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
+)
+VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+
+
+class Strict(BaseModel):
+    """A part of the file. Keys that it doesn't have are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Auth(Strict):
+    """How the server learns who calls. Secrets are named by environment variable or file, and read when needed."""
+
+    kind: Literal["none", "token", "service_account", "iap", "cookies"] = Field(
+        "none",
+        description="token: a bearer token; service_account: the token that Kubernetes mounts into a pod; "
+        "iap: Google's Identity-Aware Proxy; cookies: of a session, as Dex sets them.",
+    )
+    token_env: VariableName = Field("", description="token: environment variable that holds it.")
+    token_file: str = Field("", description="token: file that holds it, read again when it has changed.")
+    service_account_file: str = Field(
+        "/var/run/secrets/kubeflow/pipelines/token",
+        description="service_account: where the pod's token is mounted.",
+    )
+    iap_client_id: str = Field("", description="iap: OAuth client id that the proxy was set up with.")
+    credentials_file: str = Field(
+        "", description="iap: key file of a service account; empty: the machine's credentials."
+    )
+    cookies_env: VariableName = Field("", description="cookies: environment variable that holds the Cookie header.")
+    cookies_file: str = Field("", description="cookies: file that holds the Cookie header.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Auth":
+        for kind in ("token", "cookies"):
+            named = [name for name in (f"{kind}_env", f"{kind}_file") if getattr(self, name)]
+            if self.kind == kind and len(named) != 1:
+                raise Unfit(f"kind {kind} takes exactly one of {kind}_env and {kind}_file", "Set one of them.")
+            if self.kind != kind and named:
+                raise Unfit(f"{named[0]} is of kind {kind}, this is of kind {self.kind}", "Change one of them.")
+        if (self.kind == "iap") != bool(self.iap_client_id):
+            raise Unfit("kind iap and iap_client_id go together", "Set both or neither.")
+        return self
+
+
+class Schedule(Strict):
+    """When a pipeline runs by itself.
+
+    Attributes:
+        cron: five fields as crontab has them: minute, hour, day of month, month, day of week.
+        catch_up: whether runs that were missed, as the schedule was off, are made up for.
+    """
+
+    cron: Annotated[str, AfterValidator(times.checked_cron)] = Field(
+        description="Five fields as crontab has them: minute, hour, day of month, month, day of week."
+    )
+    timezone: Annotated[str, AfterValidator(times.checked_zone)] = Field(
+        "UTC", description="Name of the IANA database, such as Europe/Berlin."
+    )
+    enabled: bool = True
+    max_concurrent_runs: int = Field(1, ge=1, le=MOST_CONCURRENT_RUNS)
+    catch_up: bool = Field(False, description="Make up for runs that were missed.")
+
+
+class _Trigger(Strict):
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="Lower case letters, digits and dashes; its state is kept under that name.",
+    )
+    cool_down: Seconds = Field(0.0, description="No second run starts for so long after one that it started.")
+    daily_cap: int | None = Field(None, ge=1, description="Most runs that it starts a day (UTC).")
+
+
+class EventTrigger(_Trigger):
+    """New objects in a bucket start a run."""
+
+    kind: Literal["event"]
+    bucket: BucketName = Field(min_length=3, description="Name of the bucket, without gs://.")
+    prefix: str = Field("", description="What objects' names begin with.")
+    suffix: str = Field("", description="What objects' names end with.")
+    parameter: str = Field(min_length=1, description="The pipeline's parameter that gets the URI of the new data.")
+    quorum: int = Field(1, ge=1, description="So many different objects start one run.")
+    quorum_window: Seconds = Field(HOURS, description="Within so long they have to arrive.")
+
+
+class DriftTrigger(_Trigger):
+    """New data that is unlike the last training's starts a run."""
+
+    kind: Literal["drift"]
+    statistics: str = Field(min_length=1, description="URI of the new data's statistics.")
+    baseline: str = Field("", description="URI of the statistics to compare with; empty: the last training run's.")
+    max_distance: float = Field(gt=0, description="Largest distance of a feature's distributions that isn't drift.")
+    features: dict[str, float] = Field(default_factory=dict, description="Feature to its own largest distance.")
+
+
+class QualityTrigger(_Trigger):
+    """A served model that got worse starts a run."""
+
+    kind: Literal["quality"]
+    metrics: str = Field(min_length=1, description="URI of the served model's metrics: a JSON object of numbers.")
+    baseline: str = Field("", description="URI of the metrics to compare with; empty: the last training run's.")
+    min: dict[str, float] = Field(default_factory=dict, description="Metric to the least value that is good enough.")
+    max: dict[str, float] = Field(default_factory=dict, description="Metric to the largest value that is good enough.")
+    max_drop: dict[str, float] = Field(
+        default_factory=dict, description="Metric to how far it may be below the baseline's."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "QualityTrigger":
+        if not (self.min or self.max or self.max_drop):
+            raise Unfit("it has no bound", "Set min, max or max_drop, such as min: {AUC: 0.7}.")
+        return self
+
+
+class CompletionTrigger(_Trigger):
+    """A run of another pipeline that succeeded starts one of this."""
+
+    kind: Literal["completion"]
+    pipeline: str = Field(min_length=1, description="Folder name of the other pipeline.")
+    environment: str = Field("", description="Environment that it ran in; empty: this one.")
+
+
+Trigger = Annotated[
+    EventTrigger | DriftTrigger | QualityTrigger | CompletionTrigger,
+    Field(discriminator="kind"),
+]
+TRIGGERS: dict[str, type[_Trigger]] = {
+    "event": EventTrigger,
+    "drift": DriftTrigger,
+    "quality": QualityTrigger,
+    "completion": CompletionTrigger,
+}
+
+
+class PipelineSettings(Strict):
+    """What an environment sets for one pipeline."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Over those of the environment.")
+    experiment: str = Field("", description="Over that of the environment.")
+    schedule: Schedule | None = None
+    triggers: list[Trigger] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "PipelineSettings":
+        names = [each.name for each in self.triggers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise Unfit(f"two triggers are named {twice[0]!r}, so that their state would be one", "Rename one.")
+        return self
+
+
+class Environment(Strict):
+    """One place where pipelines run, with the file's `defaults` merged in.
+
+    Attributes:
+        name: the key that it stands under.
+        target: what runs pipelines; `local`: this machine.
+        experiment: '': the pipeline's name.
+        pipeline_root: where runs keep their artifacts.
+        bucket: what packages are uploaded to.
+        timeout: seconds of a whole run that is waited for.
+        parameters: for every pipeline that has an input of the name.
+        pipelines: for one pipeline, over those.
+    """
+
+    name: str
+    target: Literal["local", "kfp", "vertex"] = Field(
+        description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI."
+    )
+    host: Url = Field(
+        "", description="kfp: URL of the API. vertex: of one that stands before Google's; empty: Google's own."
+    )
+    namespace: str = Field("", description="kfp: Kubernetes namespace, where there are several users.")
+    project: str = Field("", description="vertex: Google Cloud project.")
+    region: str = Field("", description="vertex: region, such as europe-west1.")
+    service_account: str = Field("", description="What steps run as; empty: what the server gives them.")
+    experiment: str = Field("", description="What runs are grouped under; empty: the pipeline's name.")
+    pipeline_root: str = Field(min_length=1, description="Where runs keep their artifacts.")
+    bucket: Bucket = Field("", description="gs://BUCKET or gs://BUCKET/PREFIX that packages are uploaded to.")
+    registry: Registry = Field("", description="HOST/PATH of images.")
+    templates: Url = Field(
+        "",
+        description="vertex: Artifact Registry repository of format KFP that deployed pipelines are kept in, "
+        "https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY.",
+    )
+    auth: Auth = Field(default_factory=Auth)
+    approval: Literal["none", "required"] = Field("none", description="Whether somebody has to approve a deployment.")
+    timeout: Seconds = Field(3 * HOURS, description="How long a whole run is waited for.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters of every pipeline that has an input of the name."
+    )
+    pipelines: dict[str, PipelineSettings] = Field(
+        default_factory=dict, description="What is set for one pipeline, by the name of its folder."
+    )
+
+    _origins: Origins | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Environment":
+        needed = {"local": [], "kfp": ["host", "bucket"], "vertex": ["project", "region", "bucket"]}[self.target]
+        missing = [name for name in needed if not getattr(self, name)]
+        if missing:
+            fix = "Set it." if len(missing) == 1 else "Set them."
+            raise Unfit(f"target {self.target} needs {' and '.join(missing)}", fix)
+        if self.target == "vertex" and not self.pipeline_root.startswith("gs://"):
+            raise Unfit("target vertex needs a pipeline_root in Cloud Storage", "Write gs://BUCKET/PREFIX.")
+        return self
+
+    def parameters_of(self, pipeline: str, declared: Container[str]) -> dict[str, Any]:
+        """Returns the parameters for every pipeline, where they apply, with those for this one over them.
+
+        Args:
+            pipeline: name of the pipeline's folder.
+            declared: names of the inputs that it has.
+        """
+        given = {name: value for name, value in self.parameters.items() if name in declared}
+        return given | self.of(pipeline).parameters
+
+    def schedule_of(self, pipeline: str) -> Schedule | None:
+        """Returns when a pipeline runs by itself, if it does."""
+        return self.of(pipeline).schedule
+
+    def triggers_of(self, pipeline: str) -> list[Any]:
+        """Returns what else starts a pipeline."""
+        return self.of(pipeline).triggers
+
+    def experiment_of(self, pipeline: str) -> str:
+        """Returns what a pipeline's runs are grouped under; '': the pipeline's name."""
+        return self.of(pipeline).experiment or self.experiment
+
+    def of(self, pipeline: str) -> PipelineSettings:
+        """Returns what is set for one pipeline, which may be nothing."""
+        return self.pipelines.get(pipeline) or PipelineSettings()
+
+    def origin(self, *key: str | int) -> Origin | None:
+        """Returns where the file sets a key of this environment; none: it doesn't."""
+        return self._origins.exact(key) if self._origins else None
+
+    def where(self, *key: str | int) -> str:
+        """Returns `settings.yaml:LINE` of a key, or of what it would stand in; without a line if it is from no file."""
+        return str(self._origins.nearest(key)) if self._origins else FILE
+
+    def located(self, origins: Origins) -> "Environment":
+        """Returns this environment, which from now on tells of its keys where they stand."""
+        self._origins = origins
+        return self
+
+
+def model_at(key: tuple[str | int, ...], data: Mapping[str, Any]) -> type[BaseModel] | None:
+    """Returns the model of what stands under a key of an environment; none for values and what isn't known.
+
+    Args:
+        data: the environment as it was written; of triggers it is read which kind they are.
+    """
+    match key:
+        case ():
+            return Environment
+        case ("auth",):
+            return Auth
+        case ("pipelines", _):
+            return PipelineSettings
+        case ("pipelines", _, "schedule"):
+            return Schedule
+        case ("pipelines", name, "triggers", int() as index):
+            return TRIGGERS.get(data["pipelines"][name]["triggers"][index].get("kind"))
+        case _:
+            return None

@@ -1,0 +1,129 @@
+"""Every value in force in an environment, and where it came from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from pipeyard.settings.model import Environment
+from pipeyard.settings.problems import dotted
+from pipeyard.settings.reading import Key
+
+if TYPE_CHECKING:
+    from pipeyard.local.protobuf import pb
+
+BUILT_IN = "built in"
+PIPELINE = "pipeline.py"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value in force.
+
+    Attributes:
+        key: as one writes it, below the environment.
+        value: what JSON has; lengths of time are in seconds.
+        where: `settings.yaml:LINE`; '': it stands in no line of it.
+        layer: what set it: `built in`, `pipeline.py` (a default of the pipeline's own), `defaults`, the environment's
+            name; the latter two with `, pipeline NAME` where it is set for one pipeline.
+    """
+
+    key: str
+    value: Any
+    where: str
+    layer: str
+
+    @property
+    def source(self) -> str:
+        """Where it came from, as one sees it."""
+        return f"{self.where} ({self.layer})" if self.where else self.layer
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody set it, and it is nothing: '', null, no items."""
+        return self.layer == BUILT_IN and self.value in ("", None, [], {})
+
+
+def provenance(
+    environment: Environment, pipeline: str = "", inputs: "pb.ComponentInputsSpec | None" = None
+) -> list[Value]:
+    """Returns each value in force, and where it came from.
+
+    Args:
+        pipeline: only what is in force for it, `parameters` being those that its runs get.
+        inputs: of the compiled pipeline, for its own defaults, too.
+    """
+    if not pipeline:
+        return list(_values(environment, environment, ()))
+    common = [each for each in _fields(environment, environment, ()) if each.key not in ("experiment",)]
+    own = environment.of(pipeline)
+    key: Key = ("pipelines", pipeline)
+    experiment = (*key, "experiment") if own.experiment else ("experiment",)
+    found = [*common, _named("experiment", environment, environment.experiment_of(pipeline), experiment)]
+    found += _parameters(environment, pipeline, inputs)
+    if own.schedule:
+        found += _under("schedule", _values(environment, own.schedule, (*key, "schedule")), (*key, "schedule"))
+    for index, each in enumerate(own.triggers):
+        place = (*key, "triggers", index)
+        found += _under(f"triggers[{index}]", _values(environment, each, place), place)
+    return found
+
+
+def _parameters(environment: Environment, pipeline: str, inputs: "pb.ComponentInputsSpec | None") -> Iterator[Value]:
+    own = environment.of(pipeline).parameters
+    declared = set(inputs.parameters) if inputs is not None else set(environment.parameters)
+    in_force = environment.parameters_of(pipeline, declared)
+    for name, value in in_force.items():
+        place = ("pipelines", pipeline, "parameters", name) if name in own else ("parameters", name)
+        yield _named(f"parameters.{name}", environment, value, place)
+    if inputs is None:
+        return
+    from pipeyard.local import values
+
+    for name, definition in sorted(inputs.parameters.items()):
+        if name not in in_force and definition.HasField("default_value"):
+            yield Value(f"parameters.{name}", values.from_proto(definition.default_value), "", PIPELINE)
+
+
+def _values(environment: Environment, part: BaseModel, key: Key) -> Iterator[Value]:
+    """Yields all values of a part, at any depth; the value of a parameter is one."""
+    yield from _fields(environment, part, key)
+    for name, each in getattr(part, "parameters", {}).items():
+        yield _value(environment, each, (*key, "parameters", name))
+    for name, each in getattr(part, "pipelines", {}).items():
+        yield from _values(environment, each, (*key, "pipelines", name))
+    for index, each in enumerate(getattr(part, "triggers", [])):
+        yield from _values(environment, each, (*key, "triggers", index))
+
+
+def _fields(environment: Environment, part: BaseModel, key: Key) -> Iterator[Value]:
+    """Yields the values of a part's fields, but for those that are named by the file."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if name in ("parameters", "pipelines", "triggers") or (not key and name == "name"):
+            continue
+        if isinstance(value, BaseModel):
+            yield from _fields(environment, value, (*key, name))
+        else:
+            yield _value(environment, value, (*key, name))
+
+
+def _value(environment: Environment, value: Any, key: Key) -> Value:
+    return _named(dotted(key), environment, value, key)
+
+
+def _named(name: str, environment: Environment, value: Any, key: Key) -> Value:
+    origin = environment.origin(*key)
+    if origin is None:
+        return Value(name, value, "", BUILT_IN)
+    layer = "defaults" if origin.key[0] == "defaults" else environment.name
+    if key[0] == "pipelines":
+        layer += f", pipeline {key[1]}"
+    return Value(name, value, str(origin), layer)
+
+
+def _under(name: str, found: Iterator[Value], key: Key) -> Iterator[Value]:
+    prefix = dotted(key)
+    for each in found:
+        yield Value(name + each.key.removeprefix(prefix), each.value, each.where, each.layer)

@@ -1,0 +1,59 @@
+"""What looks like a secret, and so has no place in the file, nor in a variable that is put into it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeyard.settings.reading import Key
+
+_NAMED = re.compile(
+    r"(^|_)(password|passwd|passphrase|secret|api_?key|access_?key|secret_?key|private_?key)$", re.IGNORECASE
+)
+# These can be something else, as the tokens of a language model are: short ones are.
+_MAYBE_NAMED = re.compile(r"(^|_)(token|credentials?|cookies?)$", re.IGNORECASE)
+_SHORT = 15
+# What is known by its form: keys and tokens of Google, Amazon, GitHub, GitLab, Slack and Hugging Face; JSON web tokens.
+_FORMS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z_-]{20}|\bA[KS]IA[0-9A-Z]{16}\b|"
+    r"\bgh[pousr]_[0-9A-Za-z]{30}|\bgithub_pat_[0-9A-Za-z_]{30}|\bglpat-[0-9A-Za-z_-]{20}|"
+    r"\bxox[abprs]-[0-9A-Za-z-]{10}|\bhf_[0-9A-Za-z]{30}|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.",
+)
+_PASSWORD_IN_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:?#]*:[^\s/@]+@", re.IGNORECASE)
+# Names of resources in which secrets are kept, and places: these may be told.
+_REFERENCE = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(/versions/\w+)?|gs://\S+|/\S+|")
+
+
+def found(value: Any, key: Key = ()) -> Iterator[tuple[Key, str, str]]:
+    """Yields where a secret stands: its key, what is wrong, and the fix. The secret isn't in it."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from found(item, (*key, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from found(item, (*key, index))
+    elif isinstance(value, str):
+        yield from _in_text(value, key)
+
+
+def is_secret_name(name: str) -> bool:
+    """Tells whether what is called so is a secret, and not where one is kept (as in TOKEN_FILE)."""
+    return bool(_NAMED.search(name) or _MAYBE_NAMED.search(name))
+
+
+def _in_text(text: str, key: Key) -> Iterator[tuple[Key, str, str]]:
+    if _PASSWORD_IN_URL.search(text):
+        yield key, "a password is in the URL", "Leave it out, and let the step read it from its environment or a file."
+    elif _FORMS.search(text):
+        yield key, "this looks like a key or token", _FIX
+    elif _is_named(str(key[-1]), text) and not _REFERENCE.fullmatch(text):
+        yield key, f"{key[-1]} is a secret by its name, and its value stands in the file", _FIX
+
+
+def _is_named(name: str, text: str) -> bool:
+    return bool(_NAMED.search(name) or (_MAYBE_NAMED.search(name) and len(text) > _SHORT))
+
+
+_FIX = (
+    "Secrets are named, never written: name an environment variable or a file (auth.token_env, auth.token_file), "
+    "or the resource of a secret manager (projects/PROJECT/secrets/NAME)."
+)

@@ -1,0 +1,204 @@
+"""Whether an event starts a run: a pure function of what is known, the event, the trigger's policy and the time.
+
+The same events at the same times give the same decisions, so a log of them can be replayed. Nothing told twice counts
+twice, neither the same message nor another one that tells of the same. What may not start now isn't lost: it waits, and
+goes into the next run that may start.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from pipeyard.triggers.model import (
+    LOOKED_FOR,
+    Code,
+    Decision,
+    Entry,
+    Event,
+    Kind,
+    Newest,
+    Policy,
+    Seen,
+    Start,
+    State,
+    digest,
+    run_key,
+)
+
+DAY = timedelta(days=1)
+# More URIs than this wait for no run: its parameter would outgrow what a process takes as an argument.
+MOST_HELD = 500
+_HISTORY = 200
+_SEPARATOR = ","
+
+
+def decide(state: State, event: Event, policy: Policy, now: datetime) -> Decision:
+    """Returns what an event means, and what is known after it.
+
+    Args:
+        state: as the last decision left it.
+        now: when it is decided; not before the last time.
+    """
+    known = _Known(state, policy, now)
+    if event.kind == Kind.TICK:
+        return known.fire(event, "time passed")
+    earlier = known.earlier(event)
+    if earlier:
+        when = f"{earlier.at:%Y-%m-%d %H:%M:%S}"
+        return known.end(event, Code.DUPLICATE, f"told before: it was decided on {when} UTC ({earlier.code})")
+    if event.time < now - policy.remember:
+        days = f"{policy.remember / DAY:g} days"
+        reason = f"it happened more than {days} ago, so it can't be told from a repetition; start a run by hand"
+        return known.end(event, Code.STALE, reason)
+    event = event.model_copy(update={"time": min(event.time, now)})  # a clock that is ahead
+    if event.kind == Kind.REMOVAL:
+        return known.remove(event)
+    if _SEPARATOR in event.uri and policy.parameter:
+        reason = "its name has a comma, which separates URIs in a run's parameter; name it otherwise"
+        return known.end(event, Code.REFUSED, reason)
+    newest = known.newest.get(digest(_place(event)))
+    if newest and (event.time, event.generation) < (newest.time, newest.generation):
+        reason = f"generation {newest.generation} of it, which is newer, was told before"
+        return known.end(event, Code.SUPERSEDED, reason)
+    if len(known.held) + len(known.due) >= MOST_HELD and _place(event) not in {**known.held, **known.due}:
+        reason = f"{MOST_HELD} URIs wait already: a longer cool-down than the data allows, or a quorum that is too high"
+        return known.end(event, Code.FULL, reason, again=True)
+    return known.take(event)
+
+
+class _Known:
+    """A state that is being changed to the next one."""
+
+    def __init__(self, state: State, policy: Policy, now: datetime) -> None:
+        self._policy, self._now = policy, now
+        since = now - policy.remember - DAY  # longer than events are taken
+        self.seen = {key: seen for key, seen in state.seen.items() if seen.at > since}
+        self.held, self.due = dict(state.held), dict(state.due)
+        wait = {digest(place) for place in (*self.held, *self.due)}
+        self.newest = {key: newest for key, newest in state.newest.items() if newest.at > since or key in wait}
+        self._starts = [
+            start for start in state.starts if start.open or start.decided_at > now - max(DAY, policy.cool_down)
+        ]
+        self._history = list(state.history)
+
+    def earlier(self, event: Event) -> Seen | None:
+        keys = _keys(event)
+        if event.kind == Kind.OBJECT:  # that it is gone may be told before that it came
+            keys += _keys(event.model_copy(update={"kind": Kind.REMOVAL}))
+        return next((self.seen[key] for key in keys if key in self.seen), None)
+
+    def remove(self, event: Event) -> Decision:
+        for waiting in (self.held, self.due):
+            if event.uri in waiting and waiting[event.uri].generation == event.generation:
+                del waiting[event.uri]
+        return self.end(event, Code.REMOVED, "the object, or this version of it, is gone")
+
+    def take(self, event: Event) -> Decision:
+        place = _place(event)
+        self.newest[digest(place)] = Newest(time=event.time, generation=event.generation, at=self._now)
+        (self.due if place in self.due else self.held)[place] = event
+        return self.fire(event, event.detail)
+
+    def fire(self, event: Event, cause: str) -> Decision:
+        """Starts a run if one is due and may start."""
+        late = self._expire()
+        self._gather()
+        if not self.due:
+            if event.kind == Kind.TICK and not self.held:
+                return self.end(event, Code.NOTHING, f"nothing waits{late}")
+            window = f" within {self._policy.quorum_window}" if self._policy.quorum_window else ""
+            return self.end(event, Code.WAITING, f"{len(self.held)} of {self._policy.quorum} files{window}{late}")
+        waits = f"{len(self.due)} URI{'s wait' if len(self.due) > 1 else ' waits'}"
+        free = max((start.decided_at for start in self._starts), default=None)
+        if free and self._now < free + self._policy.cool_down:
+            until = free + self._policy.cool_down
+            return self.end(event, Code.COOLING, f"cools down until {until:%Y-%m-%d %H:%M:%S} UTC; {waits}{late}")
+        today = sum(start.decided_at.date() == self._now.date() for start in self._starts)
+        if self._policy.daily_cap and today >= self._policy.daily_cap:
+            midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+            reason = f"{today} runs are all it may start on {self._now:%Y-%m-%d}; until {midnight:%H:%M} UTC {waits}"
+            return self.end(event, Code.CAPPED, reason + late)
+        names = f"{len(self.due)} new: {_few([_place(each) for each in _in_order(self.due)])}"
+        return self._start(event, (f"{cause}; {names}" if cause else names) + late)
+
+    def end(
+        self,
+        event: Event,
+        code: Code,
+        reason: str,
+        again: bool = False,
+        start: Start | None = None,
+    ) -> Decision:
+        """Returns the decision, with the state in which it is recorded."""
+        if not again and code != Code.DUPLICATE and event.kind != Kind.TICK:
+            self.seen |= {key: Seen(at=self._now, code=code) for key in _keys(event)}
+        key = start.key if start else ""
+        entry = Entry(at=self._now, event=event, code=code, reason=reason, key=key)
+        looked = event.kind == Kind.TICK or (code == Code.DUPLICATE and event.kind in LOOKED_FOR)
+        kept = [*self._history, *([] if looked and not start else [entry])]  # else hourly looks would be all there is
+        state = State(
+            seen=self.seen,
+            newest=self.newest,
+            held=self.held,
+            due=self.due,
+            starts=[*self._starts, *([start] if start else [])],
+            history=kept[-_HISTORY:],
+        )
+        return Decision(
+            start=start is not None,
+            code=code,
+            reason=reason,
+            key=key,
+            parameters=start.parameters if start else {},
+            again=again,
+            state=state,
+        )
+
+    def _start(self, event: Event, reason: str) -> Decision:
+        waiting = _in_order(self.due)
+        uris = [each.uri for each in waiting if each.uri]
+        given = {self._policy.parameter: _SEPARATOR.join(uris)} if self._policy.parameter and uris else {}
+        start = Start(
+            key=run_key(self._policy, [each.subject for each in waiting]),
+            parameters={**self._policy.parameters, **given},
+            uris=uris,
+            decided_at=self._now,
+        )
+        self.due = {}
+        return self.end(event, Code.STARTED, reason, start=start)
+
+    def _gather(self) -> None:
+        """Moves what has its quorum from held to due: all of every window in which enough happened."""
+        waiting = _in_order(self.held)
+        window = self._policy.quorum_window
+        for first in waiting:
+            together = [each for each in waiting if not window or first.time <= each.time <= first.time + window]
+            if len(together) >= self._policy.quorum:
+                self.due |= {_place(each): each for each in together}
+        self.held = {place: each for place, each in self.held.items() if place not in self.due}
+
+    def _expire(self) -> str:
+        """Drops what has waited for others for twice the window since it was told."""
+        if not self._policy.quorum_window:
+            return ""
+        since = self._now - 2 * self._policy.quorum_window
+        late = [place for place in self.held if self.newest[digest(place)].at < since]
+        self.held = {place: each for place, each in self.held.items() if place not in late}
+        return f"; too few came in time to join {_few(sorted(late))}" if late else ""
+
+
+def _place(event: Event) -> str:
+    """What of two events the later one takes the place of the earlier."""
+    return event.uri or event.subject
+
+
+def _keys(event: Event) -> list[str]:
+    told = {"id": event.id, str(event.kind == Kind.REMOVAL): event.subject}
+    return [digest(what, value) for what, value in told.items() if value]
+
+
+def _in_order(waiting: Mapping[str, Event]) -> list[Event]:
+    return sorted(waiting.values(), key=lambda each: (each.time, each.uri))
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,114 @@
+"""From an event to a run: decides, writes down what is to be started, starts it, writes down that it was.
+
+What is to be started is kept before anything is started, so whoever dies in between leaves a record that the next one
+goes by; and a run has the name that the decision gave it, by which it is found if it is there already. Nothing is lost,
+and nothing is started twice.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import sleep
+from typing import Any
+
+from pipeyard.errors import PipeyardError
+from pipeyard.triggers import state
+from pipeyard.triggers.decision import decide
+from pipeyard.triggers.model import Code, Decision, Event, Policy, Start, State
+
+# Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
+Starter = Callable[[Mapping[str, Any], str], str]
+# What is being started is left alone for so long. A Cloud Function's request ends within it.
+HOLD = timedelta(minutes=10)
+# What can't be started in this time never is: an event that is told so late would start a run of its own.
+GIVE_UP = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an event.
+
+    Attributes:
+        started: key to id of the runs that were started, those that were left to start included.
+        problems: key to why a run wasn't started. It is tried again with the next event.
+        again: the event must be told again.
+    """
+
+    decision: Decision
+    started: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    again: bool = False
+
+
+def handle(
+    store: state.Store,
+    event: Event,
+    policy: Policy,
+    start: Starter,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    wait: Callable[[float], None] = sleep,
+) -> Outcome:
+    """Decides on an event and starts what is to be started.
+
+    Raises:
+        PipeyardError: the state can't be read or written. Nothing is lost if the event is told again.
+    """
+    holder = uuid.uuid4().hex
+
+    def change(known: State) -> tuple[State, tuple[Decision, list[Start], dict[str, str], bool]]:
+        now = clock()
+        decision = decide(known, event, policy, now)
+        after, mine, given_up = _hold(decision.state, holder, now)
+        others = any(each.open and each.holder != holder for each in after.starts)
+        return after, (decision, mine, given_up, others)
+
+    decision, mine, given_up, others = state.update(store, change, wait)
+    started, problems = _start(store, mine, start, wait)
+    # A repetition may be of what is being started: if that fails, nobody would tell it again.
+    again = decision.again or bool(problems) or (others and decision.code == Code.DUPLICATE)
+    return Outcome(decision, started, {**given_up, **problems}, again)
+
+
+def _hold(known: State, holder: str, now: datetime) -> tuple[State, list[Start], dict[str, str]]:
+    """Takes what is to be started and held by nobody; what is too old for that is given up."""
+    starts, mine, given_up = [], [], {}
+    for each in known.starts:
+        kept = each
+        if each.open and (each.held_until is None or each.held_until <= now):
+            if now - each.decided_at > GIVE_UP:
+                kept = each.model_copy(update={"given_up": True})
+                given_up[each.key] = f"given up after {each.tries} tries: {each.problem or 'whoever tried it died'}"
+            else:
+                kept = each.model_copy(update={"holder": holder, "held_until": now + HOLD, "tries": each.tries + 1})
+                mine.append(kept)
+        starts.append(kept)
+    return known.model_copy(update={"starts": starts}), mine, given_up
+
+
+def _start(
+    store: state.Store,
+    mine: Sequence[Start],
+    start: Starter,
+    wait: Callable[[float], None],
+) -> tuple[dict[str, str], dict[str, str]]:
+    started, problems = {}, {}
+    for each in mine:
+        try:
+            started[each.key] = start(each.parameters, each.key)
+        except PipeyardError as error:
+            problems[each.key] = str(error)
+    if mine:
+        state.update(store, lambda known: (_settled(known, started, problems), None), wait)
+    return started, problems
+
+
+def _settled(known: State, started: Mapping[str, str], problems: Mapping[str, str]) -> State:
+    def after(each: Start) -> Start:
+        if each.key in started:
+            return each.model_copy(update={"run": started[each.key], "held_until": None, "problem": ""})
+        if each.key in problems and each.open:
+            return each.model_copy(update={"held_until": None, "problem": problems[each.key]})
+        return each
+
+    return known.model_copy(update={"starts": [after(each) for each in known.starts]})

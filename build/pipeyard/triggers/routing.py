@@ -1,0 +1,129 @@
+"""Which triggers of an environment an event is for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.settings import (
+    CompletionTrigger,
+    DriftTrigger,
+    Environment,
+    EventTrigger,
+    QualityTrigger,
+)
+from pipeyard.triggers import state
+from pipeyard.triggers.model import Event, Kind, Policy
+
+_KINDS: dict[type, Kind] = {
+    EventTrigger: Kind.OBJECT,
+    DriftTrigger: Kind.DRIFT,
+    QualityTrigger: Kind.QUALITY,
+    CompletionTrigger: Kind.COMPLETION,
+}
+# A schedule's start is decided on as any other; this is what it is called among triggers.
+SCHEDULE = "schedule"
+FOLDER = "triggers"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A trigger of a pipeline. `trigger` is None for the pipeline's schedule."""
+
+    pipeline: str
+    name: str
+    kind: Kind
+    trigger: Any
+    policy: Policy
+
+    def __str__(self) -> str:
+        return f"{self.pipeline}/{self.name}"
+
+
+def all_of(environment: Environment) -> list[Route]:
+    """Returns all triggers of an environment, schedules included."""
+    return list(_all_of(environment))
+
+
+def wanting(environment: Environment, event: Event) -> list[Route]:
+    """Returns the triggers that an event is for; that time passed is for all."""
+    return [route for route in all_of(environment) if _wants(environment, route, event)]
+
+
+def named(environment: Environment, name: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> list[Route]:
+    """Returns the triggers of some kinds that are called so: `PIPELINE/TRIGGER`, or `PIPELINE` for all of its; '': all.
+
+    Raises:
+        PipeyardError: there are none.
+    """
+    known = [route for route in all_of(environment) if route.kind in kinds]
+    found = [route for route in known if name in ("", str(route), route.pipeline)]
+    if not found:
+        what = f"trigger {name!r}" if name else "trigger"
+        kind = f" of kind {' or '.join(kinds)}" if len(kinds) < len(Kind) else ""
+        where = environment.where("pipelines")
+        hint = near_misses(name, map(str, known)) if known else f"Add one under a pipeline's `triggers:` ({where})."
+        raise PipeyardError(f"The environment {environment.name!r} has no {what}{kind}. {hint}")
+    return found
+
+
+def store(environment: Environment, route: Route, place: str = "") -> state.Store:
+    """Returns where a trigger's state is kept: beside local runs, or in the environment's bucket.
+
+    Args:
+        place: instead of these: a folder, or gs://BUCKET/PREFIX.
+    """
+    hidden = f"{environment.pipeline_root.rstrip('/')}/.{FOLDER}"
+    place = place or (hidden if environment.target == "local" else f"{environment.bucket.rstrip('/')}/{FOLDER}")
+    return state.store_at(place, f"{environment.name}/{route.pipeline}/{route.name}.json")
+
+
+def same_pipeline(one: str, other: str) -> bool:
+    """Whether two names are of one pipeline: its folder has underscores where the compiled pipeline has hyphens."""
+    return one.replace("_", "-") == other.replace("_", "-")
+
+
+def _all_of(environment: Environment) -> Iterator[Route]:
+    for pipeline in environment.pipelines:
+        schedule = environment.schedule_of(pipeline)
+        if schedule is not None:
+            policy = Policy(name=SCHEDULE, scope=f"{environment.name}/{pipeline}")
+            yield Route(pipeline, SCHEDULE, Kind.SCHEDULE, None, policy)
+        for trigger in environment.triggers_of(pipeline):
+            policy = _policy(f"{environment.name}/{pipeline}", trigger)
+            yield Route(pipeline, trigger.name, _KINDS[type(trigger)], trigger, policy)
+
+
+def _policy(scope: str, trigger: Any) -> Policy:
+    own: dict[str, Any] = {}
+    if isinstance(trigger, EventTrigger):
+        window = timedelta(seconds=trigger.quorum_window) if trigger.quorum > 1 else timedelta(0)
+        own = {"parameter": trigger.parameter, "quorum": trigger.quorum, "quorum_window": window}
+    return Policy(
+        name=trigger.name,
+        scope=scope,
+        cool_down=timedelta(seconds=trigger.cool_down),
+        daily_cap=trigger.daily_cap or 0,
+        **own,
+    )
+
+
+def _wants(environment: Environment, route: Route, event: Event) -> bool:
+    trigger, told = route.trigger, event.attributes
+    if event.kind == Kind.TICK:
+        return True
+    if event.kind in (Kind.OBJECT, Kind.REMOVAL):
+        return (
+            isinstance(trigger, EventTrigger)
+            and trigger.bucket == told.get("bucket")
+            and told.get("name", "").startswith(trigger.prefix)
+            and told.get("name", "").endswith(trigger.suffix)
+        )
+    if event.kind == Kind.COMPLETION:
+        return (
+            isinstance(trigger, CompletionTrigger)
+            and same_pipeline(trigger.pipeline, told.get("pipeline", ""))
+            and (trigger.environment or environment.name) == told.get("environment")
+        )
+    return event.kind == route.kind == Kind.SCHEDULE and same_pipeline(route.pipeline, told.get("pipeline", ""))

@@ -1,0 +1,40 @@
+"""Commands that documentation shows are commands that there are, with options that they have."""
+
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from shown_commands import understand
+
+ROOT = Path(__file__).parents[2]
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _shown() -> list[tuple[str, str]]:
+    """Returns the commands of Pipeyard's in blocks of a shell, each with the file that shows it."""
+    found = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in _BLOCK.findall(path.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith(".venv/bin/pipeyard "):
+                    found.append((path.name, line))
+    return found
+
+
+@pytest.mark.parametrize(("file", "line"), _shown(), ids=lambda each: re.sub(r"\W+", "-", each)[:60])
+def test_a_shown_command_is_understood(file, line):
+    words = list(itertools.takewhile(lambda word: word not in (">", "|"), shlex.split(line, comments=True)[1:]))
+    try:
+        understand(words)
+    except click.UsageError as error:
+        pytest.fail(f"{file}: {line}: {error.format_message()}")
+
+
+def test_links_between_pages_lead_somewhere():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name} links to {target}"

@@ -1,0 +1,36 @@
+"""The Cloud Function: what a bucket, a topic or a scheduler sends may start runs.
+
+Entry point `on_event`, HTTP. Beside this file: settings.yaml, and pipeyard's wheels, which requirements.txt names;
+`pipeyard trigger package` puts them together.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+import flask
+import functions_framework
+
+from pipeyard.errors import PipeyardError
+from pipeyard.triggers import serving
+from pipeyard.triggers.telling import Triggers
+
+# Where settings.yaml is: here, or, run from a checkout, in the repository's root.
+ROOT = "PIPEYARD_ROOT"
+
+
+@functools.cache
+def _served() -> Triggers:
+    root = Path(os.environ.get(ROOT, Path(__file__).parent))
+    return serving.triggers(root, os.environ)
+
+
+@functions_framework.http
+def on_event(request: flask.Request) -> tuple[flask.Response, int]:
+    """Answers a request; see `pipeyard.triggers.serving`."""
+    try:
+        served = _served()
+    except PipeyardError as error:
+        return flask.jsonify({"message": str(error)}), 500
+    status, content = serving.answer(served, request.headers, request.get_data())
+    return flask.jsonify(content), status
