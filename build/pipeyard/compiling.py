@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,9 +77,18 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
-    """Compiles as `compile_pipeline` does, in a process of its own, so that this one holds no kfp for hours."""
+    """Compiles as `compile_pipeline` does, in a process of its own, so that this one holds no kfp for hours.
+
+    Raises:
+        PipeyardError: as there; or the process was killed.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        return pool.submit(compile_pipeline, folder, instead).result()
+        try:
+            return pool.submit(compile_pipeline, folder, instead).result()
+        except BrokenProcessPool as error:
+            raise PipeyardError(
+                f"{folder / 'pipeline.py'}: the process that compiled it was killed. Is there memory left? Run again."
+            ) from error
 
 
 def _without_header(text: str) -> str:

@@ -1,6 +1,9 @@
 """Names of images, what they are made of, which commit they are of, and the specs that name them."""
 
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -280,6 +283,14 @@ def test_a_base_leaves_out_what_the_base_below_it_holds(tree_with_bases, tmp_pat
     }
 
 
+def test_of_two_builds_into_one_folder_at_once_one_is_there_whole(tree):
+    here = project.Project(tree)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: dist.render(here, _lock(), tree / "dist"), range(40)))
+    assert (tree / "dist" / lock.FILE).read_text(encoding="utf-8") == _lock().text()
+    assert rendering.image_of(tree / "dist/components/one/component.yaml") == str(_lock().images["one"].reference())
+
+
 def _outcome(name, *layers):
     image = lock.Image(repository=f"h.io/{name}", tag="c", content_tag="s", source="s", digest=DIGEST, bytes=1)
     manifest = registry.Manifest(DIGEST, b"{}", "")
@@ -306,6 +317,35 @@ def test_a_size_that_the_registry_doesn_t_tell_is_unknown():
 
     found = sizes.measure(unpacked, [_outcome("one", "lost"), _outcome("two", "base")])
     assert found == sizes.Sizes({"one": None, "two": 1}, None)
+    assert sizes.measure(unpacked, [_outcome("index"), _outcome("two", "base")]) == sizes.Sizes(
+        {"index": None, "two": 1}, None
+    )
+
+
+def test_a_registry_doesn_t_say_how_long_is_waited(monkeypatch):
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            self.send_response(429)
+            self.send_header("Retry-After", "3600")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with pytest.raises(registry.RegistryError, match="429"):
+                registry.Registry(attempts=2).manifest(references.parse(f"127.0.0.1:{server.server_port}/one:1"))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert max(slept) <= 8
 
 
 def test_goals_are_read_and_those_for_nothing_refused(tree):

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -61,6 +63,8 @@ def test_what_is_written_may_lie_in_what_is_read_but_not_the_other_way_round(tmp
         ({"reads": ["data.csv"]}, "'data.csv' is a relative path"),
         ({"writes": ["sqlite:///models.db"]}, "'models.db' is a relative path"),
         ({"writes": ["sqlite:////models.db"]}, "would be written in /, which no container gets"),
+        ({"writes": ["sqlite:////tmp/models.db"]}, "lies in /tmp itself, where a container has a folder of its own"),
+        ({"reads": ["/tmp/*.csv"]}, "lies in /tmp itself, where a container has a folder of its own"),
     ],
 )
 def test_places_that_a_container_can_t_have_are_refused(tmp_path, fields, message):
@@ -149,6 +153,27 @@ def test_how_a_container_ended(answer, state, stopped, text):
 def test_a_container_whose_child_ran_out_of_memory_and_that_ended_well_succeeded():
     ended = engine.how_it_ended({"StatusCode": 0}, {"OOMKilled": True})
     assert (ended.code, ended.stopped, ended.cause) == (0, "", "")
+
+
+def test_a_killed_container_that_doesn_t_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(engine, "_END_SECONDS", 0.2)
+    container, client = mock.Mock(), mock.Mock()
+    container.name = "stuck"
+    released = threading.Event()
+    container.wait.side_effect = lambda timeout: released.wait()
+    container.logs.return_value = iter(())
+    client.info.return_value = {}
+    client.containers.create.return_value = container
+    try:
+        with pytest.raises(
+            PipeyardError, match=r"stuck was killed \(canceled\), but the container engine doesn't end it"
+        ):
+            engine.Engine(client).run({}, tmp_path / "log", lambda: True, lambda: False, None, lambda: None)
+    finally:
+        released.set()
+    assert [call.kwargs["signal"] for call in container.kill.call_args_list] == ["SIGTERM", "SIGKILL"]
+    container.remove.assert_called_once()
 
 
 def test_without_an_engine_the_error_says_what_to_do(tmp_path, monkeypatch):

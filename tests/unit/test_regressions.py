@@ -232,6 +232,18 @@ def _program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
+def test_7_what_is_changed_while_it_is_built_is_not_pushed(repository):
+    source = repository.root / "components/count/src/count/step.py"
+    edit = f"def test_it():\n    from pathlib import Path\n    Path({str(source)!r}).write_text('two = 2\\n')\n"
+    repository.write("components/count/tests/test_count.py", edit)
+    repository.commit("a test during which somebody edits")
+    done = repository.build(tests=True)
+    assert isinstance(done.exception, PipeyardError)
+    assert "What count is made of was changed while it was built" in str(done.exception)
+    assert not [name for name, _ in repository.registry.manifests if name == "team/count"]
+    assert not repository.lock.exists()
+
+
 def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_branch(repository, monkeypatch):
     old = repository.head
     repository.write("components/show/src/show/step.py", "two = 2\n")

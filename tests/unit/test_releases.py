@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeyard import compiling, packaging, releases
+from pipeyard.component_store import ComponentNotFoundError
 from pipeyard.errors import PipeyardError
 from pipeyard.project import Project
 
@@ -123,6 +124,17 @@ def test_constructs_that_backends_break_on_are_refused(project, old, new, messag
     spec.write_text(spec.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(PipeyardError, match=message):
         compiling.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
+
+
+def test_what_goes_wrong_is_told_alike_in_a_process_of_its_own(project):
+    folder = _pipeline(project, "pass")
+    (folder / "pipeline.py").write_text(PIPELINE.replace('"takes")', '"taks")'), encoding="utf-8")
+    with pytest.raises(ComponentNotFoundError, match="No component 'taks'") as caught:
+        compiling.compile_apart(folder)
+    assert caught.value.tried
+    (folder / "pipeline.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", encoding="utf-8")
+    with pytest.raises(PipeyardError, match="the process that compiled it was killed"):
+        compiling.compile_apart(folder)
 
 
 def test_a_package_has_the_images_of_its_build(project, tmp_path):

@@ -1,8 +1,6 @@
 """Where components are looked for and published: what every place can do, and folders, the simplest of them."""
 
-import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import uuid
@@ -10,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from pipeyard import files
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry
 
@@ -143,7 +142,7 @@ class Folder:
         if over is None:
             aside.replace(target)
             return
-        with self._locked():
+        with files.holding(self._root):
             if over == NOTHING:
                 # A link, unlike a rename, refuses what is there, whoever wrote it.
                 try:
@@ -158,16 +157,6 @@ class Folder:
             if now != over:
                 raise Changed("it was changed meanwhile")
             aside.replace(target)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Holds the folder against other processes that publish to it."""
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _file_names(folder: Path) -> list[str]:

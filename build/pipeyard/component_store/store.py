@@ -41,6 +41,10 @@ class ComponentNotFoundError(PipeyardError):
         super().__init__(message)
         self.tried = tuple(tried)
 
+    def __reduce__(self) -> tuple[type["ComponentNotFoundError"], tuple[str, tuple["Attempt", ...]]]:
+        # Pipelines are compiled in a process of their own; else pickle would call `__init__` with the message alone.
+        return type(self), (str(self), self.tried)
+
 
 class Components:
     """Loaded components, by attribute and by item; iterating gives their names.

@@ -29,6 +29,9 @@ _PASSING = re.compile(
 _TAIL = 25
 # Builders try cut connections again themselves, Docker for 50 seconds. Nothing is tried anew after this time.
 _PUSH_SECONDS = 45
+# Docker with containerd's image store would push an index of the image and of an attestation with times in it: every
+# build another digest, and no layers in the manifest that the tag names. Provenance is beside the lock.
+_ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDAH_LAYERS": "true"}
 
 
 class BuilderError(PipeyardError):
@@ -114,7 +117,7 @@ class Builder:
         log.parent.mkdir(parents=True, exist_ok=True)
         start = log.stat().st_size if log.exists() else 0
         with log.open("a", encoding="utf-8") as stream:
-            environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDAH_LAYERS": "true"}
+            environment = {**os.environ, **_ENVIRONMENT}
             code = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=False
             ).returncode

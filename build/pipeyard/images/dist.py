@@ -29,7 +29,8 @@ def render(
     """Writes `<dist>/components/<name>/component.yaml`, documents of the images, and `<dist>/images.lock.json`.
 
     Specs differ from the committed ones by their image alone. The lock of another build is removed first and the new
-    one is written last: while there is a lock, the specs are those of its images.
+    one is written last: while there is a lock, the specs are those of its images. Of two builds at once, the last one's
+    are.
 
     Args:
         documents: SBOMs and provenance, by path in `dist`.
@@ -48,18 +49,20 @@ def render(
         )
         for name, image in built.images.items()
     }
-    for name in (lock.FILE, PROVENANCE):
-        (dist / name).unlink(missing_ok=True)
-    for name in (COMPONENTS, SBOMS):
-        shutil.rmtree(dist / name, ignore_errors=True)
-    written = []
-    for name, text in texts.items():
-        target = dist / COMPONENTS / name / "component.yaml"
-        target.parent.mkdir(parents=True)
-        files.write_whole(target, text)
-        written.append(target)
-    for name, text in (documents or {}).items():
-        (dist / name).parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(dist / name, text)
-    files.write_whole(dist / lock.FILE, built.text())
+    dist.mkdir(parents=True, exist_ok=True)
+    with files.holding(dist):
+        for name in (lock.FILE, PROVENANCE):
+            (dist / name).unlink(missing_ok=True)
+        for name in (COMPONENTS, SBOMS):
+            shutil.rmtree(dist / name, ignore_errors=True)
+        written = []
+        for name, text in texts.items():
+            target = dist / COMPONENTS / name / "component.yaml"
+            target.parent.mkdir(parents=True)
+            files.write_whole(target, text)
+            written.append(target)
+        for name, text in (documents or {}).items():
+            (dist / name).parent.mkdir(parents=True, exist_ok=True)
+            files.write_whole(dist / name, text)
+        files.write_whole(dist / lock.FILE, built.text())
     return written

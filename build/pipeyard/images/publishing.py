@@ -1,5 +1,6 @@
 """From a commit to images in a registry: what the registry has by content gets a tag, the rest is built and pushed."""
 
+import dataclasses
 import graphlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -223,6 +224,11 @@ class Publisher:
             )
         self.tell(file.name, "building")
         builder.build(job)
+        # The work tree lies open while that goes on, minutes long: a tag must not promise what is no longer in it.
+        if dataclasses.replace(file).digest(arguments) != source:
+            raise PipeyardError(
+                f"What {file.name} is made of was changed while it was built, so nothing of it was pushed. Run again."
+            )
 
     def _push(self, file: Dockerfile, content: Reference) -> Manifest:
         # Another build may have been quicker: then its image is taken, and all who build this content have the same.

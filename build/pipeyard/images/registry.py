@@ -26,6 +26,8 @@ MANIFESTS = (
 )
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT = (5, 30)
+# Longest wait before a request is made again.
+_PAUSE_SECONDS = 8
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
@@ -77,7 +79,7 @@ def docker_credentials(registry: str) -> tuple[str, str] | None:
 
 
 class Registry:
-    """Talks to registries; one session a thread.
+    """Talks to registries. Safe to use from several threads.
 
     Args:
         credentials: registry to user and password; None: anonymously.
@@ -91,7 +93,8 @@ class Registry:
             total=attempts - 1,
             backoff_factor=0.5,
             backoff_jitter=0.5,
-            backoff_max=8,
+            backoff_max=_PAUSE_SECONDS,
+            retry_after_max=_PAUSE_SECONDS,  # a registry may ask for hours
             status_forcelist=(429, 500, 502, 503, 504),
             allowed_methods=("GET", "HEAD", "PUT"),  # a PUT of a manifest may be repeated
             raise_on_status=False,
@@ -149,7 +152,10 @@ class Registry:
         with self._request("GET", image, f"blobs/{layer.digest}", headers=headers, stream=True) as answer:
             if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                 return None
-            return int.from_bytes(answer.content, "little")
+            try:
+                return int.from_bytes(answer.content, "little")
+            except requests.RequestException as error:
+                raise _unreachable(image, error) from error
 
     def _request(self, method: str, image: Reference, path: str, **options: Any) -> requests.Response:
         host = "registry-1.docker.io" if image.registry == DOCKER_HUB else image.registry
@@ -165,10 +171,7 @@ class Registry:
                 self._tokens[key] = headers["Authorization"] = login
                 answer = self._session.request(method, url, headers=headers, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
-            raise RegistryError(
-                f"The registry {image.registry} can't be reached for {image}: {_reason(error)}. "
-                "Check its address and the network, then run again."
-            ) from error
+            raise _unreachable(image, error) from error
         return answer
 
     def _login(self, refused: requests.Response, image: Reference) -> str | None:
@@ -199,6 +202,13 @@ class Registry:
             remedy = "Check the name of the registry and the repository."
         text = " ".join(answer.text.split())[:200]
         raise RegistryError(f"{image} can't be {what}: {answer.status_code} {answer.reason} {text}. {remedy}")
+
+
+def _unreachable(image: Reference, error: Exception) -> RegistryError:
+    return RegistryError(
+        f"The registry {image.registry} can't be reached for {image}: {_reason(error)}. "
+        "Check its address and the network, then run again."
+    )
 
 
 def _manifest(image: Reference) -> str:

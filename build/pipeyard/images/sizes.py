@@ -46,10 +46,9 @@ def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterab
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         known = dict(zip(places, pool.map(ask, places), strict=True))
-    return Sizes(
-        {each.name: _sum(known[layer] for layer in each.layers) for each in outcomes},
-        _sum(known.values()),
-    )
+    # Without layers it isn't an image's manifest, but an index of several.
+    images = {each.name: _sum(known[layer] for layer in each.layers) if each.layers else None for each in outcomes}
+    return Sizes(images, None if None in images.values() else _sum(known.values()))
 
 
 def goals(project: Project) -> dict[str, int]:

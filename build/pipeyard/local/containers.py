@@ -158,7 +158,7 @@ def arguments_of(
         "environment": dict(launch.env),
         "user": user.name,
         "read_only": True,
-        "tmpfs": {"/tmp": "mode=1777,exec"},
+        "tmpfs": {sandbox.TMP: "mode=1777,exec"},
         "mounts": [Mount(bind.path, bind.path, type="bind", read_only=not bind.writable) for bind in binds],
         "cap_drop": ["ALL"],
         # Under SELinux the container reads the user's files as they are labelled; they aren't labelled anew.

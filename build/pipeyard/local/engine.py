@@ -25,6 +25,8 @@ _POLL_SECONDS = 0.1
 _REQUEST_SECONDS = 120
 # How long the engine may take to hand over the last of a log after the container's end.
 _LOG_SECONDS = 20
+# How long it may take to tell the end of a container that was killed.
+_END_SECONDS = 60
 _FAULTS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -221,7 +223,11 @@ class _Copying:
 def _wait(
     container: Any, canceled: Callable[[], bool], hurried: Callable[[], bool], timeout_seconds: float | None
 ) -> tuple[str, Mapping[str, Any]]:
-    """Waits for a container to end, or ends it. Returns why it was ended, if so, and the engine's answer."""
+    """Waits for a container to end, or ends it. Returns why it was ended, if so, and the engine's answer.
+
+    Raises:
+        PipeyardError: it was killed, and doesn't end.
+    """
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def ask() -> None:
@@ -234,6 +240,7 @@ def _wait(
     deadline = time.monotonic() + timeout_seconds if timeout_seconds else None
     stopped = ""
     killed_at: float | None = None
+    given_up_at: float | None = None
     while True:
         with contextlib.suppress(queue.Empty):
             answer = answers.get(timeout=_POLL_SECONDS)
@@ -251,7 +258,11 @@ def _wait(
                 killed_at = now + GRACE_SECONDS
         elif killed_at and (now >= killed_at or hurried()):
             _signal(container, "SIGKILL")
-            killed_at = None
+            killed_at, given_up_at = None, now + _END_SECONDS
+        elif given_up_at and now >= given_up_at:
+            raise PipeyardError(
+                f"{container.name} was killed ({stopped}), but the container engine doesn't end it. Look at the engine."
+            )
 
 
 def _signal(container: Any, name: str) -> None:

@@ -18,6 +18,8 @@ from pipeyard.errors import PipeyardError
 from pipeyard.local import external
 from pipeyard.local.launching import Launch
 
+# A container has its own.
+TMP = "/tmp"
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>m|[kKMGTPE]?|[KMGTPE]i)")
 _POWERS = {letter: power for power, letter in enumerate("KMGTPE", start=1)}
@@ -64,10 +66,16 @@ def binds(launch: Launch) -> list[Bind]:
     What it reads and isn't there is left out: the step says so itself, as it does without a container.
 
     Raises:
-        PipeyardError: a path is relative.
+        PipeyardError: a path is relative, or all of the host's /tmp would have to be bound.
     """
     reads = [Bind(place) for uri in launch.reads if (place := _readable(uri))]
     writes = [Bind(str(folder), True) for folder in write_folders(launch.writes)]
+    for bind in [*reads, *writes]:
+        if bind.path == TMP:
+            raise PipeyardError(
+                f"What the step reads or writes lies in {TMP} itself, where a container has a folder of its own. "
+                f"Put it in a folder below, like {TMP}/data."
+            )
     return _without_covered([*reads, *writes, Bind(str(launch.outputs), True)])
 
 
