@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx_bsl.public import tfxio
 
+_SHUFFLED_ROWS = 1 << 19
+
 
 def preprocessing_fn(inputs, custom_config):
     """The pipeline's, given the tensors that its own schema would give it.
@@ -40,7 +42,12 @@ def run_fn(fn_args):
         batches = fn_args.data_accessor.tf_dataset_factory(
             files,
             tfxio.TensorFlowDatasetOptions(
-                batch_size=options["batch_rows"], num_epochs=1, label_key=pipeline_module.LABEL, shuffle=shuffle
+                batch_size=options["batch_rows"],
+                num_epochs=1,
+                label_key=pipeline_module.LABEL,
+                shuffle=shuffle,
+                # All of the split, as train shuffles: the rows come in order of time, and by default 10,000 are mixed.
+                shuffle_buffer_size=_SHUFFLED_ROWS,
             ),
             transform_output.transformed_metadata.schema,
         )
