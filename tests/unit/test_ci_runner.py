@@ -112,6 +112,12 @@ steps:
     assert execute(text).status == "SUCCESS"
 
 
+def test_scripts_that_are_written_while_other_steps_start_can_be_executed(execute):
+    steps = [f"- {{id: s{number}, name: i, waitFor: ['-'], script: 'echo {number}'}}" for number in range(60)]
+    result = execute("steps:\n" + "\n".join(steps))
+    assert set(_statuses(result).values()) == {"SUCCESS"}
+
+
 def test_a_failure_ends_the_build_and_what_waits_for_it_never_starts(execute, tmp_path):
     text = """\
 steps:

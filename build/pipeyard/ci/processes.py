@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,9 @@ _NOT_INHERITED = {
 }
 # Images whose entrypoint is the program that they are called after.
 _CLOUD_BUILDERS = "cloud-builders"
+# A program that is open for writing can't be executed ("text file busy"), and until it executes its own, a process that
+# another thread starts meanwhile holds open what is being written here.
+_STARTING = threading.Lock()
 
 
 class Executor(Protocol):
@@ -80,11 +84,12 @@ class OnHost:
             if key not in {*_NOT_INHERITED, *self.secrets} and not key.startswith(("_", "PIPEYARD_"))
         }
         env = {**inherited, **step.env, **{name: self.secrets[name] for name in step.secrets}}
-        command = self._command(step)
-        if not command:
-            return process.Ended(None, cause=f"what {step.image} begins isn't known here: use --steps docker")
         try:
-            started = process.start(command, env, log, folder=folder)
+            with _STARTING:
+                command = self._command(step)
+                if not command:
+                    return process.Ended(None, cause=f"what {step.image} begins isn't known here: use --steps docker")
+                started = process.start(command, env, log, folder=folder)
         except FileNotFoundError as error:
             return process.Ended(
                 None, cause=f"{error.filename} isn't on this machine: install it, or use --steps docker"
@@ -124,7 +129,8 @@ class InContainers:
         """See `Executor`."""
         container = f"{self.name}-{step.index}"
         secrets = {name: self.secrets[name] for name in step.secrets}
-        started = process.start([*self._command(step, container)], {**self.variables, **secrets}, log)
+        with _STARTING:
+            started = process.start([*self._command(step, container)], {**self.variables, **secrets}, log)
         try:
             return process.wait(started, canceled, timeout)
         finally:
