@@ -101,18 +101,20 @@ def ensure(server: Server, schedule: Wanted) -> list[str]:
     active = [each for each in others if each.status != "DISABLED"]
     for each in active:
         _turn(server, each, on=False)
-    made = None
     if keep is None:
         try:
-            made = _create(server, schedule)
+            _create(server, schedule)
         except PipeyardError:
             for each in active:
                 _turn(server, each, on=True)
             raise
     for each in others:
         _delete(server, each)
-    for each in _older(server, made, schedule) if made else ():
-        _delete(server, each)
+    if keep is None:
+        # What other deployments made meanwhile. All go by one order, so whoever looks last leaves one. What is older
+        # than ours wouldn't do: times are seconds, and ours may sort below one whose maker has looked already.
+        for each in _found(server, schedule.experiment_id, schedule.name)[:-1]:
+            _delete(server, each)
     return changes
 
 
@@ -213,13 +215,6 @@ def _create(server: Server, schedule: Wanted) -> Any:
         body,
         look=lambda: _newest_alike(_found(server, schedule.experiment_id, schedule.name), schedule),
     )
-
-
-def _older(server: Server, made: Any, schedule: Wanted) -> list[Any]:
-    """Returns what other deployments made meanwhile, before ours was made."""
-    found = _found(server, schedule.experiment_id, schedule.name)
-    ids = [each.recurring_run_id for each in found]
-    return found[: ids.index(made.recurring_run_id)] if made.recurring_run_id in ids else []
 
 
 def _turn(server: Server, each: Any, on: bool) -> None:
