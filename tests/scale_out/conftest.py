@@ -57,10 +57,10 @@ def run_on_flink(flink: job_server.JobServer, tmp_path_factory: pytest.TempPathF
     sharded = pipeline.replace("extract(source=source", f"extract(rows_per_shard={ROWS_PER_SHARD}, source=source")
     assert sharded != pipeline
     (folder / "pipeline.py").write_text(sharded, encoding="utf-8")
-    settings = yaml.safe_load((ROOT / "settings.yaml").read_text(encoding="utf-8"))
-    settings["environments"]["flink"] = settings["environments"].pop("local")
-    settings["environments"]["flink"]["parameters"]["beam_args"] = flink.beam_args
-    (root / "settings.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    place = yaml.safe_load((ROOT / "settings.yaml").read_text(encoding="utf-8"))["environments"]["local"]
+    place["parameters"]["beam_args"] = flink.beam_args
+    place["pipelines"] = {"chicago_taxi": place["pipelines"]["chicago_taxi"]}
+    (root / "settings.yaml").write_text(yaml.safe_dump({"environments": {"flink": place}}), encoding="utf-8")
     done = subprocess.run(
         [str(PIPEYARD), "run", "chicago_taxi", "--env=flink", f"--project={root}", "--json"],
         capture_output=True,
