@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
+import delivered_projects
 import pytest
+from servers.kubeflow import KubeflowServer
+from servers.storage import storage
 
 from pipeyard.images import commits
 
@@ -13,3 +16,23 @@ def no_commit_of_ci() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(commits.VARIABLE, raising=False)
         yield
+
+
+@pytest.fixture(scope="module")
+def shared_storage():
+    """Cloud Storage's emulator, one for the tests of a module."""
+    with storage() as started:
+        yield started
+
+
+@pytest.fixture
+def own_prefix(shared_storage, request) -> str:
+    """A prefix in the emulator's bucket that is a test's own."""
+    return f"{delivered_projects.BUCKET}/{abs(hash(request.node.name))}"
+
+
+@pytest.fixture
+def kubeflow():
+    """Kubeflow Pipelines' API, which runs nothing."""
+    with KubeflowServer() as started:
+        yield started

@@ -13,7 +13,6 @@ import pytest
 import shipped_projects
 from servers.kubeflow import Fault, KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
-from servers.storage import storage
 
 from pipeyard import changes, cli
 from pipeyard import settings as settings_
@@ -24,22 +23,10 @@ BOTH = {"count": "count", "show": "show"}
 DAILY = {"cron": "0 3 * * *"}
 
 
-@pytest.fixture(scope="module")
-def shared_storage():
-    with storage() as started:
-        yield started
-
-
 @pytest.fixture
-def kubeflow():
-    with KubeflowServer() as started:
-        yield started
-
-
-@pytest.fixture
-def store(shared_storage, request):
+def store(own_prefix):
     """A bucket's prefix of each test's own."""
-    return bucket.connect(f"{delivered_projects.BUCKET}/{abs(hash(request.node.name))}")
+    return bucket.connect(own_prefix)
 
 
 @pytest.fixture

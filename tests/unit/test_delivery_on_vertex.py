@@ -6,17 +6,10 @@ import sys
 import delivered_projects
 import pytest
 import shipped_projects
-from servers.storage import storage
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, packaging
 from pipeyard.delivery import bucket, connecting, records
-
-
-@pytest.fixture(scope="module")
-def shared_storage():
-    with storage() as started:
-        yield started
 
 
 @pytest.fixture
@@ -26,19 +19,14 @@ def vertex():
 
 
 @pytest.fixture
-def place(shared_storage, request):
-    return f"{delivered_projects.BUCKET}/{abs(hash(request.node.name))}"
-
-
-@pytest.fixture
-def environments(vertex, place):
+def environments(vertex, own_prefix):
     cloud = delivered_projects.environment(
         target="vertex",
         host=vertex.url,
         templates=vertex.repository,
         project=PROJECT,
         region=REGION,
-        bucket=place,
+        bucket=own_prefix,
         service_account="trainer@acme.test",
     )
     cloud["pipelines"]["whole"]["schedule"] = {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}
@@ -67,7 +55,7 @@ def pipeyard(project, capsys, monkeypatch):
     return run
 
 
-def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, vertex, place):
+def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, vertex, own_prefix):
     code, out, err = pipeyard("plan", "--exit-code")
     assert code == 3, err
     assert f"+ template whole: {vertex.repository}" in out
@@ -81,7 +69,7 @@ def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, vertex, plac
     assert job["templateUri"] == f"{vertex.repository}/{version}"
     assert "sha256:" in job["templateUri"]
     assert job["serviceAccount"] == "trainer@acme.test"
-    assert records.read(bucket.connect(place), "whole", "cloud").server == {"template": job["templateUri"]}
+    assert records.read(bucket.connect(own_prefix), "whole", "cloud").server == {"template": job["templateUri"]}
 
     before = len([each for each in vertex.requests if each[0] != "GET"])
     assert pipeyard("plan", "--exit-code") == (0, "whole in cloud: nothing changes\n", "")

@@ -16,8 +16,7 @@ import event_forms
 import pytest
 import requests
 import yaml
-from servers.kubeflow import Fault, KubeflowServer
-from servers.storage import storage
+from servers.kubeflow import Fault
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, settings
@@ -33,28 +32,15 @@ TRIGGERS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cloud_storage():
-    with storage() as started:
-        yield started
-
-
 @pytest.fixture
-def kubeflow():
-    with KubeflowServer() as started:
-        yield started
-
-
-@pytest.fixture
-def dev(kubeflow, request):
-    place = f"{delivered_projects.BUCKET}/{abs(hash(request.node.name))}"
-    found = delivered_projects.environment(target="kfp", host=kubeflow.url, bucket=place)
+def dev(kubeflow, own_prefix):
+    found = delivered_projects.environment(target="kfp", host=kubeflow.url, bucket=own_prefix)
     found["pipelines"][PIPELINE]["triggers"] = TRIGGERS
     return found
 
 
 @pytest.fixture
-def project(cloud_storage, dev, tmp_path, monkeypatch, capsys):
+def project(shared_storage, dev, tmp_path, monkeypatch, capsys):
     """A project that is deployed."""
     made = delivered_projects.make(tmp_path / "project", {"dev": dev})
     delivered_projects.build(made)
@@ -238,7 +224,7 @@ def test_runs_of_another_pipeline_on_kubeflow_are_looked_for(kubeflow, served, p
     assert checks.finished(dev, PIPELINE).run == first
 
 
-def test_runs_on_vertex_are_started_once_and_looked_for(cloud_storage, tmp_path, monkeypatch, capsys, request):
+def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path, monkeypatch, capsys, request):
     with VertexServer() as server:
         vertex = delivered_projects.environment(
             target="vertex",
