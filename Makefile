@@ -59,6 +59,9 @@ test/engine: setup envs
 test/delivery: setup
 	@echo "== delivery"; .venv/bin/python -m pytest tests/delivery
 
+test/whole-delivery: setup  # of this very commit: images, package, version, run, model; half an hour, so not part of `test`
+	@echo "== whole delivery"; .venv/bin/python -m pytest tests/delivery -m whole_delivery
+
 test/scale_out: setup envs
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
@@ -92,4 +95,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/delivery test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/delivery test/whole-delivery test/pipelines test/scale_out test/toolchain test/contracts

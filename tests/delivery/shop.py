@@ -250,6 +250,16 @@ class Ended:
     steps: Mapping[str, str] = field(default_factory=dict)
     logs: Mapping[str, Path] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, done: subprocess.CompletedProcess) -> "Ended":
+        """Returns what `pipeyard ci run --json` told."""
+        if not done.stdout.startswith("{"):
+            return cls(done.returncode, done.stderr)
+        told = json.loads(done.stdout)
+        steps = {each["name"]: each["status"] for each in told["steps"]}
+        logs = {each["name"]: Path(each["log"]) for each in told["steps"]}
+        return cls(done.returncode, done.stderr, told["status"], told["seconds"], steps, logs)
+
     def log(self, step: str) -> str:
         """What a step printed."""
         return self.logs[step].read_text(encoding="utf-8")
@@ -337,13 +347,7 @@ class Shop:
                 "_RUN": run,
             }
         pairs = [f"--substitution={key}={value}" for key, value in given.items()]
-        done = self.pipeyard("ci", "run", "--json", *options, *pairs)
-        if not done.stdout.startswith("{"):
-            return Ended(done.returncode, done.stderr)
-        told = json.loads(done.stdout)
-        steps = {each["name"]: each["status"] for each in told["steps"]}
-        logs = {each["name"]: Path(each["log"]) for each in told["steps"]}
-        return Ended(done.returncode, done.stderr, told["status"], told["seconds"], steps, logs)
+        return Ended.of(self.pipeyard("ci", "run", "--json", *options, *pairs))
 
     def served(self) -> list[str]:
         """Returns the versions of the model that are served."""

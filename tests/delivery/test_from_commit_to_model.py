@@ -112,6 +112,8 @@ def test_with_nothing_changed_nothing_is_built_or_deployed(shop, delivered, regi
     assert ended.status == "SUCCESS", ended.said
     assert min(ended.seconds, _worked() - start) < 30  # of work: other suites may keep the machine busy
     assert (_versions(server), _objects(cloud_storage, project.places.bucket)) == before
+    for name in ("unit-tests", "pylint"):
+        assert "passed before on this content" in ended.log(name)
     for name in ("build-images", "push-images", "rewrite-specs"):
         assert "built" not in ended.log(name)
         assert "reused" in ended.log(name)
@@ -176,7 +178,7 @@ def test_a_registry_that_refuses_stops_it_at_the_push_and_when_it_is_mended_all_
     assert len(_versions(server)) == 1
 
 
-def test_a_parameter_with_a_typo_stops_it_with_file_line_and_near_miss_before_anything_is_deployed(shop, delivered):
+def test_a_parameter_with_a_typo_stops_it_with_file_line_and_near_miss_before_anything_is_built(shop, delivered):
     project, server = shop
     before = (_versions(server), len(_runs(server)))
     good = project.text("settings.yaml")
@@ -186,13 +188,11 @@ def test_a_parameter_with_a_typo_stops_it_with_file_line_and_near_miss_before_an
     finally:
         project.commit({"settings.yaml": good})
     assert ended.status == "FAILURE", ended.said
-    (failed,) = [name for name, status in ended.steps.items() if status == "FAILURE"]
-    assert failed in ("upload", "deploy")
-    assert ended.steps["run"] == "QUEUED"
+    assert ended.steps["toolchain"] == "FAILURE"
+    assert {ended.steps[name] for name in ALL[ALL.index("unit-tests") :]} == {"QUEUED"}
     line = good[: good.index("          source:")].count("\n") + 1
-    log = ended.log(failed)
-    assert f"settings.yaml:{line}" in log
-    assert "source" in log
+    log = ended.log("toolchain")
+    assert f"settings.yaml:{line}: the pipeline has no parameter 'sauce'. Did you mean 'source'?" in log
     assert (_versions(server), len(_runs(server))) == before
 
 

@@ -21,6 +21,8 @@ DEVELOPMENT = "development"
 # The variable that servers set to the commit which started them; empty where none did.
 COMMIT = "COMMIT_SHA"
 _PIPEYARD = ".venv/bin/pipeyard"
+# A workspace that is kept, as `pipeyard ci run` does, isn't tested twice on the same content.
+_ONCE = f"{_PIPEYARD} ci once"
 # What unit tests need besides Python: a browser opens reports, a database server is read from.
 _FOR_TESTS = "chromium=chromium 'postgresql=/usr/lib/postgresql/*/bin/initdb'"
 
@@ -275,7 +277,7 @@ def configured(project: Project) -> dict[str, Any]:
 def _checks(project: Project, flow: str) -> tuple[Step, ...]:
     names = [each.name for each in _variables(flow) if each != _STEP_IMAGE]
     since = ("SINCE",) if flow == DEVELOPMENT else ()
-    tests = "make unit" + (' SINCE="$SINCE"' if flow == DEVELOPMENT else "")
+    tests = 'make unit SINCE="$SINCE"' if flow == DEVELOPMENT else f"{_ONCE} unit-tests make unit"
     suites = len(project.components) + len(project.libraries)
     return (
         Step(
@@ -301,7 +303,12 @@ def _checks(project: Project, flow: str) -> tuple[Step, ...]:
             20 + 5 * suites,
         ),
         Step(
-            "pylint", "Ruff and pylint over all Python, and what is generated.", ("make lint",), ("toolchain",), (), 20
+            "pylint",
+            "Ruff and pylint over all Python, and what is generated.",
+            (f"{_ONCE} pylint make lint",),
+            ("toolchain",),
+            (),
+            20,
         ),
     )
 

@@ -74,12 +74,13 @@ def lint_command(files: tuple[str, ...], as_json: bool, project_folder: Path) ->
 @click.argument("flow_name", metavar="FLOW", type=click.Choice(["delivery", "development"]))
 @project_option
 def values_command(flow_name: str, project_folder: Path) -> None:
-    """Check the variables that steps of FLOW go by: forms, pipelines, the environment and its settings."""
+    """Check the variables that steps of FLOW go by: forms, pipelines, the environment, its settings and parameters."""
     import os
 
     from pipeyard import settings
     from pipeyard.ci import flow
     from pipeyard.errors import PipeyardError
+    from pipeyard.settings import fitting
 
     project = find_project(project_folder)
     described = flow.delivery(project) if flow_name == flow.DELIVERY else flow.development(project)
@@ -90,7 +91,7 @@ def values_command(flow_name: str, project_folder: Path) -> None:
     if "ENVIRONMENT" not in given:
         return
     try:
-        loaded.environment(given["ENVIRONMENT"])
+        place = loaded.environment(given["ENVIRONMENT"])
     except PipeyardError as error:
         if not (unset := loaded.unset(given["ENVIRONMENT"])):
             raise
@@ -99,6 +100,33 @@ def values_command(flow_name: str, project_folder: Path) -> None:
             f"{error}\nA build sets these itself, by substitutions: `pipeyard ci run {given_as}`, or write values into "
             "[tool.pipeyard.ci.variables] of pyproject.toml and render; see docs/ci.md."
         ) from error
+    fitting.check(project, place)
+
+
+@command.command("once", context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@project_option
+def once_command(name: str, arguments: tuple[str, ...], project_folder: Path) -> int:
+    """Run COMMAND, unless it succeeded in this clone on the very content that is checked out.
+
+    NAME tells commands apart. With uncommitted changes it always runs. Exit code: the command's; 0 if it needn't run.
+    """
+    import subprocess
+
+    from pipeyard.ci import passed
+
+    root = find_project(project_folder).root
+    before = passed.subject(root, name)
+    if before.has_passed(arguments):
+        click.echo(
+            f"{name}: passed before on this content ({before.tree[:12]}). To run it again, remove {before.record}"
+        )
+        return 0
+    code = subprocess.run(arguments, cwd=root, check=False).returncode
+    if code == 0 and passed.subject(root, name) == before:
+        before.passed(arguments)
+    return code
 
 
 @command.command("starts")

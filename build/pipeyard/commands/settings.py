@@ -35,6 +35,7 @@ def command(
     mistake is told with file, line and what to do.
     """
     from pipeyard import settings
+    from pipeyard.settings import fitting
 
     if (pipeline or check_all) and not environment:
         raise click.UsageError("--pipeline and --check need --env NAME.")
@@ -47,7 +48,8 @@ def command(
         return 0
     place = loaded.environment(environment)
     if check_all:
-        _check(project, place)
+        names = fitting.check(project, place)
+        click.echo(f"{place.name}: the parameters of {', '.join(names)} fit.", err=True)
     _show(project, place, pipeline or "", as_json)
     return 0
 
@@ -79,27 +81,6 @@ def _list(loaded: "Settings", as_json: bool) -> None:
         click.echo(f"{row['name']:<12} {row['target']:<7}{unset}".rstrip())
 
 
-def _check(project: "Project", place: "Environment") -> None:
-    from pipeyard import compiling
-    from pipeyard.errors import PipeyardError
-    from pipeyard.local import ir
-    from pipeyard.settings import checking
-
-    problems = []
-    declared = {}
-    for name in place.pipelines or project.pipelines:
-        package = ir.parse(compiling.compile_pipeline(project.pipeline(name)).text)
-        declared[name] = package.spec.root.input_definitions
-        try:
-            checking.check(place, name, declared[name])
-        except PipeyardError as error:
-            problems.append(str(error))
-    problems += checking.unused(place, declared)
-    if problems:
-        raise PipeyardError("\n".join(problems))
-    click.echo(f"{place.name}: the parameters of {', '.join(declared)} fit.", err=True)
-
-
 def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool) -> None:
     import dataclasses
     import json
@@ -108,12 +89,9 @@ def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool
 
     inputs = None
     if pipeline:
-        from pipeyard import compiling
-        from pipeyard.local import ir
-        from pipeyard.settings import checking
+        from pipeyard.settings import checking, fitting
 
-        package = ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
-        inputs = package.spec.root.input_definitions
+        inputs = fitting.inputs_of(project, pipeline)
         checking.check(place, pipeline, inputs)
     found = settings.provenance(place, pipeline, inputs)
     if as_json:

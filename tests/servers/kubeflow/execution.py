@@ -30,12 +30,20 @@ class LocalRunner:
         folder: gets a folder a run.
         hosts: gives the host of an image, as `pipeyard.local.runner.project_hosts` does.
         options: of the local runner.
+        launchers: of the local runner; default: steps are processes.
     """
 
-    def __init__(self, folder: Path, hosts: Callable[[str], Host], options: runner.Options | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hosts: Callable[[str], Host],
+        options: runner.Options | None = None,
+        launchers: runner.Launchers | None = None,
+    ) -> None:
         self._folder = folder
         self._hosts = hosts
         self._options = options or runner.Options(max_parallel=os.cpu_count() or 1, prestart=False)
+        self._launchers = launchers
         self._threads: list[threading.Thread] = []
         self._stops: dict[str, threading.Event] = {}
         self._logs: dict[tuple[str, str], Path] = {}
@@ -72,6 +80,7 @@ class LocalRunner:
                 _Shown(lambda run: self._show(key, run, server)),
                 self._options,
                 environment="kubeflow",
+                launchers=self._launchers,
                 interrupts=lambda stop: _stopping(self._stops[key], stop),
             )
         except PipeyardError as error:

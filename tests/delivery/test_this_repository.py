@@ -1,0 +1,134 @@
+"""This very commit of this repository, delivered by its own cloudbuild.yaml and settings.yaml, unchanged.
+
+Its images are built from nothing, and Kubeflow Pipelines runs those. Only what a build is given says that the registry,
+the bucket and the server are on this machine.
+"""
+
+import dataclasses
+import functools
+import json
+import subprocess
+from pathlib import Path
+
+import fsspec
+import pytest
+from servers.kubeflow import KubeflowServer
+from servers.kubeflow.execution import LocalRunner
+from servers.storage import BUCKET
+from shop import PIPEYARD, ROOT, Ended
+
+from pipeyard import project
+from pipeyard.local import containers
+from pipeyard.local import engine as engines
+
+pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
+
+DATA = ROOT / "pipelines/chicago_taxi/data/data.csv"
+PREFIX = "pipeyard"
+COMPONENTS = sorted(project.find(ROOT).components)
+PIPELINES = sorted(project.find(ROOT).pipelines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A clone, and the servers that it is delivered to."""
+
+    clone: Path
+    server: KubeflowServer
+    bucket: fsspec.AbstractFileSystem
+    given: dict[str, str]
+    variables: dict[str, str]
+
+    @property
+    def commit(self) -> str:
+        return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=self.clone, text=True).strip()
+
+    def deliver(self) -> Ended:
+        """As the trigger of main would."""
+        pairs = [f"--substitution={key}={value}" for key, value in self.given.items()]
+        command = [str(PIPEYARD), "ci", "run", "--json", "--trigger", "main", "--ref", "main", *pairs]
+        done = subprocess.run(
+            command, cwd=self.clone, env=self.variables, check=False, stdout=subprocess.PIPE, text=True
+        )
+        return Ended.of(done)
+
+    @property
+    def versions(self) -> list[dict]:
+        with self.server.lock:
+            return list(self.server.store.versions.values())
+
+    @property
+    def runs(self) -> list[str]:
+        with self.server.lock:
+            return [each["state"] for each in self.server.store.runs.values()]
+
+    @property
+    def objects(self) -> dict[str, str]:
+        """Object to its generation."""
+        return {name: str(each.get("generation")) for name, each in self.bucket.find(BUCKET, detail=True).items()}
+
+
+@pytest.fixture(scope="module")
+def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    bucket = fsspec.filesystem("gs", endpoint_url=cloud_storage.url, token="anon", use_listings_cache=False)
+    bucket.put_file(str(DATA), f"{BUCKET}/data/chicago_taxi/{DATA.name}")
+    reached = {"STORAGE_EMULATOR_HOST": cloud_storage.url}
+    docker = engines.Engine(engine.client)
+    found = project.find(clone)
+
+    def host(image: str):
+        images = {image: image.rpartition("@")[0].rpartition("/")[2]}
+        return dataclasses.replace(containers.image_hosts(found, images, docker, print)(image), env=reached)
+
+    runner = LocalRunner(
+        folder / "kubeflow", functools.cache(host), launchers=functools.partial(containers.Containers, docker, "host")
+    )
+    with KubeflowServer(execute=runner) as server:
+        given = {
+            "_KFP_TEST_HOST": server.url,
+            "_PIPELINE_BUCKET": BUCKET,
+            "_IMAGE_REGISTRY": f"{registry.host}/{PREFIX}",
+            "_MLFLOW_URL": f"sqlite:///{folder}/models.db",
+            "_PYTHON_IMAGE": f"{registry.host}/{base_image}",
+            "_BUILDER_OPTIONS": "--network=host",
+            "_RUN": "chicago_taxi",
+        }
+        yield Place(clone, server, bucket, given, {**engine.variables, **reached})
+
+
+@pytest.fixture(scope="module")
+def delivered(place) -> Ended:
+    return place.deliver()
+
+
+def test_the_commit_becomes_images_packages_versions_a_run_and_a_model(place, delivered, registry):
+    assert delivered.status == "SUCCESS", delivered.said
+    assert set(delivered.steps.values()) == {"SUCCESS"}
+    for name in COMPONENTS:
+        assert place.commit in registry.tags(f"{PREFIX}/{name}")
+        assert registry.missing(f"{PREFIX}/{name}") == []
+    for name in PIPELINES:
+        uploaded = [key for key in place.objects if key.startswith(f"{BUCKET}/test/packages/{name}/{place.commit}")]
+        assert any(key.endswith("/workflow.tar.gz") for key in uploaded), place.objects
+    assert len(place.versions) == len(PIPELINES)
+    assert all(place.commit[:7] in each["name"] for each in place.versions)
+    assert place.runs == ["SUCCEEDED"]
+    assert f"{BUCKET}/test/serving/chicago_taxi/1/saved_model.pb" in place.objects
+    text = json.dumps(place.versions, default=str)
+    for name in COMPONENTS:
+        assert f"{registry.host}/{PREFIX}/{name}@sha256:" in text
+
+
+def test_again_nothing_is_built_or_deployed_and_it_takes_less_than_half_a_minute(place, delivered, registry):
+    tags = {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS}
+    before = (place.versions, place.objects)
+    ended = place.deliver()
+    assert ended.status == "SUCCESS", ended.said
+    assert (place.versions, place.objects) == before
+    assert {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS} == tags
+    for name in ("build-images", "push-images", "rewrite-specs"):
+        assert "built" not in ended.log(name)
+    assert ended.seconds < 30
