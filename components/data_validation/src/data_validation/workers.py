@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+import pyarrow as pa
 
 from stepkit.errors import StepError
 
@@ -34,9 +37,14 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
     """
     processes = min(processes, len(items))
     if processes <= 1:
-        yield from map(function, items)
+        for item in items:
+            yield function(item)
+            _give_back()
         return
     context = multiprocessing.get_context("fork")
+    # A collection writes to every object that it looks at, and so copies what processes share.
+    gc.collect()
+    gc.freeze()
     pool = ProcessPoolExecutor(processes, context, _keep, (function, os.getpid()))
     waiting: deque[Future[Result]] = deque()
     try:
@@ -45,8 +53,10 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
                 waiting.append(pool.submit(_call, item))
             if len(waiting) >= 2 * processes:
                 yield waiting.popleft().result()
+                _give_back()
         while waiting:
             yield waiting.popleft().result()
+            _give_back()
     except BrokenProcessPool as error:
         raise StepError(
             f"One of {processes} worker processes was killed, most likely for want of memory. "
@@ -54,6 +64,7 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item], processe
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+        gc.unfreeze()
 
 
 @contextlib.contextmanager
@@ -79,4 +90,12 @@ def _keep(function: Callable[..., object], step: int) -> None:
 
 
 def _call(item: object) -> object:
-    return _kept[0](item)
+    result = _kept[0](item)
+    _give_back()
+    return result
+
+
+def _give_back() -> None:
+    """Gives memory that is free back to the system: allocators keep it in pieces, more with every item."""
+    pa.default_memory_pool().release_unused()
+    ctypes.CDLL(None).malloc_trim(0)  # glibc, as Arrow's wheels need it anyhow
