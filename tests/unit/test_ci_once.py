@@ -108,6 +108,11 @@ def test_a_command_that_changes_what_it_was_to_test_is_not_noted(clone):
     assert _ran(clone)
 
 
+def test_a_program_that_is_not_there_is_named(clone):
+    done = CliRunner().invoke(ci.command, ["once", "--project", str(clone.root), "tests", "no-such-program"])
+    assert "no-such-program can't be run: No such file" in str(done.exception)
+
+
 def test_another_python_is_another_subject(clone, monkeypatch):
     assert _ran(clone)
     monkeypatch.setattr(passed.sys, "version", "3.11.99")

@@ -115,6 +115,7 @@ def once_command(name: str, arguments: tuple[str, ...], project_folder: Path) ->
     import subprocess
 
     from pipeyard.ci import passed
+    from pipeyard.errors import PipeyardError
 
     root = find_project(project_folder).root
     before = passed.subject(root, name)
@@ -123,7 +124,12 @@ def once_command(name: str, arguments: tuple[str, ...], project_folder: Path) ->
             f"{name}: passed before on this content ({before.tree[:12]}). To run it again, remove {before.record}"
         )
         return 0
-    code = subprocess.run(arguments, cwd=root, check=False).returncode
+    try:
+        code = subprocess.run(arguments, cwd=root, check=False).returncode
+    except OSError as error:
+        raise PipeyardError(
+            f"{arguments[0]} can't be run: {error.strerror}. Give a program's path, or one on PATH."
+        ) from error
     if code == 0 and passed.subject(root, name) == before:
         before.passed(arguments)
     return code
