@@ -1,6 +1,12 @@
 """Parts of the local runner that need no pipeline."""
 
+import os
+from collections.abc import Iterator
+
+import fsspec
 import pytest
+from moto.server import ThreadedMotoServer
+from servers.storage import BUCKET, GCSFS, storage
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import conditions, external, ir, values
@@ -123,13 +129,55 @@ def test_places_that_parameters_name():
 
 
 def test_external_state_in_an_object_store(tmp_path):
-    import fsspec
-
     store = fsspec.filesystem("memory")
     store.pipe("/bucket/a", b"1")
     # This store tells nothing of contents, so what is read from it must not be cached.
     assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/a"}) is None
     assert external.fingerprint(["{uri}"], {"uri": "memory://bucket/none"}) == {"memory://bucket/none": "absent"}
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request, monkeypatch) -> Iterator[tuple[str, fsspec.AbstractFileSystem]]:
+    """An empty folder in a bucket, and a file system that shares no cache with the one that is under test."""
+    if request.param == "gs":
+        monkeypatch.setitem(os.environ, *next(iter(GCSFS.items())))
+        with storage() as served:
+            yield (
+                f"gs://{BUCKET}/state",
+                fsspec.filesystem("gs", endpoint_url=served.url, token="anon", skip_instance_cache=True),
+            )
+        return
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "ACCESS_KEY_ID": "a",
+        "SECRET_ACCESS_KEY": "b",
+        "ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    others = fsspec.filesystem("s3", skip_instance_cache=True)
+    others.mkdir(BUCKET)
+    yield f"s3://{BUCKET}/state", others
+    server.stop()
+
+
+def test_external_state_in_a_bucket_is_that_of_now(bucket):
+    uri, others = bucket
+
+    def told() -> str:
+        found = external.fingerprint(["{uri}"], {"uri": uri})
+        assert found is not None
+        return found[uri]
+
+    seen = [told()]
+    for name, data in (("a", b"1"), ("a", b"2"), ("b/c", b"3")):
+        others.pipe_file(f"{uri}/{name}", data)
+        seen.append(told())
+    assert seen[0] == external.ABSENT
+    assert len(set(seen)) == len(seen)
+    others.rm_file(f"{uri}/b/c")
+    assert told() == seen[2]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def _of_remote(uri: str) -> str | None:
 
     try:
         fs, path = fsspec.core.url_to_fs(uri)
+        fs.invalidate_cache()  # this run's own steps, and others, write there meanwhile
         files = fs.glob(path) if glob.has_magic(path) else fs.find(path)
         described = [(name, _version(fs.info(name))) for name in sorted(files)]
     except (ImportError, ValueError, OSError):
