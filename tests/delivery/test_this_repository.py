@@ -21,6 +21,7 @@ from shop import PIPEYARD, ROOT, Ended
 from pipeyard import project
 from pipeyard.local import containers
 from pipeyard.local import engine as engines
+from pipeyard.local.runner import last_segment
 
 pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
 
@@ -82,7 +83,7 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
     found = project.find(clone)
 
     def host(image: str):
-        images = {image: image.rpartition("@")[0].rpartition("/")[2]}
+        images = {last_segment(image): image}
         return dataclasses.replace(containers.image_hosts(found, images, docker, print)(image), env=reached)
 
     runner = LocalRunner(
