@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from servers.kubeflow import KubeflowServer
+
 ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 COMPONENTS = ("train", "push")
@@ -239,6 +241,24 @@ class Places:
     variables: Mapping[str, str]
 
 
+def versions(server: KubeflowServer) -> list[dict]:
+    """Returns the versions of all pipelines, oldest first."""
+    with server.lock:
+        found = list(server.store.versions.values())
+    return sorted(found, key=lambda each: each["created_at"])
+
+
+def states(server: KubeflowServer) -> list[str]:
+    """Returns the state of each run, oldest first."""
+    with server.lock:
+        return [each["state"] for each in server.store.runs.values()]
+
+
+def substitutions(given: Mapping[str, str]) -> list[str]:
+    """Returns the options of `pipeyard ci run` that give a build its values."""
+    return [f"--substitution={key}={value}" for key, value in given.items()]
+
+
 @dataclass(frozen=True)
 class Ended:
     """A `pipeyard ci run`."""
@@ -346,8 +366,7 @@ class Shop:
                 "_BUILDER_OPTIONS": "--network=host",
                 "_RUN": run,
             }
-        pairs = [f"--substitution={key}={value}" for key, value in given.items()]
-        return Ended.of(self.pipeyard("ci", "run", "--json", *options, *pairs))
+        return Ended.of(self.pipeyard("ci", "run", "--json", *options, *substitutions(given)))
 
     def served(self) -> list[str]:
         """Returns the versions of the model that are served."""

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 import yaml
-from shop import COMPONENTS, PIPELINE, ROOT, Ended
+from shop import COMPONENTS, PIPELINE, ROOT, Ended, states, versions
 
 from pipeyard.ci import cloudbuild
 
@@ -30,24 +30,13 @@ def delivered(shop) -> Ended:
 
 def _versions(server) -> list[str]:
     """Names of the versions of the pipeline, oldest first."""
-    return [each["name"] for each in _listed(server)]
-
-
-def _listed(server) -> list[dict]:
-    with server.lock:
-        found = list(server.store.versions.values())
-    return sorted(found, key=lambda each: each["created_at"])
+    return [each["name"] for each in versions(server)]
 
 
 def _worked() -> float:
     """Seconds of CPU that programs which this one started have taken until they ended."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
-
-
-def _runs(server) -> list[str]:
-    with server.lock:
-        return [each["state"] for each in server.store.runs.values()]
 
 
 def _objects(storage, prefix: str) -> set[str]:
@@ -90,7 +79,7 @@ def test_a_commit_becomes_images_a_package_a_version_a_run_and_a_model(shop, del
     assert any(commit in name and name.endswith("/workflow.tar.gz") for name in objects), objects
     (version,) = _versions(server)
     assert commit[:7] in version
-    assert _runs(server) == ["SUCCEEDED"]
+    assert states(server) == ["SUCCEEDED"]
     assert project.served() == ["1"]
     model = json.loads((project.places.folder / "serving/1/model.json").read_text(encoding="utf-8"))
     assert 0 < model["mile"] < 5  # dollars, of rides of which many are noted with no miles
@@ -98,8 +87,7 @@ def test_a_commit_becomes_images_a_package_a_version_a_run_and_a_model(shop, del
     assert project.git("status", "--porcelain") == ""
     assert project.git("-C", "runs/.ci/workspace", "status", "--porcelain") == ""
     assert project.git("-C", "runs/.ci/workspace", "rev-parse", "HEAD").strip() == commit
-    with server.lock:
-        text = json.dumps(list(server.store.versions.values()), default=str)
+    text = json.dumps(versions(server), default=str)
     for name in COMPONENTS:
         assert f"{registry.host}/shop/{name}@sha256:" in text
 
@@ -131,8 +119,7 @@ def test_a_commit_of_other_content_is_a_second_version_with_one_new_image(shop, 
     assert second[:7] in names[-1]
     assert registry.manifest("shop/train", first) == registry.manifest("shop/train", second)
     assert registry.manifest("shop/push", first) != registry.manifest("shop/push", second)
-    with server.lock:
-        assert len({each["pipeline_id"] for each in server.store.versions.values()}) == 1
+    assert len({each["pipeline_id"] for each in versions(server)}) == 1
 
 
 FAULTS = {
@@ -180,7 +167,7 @@ def test_a_registry_that_refuses_stops_it_at_the_push_and_when_it_is_mended_all_
 
 def test_a_parameter_with_a_typo_stops_it_with_file_line_and_near_miss_before_anything_is_built(shop, delivered):
     project, server = shop
-    before = (_versions(server), len(_runs(server)))
+    before = (_versions(server), len(states(server)))
     good = project.text("settings.yaml")
     project.commit({"settings.yaml": good.replace("          source:", "          sauce:", 1)})
     try:
@@ -193,7 +180,7 @@ def test_a_parameter_with_a_typo_stops_it_with_file_line_and_near_miss_before_an
     line = good[: good.index("          source:")].count("\n") + 1
     log = ended.log("toolchain")
     assert f"settings.yaml:{line}: the pipeline has no parameter 'sauce'. Did you mean 'source'?" in log
-    assert (_versions(server), len(_runs(server))) == before
+    assert (_versions(server), len(states(server))) == before
 
 
 def test_a_run_that_fails_fails_the_build_with_the_step_and_its_log(make_shop):
@@ -203,7 +190,7 @@ def test_a_run_that_fails_fails_the_build_with_the_step_and_its_log(make_shop):
     ended = project.deliver()
     assert {name for name, status in ended.steps.items() if status != "SUCCESS"} == {"run"}, ended.said
     assert len(_versions(server)) == 1
-    assert _runs(server) == ["FAILED"]
+    assert states(server) == ["FAILED"]
     assert "train" in ended.log("run")
     assert "/k8s/pod/logs" in ended.log("run")
     assert project.served() == []

@@ -16,7 +16,7 @@ import pytest
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET, GCSFS
-from shop import PIPEYARD, ROOT, Ended
+from shop import PIPEYARD, ROOT, Ended, states, substitutions, versions
 
 from pipeyard import project
 from pipeyard.local import containers
@@ -47,22 +47,12 @@ class Place:
 
     def deliver(self) -> Ended:
         """As the trigger of main would."""
-        pairs = [f"--substitution={key}={value}" for key, value in self.given.items()]
-        command = [str(PIPEYARD), "ci", "run", "--json", "--trigger", "main", "--ref", "main", *pairs]
+        options = ("--trigger", "main", "--ref", "main", *substitutions(self.given))
+        command = [str(PIPEYARD), "ci", "run", "--json", *options]
         done = subprocess.run(
             command, cwd=self.clone, env=self.variables, check=False, stdout=subprocess.PIPE, text=True
         )
         return Ended.of(done)
-
-    @property
-    def versions(self) -> list[dict]:
-        with self.server.lock:
-            return list(self.server.store.versions.values())
-
-    @property
-    def runs(self) -> list[str]:
-        with self.server.lock:
-            return [each["state"] for each in self.server.store.runs.values()]
 
     @property
     def objects(self) -> dict[str, str]:
@@ -116,21 +106,21 @@ def test_the_commit_becomes_images_packages_versions_a_run_and_a_model(place, de
     for name in PIPELINES:
         uploaded = [key for key in place.objects if key.startswith(f"{BUCKET}/test/packages/{name}/{place.commit}")]
         assert any(key.endswith("/workflow.tar.gz") for key in uploaded), place.objects
-    assert len(place.versions) == len(PIPELINES)
-    assert all(place.commit[:7] in each["name"] for each in place.versions)
-    assert place.runs == ["SUCCEEDED"]
+    assert len(versions(place.server)) == len(PIPELINES)
+    assert all(place.commit[:7] in each["name"] for each in versions(place.server))
+    assert states(place.server) == ["SUCCEEDED"]
     assert f"{BUCKET}/test/serving/chicago_taxi/1/saved_model.pb" in place.objects
-    text = json.dumps(place.versions, default=str)
+    text = json.dumps(versions(place.server), default=str)
     for name in COMPONENTS:
         assert f"{registry.host}/{PREFIX}/{name}@sha256:" in text
 
 
 def test_again_nothing_is_built_or_deployed_and_it_takes_less_than_half_a_minute(place, delivered, registry):
     tags = {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS}
-    before = (place.versions, place.objects)
+    before = (versions(place.server), place.objects)
     ended = place.deliver()
     assert ended.status == "SUCCESS", ended.said
-    assert (place.versions, place.objects) == before
+    assert (versions(place.server), place.objects) == before
     assert {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS} == tags
     for name in ("build-images", "push-images", "rewrite-specs"):
         assert "built" not in ended.log(name)

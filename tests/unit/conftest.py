@@ -25,6 +25,18 @@ def shared_storage():
         yield started
 
 
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Moto's S3, which keeps If-None-Match and If-Match; without buckets."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture
 def own_prefix(shared_storage, request) -> str:
     """A prefix in the emulator's bucket that is a test's own."""

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import shipped_projects
 from click.testing import CliRunner
 
 from pipeyard.ci import passed
@@ -30,12 +31,8 @@ class Clone:
         for name in ("components", "pipelines"):
             (self.root / name).mkdir(parents=True)
             (self.root / name / "README.md").write_text("")
-        self.git("init", "--quiet")
+        shipped_projects.git(self.root, "init", "--quiet")
         self.commit({"code": "0", "test.py": PROGRAM})
-
-    def git(self, *arguments: str) -> None:
-        command = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", *arguments]
-        subprocess.run(command, cwd=self.root, check=True, capture_output=True)
 
     def write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -43,8 +40,7 @@ class Clone:
 
     def commit(self, files: dict[str, str]) -> None:
         self.write(files)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message=Change")
+        shipped_projects.commit(self.root, "Change")
 
     def once(self, *more: str, name: str = "tests") -> tuple[bool, str]:
         """Returns whether the program ran, and what was said."""
@@ -73,7 +69,7 @@ def test_it_runs_once_on_a_tree_and_says_how_to_run_it_again(clone):
 
 def test_the_same_tree_is_the_same_whichever_commit_has_it(clone):
     assert _ran(clone)
-    clone.git("commit", "--quiet", "--allow-empty", "--message=Nothing")
+    shipped_projects.git(clone.root, "commit", "--quiet", "--allow-empty", "--message=Nothing")
     assert not _ran(clone)
 
 

@@ -1,12 +1,8 @@
 """Parts of the local runner that need no pipeline."""
 
-import os
-from collections.abc import Iterator
-
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
-from servers.storage import BUCKET, GCSFS, storage
+from servers.storage import BUCKET, GCSFS
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import conditions, external, ir, values
@@ -137,29 +133,20 @@ def test_external_state_in_an_object_store(tmp_path):
 
 
 @pytest.fixture(params=["gs", "s3"])
-def bucket(request, monkeypatch) -> Iterator[tuple[str, fsspec.AbstractFileSystem]]:
+def bucket(request, monkeypatch) -> tuple[str, fsspec.AbstractFileSystem]:
     """An empty folder in a bucket, and a file system that shares no cache with the one that is under test."""
     if request.param == "gs":
-        monkeypatch.setitem(os.environ, *next(iter(GCSFS.items())))
-        with storage() as served:
-            yield (
-                f"gs://{BUCKET}/state",
-                fsspec.filesystem("gs", endpoint_url=served.url, token="anon", skip_instance_cache=True),
-            )
-        return
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "ACCESS_KEY_ID": "a",
-        "SECRET_ACCESS_KEY": "b",
-        "ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    others = fsspec.filesystem("s3", skip_instance_cache=True)
-    others.mkdir(BUCKET)
-    yield f"s3://{BUCKET}/state", others
-    server.stop()
+        for name, value in GCSFS.items():
+            monkeypatch.setenv(name, value)
+        url = request.getfixturevalue("shared_storage").url
+        others = fsspec.filesystem("gs", endpoint_url=url, token="anon", skip_instance_cache=True)
+    else:
+        url = request.getfixturevalue("s3")
+        for name, value in {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
+            monkeypatch.setenv(name, value)
+        others = fsspec.filesystem("s3", skip_instance_cache=True)
+        others.mkdir(BUCKET)
+    return f"{request.param}://{BUCKET}/state", others
 
 
 def test_external_state_in_a_bucket_is_that_of_now(bucket):

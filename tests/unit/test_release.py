@@ -7,7 +7,7 @@ import resource
 import shutil
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +72,6 @@ def first(project) -> Made:
     shipped_projects.git(project.root, "clone", "--quiet", str(project.root), str(folder))
     shipped_projects.git(folder, "checkout", "--quiet", "HEAD^")
     return _made(Project(folder), project.root.parent / "dist-1")
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """Moto's S3, which keeps If-None-Match and If-Match."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["folder", "gs", "s3"])

@@ -27,7 +27,7 @@ class Subject:
     tree: str
     record: Path
 
-    def key(self, command: Sequence[str]) -> str:
+    def _key(self, command: Sequence[str]) -> str:
         """sha256 in hex of what a success of the command depends on."""
         what = [self.tree, list(command), sys.version, platform.platform()]
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
@@ -35,7 +35,7 @@ class Subject:
     def has_passed(self, command: Sequence[str]) -> bool:
         """Whether the command's last success was on the same content. Never so while changes aren't committed."""
         try:
-            return bool(self.tree) and self.record.read_text(encoding="utf-8") == self.key(command)
+            return bool(self.tree) and self.record.read_text(encoding="utf-8") == self._key(command)
         except OSError:
             return False
 
@@ -43,7 +43,7 @@ class Subject:
         """Notes that the command succeeded, if what it ran on can be named."""
         if self.tree:
             self.record.parent.mkdir(parents=True, exist_ok=True)
-            files.write_whole(self.record, self.key(command))
+            files.write_whole(self.record, self._key(command))
 
 
 def subject(root: Path, name: str) -> Subject:

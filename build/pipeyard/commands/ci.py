@@ -80,7 +80,6 @@ def values_command(flow_name: str, project_folder: Path) -> None:
     from pipeyard import settings
     from pipeyard.ci import flow
     from pipeyard.errors import PipeyardError
-    from pipeyard.settings import fitting
 
     project = find_project(project_folder)
     described = flow.delivery(project) if flow_name == flow.DELIVERY else flow.development(project)
@@ -100,6 +99,8 @@ def values_command(flow_name: str, project_folder: Path) -> None:
             f"{error}\nA build sets these itself, by substitutions: `pipeyard ci run {given_as}`, or write values into "
             "[tool.pipeyard.ci.variables] of pyproject.toml and render; see docs/ci.md."
         ) from error
+    from pipeyard.settings import fitting
+
     fitting.check(project, place)
 
 

@@ -35,7 +35,6 @@ def command(
     mistake is told with file, line and what to do.
     """
     from pipeyard import settings
-    from pipeyard.settings import fitting
 
     if (pipeline or check_all) and not environment:
         raise click.UsageError("--pipeline and --check need --env NAME.")
@@ -48,6 +47,8 @@ def command(
         return 0
     place = loaded.environment(environment)
     if check_all:
+        from pipeyard.settings import fitting
+
         names = fitting.check(project, place)
         click.echo(f"{place.name}: the parameters of {', '.join(names)} fit.", err=True)
     _show(project, place, pipeline or "", as_json)
