@@ -16,6 +16,7 @@ from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
     from pipeyard.component_store.loading import LoadedComponent
+    from pipeyard.local.ir import Pipeline
 
 # One argument of a process on Linux, and so one parameter of a step: MAX_ARG_STRLEN.
 ARGUMENT_LIMIT = 128 * 1024
@@ -46,6 +47,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     from kfp.dsl import graph_component
 
     from pipeyard.component_store.session import session
+    from pipeyard.local import ir
 
     with session(instead or {}) as opened:
         module = _import(folder / "pipeline.py")
@@ -73,7 +75,8 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
         except Exception as error:  # kfp raises many kinds
             raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
         text = _without_header(package.read_text(encoding="utf-8"))
-    return Compiled(text, (*_check_sizes(text), *_check_meaning(folder, text, opened.loaded)))
+    read = ir.parse(text)
+    return Compiled(text, (*_check_sizes(read), *_check_meaning(folder, read, opened.loaded)))
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
@@ -97,23 +100,18 @@ def _without_header(text: str) -> str:
     return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
 
 
-def _check_meaning(folder: Path, text: str, loaded: "list[LoadedComponent]") -> list[str]:
+def _check_meaning(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") -> list[str]:
     from pipeyard import semantics
-    from pipeyard.local import ir
 
-    pipeline = ir.parse(text)
     problems = semantics.problems(pipeline, loaded)
     if problems:
         raise PipeyardError(f"{folder / 'pipeline.py'}: {' '.join(problems)}")
     return semantics.warnings(pipeline)
 
 
-def _check_sizes(text: str) -> tuple[str, ...]:
+def _check_sizes(pipeline: "Pipeline") -> tuple[str, ...]:
     from google.protobuf import json_format
 
-    from pipeyard.local import ir
-
-    pipeline = ir.parse(text)
     warnings = []
     dags = {"the pipeline": pipeline.spec.root, **dict(pipeline.spec.components)}
     for component in dags.values():
@@ -123,9 +121,9 @@ def _check_sizes(text: str) -> tuple[str, ...]:
                 warnings += _check_size(f"the input {name!r} of {task_name!r}", value)
     for name, definition in pipeline.spec.root.input_definitions.parameters.items():
         warnings += _check_size(f"the default of {name!r}", json_format.MessageToDict(definition.default_value))
-    if len(text) > WORKFLOW_WARNING:
+    if len(pipeline.text) > WORKFLOW_WARNING:
         warnings.append(
-            f"it is {len(text) // 1024} KiB compiled; clusters refuse about 1.5 MiB. Pass large values by URI."
+            f"it is {len(pipeline.text) // 1024} KiB compiled; clusters refuse about 1.5 MiB. Pass large values by URI."
         )
     return tuple(warnings)
 

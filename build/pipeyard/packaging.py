@@ -12,8 +12,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 
 PIPELINE = "pipeline.yaml"
@@ -88,7 +87,7 @@ def vertex(text: str) -> str:
     Raises:
         PipeyardError: it has a platform's settings in a second document, which Vertex AI would refuse.
     """
-    documents = list(yaml.safe_load_all(text))
+    documents = yamls.load_all(text)
     if len(documents) != 1:
         raise PipeyardError(
             "it has settings of the Kubernetes platform, which Vertex AI refuses. Remove them for Vertex."

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pipeyard import yamls
 from pipeyard.errors import PipeyardError, near_misses
 from stepkit import digest
 
@@ -36,7 +37,7 @@ class Component:
         """
         path = self.folder / "component.yaml"
         try:
-            spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+            spec = yamls.load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
         if not isinstance(spec, dict):
@@ -48,7 +49,7 @@ class Component:
     def annotation(self, key: str, default: Any) -> Any:
         """Returns the JSON (or text) value of the annotation `pipeyard.dev/<key>`."""
         text = self.spec.get("metadata", {}).get("annotations", {}).get(ANNOTATION_PREFIX + key)
-        return default if text is None else yaml.safe_load(text)
+        return default if text is None else yamls.load(text)
 
     @cached_property
     def local_packages(self) -> list[Path]:

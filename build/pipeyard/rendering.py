@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 
 _IMAGE = ("implementation", "container", "image")
@@ -39,7 +40,7 @@ def image_of(spec: Path) -> str:
         PipeyardError: it isn't a specification with an image.
     """
     try:
-        return yaml.safe_load(spec.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
+        return yamls.load(spec.read_text(encoding="utf-8"))["implementation"]["container"]["image"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise PipeyardError(
             f"{spec} has no {'.'.join(_IMAGE)}: it was changed. Restore it, or run `pipeyard build` again."

@@ -113,7 +113,8 @@ def _by_executor(loaded: Iterable[LoadedComponent]) -> dict[str, Mapping[str, An
     specs = {}
     for component in loaded:
         if component.spec:
-            for executor in json_format.MessageToDict(component.pipeline_spec.deployment_spec)["executors"].values():
+            deployment = component.component_spec.to_pipeline_spec().deployment_spec
+            for executor in json_format.MessageToDict(deployment)["executors"].values():
                 specs[_key(executor.get("container", {}))] = component.spec
     return specs
 

@@ -1,5 +1,6 @@
 """A server of Kubeflow Pipelines that is down, hangs, cuts connections, or doesn't know us any more."""
 
+import itertools
 import logging
 import threading
 import time
@@ -190,7 +191,19 @@ def test_the_time_limit_holds_though_the_server_is_away(server, run_id):
     server.close()
     with pytest.raises(PipeyardError, match="hasn't ended in 30 s; last: waiting for the server"):
         runs.wait(connection, run_id, timeout=30, interval=10, patience=600)
-    assert clock.now == 30
+    assert clock.now == pytest.approx(30)
+
+
+def test_a_run_is_looked_at_often_at_first_and_seldom_later(server, run_id):
+    clock = Clock()
+    server.states = ["RUNNING"]
+    with pytest.raises(PipeyardError, match="hasn't ended"):
+        runs.wait(connect(server, options=clock.options), run_id, timeout=1000, interval=5)
+    looks = list(itertools.accumulate(clock.pauses))
+    assert sum(look <= 2 for look in looks) == 4
+    assert all(later - look <= max(0.5, look / 10) + 1e-9 for look, later in itertools.pairwise(looks))
+    assert max(clock.pauses) == 5
+    assert len(looks) < 230
 
 
 @pytest.mark.parametrize("hours", [-24 * 365, 24 * 365])

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 
 
@@ -60,7 +61,7 @@ def parse(text: str, path: Path) -> Document:
     """Reads YAML. See `load`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        content = yamls.load(text)
     except yaml.YAMLError as error:
         raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
     if not isinstance(content, dict):

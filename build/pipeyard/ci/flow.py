@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeyard import settings
+from pipeyard import settings, yamls
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.project import Project
 
@@ -252,7 +252,7 @@ def _needs_of_settings(project: Project) -> _Needs:
     """Reads names alone, so that nothing need be set where a file is rendered."""
     path = project.root / settings.FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = yamls.load(path.read_text(encoding="utf-8")) or {}
         places = [content.get("defaults") or {}, *(content.get("environments") or {}).values()]
         auths = [place.get("auth") or {} for place in places]
         declared = dict(content.get("variables") or {})

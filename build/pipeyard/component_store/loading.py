@@ -9,6 +9,7 @@ from kfp import components as kfp_components
 from kfp.dsl import yaml_component
 from kfp.dsl.types import type_utils
 
+from pipeyard import yamls
 from pipeyard.component_store import session
 from pipeyard.errors import PipeyardError
 
@@ -98,7 +99,7 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
 
 def _kfp1_spec(text: str) -> dict[str, Any] | None:
     """Returns kfp 1's kind of specification of a container, or None if it is another (kfp 2's has two documents)."""
-    documents = list(yaml.safe_load_all(text))
+    documents = yamls.load_all(text)
     spec = documents[0] if len(documents) == 1 else None
     container = spec.get("implementation", {}).get("container") if isinstance(spec, dict) else None
     return spec if isinstance(container, dict) else None

@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeyard import yamls
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry, Version
 from pipeyard.component_store.places import NOTHING, Changed, Folder, Missing, PlaceError, Unavailable, Writable
@@ -308,7 +308,7 @@ def _update_index(ledger: Ledger, releases: Iterable[Release], channels: Iterabl
 def _enter(ledger: Ledger, entries: dict[str, Entry], release: Release, tag: str) -> None:
     for name, digest in release.components.items():
         entry = entries.get(name, Entry())
-        spec = yaml.safe_load(ledger.spec(name, digest))
+        spec = yamls.load(ledger.spec(name, digest))
         entries[name] = Entry(
             description=str(spec.get("description") or entry.description),
             digests=tuple(dict.fromkeys([*entry.digests, digest])),

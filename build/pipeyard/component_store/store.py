@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from pipeyard import yamls
 from pipeyard.component_store import layout, session
 from pipeyard.component_store.layout import Entry, Version
 from pipeyard.component_store.places import Folder, Missing, Place, PlaceError, Unavailable, WrongDigest
@@ -341,7 +342,7 @@ def _description(place: Place, name: str, entry: Entry) -> Callable[[], str]:
         if entry.description:
             return entry.description
         try:
-            spec = yaml.safe_load(place.read(layout.spec_path(name)))
+            spec = yamls.load(place.read(layout.spec_path(name)))
         except (PlaceError, yaml.YAMLError):
             return ""
         return str(spec.get("description") or "") if isinstance(spec, dict) else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeyard import files
+from pipeyard import files, yamls
 from pipeyard.changes import Git
 from pipeyard.delivery.desired import Desired
 from pipeyard.errors import PipeyardError
@@ -47,7 +47,7 @@ def find(git: Git, desired: Desired) -> Approval | None:
     if not git(["ls-tree", "--name-only", "HEAD", "--", path]).strip():
         return None
     try:
-        said = yaml.safe_load(git(["show", f"HEAD:./{path}"]))
+        said = yamls.load(git(["show", f"HEAD:./{path}"]))
         wanted = (desired.environment.name, desired.pipeline, desired.digest)
         fits = (said["environment"], said["pipeline"], str(said["digest"])) == wanted
     except (yaml.YAMLError, KeyError, TypeError):

@@ -84,7 +84,7 @@ def chosen(project: "Project", environment: "Environment", names: Sequence[str])
     Raises:
         PipeyardError: there is no such pipeline.
     """
-    meant = list(names or environment.pipelines or project.pipelines)
+    meant = list(names) or environment.chosen(project.pipelines)
     for name in meant:
         project.pipeline(name)
     return meant

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pipeyard.delivery.records import Record
     from pipeyard.kubeflow.runs import Outcome
 
-# Seconds between two looks at a run.
+# Seconds between two looks at a run, at most.
 INTERVAL = 5.0
 
 

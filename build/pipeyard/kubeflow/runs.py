@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from pipeyard import pauses
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import caching as caches
 from pipeyard.kubeflow import pages, pipelines, steps
@@ -138,7 +139,7 @@ def wait(
 
     Args:
         timeout: seconds, by this machine's steady clock, from now.
-        interval: seconds between two questions.
+        interval: seconds between two questions at most; they come closer at first (see `pauses`).
         tell: gets a line when the run, a step of it, or the server changes its state.
         patience: seconds for which the server may fail.
 
@@ -146,8 +147,7 @@ def wait(
         PipeyardError: the time is up, the run isn't there, or the server failed for too long. The run goes on.
     """
     page = steps.page_of(server.host, run_id)
-    deadline = server.clock() + timeout
-    answered = server.clock()
+    began = answered = server.clock()
     told = _Told(tell)
     while True:
         try:
@@ -165,13 +165,14 @@ def wait(
             if run.state in ENDS:
                 told.line("run", run.state)
                 return _outcome(server, run, page)
-        left = deadline - server.clock()
+        waited = server.clock() - began
+        left = timeout - waited
         if left <= 0:
             raise PipeyardError(
                 f"The run {run_id} hasn't ended in {timeout:g} s; last: {told.last['run']}. It goes on: {page} . "
                 "Wait longer (timeout: in settings.yaml), or stop it there."
             )
-        server.sleep(min(interval, left))
+        server.sleep(min(pauses.pause(waited, interval), left))
 
 
 def stop(server: Server, run_id: str) -> None:

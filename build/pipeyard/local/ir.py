@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from google.protobuf import json_format
 
+from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 from pipeyard.local.protobuf import pb
 
@@ -67,7 +67,7 @@ def parse(text: str) -> Pipeline:
     Raises:
         PipeyardError: it isn't an IR of the schema version known here, or has fields or executors unknown here.
     """
-    documents = list(yaml.safe_load_all(text))
+    documents = yamls.load_all(text)
     if not documents or not isinstance(documents[0], dict) or "pipelineInfo" not in documents[0]:
         raise PipeyardError("not a compiled pipeline (no pipelineInfo). Compile it with `pipeyard compile`.")
     version = documents[0].get("schemaVersion")

@@ -31,7 +31,7 @@ def check(project: "Project", environment: "Environment") -> list[str]:
     """
     problems = []
     declared = {}
-    for name in environment.pipelines or project.pipelines:
+    for name in environment.chosen(project.pipelines):
         declared[name] = inputs_of(project, name)
         try:
             checking.check(environment, name, declared[name])

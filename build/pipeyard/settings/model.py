@@ -1,7 +1,7 @@
 """The typed model of an environment. Text of errors is made in `problems`, where a line belongs to them."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
@@ -265,6 +265,10 @@ class Environment(Strict):
     def of(self, pipeline: str) -> PipelineSettings:
         """Returns what is set for one pipeline, which may be nothing."""
         return self.pipelines.get(pipeline) or PipelineSettings()
+
+    def chosen(self, known: Iterable[str]) -> list[str]:
+        """Returns the pipelines that run there: those that it names, or else all that are known."""
+        return list(self.pipelines or known)
 
     def origin(self, *key: str | int) -> Origin | None:
         """Returns where the file sets a key of this environment; none: it doesn't."""

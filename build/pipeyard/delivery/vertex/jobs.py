@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pipeyard import pauses
 from pipeyard.delivery.vertex.connection import Conflict, Unavailable, Vertex
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow.runs import Outcome
@@ -139,7 +140,7 @@ def wait(
 
     Args:
         timeout: seconds to wait at most.
-        interval: seconds between two looks.
+        interval: seconds between two looks at most; they come closer at first (see `pauses`).
         tell: takes a state that is new.
         clock: seconds, of a clock that nobody sets.
 
@@ -168,13 +169,14 @@ def wait(
                 tell(state.removeprefix("PIPELINE_STATE_"))
             if state in _ENDS:
                 return _outcome(vertex, name, found, clock() - began)
-        left = timeout - (clock() - began)
+        waited = clock() - began
+        left = timeout - waited
         if left <= 0:
             raise PipeyardError(
                 f"The run {name} hasn't ended in {timeout:g} s (it is {state or 'unknown'}). It goes on: "
                 f"{page(vertex, name)} . Wait longer: timeout in settings.yaml."
             )
-        sleep(min(interval, left))
+        sleep(min(pauses.pause(waited, interval), left))
 
 
 def page(vertex: Vertex, name: str) -> str:
