@@ -10,17 +10,18 @@ import pytest
 from shown_commands import understand
 
 ROOT = Path(__file__).parents[2]
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 
 def _shown() -> list[tuple[str, str]]:
     """Returns the commands of Pipeyard's in blocks of a shell, each with the file that shows it."""
     found = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in PAGES:
         for block in _BLOCK.findall(path.read_text(encoding="utf-8")):
             for line in block.replace("\\\n", " ").splitlines():
-                if line.startswith(".venv/bin/pipeyard "):
-                    found.append((path.name, line))
+                if line.lstrip().startswith(".venv/bin/pipeyard "):
+                    found.append((path.name, line.lstrip()))
     return found
 
 
@@ -34,7 +35,7 @@ def test_a_shown_command_is_understood(file, line):
 
 
 def test_links_between_pages_lead_somewhere():
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"

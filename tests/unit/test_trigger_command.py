@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zipfile
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import trigger_projects
+from servers.scheduler import SchedulerServer
 from trigger_projects import NEW_FILES, notification
 
 from pipeyard import cli, compiling, settings
@@ -281,40 +280,9 @@ def test_cloud_scheduler_s_jobs_are_those_that_the_server_has_not(pipeyard, tmp_
     assert croniter.is_valid(tick["schedule"])
 
 
-class Scheduler(ThreadingHTTPServer):
-    """Cloud Scheduler's API, as far as it is used. It answers the first request that it is too busy."""
-
-    def __init__(self):
-        self.jobs, self.asked, self.refuses = {}, [], False
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _answer(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.asked.append(self.command)
-                name = self.path.removeprefix("/v1/")
-                status = 429 if len(server.asked) == 1 else 403 if server.refuses else 200
-                if status == 200 and self.command == "PATCH" and name not in server.jobs:
-                    status = 404
-                elif status == 200:
-                    server.jobs[body["name"]] = body
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(b"not you" if status != 200 else b"{}")
-
-            do_PATCH = do_POST = _answer
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-
 def test_jobs_are_made_and_then_changed_to_be_as_defined(pipeyard):
-    with Scheduler() as server:
-        api = f"http://127.0.0.1:{server.server_port}"
-        command = ["--env", "cloud", "scheduler", *SCHEDULER, "--apply", "--api", api]
+    with SchedulerServer() as server:
+        command = ["--env", "cloud", "scheduler", *SCHEDULER, "--apply", "--api", server.url]
         code, out, _ = pipeyard(*command)
         assert (code, out.count(" was made\n")) == (0, 2)
         assert [line.split()[0] for line in out.splitlines()] == list(server.jobs)
@@ -323,7 +291,6 @@ def test_jobs_are_made_and_then_changed_to_be_as_defined(pipeyard):
         server.refuses = True
         code, _, err = pipeyard(*command)
         assert (code, "jobs/pipeyard-cloud-tick was refused: 403 not you. The account needs" in err) == (1, True)
-        server.shutdown()
 
 
 def test_the_committed_jobs_are_those_of_the_environment_on_vertex(monkeypatch):

@@ -1,0 +1,139 @@
+"""Does what a page of docs/tasks/ says, block by block, in a repository."""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import textwrap
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from shop import ROOT
+
+_BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+class Walk:
+    """Somebody who follows pages in one terminal, and leaves programs that go on running in another.
+
+    Args:
+        root: the repository's.
+        instead: text on pages to what stands for it here; the longest is replaced first.
+        variables: of the terminal.
+
+    Attributes:
+        said: each command, as it was run, with what it printed.
+    """
+
+    def __init__(self, root: Path, instead: Mapping[str, str], variables: Mapping[str, str]) -> None:
+        self.root = root
+        self.instead = dict(sorted(instead.items(), key=lambda item: -len(item[0])))
+        self.variables = dict(variables)
+        self.said: list[tuple[str, str]] = []
+        self._running: list[subprocess.Popen] = []
+
+    def follow(self, page: str) -> list[tuple[str, str]]:
+        """Does all that a page says, and returns what was run and printed.
+
+        Raises:
+            AssertionError: a command failed.
+        """
+        text = (ROOT / "docs" / "tasks" / page).read_text(encoding="utf-8")
+        pattern = "|".join(map(re.escape, self.instead))
+        text = re.sub(pattern, lambda match: self.instead[match[0]], text)
+        before = len(self.said)
+        for _, kind, block in _BLOCK.findall(text):
+            content = textwrap.dedent(block)
+            if kind == "sh":
+                for line in content.replace("\\\n", " ").splitlines():
+                    self._run(line)
+            elif kind == "yaml":
+                self._set(yaml.safe_load(content))
+            elif kind == "toml":
+                with (self.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+                    file.write(content)
+            else:
+                assert kind == "json", f"{page} has a block of {kind}, which nobody follows"
+                (self.root / "dist" / "notification.json").write_text(content, encoding="utf-8")
+        return self.said[before:]
+
+    def stop(self) -> None:
+        """Ends what was left running."""
+        for process in self._running:
+            process.terminate()
+            process.wait()
+
+    def _run(self, line: str) -> None:
+        if line.startswith("export "):
+            for each in shlex.split(line, comments=True)[1:]:
+                name, _, value = each.partition("=")
+                self.variables[name] = value
+            return
+        if "DIGEST" in line:
+            line = line.replace("DIGEST", _DIGEST.findall(self.said[-1][1])[-1])
+        if "--port" in line:
+            self._leave_running(line)
+            return
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=self.root,
+            env=self.variables,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == 0, f"{line}: exit code {done.returncode}\n{done.stdout}"
+        self.said.append((line, done.stdout))
+
+    def _leave_running(self, line: str) -> None:
+        process = subprocess.Popen(["bash", "-c", f"exec env {line}"], cwd=self.root, env=self.variables)
+        self._running.append(process)
+        port = int(line.partition("--port ")[2].split()[0])
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                return
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, f"{line}: nothing listens"
+                time.sleep(0.1)
+
+    def _set(self, changed: Mapping[str, Any]) -> None:
+        path = self.root / "settings.yaml"
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _merge(settings, changed)
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
+def _merge(into: dict[str, Any], changed: Mapping[str, Any]) -> None:
+    for key, value in changed.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict) and key != "schedule":
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def stand_in(program: str, folder: Path) -> Path:
+    """Makes a program that only notes what it is asked, a line a call; returns where.
+
+    Args:
+        folder: on PATH.
+    """
+    notes = folder / f"{program}.notes"
+    path = folder / program
+    path.write_text(f'#!/bin/sh\necho "$*" >>{shlex.quote(str(notes))}\n', encoding="utf-8")
+    path.chmod(0o755)
+    return notes
+
+
+def terminal(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables of a terminal in which folder's programs come first, and git knows who commits."""
+    people = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    found = {**os.environ, **people, **variables}
+    return {**found, "PATH": f"{folder}{os.pathsep}{found['PATH']}"}
