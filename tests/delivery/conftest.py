@@ -14,12 +14,10 @@ from engine.sandbox.registry import Registry
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET, Storage, storage
-from shop import ROOT, Places, Shop
+from shop import DATA, ROOT, Places, Shop
 
 from pipeyard import environments, project
 from pipeyard.local import runner
-
-DATA = ROOT / "pipelines/chicago_taxi/data/data.csv"
 
 
 @pytest.fixture(scope="session", autouse=True)

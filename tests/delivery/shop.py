@@ -16,6 +16,7 @@ from servers.kubeflow import KubeflowServer
 
 ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
+DATA = ROOT / "pipelines/chicago_taxi/data/data.csv"
 COMPONENTS = ("train", "push")
 PIPELINE = "fares"
 _SCRIPTS = ("build/ci-source", "build/ci-packages")

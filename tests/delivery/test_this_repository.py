@@ -16,7 +16,7 @@ import pytest
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET, GCSFS
-from shop import PIPEYARD, ROOT, Ended, states, substitutions, versions
+from shop import DATA, PIPEYARD, ROOT, Ended, states, substitutions, versions
 
 from pipeyard import project
 from pipeyard.local import containers
@@ -25,7 +25,6 @@ from pipeyard.local.runner import last_segment
 
 pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
 
-DATA = ROOT / "pipelines/chicago_taxi/data/data.csv"
 PREFIX = "pipeyard"
 COMPONENTS = sorted(project.find(ROOT).components)
 PIPELINES = sorted(project.find(ROOT).pipelines)
@@ -84,7 +83,8 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
             "_KFP_TEST_HOST": server.url,
             "_PIPELINE_BUCKET": BUCKET,
             "_IMAGE_REGISTRY": f"{registry.host}/{PREFIX}",
-            "_MLFLOW_URL": f"sqlite:///{folder}/models.db",
+            # Containers get the folder of a database, too: one of its own, which pytest hasn't locked up.
+            "_MLFLOW_URL": f"sqlite:///{folder}/models/registry.db",
             "_PYTHON_IMAGE": f"{registry.host}/{base_image}",
             "_BUILDER_OPTIONS": "--network=host",
             "_RUN": "chicago_taxi",
