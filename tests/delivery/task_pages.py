@@ -113,7 +113,7 @@ class Walk:
 
 def _merge(into: dict[str, Any], changed: Mapping[str, Any]) -> None:
     for key, value in changed.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict) and key != "schedule":
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
         else:
             into[key] = value

@@ -6,12 +6,12 @@ What is Google's own is a program that notes what it is asked.
 import json
 import os
 import re
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from engine.sandbox import programs
 from servers.scheduler import SchedulerServer
 from servers.storage import BUCKET
 from servers.vertex import PROJECT, REGION, VertexServer
@@ -95,15 +95,13 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
     """Somebody in the project's folder."""
     project, server = shop
     places = project.places
-    programs = tmp_path_factory.mktemp("programs")
+    own = tmp_path_factory.mktemp("programs")
     origin = tmp_path_factory.mktemp("origin")
     project.git("init", "--quiet", "--bare", str(origin))
     project.git("remote", "add", "origin", str(origin))
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
-    stand_in("gcloud", programs)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    stand_in("gcloud", own)
+    port = programs.free_port()
     toolchain = {"PIPEYARD_PYTHON_IMAGE": places.python_image, "PIPEYARD_BUILDER_OPTIONS": "--network=host"}
     given = "".join(f" -s {name.replace('PIPEYARD', '')}={value}" for name, value in toolchain.items())
     instead = {
@@ -122,7 +120,7 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
         "--apply": f"--apply --api {scheduler.url}",
     }
     setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain}
-    walk = Walk(project.folder, instead, terminal(programs, {**places.variables, **setup}))
+    walk = Walk(project.folder, instead, terminal(own, {**places.variables, **setup}))
     subprocess.run(["make", "setup"], cwd=project.folder, env=walk.variables, check=True)
     yield walk
     walk.stop()

@@ -41,7 +41,6 @@ def project(tmp_path):
 @pytest.fixture
 def pipeyard(project, capsys, monkeypatch):
     """Runs a command in this process; returns what it prints. It has to succeed."""
-    monkeypatch.setattr("pipeyard.delivery.on_kubeflow.INTERVAL", 0.01)
 
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--project", str(project.root)])
