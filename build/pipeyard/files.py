@@ -1,21 +1,50 @@
 """Files that appear whole or not at all, and folders that one process at a time changes."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 
+def aside_of(path: Path) -> Path:
+    """Returns a hidden path beside a path, that nobody else has, for what is to take its place."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    aside = aside_of(path)
     try:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_whole(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder beside `folder`, whose place it takes when the block ends; none is left if the block fails.
+
+    Raises:
+        FileExistsError: when the block ends, `folder` is there and not empty. It is left as it is.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside_of(folder)
+    aside.mkdir()
+    try:
+        yield aside
+        try:
+            aside.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # systems differ in which of them it is
+                raise
+            raise FileExistsError(error.errno, "there is something in it", str(folder)) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ def list_runs(root: Path, warn: Callable[[str], object] = warnings.warn) -> list
         warn: is told of every record that can't be read; such a run is left out.
     """
     found = []
-    for path in sorted(root.glob(f"*/{record.FILE}")):
+    for path in sorted(root.glob(f"[!.]*/{record.FILE}")):
         try:
             found.append(load(path.parent))
         except PipeyardError as error:

@@ -30,6 +30,7 @@ def run(tmp_path: Path) -> Callable[..., Result]:
         interrupts: Any = None,
         resumed: Path | None = None,
         outside: Mapping[str, Mapping[str, Any]] | None = None,
+        launchers: runner.Launchers | None = None,
         **parameters: Any,
     ) -> Result:
         package = tmp_path / "pipeline.yaml"
@@ -47,6 +48,7 @@ def run(tmp_path: Path) -> Callable[..., Result]:
                 display,
                 options or runner.Options(max_parallel=4),
                 resumed=resumed,
+                launchers=launchers,
                 interrupts=interrupts or (lambda stop: nullcontext()),
             )
         )

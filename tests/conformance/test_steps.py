@@ -11,7 +11,7 @@ from kfp import dsl
 from tiny_components import component
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import runner
+from pipeyard.local import launching, runner
 from pipeyard.local.record import State
 
 OK, CACHED, FAILED = State.SUCCEEDED, State.CACHED, State.FAILED
@@ -389,6 +389,36 @@ def test_a_run_that_goes_on_can_t_be_resumed(run):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(PipeyardError, match="still runs"):
             run(pipeline, resumed=done.folder)
+
+
+def test_a_run_s_folder_appears_with_its_record_or_not_at_all(run, tmp_path):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        show()
+
+    def unseen(folder, pass_fds, _say):
+        assert not folder.exists()
+        assert list((tmp_path / "runs").glob("[!.]*")) == []
+        return launching.Processes(pass_fds)
+
+    def broken(*_):
+        raise PipeyardError("the engine is gone")
+
+    def taken(folder, pass_fds, _say):
+        folder.mkdir()
+        (folder / "theirs").touch()
+        return launching.Processes(pass_fds)
+
+    done = run(pipeline, launchers=unseen)
+    assert done.run.state == State.SUCCEEDED
+    before = sorted((tmp_path / "runs").iterdir())
+    with pytest.raises(PipeyardError, match="the engine is gone"):
+        run(pipeline, launchers=broken)
+    assert sorted((tmp_path / "runs").iterdir()) == before
+    with pytest.raises(PipeyardError, match="another process has just begun this run"):
+        run(pipeline, launchers=taken)
+    (theirs,) = set((tmp_path / "runs").iterdir()) - set(before)
+    assert [path.name for path in theirs.iterdir()] == ["theirs"]
 
 
 def test_retries_of_a_whole_pipeline_are_refused_not_ignored(run):

@@ -237,7 +237,6 @@ def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alo
     def start(source="gs://landing/a"):
         return starting.run_here(project, here, "taxi", {"source": source}, "k")
 
-    folder.mkdir(parents=True)  # killed before it had begun
     assert start() == "taxi-k"
     first = record.load(folder)
     assert first.state == "SUCCEEDED"

@@ -1,6 +1,7 @@
 """The Cloud Function as Google runs it, with Cloud Storage and Kubeflow Pipelines on the loopback."""
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -139,6 +140,25 @@ def test_events_start_runs_of_what_is_deployed_once_across_restarts_and_bursts(k
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert {line["severity"] for line in lines} == {"NOTICE", "INFO"}
     assert all(line["reason"] and line["environment"] == "dev" for line in lines)
+
+
+def test_lines_of_requests_at_the_same_time_stay_lines(served, monkeypatch):
+    """Cloud Logging reads an entry a line."""
+
+    class Slow(io.StringIO):
+        def write(self, text):
+            written = super().write(text)
+            time.sleep(0.01)
+            return written
+
+    output = Slow()
+    monkeypatch.setattr(sys, "stdout", output)
+    threads = [threading.Thread(target=serving.answer, args=(served, {}, b"{")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [json.loads(line)["severity"] for line in output.getvalue().splitlines()] == ["ERROR"] * 8
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -124,7 +123,7 @@ class Folder:
 
     def write(self, path: str, data: bytes, over: str | None = None) -> None:
         target = self._root / path
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+        aside = files.aside_of(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -8,15 +8,15 @@ import secrets
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from pipeyard import environments
+from pipeyard import environments, files
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import cache, external, ir, record, values
 from pipeyard.local.display import Display
@@ -76,7 +76,7 @@ def run(
         resumed: folder of an earlier run to go on with: what it did is kept, and it keeps its id.
         launchers: makes what starts steps; default: processes of this machine.
         interrupts: context that sets its event when the user wants to stop; default: Ctrl-C and SIGTERM.
-        name: of the run's folder; default: one that no other run has.
+        name: of the run's folder, which appears with the run's record in it; default: one that no other run has.
 
     Returns:
         The run's record and folder. The record's state says how it ended; a failing step raises nothing.
@@ -87,14 +87,15 @@ def run(
     """
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
-    folder = resumed or _new_folder(root, pipeline.name, name)
-    lock = _hold(folder)
-    prestart = Prestart(folder, [lock.fileno()]) if options.prestart and not launchers else None
-    launcher = launchers(folder, [lock.fileno()], display.note) if launchers else Processes([lock.fileno()], prestart)
-    before = record.load(resumed) if resumed else None
-    (folder / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
-    tracker = _Tracker(
-        Run(
+    folder = resumed or root / (name or _new_name(pipeline.name))
+    with nullcontext(resumed) if resumed else _appearing(folder) as place:
+        lock = _hold(place)
+        pass_fds = [lock.fileno()]
+        prestart = Prestart(folder, pass_fds) if options.prestart and not launchers else None
+        launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(pass_fds, prestart)
+        before = record.load(resumed) if resumed else None
+        (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
+        started = Run(
             id=folder.name,
             pipeline=pipeline.name,
             environment=environment,
@@ -104,11 +105,9 @@ def run(
             pipeline_digest=digest.of_text(pipeline.text),
             commit=commit,
             versions={**versions(), **launcher.versions},
-        ),
-        folder,
-        before,
-        display,
-    )
+        )
+        started.save(place)
+    tracker = _Tracker(started, folder, before, display)
     stop = threading.Event()
     job = {
         "pipeline_job_uuid": folder.name,
@@ -262,7 +261,6 @@ class _Tracker:
         self._before = {task.path: task for task in before.tasks} if before else {}
         self._display = display
         self._lock = threading.Lock()
-        self.run.save(folder)
 
     def update(self, path: str, **changes: Any) -> Task:
         with self._lock:
@@ -334,9 +332,17 @@ def _hold(folder: Path) -> IO[str]:
     return lock
 
 
-def _new_folder(root: Path, pipeline: str, name: str) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = root / (name or f"{pipeline}-{stamp}-{secrets.token_hex(2)}")
-    folder.mkdir(exist_ok=bool(name))  # one that somebody left before he had begun is empty
-    return folder
+def _new_name(pipeline: str) -> str:
+    return f"{pipeline}-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """Gives the place of a new run's folder, where nobody looks until its record is in it."""
+    try:
+        with files.folder_whole(folder) as place:
+            yield place
+    except FileExistsError as error:
+        raise PipeyardError(
+            f"{folder} is there already: another process has just begun this run. Wait for it, or give another name."
+        ) from error

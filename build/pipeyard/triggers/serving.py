@@ -6,6 +6,7 @@ tell it again.
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -43,7 +44,9 @@ def triggers(root: Path, variables: Mapping[str, str], launch: Launch | None = N
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    # print() writes the line's end by itself, and requests are answered in several threads.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def answer(served: Triggers, headers: Mapping[str, str], body: bytes, log: Callable[[str], object] = _print) -> Answer:
