@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import scratch_git
 from servers.kubeflow import KubeflowServer
 
 ROOT = Path(__file__).parents[2]
@@ -332,15 +333,12 @@ class Shop:
 
     def git(self, *arguments: str) -> str:
         """Runs git in the repository; returns what it prints."""
-        command = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", *arguments]
-        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+        return scratch_git.git(self.folder, *arguments)
 
     def commit(self, files: Mapping[str, str]) -> str:
         """Writes files and commits all that changed; returns the commit."""
         self._write(files)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message=Change")
-        return self.head
+        return scratch_git.commit(self.folder)
 
     def text(self, name: str) -> str:
         """Returns a file's content."""

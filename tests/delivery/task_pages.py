@@ -1,17 +1,17 @@
 """Does what a page of docs/tasks/ says, block by block, in a repository."""
 
+import functools
 import os
 import re
 import shlex
-import socket
 import subprocess
 import textwrap
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from engine.sandbox import programs
 from shop import ROOT
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
@@ -25,17 +25,19 @@ class Walk:
         root: the repository's.
         instead: text on pages to what stands for it here; the longest is replaced first.
         variables: of the terminal.
+        logs: folder that gets what programs print that go on running.
 
     Attributes:
         said: each command, as it was run, with what it printed.
     """
 
-    def __init__(self, root: Path, instead: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, instead: Mapping[str, str], variables: Mapping[str, str], logs: Path) -> None:
         self.root = root
         self.instead = dict(sorted(instead.items(), key=lambda item: -len(item[0])))
         self.variables = dict(variables)
         self.said: list[tuple[str, str]] = []
-        self._running: list[subprocess.Popen] = []
+        self._logs = logs
+        self._running: list[programs.Background] = []
 
     def follow(self, page: str) -> list[tuple[str, str]]:
         """Does all that a page says, and returns what was run and printed.
@@ -64,9 +66,8 @@ class Walk:
 
     def stop(self) -> None:
         """Ends what was left running."""
-        for process in self._running:
-            process.terminate()
-            process.wait()
+        for program in self._running:
+            program.stop()
 
     def _run(self, line: str) -> None:
         if line.startswith("export "):
@@ -92,17 +93,11 @@ class Walk:
         self.said.append((line, done.stdout))
 
     def _leave_running(self, line: str) -> None:
-        process = subprocess.Popen(["bash", "-c", f"exec env {line}"], cwd=self.root, env=self.variables)
-        self._running.append(process)
         port = int(line.partition("--port ")[2].split()[0])
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                return
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, f"{line}: nothing listens"
-                time.sleep(0.1)
+        command = ["bash", "-c", f"exec env {line}"]
+        log = self._logs / f"{port}.log"
+        listens = functools.partial(programs.listens, port)
+        self._running.append(programs.Background(command, log, listens, cwd=self.root, env=self.variables))
 
     def _set(self, changed: Mapping[str, Any]) -> None:
         path = self.root / "settings.yaml"

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import scratch_git
 from shop import PIPEYARD
 
 BUILD = """\
@@ -52,9 +53,8 @@ def run(engine, registry, base_image, tmp_path):
         )
         (root / "cloudbuild.yaml").write_text(text, encoding="utf-8")
         (root / ".gitignore").write_text("/runs/\n", encoding="utf-8")
-        git = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost"]
-        for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=one"]):
-            subprocess.run([*git, *command], cwd=root, check=True)
+        scratch_git.git(root, "init", "--quiet")
+        scratch_git.commit(root)
         command = [str(PIPEYARD), "ci", "run", "--steps=docker", "--network=host", "--json"]
         variables = {**engine.variables, "OWN_TOKEN": "hush"}
         done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)

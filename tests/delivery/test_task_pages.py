@@ -120,7 +120,7 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
         "--apply": f"--apply --api {scheduler.url}",
     }
     setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain}
-    walk = Walk(project.folder, instead, terminal(own, {**places.variables, **setup}))
+    walk = Walk(project.folder, instead, terminal(own, {**places.variables, **setup}), own)
     subprocess.run(["make", "setup"], cwd=project.folder, env=walk.variables, check=True)
     yield walk
     walk.stop()

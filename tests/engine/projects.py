@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import scratch_git
+
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 
 
@@ -47,9 +49,7 @@ class Project:
 
     def git(self, *arguments: str) -> str:
         """Runs git in the repository; returns what it prints."""
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-        command = ["git", *identity, *arguments]
-        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+        return scratch_git.git(self.folder, *arguments)
 
     def commit(self, files: Mapping[str, str]) -> str:
         """Writes files and commits all that changed; returns the commit."""
@@ -57,9 +57,7 @@ class Project:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message=Change")
-        return self.head
+        return scratch_git.commit(self.folder)
 
     def start_build(self, *options: str, **variables: str) -> "subprocess.Popen[str]":
         """Starts `pipeyard build --json` in the background."""

@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import checkout
 import pytest
-from whole_runs import PIPEYARD, ROOT, SETUP, Ran
+from whole_runs import PIPEYARD, SETUP, Ran
 
 from pipeyard.local import record
 from pipeyard.local.record import Run
@@ -16,20 +17,8 @@ from pipeyard.local.record import Run
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks, so that tests may change sources; environments are those of the checkout."""
     copy = tmp_path_factory.mktemp("project") / "pipeyard"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            target = copy / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-            target.chmod((ROOT / name).stat().st_mode)
-    for venv in ROOT.glob("components/*/.venv"):
-        (copy / venv.relative_to(ROOT)).symlink_to(venv)
+    checkout.copy_files(copy)
+    checkout.link_environments(copy)
     return copy
 
 

@@ -5,10 +5,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from checkout import ROOT
+
 from pipeyard import environments, project
 from pipeyard.local.record import Run, Task
 
-ROOT = Path(__file__).parents[2]
 # What `make` tells the processes it starts.
 SETUP = {**os.environ, "UV": environments.uv(project.find(ROOT)), "UV_PYTHON": sys.executable}
 PIPEYARD = Path(sys.executable).with_name("pipeyard")

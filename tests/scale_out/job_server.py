@@ -3,12 +3,12 @@
 import contextlib
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from engine.sandbox import programs
 
 HERE = Path(__file__).parent
 
@@ -16,7 +16,6 @@ _LISTENS = re.compile(r"JobService started on \S+:(\d+)")
 _INVOKES = re.compile(r"Invoking job (\S+)_[0-9a-f-]{36}")
 _START_SECONDS = 90
 _INSTALL_SECONDS = 600  # some 200 jars, the first time
-_STOP_SECONDS = 10
 
 
 class NotInstalledError(Exception):
@@ -144,14 +143,12 @@ def running(engine: Engine, work: Path) -> Iterator[JobServer]:
         f"--artifacts-dir={work / 'artifacts'}",
         *engine.flags,
     ]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=work)
+    server = programs.Background(command, log, lambda: bool(_port(log)), _START_SECONDS, cwd=work)
     try:
-        port = _port(server, log)
-        where = ["--runner=PortableRunner", f"--job_endpoint=127.0.0.1:{port}", "--environment_type=LOOPBACK"]
+        where = ["--runner=PortableRunner", f"--job_endpoint=127.0.0.1:{_port(log)}", "--environment_type=LOOPBACK"]
         yield JobServer([*where, "--job_name={component}", *engine.beam_args], log)
     finally:
-        _stop(server)
+        server.stop()
 
 
 @contextlib.contextmanager
@@ -163,48 +160,21 @@ def worker_pool(python: Path, env: Mapping[str, str], work: Path) -> Iterator[li
         env: the environment variables of its steps.
         work: folder for its log, and for what workers and steps exchange.
     """
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = programs.free_port()
     pool = [str(python), "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
     log = work / "workers.log"
-    with log.open("wb") as output:
-        workers = subprocess.Popen(pool, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    workers = programs.Background(pool, log, lambda: programs.listens(port), _START_SECONDS, env=dict(env))
     try:
-        _await_listener(workers, port, log)
         yield [
             "--environment_type=EXTERNAL",
             f"--environment_config=127.0.0.1:{port}",
             f"--temp_location={work / 'exchanged'}",
         ]
     finally:
-        _stop(workers)
+        workers.stop()
 
 
-def _await_listener(process: subprocess.Popen, port: int, log: Path) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"No workers listen at port {port}:\n{log.read_text(encoding='utf-8', errors='replace')}")
-
-
-def _port(server: subprocess.Popen, log: Path) -> int:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end:
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if found := _LISTENS.search(said):
-            return int(found[1])
-        if server.poll() is not None:
-            raise RuntimeError(f"The job server ended with exit code {server.returncode}:\n{said}")
-        time.sleep(0.1)
-    raise RuntimeError(f"The job server doesn't listen after {_START_SECONDS} s:\n{said}")
-
-
-def _stop(server: subprocess.Popen) -> None:
-    server.terminate()
-    try:
-        server.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+def _port(log: Path) -> int:
+    """Returns the port that the job server says it listens at; 0 before it does."""
+    found = _LISTENS.search(log.read_text(encoding="utf-8", errors="replace"))
+    return int(found[1]) if found else 0

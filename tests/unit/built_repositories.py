@@ -1,9 +1,8 @@
 """A small repository that Pipeyard's commands work on, with a registry on the loopback."""
 
-import subprocess
 from pathlib import Path
 
-import shipped_projects
+import scratch_git
 from click.testing import CliRunner, Result
 from image_registry import ImageRegistry, StandInDocker
 
@@ -73,7 +72,7 @@ class Repository:
             self.write(f"components/{name}/pyproject.toml", "")
             self.write(f"components/{name}/src/{name}/step.py", "one = 1\n")
             self.write(f"components/{name}/tests/test_{name}.py", "def test_it():\n    assert True\n")
-        subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=self.root, check=True)
+        self.git("init", "--quiet", "--initial-branch=main")
         self.head = self.commit("first")
 
     def write(self, name: str, text: str) -> None:
@@ -81,11 +80,11 @@ class Repository:
         (self.root / name).write_text(text, encoding="utf-8")
 
     def commit(self, message: str) -> str:
-        self.head = shipped_projects.commit(self.root, message)
+        self.head = scratch_git.commit(self.root, message)
         return self.head
 
     def git(self, *arguments: str) -> str:
-        return shipped_projects.git(self.root, *arguments)
+        return scratch_git.git(self.root, *arguments)
 
     def build(self, *options: str, tests: bool = False) -> Result:
         host = self.registry.host

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import scratch_git
 import shipped_projects
 import yaml
 
@@ -89,7 +90,7 @@ def make(root: Path, environments: dict[str, Any]) -> Project:
 def configure(project: Project, environments: dict[str, Any]) -> str:
     """Commits other settings, and returns the commit."""
     (project.root / "settings.yaml").write_text(yaml.safe_dump({"environments": environments}), encoding="utf-8")
-    return shipped_projects.commit(project.root, "settings")
+    return scratch_git.commit(project.root, "settings")
 
 
 def build(project: Project, contents: dict[str, str] | None = None, **options: Any) -> None:

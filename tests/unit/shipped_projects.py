@@ -1,8 +1,9 @@
 """A small repository with a build of its commit in `dist/`, for tests of what is made of it."""
 
 import hashlib
-import subprocess
 from pathlib import Path
+
+import scratch_git
 
 from pipeyard import changes, packaging, rendering
 from pipeyard.images import commits, dist, lock
@@ -23,16 +24,6 @@ implementation:
 """
 
 
-def git(root: Path, *arguments: str) -> str:
-    return changes.git_of(root)(["-c", "user.name=n", "-c", "user.email=n@example.com", *arguments])
-
-
-def commit(root: Path, message: str) -> str:
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", message)
-    return git(root, "rev-parse", "HEAD").strip()
-
-
 def make(root: Path, components: tuple[str, ...] = ("count", "show")) -> Project:
     """Makes a repository with components, one pipeline and one commit."""
     files = {
@@ -47,8 +38,8 @@ def make(root: Path, components: tuple[str, ...] = ("count", "show")) -> Project
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=root, check=True)
-    commit(root, "first")
+    scratch_git.git(root, "init", "--quiet", "--initial-branch=main")
+    scratch_git.commit(root, "first")
     return Project(root)
 
 

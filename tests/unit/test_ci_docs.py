@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scratch_git import commit, git
 
 ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
@@ -79,14 +80,9 @@ def project(tmp_path):
     stand_in = tmp_path / "stand-in"
     stand_in.write_text(_NOTES.format(pipeyard=PIPEYARD, notes=tmp_path / "notes"), encoding="utf-8")
     stand_in.chmod(0o755)
-    _git(root, "init", "--quiet", "--initial-branch=main")
-    _git(root, "add", "--all")
+    git(root, "init", "--quiet", "--initial-branch=main")
+    git(root, "add", "--all")
     return root
-
-
-def _git(root: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
 
 
 def test_commands_do_what_they_are_there_for(project, tmp_path, monkeypatch):
@@ -97,12 +93,10 @@ def test_commands_do_what_they_are_there_for(project, tmp_path, monkeypatch):
     for words in _commands():
         if words[1] == "run" and not begun:  # by then all is rendered: it is committed, and a branch begun
             begun = True
-            _git(project, "add", "--all")
-            _git(project, "commit", "--quiet", "--message=rendered")
-            _git(project, "checkout", "--quiet", "-b", "my-branch")
+            commit(project)
+            git(project, "checkout", "--quiet", "-b", "my-branch")
             (project / "components/one/new").touch()
-            _git(project, "add", "--all")
-            _git(project, "commit", "--quiet", "--message=new")
+            commit(project)
         done = subprocess.run([PIPEYARD, *words], cwd=project, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (words, done.stderr)
         told[" ".join(words)] = done.stdout + done.stderr

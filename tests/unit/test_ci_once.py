@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import shipped_projects
+import scratch_git
 from click.testing import CliRunner
 
 from pipeyard.ci import passed
@@ -31,7 +31,7 @@ class Clone:
         for name in ("components", "pipelines"):
             (self.root / name).mkdir(parents=True)
             (self.root / name / "README.md").write_text("")
-        shipped_projects.git(self.root, "init", "--quiet")
+        scratch_git.git(self.root, "init", "--quiet")
         self.commit({"code": "0", "test.py": PROGRAM})
 
     def write(self, files: dict[str, str]) -> None:
@@ -40,7 +40,7 @@ class Clone:
 
     def commit(self, files: dict[str, str]) -> None:
         self.write(files)
-        shipped_projects.commit(self.root, "Change")
+        scratch_git.commit(self.root, "Change")
 
     def once(self, *more: str, name: str = "tests") -> tuple[bool, str]:
         """Returns whether the program ran, and what was said."""
@@ -69,7 +69,7 @@ def test_it_runs_once_on_a_tree_and_says_how_to_run_it_again(clone):
 
 def test_the_same_tree_is_the_same_whichever_commit_has_it(clone):
     assert _ran(clone)
-    shipped_projects.git(clone.root, "commit", "--quiet", "--allow-empty", "--message=Nothing")
+    scratch_git.git(clone.root, "commit", "--quiet", "--allow-empty", "--message=Nothing")
     assert not _ran(clone)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from scratch_git import commit, git
 
 from pipeyard.ci import builds, documents, processes, runner, substitutions
 from pipeyard.commands import ci
@@ -341,20 +342,9 @@ def repository(tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     (root / "build/ci-source").chmod(0o755)
-    _git(root, "init", "--quiet", "--initial-branch=main")
-    _commit(root)
+    git(root, "init", "--quiet", "--initial-branch=main")
+    commit(root)
     return root
-
-
-def _git(root, *arguments):
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    return subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
-
-
-def _commit(root):
-    _git(root, "add", "--all")
-    _git(root, "commit", "--quiet", "--message=change")
-    return _git(root, "rev-parse", "HEAD").strip()
 
 
 def _run(root, *options):
@@ -367,7 +357,7 @@ def test_a_trigger_builds_the_commit_and_not_what_is_around_it(repository):
     done, told = _run(repository, "--trigger", "main")
     assert done.return_value in (0, None), done.stderr
     log = Path(told["steps"][0]["log"]).read_text(encoding="utf-8")
-    head = _git(repository, "rev-parse", "HEAD").strip()
+    head = git(repository, "rev-parse", "HEAD").strip()
     assert log == f"commit {head}\nfirst\nby {head}\n"
 
 
@@ -389,7 +379,7 @@ def test_the_next_build_finds_environments_and_nothing_else_of_the_last(reposito
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace / name).write_text("", encoding="utf-8")
     (repository / "file").write_text("second\n", encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     done, told = _run(repository, "--trigger", "main")
     assert "second\n" in Path(told["steps"][0]["log"]).read_text(encoding="utf-8"), done.stderr
     assert not (workspace / "dist").exists()
@@ -397,9 +387,9 @@ def test_the_next_build_finds_environments_and_nothing_else_of_the_last(reposito
 
 
 def test_a_commit_that_isn_t_checked_out_is_what_is_built(repository):
-    first = _git(repository, "rev-parse", "HEAD").strip()
+    first = git(repository, "rev-parse", "HEAD").strip()
     (repository / "file").write_text("second\n", encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     done = subprocess.run(["build/ci-source", first], cwd=repository, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"commit {first}\n")
     assert (repository / "file").read_text(encoding="utf-8") == "first\n"
@@ -431,24 +421,24 @@ def test_what_can_t_be_started_says_why(repository, options, told):
     for name, push in (("development", "{branch: ^main$, invertRegex: true}"), ("release", "{branch: ^rel-.*$}")):
         text = TRIGGER.replace("{branch: ^main$}", push)
         (repository / f"triggers/cloud-build/{name}.yaml").write_text(text, encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     done, _ = _run(repository, *options)
     assert isinstance(done.exception, PipeyardError)
     assert told in str(done.exception)
 
 
 def test_a_trigger_for_one_branch_is_of_that_one_wherever_one_is(repository):
-    _git(repository, "checkout", "--quiet", "-b", "feature")
+    git(repository, "checkout", "--quiet", "-b", "feature")
     text = FLOW.replace("'COMMIT_SHA=$COMMIT_SHA'", "'COMMIT_SHA=$COMMIT_SHA', 'BRANCH=$BRANCH_NAME'")
     (repository / "cloudbuild.yaml").write_text(text.replace("&& cat file", '&& echo "$BRANCH"'), encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     done, told = _run(repository, "--trigger", "main")
     assert "\nmain\n" in Path(told["steps"][0]["log"]).read_text(encoding="utf-8"), done.stderr
 
 
 def test_a_build_that_cloud_build_would_refuse_isn_t_begun(repository):
     (repository / "cloudbuild.yaml").write_text("steps:\n- {id: a, name: i, waitFor: [b]}\n", encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     done, _ = _run(repository)
     assert "Cloud Build would refuse this build" in str(done.exception)
     assert "cloudbuild.yaml:2: it waits for 'b'" in str(done.exception)
@@ -457,7 +447,7 @@ def test_a_build_that_cloud_build_would_refuse_isn_t_begun(repository):
 def test_two_builds_don_t_share_a_workspace(repository):
     slow = "steps:\n- {id: a, name: i, script: 'touch ../begun; sleep 3'}\n"
     (repository / "cloudbuild.yaml").write_text(slow, encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     program = [str(Path(sys.executable).with_name("pipeyard")), "ci", "run", "--project", str(repository)]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         limit = time.monotonic() + 20
@@ -472,7 +462,7 @@ def test_two_builds_don_t_share_a_workspace(repository):
 def test_a_build_that_is_stopped_stops_its_steps(repository, number):
     slow = "steps:\n- {id: a, name: i, script: 'echo $$ >../process; exec sleep 60'}\n"
     (repository / "cloudbuild.yaml").write_text(slow, encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     program = [str(Path(sys.executable).with_name("pipeyard")), "ci", "run", "--project", str(repository)]
     noted = repository / "runs/.ci/process"
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
@@ -488,7 +478,7 @@ def test_a_secret_that_isn_t_set_is_named_before_anything_runs(repository, monke
     text = "steps:\n- {id: a, name: i, secretEnv: [OWN_TOKEN], script: 'echo $OWN_TOKEN; exit 1'}\n"
     text += "availableSecrets: {secretManager: [{versionName: v, env: OWN_TOKEN}]}\n"
     (repository / "cloudbuild.yaml").write_text(text, encoding="utf-8")
-    _commit(repository)
+    commit(repository)
     monkeypatch.delenv("OWN_TOKEN", raising=False)
     done, _ = _run(repository)
     assert "Steps need the secret OWN_TOKEN" in str(done.exception)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import delivered_projects
 import pytest
-import shipped_projects
+import scratch_git
 from servers.kubeflow import Fault, KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 
@@ -96,7 +96,7 @@ def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, kubeflow, st
 def test_a_later_commit_of_the_same_content_makes_no_version(pipeyard, kubeflow, store, project):
     pipeyard("deploy", "--env", "dev")
     (project.root / "README.md").write_text("more\n")
-    later = shipped_projects.commit(project.root, "words")
+    later = scratch_git.commit(project.root, "words")
     delivered_projects.build(project)
     assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 0
     code, out, _ = pipeyard("deploy", "--env", "dev")
@@ -198,12 +198,12 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
 
 def test_an_earlier_commit_doesnt_take_the_place_of_a_later_one(pipeyard, kubeflow, store, project):
     delivered_projects.build(project, says="old")
-    first = shipped_projects.git(project.root, "rev-parse", "HEAD").strip()
+    first = scratch_git.git(project.root, "rev-parse", "HEAD").strip()
     (project.root / "README.md").write_text("more\n")
-    later = shipped_projects.commit(project.root, "words")
+    later = scratch_git.commit(project.root, "words")
     delivered_projects.build(project, says="new")
     assert pipeyard("deploy", "--env", "dev")[0] == 0
-    shipped_projects.git(project.root, "checkout", "--quiet", first)
+    scratch_git.git(project.root, "checkout", "--quiet", first)
     delivered_projects.build(project, says="old")
     code, _, err = pipeyard("deploy", "--env", "dev")
     assert code == 1
@@ -255,7 +255,7 @@ def test_what_is_deployed_to_has_no_default_and_isnt_this_machine(pipeyard):
 
 def test_a_package_of_another_commit_isnt_deployed(pipeyard, kubeflow, project):
     (project.root / "README.md").write_text("more\n")
-    shipped_projects.commit(project.root, "words")
+    scratch_git.commit(project.root, "words")
     code, _, err = pipeyard("deploy", "--env", "dev")
     assert code == 1 and "Run `pipeyard build` again" in err
     assert kubeflow.requests == []
@@ -283,9 +283,9 @@ def test_production_needs_an_approval_of_what_is_deployed(pipeyard, kubeflow, pr
     assert code == 0 and out.strip().endswith("commit it")
     # What isn't committed is no approval.
     assert pipeyard("deploy", "--env", "production", "--allow-dirty")[0] == 1
-    shipped_projects.commit(project.root, "approve")
+    scratch_git.commit(project.root, "approve")
     delivered_projects.build(project)
-    assert "approved by n <n@example.com>" in pipeyard("plan", "--env", "production")[1]
+    assert "approved by Test <test@localhost>" in pipeyard("plan", "--env", "production")[1]
     assert pipeyard("deploy", "--env", "production")[0] == 0
     assert len(kubeflow.store.versions) == 1
 
@@ -302,7 +302,7 @@ def test_an_approval_under_a_wrong_name_is_told(pipeyard, project):
     path = project.root / "approvals" / "production" / f"whole-{digest[:16]}.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(f"environment: dev\npipeline: whole\ndigest: {digest}\n")
-    shipped_projects.commit(project.root, "approve")
+    scratch_git.commit(project.root, "approve")
     delivered_projects.build(project)
     assert "isn't an approval of what it is named after" in pipeyard("deploy", "--env", "production")[2]
     assert "takes deployments without an approval" in pipeyard("approve", "--env", "dev", "whole", digest)[2]
@@ -463,12 +463,12 @@ def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_pat
 
     def committed(name: str) -> str:
         (source / "components" / name).touch()
-        return shipped_projects.commit(source, name)
+        return scratch_git.commit(source, name)
 
     (source / "components").mkdir(parents=True)
-    shipped_projects.git(source, "init", "--quiet")
+    scratch_git.git(source, "init", "--quiet")
     before, built = committed("one"), committed("two")
-    shipped_projects.git(tmp_path, "clone", "--quiet", "--depth=1", source.as_uri(), "clone")
+    scratch_git.git(tmp_path, "clone", "--quiet", "--depth=1", source.as_uri(), "clone")
     later = committed("three")
     git = changes.git_of(tmp_path / "clone")
     with pytest.raises(PipeyardError):
@@ -476,5 +476,5 @@ def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_pat
     precedes = delivering.order_of_commits(projects.Project(tmp_path / "clone"))
     assert precedes(built, later) and precedes(before, built)
     assert not precedes(later, built)
-    shipped_projects.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))
+    scratch_git.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))
     assert not precedes(built, "0" * 40)

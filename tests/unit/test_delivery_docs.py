@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import delivered_projects
 import pytest
-import shipped_projects
+import scratch_git
 from servers.kubeflow import KubeflowServer
 from servers.storage import storage
 
@@ -58,7 +58,7 @@ def test_commands_do_what_they_are_there_for(pipeyard, project):
     for program, *arguments in _commands():
         if program == "git":
             if arguments[0] != "push":
-                shipped_projects.git(project.root, *arguments)
+                scratch_git.git(project.root, *arguments)
             continue
         assert program == ".venv/bin/pipeyard"
         given = [delivered_projects.PIPELINE if each == "chicago_taxi" else each for each in arguments]

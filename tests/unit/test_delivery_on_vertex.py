@@ -5,7 +5,7 @@ import sys
 
 import delivered_projects
 import pytest
-import shipped_projects
+import scratch_git
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, packaging
@@ -97,7 +97,7 @@ def test_run_starts_what_is_deployed_and_waits(pipeyard, vertex, project):
     assert (code, told["state"]) == (0, "SUCCEEDED")
     job = vertex.jobs[told["run"]]
     assert job["runtimeConfig"]["parameterValues"] == {"epochs": 5.0}
-    assert job["labels"]["commit"] == shipped_projects.git(project.root, "rev-parse", "HEAD").strip()
+    assert job["labels"]["commit"] == scratch_git.git(project.root, "rev-parse", "HEAD").strip()
     assert job["templateUri"].startswith(vertex.repository)
 
 

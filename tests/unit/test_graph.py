@@ -1,10 +1,10 @@
 """What a change reaches, in a small repository with a real history."""
 
 import json
-import subprocess
 
 import pytest
 from click.testing import CliRunner
+from scratch_git import git
 
 from pipeyard import changes, graph, project
 from pipeyard.commands import affected
@@ -17,16 +17,6 @@ FROM ${TENSORFLOW_IMAGE}
 COPY libs/stepkit/src components/one/src /src/
 """
 UV = '[tool.uv.sources]\nstepkit = {path = "../../libs/stepkit"}\n'
-
-
-def _git(root, *arguments):
-    return subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
 
 
 @pytest.fixture
@@ -61,9 +51,9 @@ def repository(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    _git(tmp_path, "init", "-q", "-b", "main")
-    _git(tmp_path, "add", ".")
-    _git(tmp_path, "commit", "-qm", "all")
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "all")
     return tmp_path
 
 
@@ -210,13 +200,13 @@ def test_the_way_from_the_file_is_told(repository):
 
 
 def test_only_what_this_branch_changed_counts(repository):
-    _git(repository, "switch", "-qc", "topic")
+    git(repository, "switch", "-qc", "topic")
     (repository / "components/one/src/one/step.py").write_text("x = 1\n", encoding="utf-8")
-    _git(repository, "commit", "-qam", "topic")
-    _git(repository, "switch", "-q", "main")
+    git(repository, "commit", "-qam", "topic")
+    git(repository, "switch", "-q", "main")
     (repository / "settings.yaml").write_text("a: 1\n", encoding="utf-8")
-    _git(repository, "commit", "-qam", "main")
-    _git(repository, "switch", "-q", "topic")
+    git(repository, "commit", "-qam", "main")
+    git(repository, "switch", "-q", "topic")
     (repository / "components/two/src/two/step.py").unlink()
     assert changes.changed_files(changes.git_of(repository), "main") == [
         "components/one/src/one/step.py",

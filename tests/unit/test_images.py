@@ -1,12 +1,12 @@
 """Names of images, what they are made of, which commit they are of, and the specs that name them."""
 
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from scratch_git import commit, git
 
 from pipeyard import changes, project, rendering
 from pipeyard.errors import PipeyardError
@@ -158,12 +158,8 @@ def test_a_spec_without_image_is_refused(text):
 
 @pytest.fixture
 def repository(tree):
-    for arguments in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "1"],
-    ):
-        subprocess.run(["git", *arguments], cwd=tree, check=True)
+    git(tree, "init", "--quiet")
+    commit(tree)
     return tree
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import built_repositories
 import component_stores
 import pytest
+import scratch_git
 import shipped_projects
 from bucket_server import BUCKET, Bucket
 from click.testing import CliRunner
@@ -56,7 +57,7 @@ def project(tmp_path_factory) -> Project:
     shipped_projects.build(made)
     shutil.copytree(made.root / "dist", made.root.parent / "dist-1")
     (made.root / "README").write_text("more\n", encoding="utf-8")
-    shipped_projects.commit(made.root, "second")
+    scratch_git.commit(made.root, "second")
     shipped_projects.build(made, {"show": "other"})
     return made
 
@@ -69,8 +70,8 @@ def second(project) -> Made:
 @pytest.fixture(scope="module")
 def first(project) -> Made:
     folder = project.root.parent / "clone"
-    shipped_projects.git(project.root, "clone", "--quiet", str(project.root), str(folder))
-    shipped_projects.git(folder, "checkout", "--quiet", "HEAD^")
+    scratch_git.git(project.root, "clone", "--quiet", str(project.root), str(folder))
+    scratch_git.git(folder, "checkout", "--quiet", "HEAD^")
     return _made(Project(folder), project.root.parent / "dist-1")
 
 

@@ -2,9 +2,9 @@
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
+import checkout
 import pytest
 
 from pipeyard import project
@@ -15,13 +15,7 @@ PARTS = ["component.yaml", "Dockerfile", "pyproject.toml", "uv.lock", "README.md
 
 
 def _tracked() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    return [ROOT / name for name in checkout.listed() if (ROOT / name).is_file()]
 
 
 def _imports(path: Path) -> set[str]:

@@ -4,8 +4,6 @@ import contextlib
 import io
 import json
 import os
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +15,7 @@ import event_forms
 import pytest
 import requests
 import yaml
+from engine.sandbox import programs
 from servers.kubeflow import Fault
 from servers.vertex import PROJECT, REGION, VertexServer
 
@@ -59,21 +58,15 @@ def serving_function(folder: Path, log: Path, **variables: str):
     Args:
         folder: with settings.yaml, and nothing else that it needs.
     """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = programs.free_port()
     command = [str(Path(sys.executable).with_name("functions-framework")), "--source", "triggers/event/main.py"]
     command += ["--target", "on_event", "--host", "127.0.0.1", "--port", str(port)]
     env = {**os.environ, "PIPEYARD_ROOT": str(folder), **variables}
-    with log.open("a") as output, subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output) as process:
-        try:
-            for _ in range(400):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    function = programs.Background(command, log, lambda: programs.listens(port), cwd=ROOT, env=env)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        function.stop()
 
 
 @pytest.fixture

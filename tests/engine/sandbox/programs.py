@@ -68,21 +68,33 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens at a TCP port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 class Background:
     """A program that runs until it is stopped.
 
     Args:
         answers: True as soon as it serves.
-        log: gets what it prints.
+        log: gets what it prints, after what is in it.
+        options: of Popen.
 
     Raises:
         RuntimeError: it ends, or doesn't serve in time; with the end of its log.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, answers: Callable[[], bool], seconds: float = 60) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, answers: Callable[[], bool], seconds: float = 60, **options: Any
+    ) -> None:
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, **options
             )
         limit = time.monotonic() + seconds
         while not answers():
