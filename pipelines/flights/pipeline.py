@@ -82,6 +82,7 @@ def flights(
                     examples=extract.outputs["examples"],
                     schema=validation.outputs["schema"],
                     metrics=evaluation.outputs["metrics"],
+                    statistics=validation.outputs["statistics"],
                     serving_uri=serving_uri,
                     model_name=model_name,
                     registry_uri=registry_uri,

@@ -398,7 +398,7 @@ def test_a_run_s_folder_appears_with_its_record_or_not_at_all(run, tmp_path):
 
     def unseen(folder, pass_fds, _say):
         assert not folder.exists()
-        assert list((tmp_path / "runs").glob("[!.]*")) == []
+        assert not list((tmp_path / "runs").glob("[!.]*"))
         return launching.Processes(pass_fds)
 
     def broken(*_):

@@ -44,8 +44,12 @@ class Place:
     def monitoring(self) -> Path:
         return self.folder / "monitoring"
 
-    def configure(self, **parameters: object) -> None:
-        """Writes the environment into settings.yaml, in the place of what was there of it."""
+    def configure(self, baseline: str = "", **parameters: object) -> None:
+        """Writes the environment into settings.yaml, in the place of what was there of it.
+
+        Args:
+            baseline: of the trigger; '': the last training run.
+        """
         path = self.project / "settings.yaml"
         settings = yaml.safe_load(path.read_text())
         given = {
@@ -56,7 +60,7 @@ class Place:
             "thresholds": {"AUC": {"lower": 0.3, "min_change": -0.01}},
             **parameters,
         }
-        trigger = {**TRIGGER, "statistics": str(self.monitoring / "statistics")}
+        trigger = {**TRIGGER, "statistics": str(self.monitoring / "statistics"), "baseline": baseline}
         settings["environments"]["retraining"] = {
             "target": "local",
             "pipeline_root": f"{self.folder}/runs",
@@ -156,9 +160,14 @@ def test_drift_retrains_a_better_model_is_deployed_and_a_worse_one_is_not(place)
     # Its data is what is compared with from now on.
     (told,) = place.pipeyard("drift")
     assert (told["code"], told["started"]) == ("within", {})
+    # Where runs are on a server, by what was pushed with the model.
+    served_model = f"{place.folder}/serving/chicago_taxi"
+    place.configure(baseline=served_model)
+    (by_model,) = place.pipeyard("drift")
+    assert by_model["measured"] == told["measured"]
 
     # It drifts again, and training has been broken meanwhile: it learns nothing.
-    place.configure(hyperparameters={"learning_rate": 1e-9})
+    place.configure(baseline=served_model, hyperparameters={"learning_rate": 1e-9})
     place.land(a_third_year)
     (told,) = place.pipeyard("tick")
     assert told["code"] == "started"

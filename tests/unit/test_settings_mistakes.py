@@ -285,6 +285,16 @@ MISTAKES = {
         "",
         (21, f"{TAXI}.triggers[1]", "it has no bound", "Set min, max or max_drop"),
     ),
+    "a bound for a change, and nothing that it would be of": (
+        "min: {AUC: 0.7}",
+        "max_drop: {AUC: 0.1}",
+        (21, f"{TAXI}.triggers[1]", "kfp doesn't tell where a run's artifacts are", "Set baseline: the served model's"),
+    ),
+    "a drift from nothing": (
+        "            kind: quality\n            metrics: gs://data/metrics.json\n            min: {AUC: 0.7}\n",
+        "            kind: drift\n            statistics: gs://data/statistics\n            max_distance: 0.2\n",
+        (21, f"{TAXI}.triggers[1]", "there is nothing to compare with", "is the pipeline's serving_uri/model_name."),
+    ),
     "two triggers of one name": (
         "name: worse",
         "name: new",

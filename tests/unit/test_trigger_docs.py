@@ -31,9 +31,9 @@ def project(tmp_path, monkeypatch):
     made = trigger_projects.make(
         tmp_path / "project", {"chicago_taxi": {}, "features": {}}, production=here, staging=here, vertex=vertex
     )
-    (tmp_path / "models/taxi").mkdir(parents=True)
+    artifact(tmp_path / "models/taxi/1/assets.extra", train={"fare": [(0, 10, 50)]})
+    (tmp_path / "models/taxi/1/saved_model.pb").touch()
     (tmp_path / "models/taxi/live.json").write_text('{"AUC": 0.9}')
-    artifact(tmp_path / "models/taxi/statistics", train={"fare": [(0, 10, 50)]})
     artifact(tmp_path / "landing/taxi-statistics", train={"fare": [(1, 11, 50)]})
     (made.root / "notification.json").write_text(notification("taxi/a.csv"))
     monkeypatch.chdir(made.root)

@@ -4,10 +4,12 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import DriftTrigger, QualityTrigger
-from pipeyard.triggers import drift, statistics
+from pipeyard.triggers import artifacts, drift, statistics
+from pipeyard.triggers.model import Kind
 from pipeyard.triggers.statistics import Numbers, Words
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -127,6 +129,51 @@ def test_what_isn_t_there_or_is_damaged_is_named(tmp_path):
     (bad / statistics.FILE).write_bytes(b"")
     with pytest.raises(PipeyardError, match="are empty"):
         drift.drift(trigger(str(bad)), good, NOW)
+
+
+def version(model, number, **splits):
+    """Makes a version of a served model, with what it was trained on if splits are given."""
+    folder = model / str(number)
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    (folder / "pipeyard.json").write_text(json.dumps({"version": number, "metrics": {"AUC": number / 10}}))
+    if splits:
+        artifact(folder / "assets.extra", **splits)
+
+
+def test_a_served_model_s_folder_stands_for_what_its_newest_version_was_trained_on(tmp_path):
+    model = tmp_path / "taxi"
+    for number, low in ((9, 0), (10, 5)):
+        version(model, number, train={"fare": [(low, low + 10, 50)]})
+    (model / "11").mkdir()  # one that is still going up
+    new = artifact(tmp_path / "new", train={"fare": [(5, 15, 50)]})
+    baseline = artifacts.of_served(str(model), Kind.DRIFT)
+    assert baseline == f"{model}/10/assets.extra/stats.tfrecord"
+    assert [each.value for each in drift.drift(trigger(new), baseline, NOW).measured] == [0.0]
+    baseline = artifacts.of_served(str(model), Kind.QUALITY)
+    live = metrics(tmp_path / "live.json", AUC=0.8)
+    assert (
+        drift.quality(quality(live, max_drop={"AUC": 0.1}), baseline, NOW).event.detail == "AUC: dropped by 0.2 > 0.1"
+    )
+    assert artifacts.of_served(new, Kind.DRIFT) == new
+    assert artifacts.of_served(live, Kind.QUALITY) == live
+
+
+def test_a_version_that_nothing_was_kept_of_is_told(tmp_path):
+    version(tmp_path / "taxi", 3)
+    with pytest.raises(PipeyardError, match=r"Version 3 at .*taxi has no assets.extra/stats.tfrecord: .*Run the pipe"):
+        artifacts.of_served(str(tmp_path / "taxi"), Kind.DRIFT)
+
+
+def test_storage_that_refuses_is_told(monkeypatch):
+    def refuse(_, path, **__):
+        raise PermissionError(f"{path}: 403")
+
+    for name in ("ls", "exists"):
+        monkeypatch.setattr(MemoryFileSystem, name, refuse)
+    for read in (lambda: artifacts.of_served("memory://b", Kind.DRIFT), lambda: artifacts.read("memory://b", "", "x")):
+        with pytest.raises(PipeyardError, match=r"at memory://b can't be read: .*403. Check the URI, the network, and"):
+            read()
 
 
 def metrics(path, **values):

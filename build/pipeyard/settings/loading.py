@@ -145,7 +145,7 @@ class _Loader:
         try:
             made = Environment.model_validate(given)
             self._environments[name] = made.located(layers.Origins(self._document, merged))
-            told += _unkept_schedules(made)
+            told += [*_unkept_schedules(made), *_lacking_baselines(made)]
         except ValidationError as error:
             told += explaining.explained(error, given)
         self._unfit[name] = []
@@ -235,6 +235,18 @@ def _unkept_schedules(environment: Environment) -> Iterator[tuple[Key, str, str,
                 "Write cron in UTC, and leave timezone out.",
                 True,
             )
+
+
+def _lacking_baselines(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
+    for pipeline, each in environment.pipelines.items() if environment.target != "local" else ():
+        for index, trigger in enumerate(each.triggers):
+            if trigger.compares and not trigger.baseline:
+                yield (
+                    ("pipelines", pipeline, "triggers", index),
+                    f"there is nothing to compare with: {environment.target} doesn't tell where a run's artifacts are",
+                    "Set baseline: the served model's folder, which is the pipeline's serving_uri/model_name.",
+                    True,
+                )
 
 
 def _not_yaml(error: yaml.YAMLError, text: str) -> str:

@@ -104,6 +104,11 @@ class _Trigger(Strict):
     cool_down: Seconds = Field(0.0, description="No second run starts for so long after one that it started.")
     daily_cap: int | None = Field(None, ge=1, description="Most runs that it starts a day (UTC).")
 
+    @property
+    def compares(self) -> bool:
+        """Whether it needs what the last training run kept."""
+        return False
+
 
 class EventTrigger(_Trigger):
     """New objects in a bucket start a run."""
@@ -117,14 +122,24 @@ class EventTrigger(_Trigger):
     quorum_window: Seconds = Field(HOURS, description="Within so long they have to arrive.")
 
 
+_BASELINE = (
+    "URI of a served model's folder, for what its newest version was trained on, or of the {} to compare with; empty, "
+    "on this machine alone: the last training run's."
+)
+
+
 class DriftTrigger(_Trigger):
     """New data that is unlike the last training's starts a run."""
 
     kind: Literal["drift"]
     statistics: str = Field(min_length=1, description="URI of the new data's statistics.")
-    baseline: str = Field("", description="URI of the statistics to compare with; empty: the last training run's.")
+    baseline: str = Field("", description=_BASELINE.format("statistics"))
     max_distance: float = Field(gt=0, description="Largest distance of a feature's distributions that isn't drift.")
     features: dict[str, float] = Field(default_factory=dict, description="Feature to its own largest distance.")
+
+    @property
+    def compares(self) -> bool:
+        return True
 
 
 class QualityTrigger(_Trigger):
@@ -132,12 +147,16 @@ class QualityTrigger(_Trigger):
 
     kind: Literal["quality"]
     metrics: str = Field(min_length=1, description="URI of the served model's metrics: a JSON object of numbers.")
-    baseline: str = Field("", description="URI of the metrics to compare with; empty: the last training run's.")
+    baseline: str = Field("", description=_BASELINE.format("metrics"))
     min: dict[str, float] = Field(default_factory=dict, description="Metric to the least value that is good enough.")
     max: dict[str, float] = Field(default_factory=dict, description="Metric to the largest value that is good enough.")
     max_drop: dict[str, float] = Field(
         default_factory=dict, description="Metric to how far it may be below the baseline's."
     )
+
+    @property
+    def compares(self) -> bool:
+        return bool(self.max_drop)
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> "QualityTrigger":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import events
+from pipeyard.triggers import artifacts, events
 from pipeyard.triggers.model import Event, Kind
 from pipeyard.triggers.routing import Route, same_pipeline
 
@@ -66,8 +66,11 @@ def look(
     from pipeyard.triggers import drift
 
     baseline = ""
-    if route.kind == Kind.DRIFT or route.trigger.max_drop:
-        baseline = route.trigger.baseline or last_training(environment, route.pipeline, route.kind)
+    if route.trigger.compares:
+        given = route.trigger.baseline
+        baseline = (
+            artifacts.of_served(given, route.kind) if given else last_training(environment, route.pipeline, route.kind)
+        )
     compare = drift.drift if route.kind == Kind.DRIFT else drift.quality
     found = compare(route.trigger, baseline, now)
     reason = found.event.detail if found.event else f"all of {len(found.measured)} are within their bounds"
@@ -75,16 +78,11 @@ def look(
 
 
 def last_training(environment: "Environment", pipeline: str, kind: Kind) -> str:
-    """Returns the URI of the statistics, or of the metrics, of the last run that deployed a model.
+    """Returns the URI of the statistics, or of the metrics, of the last run on this machine that deployed a model.
 
     Raises:
-        PipeyardError: there was none, or its server doesn't tell of artifacts.
+        PipeyardError: there was none.
     """
-    if environment.target != "local":
-        raise PipeyardError(
-            f"The trigger has no baseline, and {environment.target} doesn't tell where a run's artifacts are. Set "
-            f"`baseline:` ({environment.where('pipelines', pipeline, 'triggers')}) to where training keeps it."
-        )
     for run in _local(environment, pipeline):
         deployed = any(
             artifact.meaning == "PushedModel"

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.settings import DriftTrigger, QualityTrigger
-from pipeyard.triggers import statistics
+from pipeyard.triggers import artifacts, statistics
 from pipeyard.triggers.model import Event, Kind, digest
 from pipeyard.triggers.statistics import Feature
-from stepkit import uris
-from stepkit.errors import StepError
 
 _ALL = "All Examples"
 _BASELINE = "baseline"
+# Of the record of a served version.
+_METRICS = "metrics"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Finding:
     Raises:
         PipeyardError: either can't be read, they have no split in common, or a feature with a bound isn't there.
     """
-    contents = [_file(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
+    contents = [artifacts.read(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
     ours = statistics.parse(contents[0], trigger.statistics)
     theirs = statistics.parse(contents[1], baseline)
     known = {feature for split in ours.values() for feature in split}
@@ -93,9 +93,9 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Finding:
     Raises:
         PipeyardError: either can't be read, or a metric with a bound isn't there.
     """
-    content = _file(trigger.metrics, "", "metrics")
+    content = artifacts.read(trigger.metrics, "", "metrics")
     ours = _numbers(content, trigger.metrics)
-    earlier = _file(baseline, "", "metrics of the last training run") if trigger.max_drop else b""
+    earlier = artifacts.read(baseline, "", "metrics of the last training run") if trigger.max_drop else b""
     theirs = _numbers(earlier, baseline) if trigger.max_drop else {}
     measured = []
     for name, bound in trigger.min.items():
@@ -136,18 +136,6 @@ def _pairs(
             yield split, features, theirs[other]
 
 
-def _file(uri: str, name: str, what: str) -> bytes:
-    """Reads a file; of a folder, the file of that name in it."""
-    try:
-        with uris.local_copy(uri, what) as path:
-            file = path / name if path.is_dir() and name else path
-            if not file.is_file():
-                raise PipeyardError(f"The {what} at {uri} have no file {name or '(it is a folder)'}. Check the URI.")
-            return file.read_bytes()
-    except StepError as error:
-        raise PipeyardError(str(error)) from error
-
-
 def _numbers(content: bytes, uri: str) -> dict[str, float | None]:
     try:
         found = json.loads(content)
@@ -157,6 +145,8 @@ def _numbers(content: bytes, uri: str) -> dict[str, float | None]:
         raise PipeyardError(
             f"The metrics at {uri} aren't JSON: {error}. Write an object of numbers, as evaluate's output metrics is."
         ) from error
+    if isinstance(found.get(_METRICS), dict):
+        found = found[_METRICS]
     return {str(name): value for name, value in found.items() if name != _BASELINE}
 
 

@@ -36,6 +36,7 @@ class Files:
     examples: Path
     schema: Path
     metrics: Path
+    statistics: Path
     workspace: Path
 
     @property
@@ -57,6 +58,7 @@ class Files:
             "examples": self.examples,
             "schema": self.schema,
             "metrics": self.metrics,
+            "statistics": self.statistics,
             "serving_uri": self.serving,
             "model_name": "taxi",
             "registry_uri": self.registry_uri,
@@ -144,11 +146,13 @@ def _export(
 
 @pytest.fixture(name="data", scope="session")
 def fixture_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `examples`, `schema` and `metrics` that fit the tiny model."""
+    """A folder with `examples`, `schema`, `metrics` and `statistics` that fit the tiny model."""
     folder = tmp_path_factory.mktemp("data")
     write_examples(folder / "examples", {"eval": ROWS, "empty": {name: [] for name in ROWS}})
     (folder / "schema").write_text(SCHEMA)
     (folder / "metrics").write_text('{"AUC": 0.75, "Precision": null, "baseline": {"AUC": 0.7}}')
+    (folder / "statistics").mkdir()
+    (folder / "statistics/stats.tfrecord").write_bytes(b"statistics")
     return folder
 
 
@@ -169,7 +173,7 @@ def write_examples(folder: Path, splits: dict[str, dict[str, list]]) -> None:
 
 @pytest.fixture(name="files")
 def fixture_files(save_model: Callable[..., Path], data: Path, tmp_path: Path) -> Files:
-    return Files(save_model(), data / "examples", data / "schema", data / "metrics", tmp_path)
+    return Files(save_model(), data / "examples", data / "schema", data / "metrics", data / "statistics", tmp_path)
 
 
 @pytest.fixture(name="fails")

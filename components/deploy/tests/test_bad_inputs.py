@@ -116,6 +116,11 @@ def test_bad_metrics(
     assert expected in fails(metrics=metrics)
 
 
+def test_statistics_that_are_none(fails: Fails, data: Path) -> None:
+    assert "it has no stats.tfrecord. Give data_validation's output" in fails(statistics=data / "examples")
+    assert "No statistics at " in fails(statistics=data / "absent")
+
+
 @pytest.mark.parametrize("name", ["a/b", "../taxi", "", ".hidden", "a:b", "a" * 101, "tax\u00ef"])
 def test_a_model_name_that_is_no_folder_name(fails: Fails, name: str) -> None:
     assert f"The model name {name!r} can't be a folder's and a registered model's name" in fails(model_name=name)

@@ -19,8 +19,10 @@ from deploy.cli import main
 from deploy.serving import LocalVersions, RemoteVersions
 from fsspec.implementations.memory import MemoryFileSystem
 
-from stepkit import registry
+from stepkit import registry, uris
 from stepkit.errors import StepError
+from stepkit.served import STATISTICS
+from stepkit.served import versions as numbers_of
 
 
 @pytest.fixture(name="model")
@@ -198,6 +200,33 @@ def test_the_graph_is_uploaded_last(store: MemoryFileSystem, model: Path, monkey
     assert push(RemoteVersions("memory://models/taxi"), model) == 1
     assert uploaded[-1] == ["/models/taxi/1/pipeyard.json", "/models/taxi/1/variables/variables.index"]
     assert store.cat_file("/models/taxi/1/saved_model.pb") == b"graph"
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_statistics_are_pushed_with_the_model_and_are_no_part_of_it(
+    store: MemoryFileSystem, model: Path, tmp_path: Path, remote: bool
+) -> None:
+    base = "memory://models/taxi" if remote else str(tmp_path / "taxi")
+    versions = RemoteVersions(base) if remote else LocalVersions(tmp_path / "taxi")
+    for content in (b"first", b"second"):
+        (tmp_path / "statistics").write_bytes(content)
+        with versions.locked():
+            versions.push(model, lambda _: {"digest": serving.digest_of(model)}, {STATISTICS: tmp_path / "statistics"})
+    for number, content in ((1, b"first"), (2, b"second")):
+        assert versions.holds(number, serving.digest_of(model))
+        with uris.local_copy(f"{versions.uri(number)}/{STATISTICS}", "statistics") as copy:
+            assert copy.read_bytes() == content
+    assert list(numbers_of(base)) == [2, 1]
+
+
+def test_a_version_that_is_pushed_elsewhere_gets_the_statistics_of_that_push(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "statistics").write_bytes(b"first")
+    first, second = LocalVersions(tmp_path / "first"), LocalVersions(tmp_path / "second")
+    with first.locked(), second.locked():
+        first.push(model, describe, {STATISTICS: tmp_path / "statistics"})
+        second.push(tmp_path / "first/1", describe)
+    assert not (tmp_path / "second/1" / STATISTICS).exists()
+    assert serving.digest_of(tmp_path / "second/1") == serving.digest_of(model)
 
 
 def test_a_failed_upload_leaves_no_version(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROWS, Files
-from deploy import serving
 from deploy.cli import main
 from fsspec.implementations.memory import MemoryFileSystem
 
 from stepkit import digest, registry
+from stepkit.served import BESIDE
 
 
 def read(path: Path) -> dict:
@@ -55,6 +55,7 @@ def test_a_model_is_checked_pushed_and_registered(files: Files) -> None:
     expected = tf.sigmoid([0.5 - 0.1 + 0.01, 1.5 - 2, 2.5 - 0.3 + 0.03, 3.5 - 4, 4.5 - 0.5 + 0.05 - 5]).numpy()
     assert validation["answers"] == pytest.approx(expected.tolist(), abs=1e-6)
 
+    assert (pushed / "assets.extra/stats.tfrecord").read_bytes() == b"statistics"
     served = tf.saved_model.load(str(pushed)).signatures["serve_raw"]
     answer = served(
         miles=tf.constant([[0.5]]),
@@ -137,7 +138,7 @@ def test_models_go_to_object_stores(files: Files, save_model: Callable[..., Path
     folder = f"{files.workspace}/models/taxi/2"
     names = {name.removeprefix(f"{folder}/") for name in MemoryFileSystem().find(folder)}
     model = {str(item.relative_to(files.model)) for item in files.model.rglob("*") if item.is_file()}
-    assert names == model | {serving.RECORD}
+    assert names == model | set(BESIDE)
 
 
 def test_kfp_gets_the_version_as_metadata(files: Files) -> None:
@@ -169,7 +170,7 @@ def test_two_deploys_at_once_make_two_versions(files: Files, save_model: Callabl
     for number, item in zip(numbers, models, strict=True):
         record = read(files.serving / "taxi" / number / "pipeyard.json")
         assert record["digest"] == digest.of_tree(item.model)
-        assert digest.of_tree(files.serving / "taxi" / number, leave_out=[serving.RECORD]) == record["digest"]
+        assert digest.of_tree(files.serving / "taxi" / number, leave_out=BESIDE) == record["digest"]
     assert registry.get_by_alias(files.registry_uri, "taxi", "champion").version == 2
 
 

@@ -19,6 +19,11 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument("--schema", required=True, help="output of data_validation")
     inputs.add_argument("--metrics", required=True, help="output of evaluate, recorded in the registry")
     inputs.add_argument(
+        "--statistics",
+        required=True,
+        help="output of data_validation, pushed with the model: what drift is measured from",
+    )
+    inputs.add_argument(
         "--serving-uri", required=True, help="base of the TF Serving layout: versions go to SERVING_URI/MODEL_NAME/N/"
     )
     inputs.add_argument("--model-name", required=True, help="name of the served and registered model")

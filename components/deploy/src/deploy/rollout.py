@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import serving
-from stepkit import registry
+from stepkit import registry, served
 from stepkit.errors import StepError
 
 
@@ -24,6 +24,7 @@ class Candidate:
         digest: of its SavedModel.
         metrics: of its evaluation.
         lineage: what it was made of, e.g. the run's id and the schema's digest.
+        statistics: file with the statistics of the data that it was trained on, which is pushed with it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Candidate:
     digest: str
     metrics: Mapping[str, float]
     lineage: Mapping[str, str] = field(default_factory=dict)
+    statistics: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def push(candidate: Candidate, versions: serving.Versions, alias: str) -> int:
     def describe(number: int) -> serving.Record:
         return {**to_record(candidate, number, versions.uri(number), alias), "pushed_at": pushed_at}
 
-    return versions.push(candidate.folder, describe)
+    beside = {served.STATISTICS: candidate.statistics} if candidate.statistics else {}
+    return versions.push(candidate.folder, describe, beside)
 
 
 def register(candidate: Candidate, number: int, uri: str, registry_uri: str) -> registry.ModelVersion:

@@ -18,23 +18,26 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from stepkit import digest as digests
 from stepkit import uris
 from stepkit.errors import StepError
+from stepkit.served import BESIDE, RECORD, SAVED_MODEL, is_number, versions
 
-RECORD = "pipeyard.json"
-_SAVED_MODEL = "saved_model.pb"
 _LOCK = ".lock"
 _CLAIMS = ".claims"
 _PARTIAL = ".partial"
 
 Record = dict[str, Any]
+# Name in the version's folder, one of BESIDE, to the file that is copied there.
+Beside = Mapping[str, Path]
+_NOTHING: Beside = MappingProxyType({})
 
 
 class Versions(Protocol):
@@ -52,8 +55,12 @@ class Versions(Protocol):
     def holds(self, number: int, digest: str) -> bool:
         """True if that version's SavedModel has this digest."""
 
-    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+    def push(self, model: Path, describe: Callable[[int], Record], beside: Beside = _NOTHING) -> int:
         """Adds a SavedModel as the version after the highest, with its record in `pipeyard.json`; returns its number.
+
+        Args:
+            describe: gives the record of a number.
+            beside: what else is to be in the version's folder.
 
         Raises:
             StepError: it can't be written; nothing of it is left then.
@@ -72,7 +79,7 @@ def open_versions(serving_uri: str, model_name: str) -> Versions:
 
 def digest_of(model: Path) -> str:
     """Returns the digest of a SavedModel, the same before and after it is pushed."""
-    return digests.of_tree(model, leave_out=(RECORD,))
+    return digests.of_tree(model, leave_out=BESIDE)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class LocalVersions:
         """See `Versions`."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(item.name) for item in self.folder.iterdir() if _is_number(item.name))
+        return sorted(int(item.name) for item in self.folder.iterdir() if is_number(item.name))
 
     def uri(self, number: int) -> str:
         """See `Versions`."""
@@ -114,13 +121,13 @@ class LocalVersions:
             return False
         return folder.is_dir() and digest_of(folder) == digest
 
-    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+    def push(self, model: Path, describe: Callable[[int], Record], beside: Beside = _NOTHING) -> int:
         """See `Versions`."""
         aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
         with self._writing():
             try:
                 aside.mkdir()
-                _copy(model, aside)
+                _copy(_files(model, beside), aside)
                 return self._take_number(aside, describe)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
@@ -168,8 +175,7 @@ class RemoteVersions:
 
     def numbers(self) -> list[int]:
         """See `Versions`."""
-        fs, base = uris.filesystem(self.base)
-        return [number for number in _numbers(fs, base) if fs.exists(f"{base}/{number}/{_SAVED_MODEL}")]
+        return sorted(versions(self.base))
 
     def uri(self, number: int) -> str:
         """See `Versions`."""
@@ -183,13 +189,13 @@ class RemoteVersions:
         except FileNotFoundError:
             return False
 
-    def push(self, model: Path, describe: Callable[[int], Record]) -> int:
+    def push(self, model: Path, describe: Callable[[int], Record], beside: Beside = _NOTHING) -> int:
         """See `Versions`."""
         fs, base = uris.filesystem(self.base)
         try:
             number = _claim(fs, base)
             try:
-                _upload(fs, f"{base}/{number}", model, _to_bytes(describe(number)))
+                _upload(fs, f"{base}/{number}", _files(model, beside), _to_bytes(describe(number)))
             except BaseException:
                 _delete(fs, f"{base}/{number}")
                 raise
@@ -216,18 +222,23 @@ def _claim(fs: Any, base: str) -> int:
             number += 1
 
 
-def _upload(fs: Any, target: str, model: Path, record: bytes) -> None:
-    names = sorted(file.relative_to(model).as_posix() for file in model.rglob("*") if file.is_file())
-    for name in names:
-        if name not in (_SAVED_MODEL, RECORD):
-            fs.put_file(str(model / name), f"{target}/{name}")
+def _files(model: Path, beside: Beside) -> dict[str, Path]:
+    """Returns name to file of all that a version gets but its record; what an earlier push put there is no model's."""
+    own = {file.relative_to(model).as_posix(): file for file in sorted(model.rglob("*")) if file.is_file()}
+    return {name: file for name, file in own.items() if name not in BESIDE} | dict(beside)
+
+
+def _upload(fs: Any, target: str, files: Mapping[str, Path], record: bytes) -> None:
+    for name, file in files.items():
+        if name != SAVED_MODEL:
+            fs.put_file(str(file), f"{target}/{name}")
     fs.pipe_file(f"{target}/{RECORD}", record)
-    fs.put_file(str(model / _SAVED_MODEL), f"{target}/{_SAVED_MODEL}")
+    fs.put_file(str(files[SAVED_MODEL]), f"{target}/{SAVED_MODEL}")
 
 
 def _delete(fs: Any, target: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        fs.rm_file(f"{target}/{_SAVED_MODEL}")  # first, so that no server loads the rest
+        fs.rm_file(f"{target}/{SAVED_MODEL}")  # first, so that no server loads the rest
     with contextlib.suppress(FileNotFoundError):
         fs.rm(target, recursive=True)
 
@@ -238,11 +249,7 @@ def _numbers(fs: Any, folder: str) -> list[int]:
         names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
     except FileNotFoundError:
         return []
-    return sorted(int(name) for name in names if _is_number(name))
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return sorted(int(name) for name in names if is_number(name))
 
 
 def _next(numbers: list[int]) -> int:
@@ -261,14 +268,12 @@ def _to_bytes(record: Record) -> bytes:
     return (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _copy(model: Path, target: Path) -> None:
-    for source in sorted(model.rglob("*")):
-        copied = target / source.relative_to(model)
-        if source.is_dir():
-            copied.mkdir()
-        elif copied != target / RECORD:
-            shutil.copyfile(source, copied)
-            _sync(copied)
+def _copy(files: Mapping[str, Path], target: Path) -> None:
+    for name, source in files.items():
+        copied = target / name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copied)
+        _sync(copied)
 
 
 def _write(path: Path, content: bytes) -> None:

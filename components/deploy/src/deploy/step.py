@@ -13,6 +13,9 @@ from stepkit import digest, examples, registry, schemas
 from stepkit.errors import StepError, UsageError
 from stepkit.outputs import Outputs
 
+# Of data_validation's output.
+_STATISTICS = "stats.tfrecord"
+
 
 def run(args: argparse.Namespace) -> None:
     """Deploys the model.
@@ -39,7 +42,9 @@ def run(args: argparse.Namespace) -> None:
         "schema_digest": digest.of_file(schema),
         "examples_digest": digest.of_file(folder / examples.MANIFEST),
     }
-    candidate = rollout.Candidate(args.model_name, model, serving.digest_of(model), metrics, lineage)
+    candidate = rollout.Candidate(
+        args.model_name, model, serving.digest_of(model), metrics, lineage, _statistics(Path(args.statistics))
+    )
     with Outputs(args.executor_input) as outputs:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
         described = outputs.file(args.pushed_model)
@@ -74,6 +79,16 @@ def read_metrics(path: Path) -> dict[str, float]:
     if not isinstance(found, dict):
         raise StepError(f"The metrics {str(path)!r} aren't a JSON object of numbers. Give evaluate's output.")
     return {name: float(value) for name, value in found.items() if _is_number(value)}
+
+
+def _statistics(folder: Path) -> Path:
+    found = folder / _STATISTICS
+    if not found.is_file():
+        raise StepError(
+            f"No statistics at {str(folder)!r}: it has no {_STATISTICS}. Give data_validation's output, of the data "
+            "that the model was trained on."
+        )
+    return found
 
 
 def _is_number(value: Any) -> bool:

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from stepkit import uris
-
-RECORD = "pipeyard.json"  # which deploy writes beside saved_model.pb
+from stepkit import served, uris
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ def look(serving_uri: str, model_name: str, run_id: str) -> Found:
         return Found()
     base = uris.join(serving_uri, model_name)
     try:
-        numbers = _numbers(base)
         # The run's own version is among the newest, so the search usually ends at the first.
-        versions = (_read(base, number) for number in numbers)
+        versions = (_read(base, number) for number in served.versions(base))
         newest = next(versions, None)
         return Found(_of_run(newest, versions, run_id), newest)
     except Exception as error:  # pylint: disable=broad-exception-caught  # each remote filesystem has errors of its own
@@ -63,17 +60,9 @@ def _of_run(newest: Version | None, older: Iterator[Version], run_id: str) -> Ve
     return next((version for version in older if version.run_id == run_id), None)
 
 
-def _numbers(base: str) -> list[int]:
-    if not uris.exists(base):
-        return []
-    fs, path = uris.filesystem(base)
-    names = (name.rstrip("/").rpartition("/")[2] for name in fs.ls(path, detail=False))
-    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
-
-
 def _read(base: str, number: int) -> Version:
     uri = uris.join(base, str(number))
-    fs, path = uris.filesystem(uris.join(uri, RECORD))
+    fs, path = uris.filesystem(uris.join(uri, served.RECORD))
     try:
         record: Any = json.loads(fs.cat_file(path))
     except (FileNotFoundError, ValueError):

@@ -1,0 +1,41 @@
+"""What a served version has beside its SavedModel, for whoever reads it later.
+
+A version is a folder with a number for a name, in the model's folder of a TF Serving layout. SavedModel keeps
+`assets.extra/` for files that the graph doesn't load (https://www.tensorflow.org/guide/saved_model).
+"""
+
+from collections.abc import Iterator
+
+from stepkit import uris
+
+SAVED_MODEL = "saved_model.pb"
+# JSON: name, version, URI, digest, alias, metrics, lineage.
+RECORD = "pipeyard.json"
+# Statistics of the data that it was trained on, as data_validation writes them.
+STATISTICS = "assets.extra/stats.tfrecord"
+BESIDE = (RECORD, STATISTICS)
+
+
+def versions(uri: str) -> Iterator[int]:
+    """Yields the numbers of a model's versions, the highest first, which is what TF Serving serves by default.
+
+    Args:
+        uri: a model's folder, local or remote; where that is something else, or nothing, there are no versions.
+
+    Raises:
+        StepError: the scheme is unknown or its library is missing.
+    """
+    fs, base = uris.filesystem(uri)
+    fs.invalidate_cache(base)
+    try:
+        names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(base, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for number in sorted((int(name) for name in names if is_number(name)), reverse=True):
+        if fs.exists(f"{base}/{number}/{SAVED_MODEL}"):  # uploaded last: without it, it isn't there yet
+            yield number
+
+
+def is_number(name: str) -> bool:
+    """True for the name of a version's folder."""
+    return name.isascii() and name.isdigit()
