@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks import places
-from pipeyard import environments  # pylint: disable=wrong-import-order
+from pipeyard import environments
 
 ALL_FLIGHTS = 336_776
 SIZES = {"0.34M": ALL_FLIGHTS, "1M": 1_000_000, "3.4M": 10 * ALL_FLIGHTS, "10M": 10_000_000}

@@ -14,8 +14,8 @@ from benchmarks import places, rendering, results
 from benchmarks.table import run_case
 from benchmarks.tables import TABLES
 from benchmarks.tables.growth import points
-from pipeyard.errors import near_misses  # pylint: disable=wrong-import-order
-from pipeyard.files import write_whole  # pylint: disable=wrong-import-order
+from pipeyard.errors import near_misses
+from pipeyard.files import write_whole
 
 README = places.HERE / "README.md"
 

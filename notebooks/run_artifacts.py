@@ -99,7 +99,7 @@ def _of_pipeline(runs: Path, pipeline: str) -> list[Run]:
     """Returns the runs in the folder `runs`, earliest first."""
     # Pipeline's names have `-` where folders in pipelines/ have `_`; either is taken.
     wanted = pipeline.replace("_", "-")
-    found = [_load(path.parent) for path in runs.glob("*/run.json")]
+    found = [_load(path.parent) for path in runs.glob("[!.]*/run.json")]
     found = [item for item in found if wanted in ("", item.record["pipeline"])]
     return sorted(found, key=lambda item: item.record["started_at"])
 

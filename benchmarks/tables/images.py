@@ -13,7 +13,7 @@ from benchmarks import places
 from benchmarks.measuring import STDOUT, FailedError
 from benchmarks.results import TableResult, Verdict, at_least, at_most, quotient
 from benchmarks.table import Case, Ready, Round, Side, Table
-from pipeyard.images import sizes  # pylint: disable=wrong-import-order
+from pipeyard.images import sizes
 
 CASE = "a commit's images"
 EVERYTHING = "all images, from nothing"

@@ -25,12 +25,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
+class TakenError(Exception):
+    """Something is where a folder was to appear."""
+
+
 @contextlib.contextmanager
 def folder_whole(folder: Path) -> Iterator[Path]:
     """Gives an empty folder beside `folder`, whose place it takes when the block ends; none is left if the block fails.
 
     Raises:
-        FileExistsError: when the block ends, `folder` is there and not empty. It is left as it is.
+        TakenError: when the block ends, `folder` is there and not empty, or no folder. It is left as it is.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_of(folder)
@@ -40,9 +44,10 @@ def folder_whole(folder: Path) -> Iterator[Path]:
         try:
             aside.rename(folder)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # systems differ in which of them it is
+            # Systems differ in which of the first two it is.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-            raise FileExistsError(error.errno, "there is something in it", str(folder)) from error
+            raise TakenError(str(folder)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -166,21 +166,19 @@ class Graph:
     def _in_tests(self, rest: tuple[str, ...]) -> list[Node]:
         if len(rest) == 1:
             return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
-        if rest[0] == _TEST_SERVERS:
-            return [*self._suites_that_import(_TEST_SERVERS), Node("lint")]
-        if rest[0] not in self._suites | _TOOLCHAIN_TESTS:  # an environment that tests and checks use
+        own = {_suite(rest[0])} if rest[0] in self._suites | _TOOLCHAIN_TESTS else set()
+        if not own and rest[0] != _TEST_SERVERS:  # an environment that tests and checks use
             return [Node("test", "toolchain"), _CONTRACTS]
-        return [_suite(rest[0]), Node("lint")]
+        return sorted({*own, *self._suites_that_import(rest[0]), Node("lint")})
 
-    def _suites_that_import(self, package: str) -> list[Node]:
+    def _suites_that_import(self, package: str) -> set[Node]:
         folders = [self._project.root / "tests" / name for name in sorted(self._suites | _TOOLCHAIN_TESTS)]
-        found = {
+        return {
             _suite(folder.name)
             for folder in folders
             for path in folder.glob("*.py")
             if f"\nfrom {package}" in path.read_text(encoding="utf-8")
         }
-        return sorted(found)
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these

@@ -11,7 +11,7 @@ from kfp import dsl
 from tiny_components import component
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import launching, runner
+from pipeyard.local import launching, record, runner
 from pipeyard.local.record import State
 
 OK, CACHED, FAILED = State.SUCCEEDED, State.CACHED, State.FAILED
@@ -330,7 +330,7 @@ def test_text_that_is_not_utf_8_is_refused(run):
     assert "the output 's' isn't UTF-8 text" in run(pipeline)["odd"].reason
 
 
-def test_a_pause_before_a_retry_holds_no_slot_and_ends_when_the_run_is_stopped(run):
+def test_a_pause_before_a_retry_holds_no_slot_and_ends_when_the_run_is_stopped(run, tmp_path):
     fail = component("fail", {}, {"x": "String"}, "sys.exit(1)")
 
     @dsl.pipeline(name="p")
@@ -338,16 +338,25 @@ def test_a_pause_before_a_retry_holds_no_slot_and_ends_when_the_run_is_stopped(r
         fail().set_retry(2, backoff_duration="600s")
         show(s="meanwhile")
 
+    def shown() -> bool:
+        records = [record.load(path.parent) for path in (tmp_path / "runs").glob(f"[!.]*/{record.FILE}")]
+        return any(task.name == "show" and task.state == OK for each in records for task in each.tasks)
+
     @contextmanager
     def stop_soon(stop: threading.Event):
-        timer = threading.Timer(4, stop.set)
-        timer.start()
+        def wait():
+            while not shown() and time.monotonic() - began < 60:
+                time.sleep(0.05)
+            stop.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
         yield
-        timer.cancel()
+        thread.join()
 
     began = time.monotonic()
     result = run(pipeline, options=runner.Options(max_parallel=1), interrupts=stop_soon)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120
     assert result.states == {"fail": State.CANCELED, "show": OK}
 
 
@@ -415,7 +424,7 @@ def test_a_run_s_folder_appears_with_its_record_or_not_at_all(run, tmp_path):
     with pytest.raises(PipeyardError, match="the engine is gone"):
         run(pipeline, launchers=broken)
     assert sorted((tmp_path / "runs").iterdir()) == before
-    with pytest.raises(PipeyardError, match="another process has just begun this run"):
+    with pytest.raises(PipeyardError, match="is in the way: it has no run.json, so it is no run's"):
         run(pipeline, launchers=taken)
     (theirs,) = set((tmp_path / "runs").iterdir()) - set(before)
     assert [path.name for path in theirs.iterdir()] == ["theirs"]

@@ -53,6 +53,7 @@ def test_second_run_is_all_cache_hits(taxi, pipeyard_run):
     assert {name: again.states[name] for name in STEPS} == dict.fromkeys(STEPS, "CACHED")
     assert again.output("version") == 1
     assert min(again.run.seconds, worked() - start) < 10  # of work: other suites may keep the machine busy
+    assert again.run.seconds < 60
 
 
 def test_touching_a_component_reruns_it_and_nothing_before_it(taxi, pipeyard_run, project):
@@ -168,7 +169,7 @@ def _has_epoch(folder: Path) -> bool:
 def _child(parent: int, component: str) -> int | None:
     for child in psutil.Process(parent).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is none either
-            if f"/{component}/.venv/" in child.cmdline()[0]:
+            if f"/{component}/.venv/" in "".join(child.cmdline()[:1]):
                 return child.pid
     return None
 
@@ -193,7 +194,7 @@ def test_a_run_of_another_pipeline_is_not_resumed(taxi, project):
 def test_ctrl_c_stops_the_steps_and_leaves_a_run_to_resume(taxi, project):
     command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}", "--no-cache"]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, env=SETUP) as started:
-        folder = _wait(lambda: _running(project, "data-validation"), 60)
+        folder = _wait(lambda: _running(project, "data-validation"), 120)
         child = _wait(lambda: _child(started.pid, "data_validation"), 60)
         os.kill(started.pid, signal.SIGINT)
         said = started.communicate(timeout=60)[1]

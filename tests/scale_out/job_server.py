@@ -117,7 +117,7 @@ def running(engine: Engine, work: Path) -> Iterator[JobServer]:
 
     Raises:
         NotInstalledError: see `classpath`.
-        RuntimeError: it doesn't start; has its log.
+        RuntimeError: it doesn't start; has the end of its log.
     """
     log = work / f"{engine.name}.log"
     command = [

@@ -14,7 +14,7 @@ from benchmarks.__main__ import NAMES
 from benchmarks.results import CaseResult, SideResult, TableResult
 from benchmarks.table import Case, Ready, Side, Table, run_case
 from benchmarks.tables import TABLES, growth, statistics, whole_pipeline
-from pipeyard import locks  # pylint: disable=wrong-import-order
+from pipeyard import locks
 
 MB = 1_000_000
 

@@ -162,18 +162,18 @@ def test_a_run_that_takes_too_long_goes_on_and_is_named(server, vertex):
     assert time.monotonic() - began < 3
 
 
-def test_a_server_that_has_a_bad_day_in_mid_wait_is_waited_for(server):
-    vertex = _connect(server, patience=0.4)
+def test_a_server_that_has_a_bad_day_in_mid_wait_is_waited_for(server, vertex):
     name = jobs.start(vertex, _job(), "r-1")
+    vertex = _connect(server, patience=0.4)
     server.faults = [503, 429, 500, "cut", "hang", 503, 503, 503, 503]
     told = []
     assert _wait(vertex, name, told).succeeded
     assert any("no answer, waiting" in line for line in told)
 
 
-def test_a_server_that_stays_away_ends_the_wait(server, monkeypatch):
-    vertex = _connect(server, patience=0.2)
+def test_a_server_that_stays_away_ends_the_wait(server, vertex, monkeypatch):
     name = jobs.start(vertex, _job(), "r-1")
+    vertex = _connect(server, patience=0.2)
     server.close()
     monkeypatch.setattr(jobs, "OUTAGE", 0.5)
     began = time.monotonic()

@@ -121,6 +121,16 @@ def test_the_servers_of_tests_reach_the_suites_that_start_them(repository):
     assert _reached(repository, server) == {"lint", "test pipelines", "test toolchain"}
 
 
+def test_what_a_suite_lends_others_reaches_them_too(repository):
+    lent = "tests/engine/sandbox/programs.py"
+    (repository / "tests/engine").mkdir()
+    (repository / "tests/engine/test_images.py").touch()
+    assert _reached(repository, lent) == {"lint", "test engine"}
+    suite = repository / "tests/unit/test_cli.py"
+    suite.write_text("import os\nfrom engine.sandbox import programs\n", encoding="utf-8")
+    assert _reached(repository, lent) == {"lint", "test engine", "test toolchain"}
+
+
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached

@@ -82,7 +82,7 @@ def test_waiting_for_a_run_that_was_canceled(server, naive, ours, start):
     server.states = ["RUNNING", "CANCELED"]
     key = start()
     with pytest.raises(TimeoutError):
-        naive.wait_for_run_completion(key, timeout=0.2, sleep_duration=0.01)
+        naive.wait_for_run_completion(key, timeout=2, sleep_duration=0.01)
     assert server.store.runs[key]["state"] == "CANCELED"
     assert runs.wait(ours, key, timeout=10, interval=0.01).state == "CANCELED"
 

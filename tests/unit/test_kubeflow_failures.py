@@ -159,18 +159,16 @@ def test_a_list_that_does_not_end_is_refused(server):
 def test_a_server_that_restarts_while_a_run_is_waited_for(server, run_id):
     told = []
 
-    def restart():
-        server.go_down()
-        time.sleep(0.2)
-        server.set_state(run_id, "SUCCEEDED")
-        server.come_up()
+    def restart(line):
+        told.append(line)
+        if line == "RUNNING":
+            server.go_down()
+        elif line.startswith("waiting for the server"):
+            server.set_state(run_id, "SUCCEEDED")
+            server.come_up()
 
-    thread = threading.Timer(0.1, restart)
-    thread.start()
-    assert runs.wait(connect(server), run_id, timeout=30, interval=0.02, tell=told.append).succeeded
-    thread.join()
-    assert told[0] == "RUNNING"
-    assert told[-1] == "SUCCEEDED"
+    assert runs.wait(connect(server), run_id, timeout=30, interval=0.02, tell=restart).succeeded
+    assert (told[0], told[-1]) == ("RUNNING", "SUCCEEDED")
     assert any("waiting for the server: Kubeflow Pipelines can't be reached" in line for line in told)
 
 
@@ -262,18 +260,17 @@ def test_a_token_s_file_that_is_written_anew_in_mid_wait_is_waited_for(server, r
     connection = connect(server, kind="token", token_file=str(token))
     told = []
 
-    def rotate():
-        token.unlink()
-        if meanwhile is not None:
-            token.write_text(meanwhile)
-        time.sleep(0.2)
-        server.set_state(run_id, "SUCCEEDED")
-        token.write_text("first")
+    def rotate(line):
+        told.append(line)
+        if line == "RUNNING":
+            token.unlink()
+            if meanwhile is not None:
+                token.write_text(meanwhile)
+        elif line.startswith("waiting for the server"):
+            server.set_state(run_id, "SUCCEEDED")
+            token.write_text("first")
 
-    thread = threading.Timer(0.1, rotate)
-    thread.start()
-    assert runs.wait(connection, run_id, timeout=30, interval=0.01, tell=told.append).succeeded
-    thread.join()
+    assert runs.wait(connection, run_id, timeout=30, interval=0.01, tell=rotate).succeeded
     assert any(f"waiting for the server: Kubeflow Pipelines at {server.url}" in line for line in told)
 
 

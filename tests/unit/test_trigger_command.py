@@ -254,6 +254,21 @@ def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alo
     assert again.started_at > first.started_at
 
 
+def test_of_two_with_one_key_the_second_finds_the_first_s_run(project, monkeypatch):
+    here = settings.load(project.root).environment("here")
+    source = {"source": "gs://landing/a"}
+    run = runner.run
+
+    def begin_meanwhile(*arguments, **options):
+        monkeypatch.setattr(runner, "run", run)
+        assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(runner, "run", begin_meanwhile)
+    assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+    assert [path.name for path in (project.root / "runs").glob("taxi-*")] == ["taxi-k"]
+
+
 SCHEDULER = [
     "--url",
     "https://f.example.com",

@@ -36,6 +36,10 @@ LOCK_FILE = ".lock"
 Launchers = Callable[[Path, Sequence[int], Callable[[str], None]], Launcher]
 
 
+class BegunError(PipeyardError):
+    """Another process has begun the run of that name."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How to run.
@@ -82,8 +86,9 @@ def run(
         The run's record and folder. The record's state says how it ended; a failing step raises nothing.
 
     Raises:
+        BegunError: there is a run of that name.
         PipeyardError: parameters are missing, unknown, or of the wrong type, or the run to resume is still running.
-            Nothing has run then.
+            Nothing has run then, in either case.
     """
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
@@ -342,7 +347,7 @@ def _appearing(folder: Path) -> Iterator[Path]:
     try:
         with files.folder_whole(folder) as place:
             yield place
-    except FileExistsError as error:
-        raise PipeyardError(
-            f"{folder} is there already: another process has just begun this run. Wait for it, or give another name."
-        ) from error
+    except files.TakenError as error:
+        if (folder / record.FILE).exists():
+            raise BegunError(f"Another process has just begun {folder.name}. Wait for it, or resume it.") from error
+        raise PipeyardError(f"{folder} is in the way: it has no {record.FILE}, so it is no run's. Move it.") from error

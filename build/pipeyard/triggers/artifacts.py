@@ -32,19 +32,22 @@ def of_served(uri: str, kind: Kind) -> str:
     """Returns the URI of the statistics, or of the record with metrics, of the newest version of a served model.
 
     Args:
-        uri: a model's folder in a TF Serving layout; any other is returned as it is.
+        uri: a model's folder in a TF Serving layout; any other is returned as it is, and so is what mustn't be listed.
 
     Raises:
         PipeyardError: the version has none, or the folder can't be read.
     """
     with _faults(f"What is at {uri}"):
-        number = next(served.versions(uri), None)
+        try:
+            number = next(served.versions(uri), None)
+        except PermissionError:
+            return uri
         if number is None:
             return uri
         found = uris.join(uri, str(number), _KEPT[kind])
         if not uris.exists(found):
             raise PipeyardError(
-                f"Version {number} at {uri} has no {_KEPT[kind]}: an earlier deploy pushed it, or something else did. "
+                f"Version {number} at {uri} has no {_KEPT[kind]}: something else than today's deploy pushed it. "
                 "Run the pipeline once, or name the artifact itself as the trigger's `baseline:`."
             )
         return found

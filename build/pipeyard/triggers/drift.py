@@ -11,6 +11,7 @@ from pipeyard.settings import DriftTrigger, QualityTrigger
 from pipeyard.triggers import artifacts, statistics
 from pipeyard.triggers.model import Event, Kind, digest
 from pipeyard.triggers.statistics import Feature
+from stepkit import served
 
 _ALL = "All Examples"
 _BASELINE = "baseline"
@@ -95,7 +96,7 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Finding:
     """
     content = artifacts.read(trigger.metrics, "", "metrics")
     ours = _numbers(content, trigger.metrics)
-    earlier = artifacts.read(baseline, "", "metrics of the last training run") if trigger.max_drop else b""
+    earlier = artifacts.read(baseline, "", "metrics to compare with") if trigger.max_drop else b""
     theirs = _numbers(earlier, baseline) if trigger.max_drop else {}
     measured = []
     for name, bound in trigger.min.items():
@@ -139,14 +140,14 @@ def _pairs(
 def _numbers(content: bytes, uri: str) -> dict[str, float | None]:
     try:
         found = json.loads(content)
+        if uri.rpartition("/")[2] == served.RECORD and isinstance(found, dict):
+            found = found.get(_METRICS)
         if not isinstance(found, dict):
             raise ValueError("it is no object")
     except ValueError as error:
         raise PipeyardError(
             f"The metrics at {uri} aren't JSON: {error}. Write an object of numbers, as evaluate's output metrics is."
         ) from error
-    if isinstance(found.get(_METRICS), dict):
-        found = found[_METRICS]
     return {str(name): value for name, value in found.items() if name != _BASELINE}
 
 

@@ -63,17 +63,20 @@ def run_here(
         if before.state.ended or runner.runs_still(folder):
             return folder.name
         given = before.parameters
-    _, folder = runner.run(
-        package,
-        given,
-        folder.parent,
-        runner.project_hosts(project),
-        display.choose(Console(stderr=True)),
-        runner.Options(max_parallel=os.cpu_count() or 1),
-        resumed=folder if begun else None,
-        commit=runner.commit_of(project.root),
-        environment=environment.name,
-        name=folder.name,
-    )
+    try:
+        runner.run(
+            package,
+            given,
+            folder.parent,
+            runner.project_hosts(project),
+            display.choose(Console(stderr=True)),
+            runner.Options(max_parallel=os.cpu_count() or 1),
+            resumed=folder if begun else None,
+            commit=runner.commit_of(project.root),
+            environment=environment.name,
+            name=folder.name,
+        )
+    except runner.BegunError:
+        return folder.name
     report.render(folder)
     return folder.name

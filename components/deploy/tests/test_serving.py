@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,25 @@ def test_statistics_are_pushed_with_the_model_and_are_no_part_of_it(
         with uris.local_copy(f"{versions.uri(number)}/{STATISTICS}", "statistics") as copy:
             assert copy.read_bytes() == content
     assert list(numbers_of(base)) == [2, 1]
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_model_that_is_there_already_gets_the_newest_statistics(
+    store: MemoryFileSystem, model: Path, tmp_path: Path, remote: bool
+) -> None:
+    versions = RemoteVersions("memory://models/taxi") if remote else LocalVersions(tmp_path / "taxi")
+    registry_uri = f"sqlite:///{tmp_path}/registry.db"
+    deployed = [rollout.Candidate("taxi", model, serving.digest_of(model), {})]
+    for content in (b"first", b"second"):
+        (tmp_path / content.decode()).write_bytes(content)
+        deployed.append(replace(deployed[0], beside={STATISTICS: tmp_path / content.decode()}))
+    for candidate in deployed:
+        assert rollout.deploy_now(candidate, versions, registry_uri, "champion").version.version == 1
+        if candidate.beside:
+            with uris.local_copy(f"{versions.uri(1)}/{STATISTICS}", "statistics") as copy:
+                assert copy.read_bytes() == candidate.beside[STATISTICS].read_bytes()
+    if not remote:
+        assert names(tmp_path / "taxi") == [".lock", "1"]
 
 
 def test_a_version_that_is_pushed_elsewhere_gets_the_statistics_of_that_push(model: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class Background:
                 command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, **options
             )
         limit = time.monotonic() + seconds
-        while not answers():
+        while not (answers() and self._process.poll() is None):  # what answers may be another's
             if self._process.poll() is not None or time.monotonic() > limit:
                 self.kill()
                 tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from deploy import sampling
 from stepkit.errors import StepError, near_misses, tensorflow_cause
+from stepkit.served import SAVED_MODEL
 
 EXAMPLES_SIGNATURE = "serving_default"
 RAW_SIGNATURE = "serve_raw"
-SAVED_MODEL = "saved_model.pb"
 # The signatures compute the same in float32, but not necessarily in the same order.
 TOLERANCE = 1e-6
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import serving
-from stepkit import registry, served
+from stepkit import registry
 from stepkit.errors import StepError
 
 
@@ -24,7 +24,7 @@ class Candidate:
         digest: of its SavedModel.
         metrics: of its evaluation.
         lineage: what it was made of, e.g. the run's id and the schema's digest.
-        statistics: file with the statistics of the data that it was trained on, which is pushed with it.
+        beside: name to file of what is pushed with it, see `stepkit.served`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Candidate:
     digest: str
     metrics: Mapping[str, float]
     lineage: Mapping[str, str] = field(default_factory=dict)
-    statistics: Path | None = None
+    beside: serving.Beside = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ def deploy_now(candidate: Candidate, versions: serving.Versions, registry_uri: s
         pushed = number is None
         if number is None:
             number = push(candidate, versions, alias)
+        else:
+            versions.renew(number, candidate.beside)
         try:
             version = register(candidate, number, versions.uri(number), registry_uri)
             promote(version, registry_uri, alias)
@@ -83,8 +85,7 @@ def push(candidate: Candidate, versions: serving.Versions, alias: str) -> int:
     def describe(number: int) -> serving.Record:
         return {**to_record(candidate, number, versions.uri(number), alias), "pushed_at": pushed_at}
 
-    beside = {served.STATISTICS: candidate.statistics} if candidate.statistics else {}
-    return versions.push(candidate.folder, describe, beside)
+    return versions.push(candidate.folder, describe, candidate.beside)
 
 
 def register(candidate: Candidate, number: int, uri: str, registry_uri: str) -> registry.ModelVersion:

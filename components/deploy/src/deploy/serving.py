@@ -66,6 +66,13 @@ class Versions(Protocol):
             StepError: it can't be written; nothing of it is left then.
         """
 
+    def renew(self, number: int, beside: Beside) -> None:
+        """Puts files beside a version's SavedModel, each whole, in the place of what is there of that name.
+
+        Raises:
+            StepError: they can't be written.
+        """
+
     def remove(self, number: int) -> None:
         """Removes a version, at once for whoever watches."""
 
@@ -132,6 +139,20 @@ class LocalVersions:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
 
+    def renew(self, number: int, beside: Beside) -> None:
+        """See `Versions`."""
+        with self._writing():
+            for name, source in beside.items():
+                target = self.folder / str(number) / name
+                aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
+                try:
+                    aside.mkdir()
+                    _copy({target.name: source}, aside)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    (aside / target.name).replace(target)
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
+
     def remove(self, number: int) -> None:
         """See `Versions`."""
         aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
@@ -192,24 +213,36 @@ class RemoteVersions:
     def push(self, model: Path, describe: Callable[[int], Record], beside: Beside = _NOTHING) -> int:
         """See `Versions`."""
         fs, base = uris.filesystem(self.base)
-        try:
+        with self._writing():
             number = _claim(fs, base)
             try:
                 _upload(fs, f"{base}/{number}", _files(model, beside), _to_bytes(describe(number)))
             except BaseException:
                 _delete(fs, f"{base}/{number}")
                 raise
-        except OSError as error:
-            raise StepError(
-                f"Can't write to {self.base!r}: {str(error) or type(error).__name__}. Nothing was pushed. Check the "
-                "bucket and the account's right to create objects."
-            ) from error
         return number
+
+    def renew(self, number: int, beside: Beside) -> None:
+        """See `Versions`."""
+        fs, base = uris.filesystem(self.base)
+        with self._writing():
+            for name, source in beside.items():
+                fs.put_file(str(source), f"{base}/{number}/{name}")
 
     def remove(self, number: int) -> None:
         """See `Versions`."""
         fs, base = uris.filesystem(self.base)
         _delete(fs, f"{base}/{number}")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StepError(
+                f"Can't write to {self.base!r}: {str(error) or type(error).__name__}. Nothing was pushed. Check the "
+                "bucket and the account's right to create objects."
+            ) from error
 
 
 def _claim(fs: Any, base: str) -> int:

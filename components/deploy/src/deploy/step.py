@@ -5,16 +5,16 @@ import json
 import math
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deploy import infra, rollout, sampling, serving
-from stepkit import digest, examples, registry, schemas
+from stepkit import digest, examples, registry, schemas, served
 from stepkit.errors import StepError, UsageError
 from stepkit.outputs import Outputs
 
-# Of data_validation's output.
-_STATISTICS = "stats.tfrecord"
+# As data_validation calls it.
+_STATISTICS = PurePosixPath(served.STATISTICS).name
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,9 +42,8 @@ def run(args: argparse.Namespace) -> None:
         "schema_digest": digest.of_file(schema),
         "examples_digest": digest.of_file(folder / examples.MANIFEST),
     }
-    candidate = rollout.Candidate(
-        args.model_name, model, serving.digest_of(model), metrics, lineage, _statistics(Path(args.statistics))
-    )
+    beside = {served.STATISTICS: _statistics(Path(args.statistics))}
+    candidate = rollout.Candidate(args.model_name, model, serving.digest_of(model), metrics, lineage, beside)
     with Outputs(args.executor_input) as outputs:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
         described = outputs.file(args.pushed_model)

@@ -25,6 +25,8 @@ def versions(uri: str) -> Iterator[int]:
     Raises:
         StepError: the scheme is unknown or its library is missing.
     """
+    if not uris.is_remote(uri) and not uris.exists(uri):
+        return
     fs, base = uris.filesystem(uri)
     fs.invalidate_cache(base)
     try:
