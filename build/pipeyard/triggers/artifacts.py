@@ -32,7 +32,7 @@ def of_served(uri: str, kind: Kind) -> str:
     """Returns the URI of the statistics, or of the record with metrics, of the newest version of a served model.
 
     Args:
-        uri: a model's folder in a TF Serving layout; any other is returned as it is, and so is what mustn't be listed.
+        uri: a model's folder in a TF Serving layout; any other is returned as it is, and so is what can't be listed.
 
     Raises:
         PipeyardError: the version has none, or the folder can't be read.
@@ -40,7 +40,7 @@ def of_served(uri: str, kind: Kind) -> str:
     with _faults(f"What is at {uri}"):
         try:
             number = next(served.versions(uri), None)
-        except PermissionError:
+        except OSError:  # gcsfs' 403 is no PermissionError; what can't be reached at all fails again when it is read
             return uri
         if number is None:
             return uri
