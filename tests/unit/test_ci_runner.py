@@ -461,7 +461,7 @@ def test_two_builds_don_t_share_a_workspace(repository):
         done, _ = _run(repository)
         (repository / "runs/.ci/go").touch()
         assert "Another build works in" in str(done.exception)
-        assert first.wait(60) == 0
+        assert first.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -474,7 +474,7 @@ def test_a_build_that_is_stopped_stops_its_steps(repository, number):
     with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
         _until(lambda: noted.exists() and noted.read_text(encoding="utf-8"))
         build.send_signal(number)
-        assert build.wait(60) == 130
+        assert build.wait(20) == 130
     assert not Path("/proc", noted.read_text(encoding="utf-8").strip()).exists()
 
 

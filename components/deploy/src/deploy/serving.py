@@ -130,34 +130,35 @@ class LocalVersions:
 
     def push(self, model: Path, describe: Callable[[int], Record], beside: Beside = _NOTHING) -> int:
         """See `Versions`."""
-        aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
-        with self._writing():
-            try:
-                aside.mkdir()
-                _copy(_files(model, beside), aside)
-                return self._take_number(aside, describe)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
+        with self._aside() as aside:
+            _copy(_files(model, beside), aside)
+            return self._take_number(aside, describe)
 
     def renew(self, number: int, beside: Beside) -> None:
         """See `Versions`."""
-        with self._writing():
-            for name, source in beside.items():
+        with self._aside() as aside:
+            _copy(beside, aside)
+            for name in beside:
                 target = self.folder / str(number) / name
-                aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
-                try:
-                    aside.mkdir()
-                    _copy({target.name: source}, aside)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    (aside / target.name).replace(target)
-                finally:
-                    shutil.rmtree(aside, ignore_errors=True)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (aside / name).replace(target)
 
     def remove(self, number: int) -> None:
         """See `Versions`."""
         aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
         (self.folder / str(number)).rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """Gives a hidden folder, which is gone afterwards."""
+        aside = self.folder / f".{uuid.uuid4().hex[:12]}{_PARTIAL}"
+        with self._writing():
+            try:
+                aside.mkdir()
+                yield aside
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
 
     def _take_number(self, aside: Path, describe: Callable[[int], Record]) -> int:
         while True:
