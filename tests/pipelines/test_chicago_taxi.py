@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from effort import worked
 from whole_runs import PIPEYARD, SETUP
 
 from pipeyard.local import record
@@ -47,13 +46,11 @@ def test_first_run_deploys_a_blessed_model(taxi, project):
 
 
 def test_second_run_is_all_cache_hits(taxi, pipeyard_run):
-    start = worked()
     again = pipeyard_run("chicago_taxi")
     assert again.code == 0
     assert {name: again.states[name] for name in STEPS} == dict.fromkeys(STEPS, "CACHED")
     assert again.output("version") == 1
-    assert min(again.run.seconds, worked() - start) < 10  # of work: other suites may keep the machine busy
-    assert again.run.seconds < 60
+    assert again.run.seconds < 10
 
 
 def test_touching_a_component_reruns_it_and_nothing_before_it(taxi, pipeyard_run, project):
