@@ -114,15 +114,16 @@ def _merge(into: dict[str, Any], changed: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def stand_in(program: str, folder: Path) -> Path:
-    """Makes a program that only notes what it is asked, a line a call; returns where.
+def stand_in(program: str, folder: Path, does: str = "") -> Path:
+    """Makes a program that notes what it is asked, a line a call; returns where.
 
     Args:
         folder: on PATH.
+        does: lines of sh for what it does beyond that.
     """
     notes = folder / f"{program}.notes"
     path = folder / program
-    path.write_text(f'#!/bin/sh\necho "$*" >>{shlex.quote(str(notes))}\n', encoding="utf-8")
+    path.write_text(f'#!/bin/sh\necho "$*" >>{shlex.quote(str(notes))}\n{does}', encoding="utf-8")
     path.chmod(0o755)
     return notes
 

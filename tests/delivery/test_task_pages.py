@@ -13,10 +13,13 @@ import pytest
 import yaml
 from engine.sandbox import programs
 from servers.scheduler import SchedulerServer
-from servers.storage import BUCKET
+from servers.storage import BUCKET, GCSFS
 from servers.vertex import PROJECT, REGION, VertexServer
 from shop import DATA, PIPELINE, PIPEYARD, ROOT, states, versions
 from task_pages import Walk, stand_in, terminal
+
+from pipeyard.triggers import statistics
+from stepkit import served
 
 PAGES = (
     KUBEFLOW := "first-deploy-to-kubeflow.md",
@@ -24,7 +27,16 @@ PAGES = (
     CLOUD_BUILD := "deploy-from-cloud-build.md",
     SCHEDULE := "run-on-a-schedule.md",
     NEW_FILES := "run-on-new-files.md",
+    DRIFT := "retrain-when-data-drifts.md",
 )
+
+# What `gcloud storage cp FILE URI` does.
+_UPLOAD = """\
+[ "$1 $2" = "storage cp" ] || exit 0
+path=${4#gs://}
+to="$STORAGE_EMULATOR_HOST/upload/storage/v1/b/${path%%/*}/o?uploadType=media&name=${path#*/}"
+curl -sS --fail -o /dev/null --data-binary "@$3" "$to"
+"""
 
 
 def _settings(folder: Path, vertex: VertexServer) -> dict:
@@ -100,7 +112,7 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
     project.git("init", "--quiet", "--bare", str(origin))
     project.git("remote", "add", "origin", str(origin))
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
-    stand_in("gcloud", own)
+    stand_in("gcloud", own, _UPLOAD)
     port = programs.free_port()
     toolchain = {"PIPEYARD_PYTHON_IMAGE": places.python_image, "PIPEYARD_BUILDER_OPTIONS": "--network=host"}
     given = "".join(f" -s {name.replace('PIPEYARD', '')}={value}" for name, value in toolchain.items())
@@ -117,9 +129,12 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
         "http://localhost:8080": f"http://127.0.0.1:{port}",
         "--trigger main": f"--trigger main{given}",
         "trigger package": f"trigger --project {ROOT} package",  # it packs the toolchain, whose source is here
+        "pipeyard env": f"pipeyard env --project {ROOT}",  # these components are here, too
+        "components/": f"{ROOT}/components/",
+        "pipelines/chicago_taxi/schema.pbtxt": f"{ROOT}/pipelines/chicago_taxi/schema.pbtxt",
         "--apply": f"--apply --api {scheduler.url}",
     }
-    setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain}
+    setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain, **GCSFS}
     walk = Walk(project.folder, instead, terminal(own, {**places.variables, **setup}), own)
     subprocess.run(["make", "setup"], cwd=project.folder, env=walk.variables, check=True)
     yield walk
@@ -191,6 +206,35 @@ def test_on_new_files(walk, shop, on_kubeflow):
     assert answers == ["started", "duplicate"]
     assert (project.folder / "dist/function/main.py").is_file()
     assert [line.split()[1] for line in _asked(walk, "")][-3:] == ["deploy", "buckets", "subscriptions"]
+
+
+@pytest.fixture
+def rides(cloud_storage):
+    """In Cloud Storage: new rides, and a model that was trained when hardly a ride cost anything."""
+    learned = statistics.message("List")
+    fare = learned.datasets.add(name="train", num_examples=100).features.add()
+    fare.path.step.append("fare")
+    quantiles = fare.num_stats.histograms.add(type=1)
+    quantiles.buckets.add(low_value=0.0, high_value=0.5, sample_count=100)
+    bucket = cloud_storage.files()
+    version = f"{BUCKET}/dev/serving/{PIPELINE}/1"
+    bucket.pipe_file(f"{version}/{served.STATISTICS}", statistics.record(learned.SerializeToString()))
+    bucket.pipe_file(f"{version}/{served.SAVED_MODEL}", b"")
+    bucket.put_file(str(DATA), f"{BUCKET}/data/{PIPELINE}/newest.csv")
+
+
+def test_when_data_drifts(walk, shop, on_kubeflow, rides):
+    _, server = shop
+    before = len(states(server))
+    said = walk.follow(DRIFT)
+    asked, fired, again = [text for line, text in said if " drift " in line]
+    for told in (asked, fired):
+        assert f"{PIPELINE}/drift: started" in told
+        assert "fare (train): Kolmogorov-Smirnov" in told
+    assert f"{PIPELINE}/drift: duplicate" in again
+    assert len(states(server)) == before + 1
+    recorded = said[-1][1].splitlines()[1:]
+    assert [line.split()[2] for line in recorded] == ["started"]
 
 
 def test_from_cloud_build(walk, shop, on_kubeflow):

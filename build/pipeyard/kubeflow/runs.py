@@ -1,4 +1,4 @@
-"""Runs in Kubeflow Pipelines: start, wait, stop."""
+"""Runs in Kubeflow Pipelines: start and wait."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -173,17 +173,6 @@ def wait(
                 "Wait longer (timeout: in settings.yaml), or stop it there."
             )
         server.sleep(min(pauses.pause(waited, interval), left))
-
-
-def stop(server: Server, run_id: str) -> None:
-    """Stops a run; one that has ended stays as it is.
-
-    Raises:
-        ServerError: the server fails, or there is no such run.
-    """
-    run = server.ask(f"asking for the run {run_id}", server.runs.run_service_get_run, run_id)
-    if run.state not in ENDS:
-        server.ask(f"stopping the run {run_id}", server.runs.run_service_terminate_run, run_id)
 
 
 def _may_recover(server: Server, error: ServerError) -> bool:
