@@ -31,8 +31,9 @@ _TOOLCHAIN_TESTS = {"unit", "conformance"}
 _TEST_SERVERS = "servers"
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
-# The suite that delivers a small project, from a commit to a run.
+# The suite that delivers a small project, from a commit to a run, and follows these pages.
 _DELIVERY_TESTS = "delivery"
+_FOLLOWED = "docs/tasks/*.md"
 
 
 @dataclass(frozen=True, order=True)
@@ -221,12 +222,16 @@ class Graph:
             for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
                 self._edge(node, Node("test", _ENGINE_TESTS))
         if _DELIVERY_TESTS in self._suites:
-            for part in ("toolchain", "settings"):
-                self._edge(Node(part), Node("test", _DELIVERY_TESTS))
+            for node in (Node("toolchain"), Node("settings"), *self._run_by_pages()):
+                self._edge(node, Node("test", _DELIVERY_TESTS))
         for images in self._taken.values():
             self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
         self._edge(Node("everything"), *roots, *(end for root in roots for end in self._edges[root]))
+
+    def _run_by_pages(self) -> list[Node]:
+        pages = "".join(page.read_text(encoding="utf-8") for page in self._project.root.glob(_FOLLOWED))
+        return [Node("component", name) for name in self._project.components if f"components/{name}/" in pages]
 
     def _component(self, name: str) -> None:
         component = self._project.components[name]

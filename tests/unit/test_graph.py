@@ -107,6 +107,17 @@ def test_what_contracts_are_checked_by_reaches_the_check(repository, file):
     assert "test contracts" in _reached(repository, file)
 
 
+def test_a_component_that_a_task_page_runs_reaches_the_delivery_suite_which_follows_it(repository):
+    suite = repository / "tests/delivery/test_task_pages.py"
+    page = repository / "docs/tasks/check-data.md"
+    for path in (suite, page):
+        path.parent.mkdir(parents=True)
+    suite.touch()
+    page.write_text("components/two/.venv/bin/python -m two\n", encoding="utf-8")
+    assert "test delivery" in _reached(repository, "components/two/src/two/step.py")
+    assert "test delivery" not in _reached(repository, "components/one/src/one/step.py")
+
+
 def test_an_environment_in_tests_is_no_suite(repository):
     assert _reached(repository, "tests/kfp1/uv.lock") == {"test toolchain", "test contracts"}
 
