@@ -86,7 +86,7 @@ def make_shop(
         host = registry_host or registry.host
         variables = {
             **engine.variables,
-            "STORAGE_EMULATOR_HOST": cloud_storage.url,
+            **cloud_storage.variables,
             "UV": environments.uv(project.find(ROOT)),
         }
         places = Places(

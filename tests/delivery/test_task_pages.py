@@ -13,10 +13,11 @@ import pytest
 import yaml
 from engine.sandbox import programs
 from servers.scheduler import SchedulerServer
-from servers.storage import BUCKET, GCSFS
+from servers.storage import BUCKET
 from servers.vertex import PROJECT, REGION, VertexServer
 from shop import DATA, PIPELINE, PIPEYARD, ROOT, states, versions
 from task_pages import Walk, stand_in, terminal
+from unit.statistics_artifacts import artifact
 
 from pipeyard.triggers import statistics
 from stepkit import served
@@ -134,7 +135,7 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
         "pipelines/chicago_taxi/schema.pbtxt": f"{ROOT}/pipelines/chicago_taxi/schema.pbtxt",
         "--apply": f"--apply --api {scheduler.url}",
     }
-    setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain, **GCSFS}
+    setup = {"TOOLCHAIN": str(PIPEYARD.parents[1]), **toolchain}
     walk = Walk(project.folder, instead, terminal(own, {**places.variables, **setup}), own)
     subprocess.run(["make", "setup"], cwd=project.folder, env=walk.variables, check=True)
     yield walk
@@ -209,16 +210,12 @@ def test_on_new_files(walk, shop, on_kubeflow):
 
 
 @pytest.fixture
-def rides(cloud_storage):
+def rides(cloud_storage, tmp_path):
     """In Cloud Storage: new rides, and a model that was trained when hardly a ride cost anything."""
-    learned = statistics.message("List")
-    fare = learned.datasets.add(name="train", num_examples=100).features.add()
-    fare.path.step.append("fare")
-    quantiles = fare.num_stats.histograms.add(type=1)
-    quantiles.buckets.add(low_value=0.0, high_value=0.5, sample_count=100)
     bucket = cloud_storage.files()
     version = f"{BUCKET}/dev/serving/{PIPELINE}/1"
-    bucket.pipe_file(f"{version}/{served.STATISTICS}", statistics.record(learned.SerializeToString()))
+    learned = Path(artifact(tmp_path, train={"fare": [(0.0, 0.5, 100)]}))
+    bucket.put_file(str(learned / statistics.FILE), f"{version}/{served.STATISTICS}")
     bucket.pipe_file(f"{version}/{served.SAVED_MODEL}", b"")
     bucket.put_file(str(DATA), f"{BUCKET}/data/{PIPELINE}/newest.csv")
 

@@ -14,7 +14,7 @@ import fsspec
 import pytest
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner
-from servers.storage import BUCKET, GCSFS
+from servers.storage import BUCKET
 from shop import DATA, PIPEYARD, ROOT, Ended, states, substitutions, versions
 
 from pipeyard import project
@@ -65,13 +65,14 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     bucket = cloud_storage.files()
     bucket.put_file(str(DATA), f"{BUCKET}/data/chicago_taxi/{DATA.name}")
-    reached = {"STORAGE_EMULATOR_HOST": cloud_storage.url, **GCSFS}
     docker = engines.Engine(engine.client)
     found = project.find(clone)
 
     def host(image: str):
         images = {last_segment(image): image}
-        return dataclasses.replace(containers.image_hosts(found, images, docker, print)(image), env=reached)
+        return dataclasses.replace(
+            containers.image_hosts(found, images, docker, print)(image), env=cloud_storage.variables
+        )
 
     runner = LocalRunner(
         folder / "kubeflow", functools.cache(host), launchers=functools.partial(containers.Containers, docker, "host")
@@ -87,7 +88,7 @@ def place(engine, registry, base_image, cloud_storage, tmp_path_factory):
             "_BUILDER_OPTIONS": "--network=host",
             "_RUN": "chicago_taxi",
         }
-        yield Place(clone, server, bucket, given, {**engine.variables, **reached})
+        yield Place(clone, server, bucket, given, {**engine.variables, **cloud_storage.variables})
 
 
 @pytest.fixture(scope="module")

@@ -48,9 +48,13 @@ class Storage:
     url: str
     network: CuttingProxy
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables by which programs reach it."""
+        return {"STORAGE_EMULATOR_HOST": self.url, **GCSFS}
+
     def files(self) -> fsspec.AbstractFileSystem:
         """Returns the server's files, as they are now: they share no cache with what is under test."""
-        os.environ.update(GCSFS)
         return fsspec.filesystem(
             "gs", endpoint_url=self.url, token="anon", use_listings_cache=False, skip_instance_cache=True
         )
@@ -58,7 +62,8 @@ class Storage:
 
 @contextlib.contextmanager
 def storage() -> Iterator[Storage]:
-    """Serves until the block ends; `$STORAGE_EMULATOR_HOST` names it."""
+    """Serves until the block ends; this process's variables name it."""
+    os.environ.update(GCSFS)
     before = os.environ.get("STORAGE_EMULATOR_HOST")
     server = _Behind()
     server.proxy = CuttingProxy(f"http://127.0.0.1:{server.port}")

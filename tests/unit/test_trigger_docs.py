@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trigger_projects
 import yaml
-from test_trigger_drift import artifact
+from statistics_artifacts import artifact
 from trigger_projects import notification
 
 from pipeyard import cli, settings

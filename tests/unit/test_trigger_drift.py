@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from statistics_artifacts import QUANTILES, STANDARD, artifact
 
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import DriftTrigger, QualityTrigger
@@ -13,27 +14,6 @@ from pipeyard.triggers.model import Kind
 from pipeyard.triggers.statistics import Numbers, Words
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-_QUANTILES, _STANDARD = 1, 0
-
-
-def artifact(folder, **splits):
-    """Writes a statistics artifact: split to feature to counts by value, or to buckets of (low, high, count)."""
-    found = statistics.message("List")
-    for split, features in splits.items():
-        dataset = found.datasets.add(name=split.replace("__", "/"), num_examples=100)
-        for name, values in features.items():
-            feature = dataset.features.add()
-            feature.path.step.append(name)
-            if isinstance(values, dict):
-                for label, count in values.items():
-                    feature.string_stats.rank_histogram.buckets.add(label=label, sample_count=count)
-                continue
-            histogram = feature.num_stats.histograms.add(type=_QUANTILES)
-            for low, high, count in values:
-                histogram.buckets.add(low_value=low, high_value=high, sample_count=count)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / statistics.FILE).write_bytes(statistics.record(found.SerializeToString()))
-    return str(folder)
 
 
 def trigger(statistics_uri, **options):
@@ -67,7 +47,7 @@ def test_words_and_numbers_have_no_distance():
 def test_the_quantiles_are_taken_of_the_histograms_that_tfdv_writes():
     found = statistics.message("List")
     feature = found.datasets.add(name="train").features.add(name="fare")
-    for kind, high, nan in ((_STANDARD, 1e6, 2), (_QUANTILES, 10.0, 0)):
+    for kind, high, nan in ((STANDARD, 1e6, 2), (QUANTILES, 10.0, 0)):
         histogram = feature.num_stats.histograms.add(type=kind, num_nan=nan)
         histogram.buckets.add(low_value=0.0, high_value=high, sample_count=8)
     content = statistics.record(found.SerializeToString())
