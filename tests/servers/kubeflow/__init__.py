@@ -5,6 +5,8 @@
     api        which request does what
     catalog    pipelines and their versions, and the rules for them
     store      experiments, runs, recurring runs, and the rules for them
+    objects    what it makes in Kubernetes for runs and recurring runs
+    database   whether what it records can be recorded
     listing    pages, filters, order
     packages   what is uploaded
     parameters what a run is given, against what its pipeline takes
@@ -18,8 +20,8 @@ experiments, namespaces of several users, schedules of up to 10 runs at a time t
 messages, which are those of `kfp_server_api`.
 """
 
-from .faults import Fault
+from .faults import Fault, made_then_500, made_then_silence
 from .http import KubeflowServer
 from .refusals import Refused
 
-__all__ = ["Fault", "KubeflowServer", "Refused"]
+__all__ = ["Fault", "KubeflowServer", "Refused", "made_then_500", "made_then_silence"]

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ..kubernetes import Cluster
 from .api import PREFIX, Api
 from .faults import Fault
 from .listing import LARGEST
@@ -46,6 +47,7 @@ class KubeflowServer:
         now: the server's clock.
         largest_page: items of a list's page at most.
         port: 0: any that is free.
+        cluster: has the objects of runs and recurring runs; `servers.kubernetes.KubernetesServer` serves it.
 
     Attributes:
         tokens: if there are any, a request needs one of them (`Authorization: Bearer ...`), or one of `cookies`.
@@ -63,8 +65,10 @@ class KubeflowServer:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         largest_page: int = LARGEST,
         port: int = 0,
+        cluster: Cluster | None = None,
     ) -> None:
-        self.store = Store(several_users, now)
+        self.cluster = cluster or Cluster(now)
+        self.store = Store(several_users, now, self.cluster)
         self.states = list(states)
         self.tokens: set[str] = set()
         self.cookies: set[str] = set()
@@ -72,7 +76,7 @@ class KubeflowServer:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.headers: dict[str, str] = {}
-        self.lock = threading.RLock()
+        self.lock = self.cluster.lock
         self._execute = execute
         self._shown: dict[str, int] = {}
         self._closing = threading.Event()
@@ -117,6 +121,15 @@ class KubeflowServer:
                 self.store.run(run_id)["run_details"] = {"task_details": list(tasks)}
             self.store.set_state(run_id, state, error)
 
+    def database_away(self, seconds: float) -> None:
+        """The database can't be reached for a time, by the server's clock.
+
+        Lists and single things answer 500. A run or a recurring run that is asked for is made in Kubernetes, isn't
+        recorded, and is answered with 500, as when the database goes while the server is at it.
+        """
+        with self.lock:
+            self.store.database.go_away(seconds)
+
     def run_due(self, recurring_run_id: str) -> dict:
         """Starts the run of a schedule, as if it were due."""
         with self.lock:
@@ -131,8 +144,14 @@ class KubeflowServer:
                 found.times -= 1
             return found
 
-    def answer(self, method: str, target: str, body: bytes, headers: Any) -> tuple[int, str, bytes, dict[str, str]]:
-        """Returns status, content type, body and further headers."""
+    def answer(
+        self, method: str, target: str, body: bytes, headers: Any, losing: bool = False
+    ) -> tuple[int, str, bytes, dict[str, str]]:
+        """Returns status, content type, body and further headers.
+
+        Args:
+            losing: what would be recorded is lost.
+        """
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         path = unquote(url.path)
@@ -141,7 +160,7 @@ class KubeflowServer:
             if path == LOGS and self._execute:
                 text = self._execute.log(query.get("runid", ""), query.get("podname", ""))
                 return (200, "text/plain", text.encode(), {}) if text else (404, "text/plain", b"pod not found", {})
-            with self.lock:
+            with self.lock, self.store.database.losing(losing):
                 answer = self._api.answer(method, path, query, body, headers.get("Content-Type") or "")
                 return 200, "application/json", json.dumps(answer).encode(), {}
         except _LoginPage as page:
@@ -233,7 +252,7 @@ def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
             if fault and fault.cut == "before":
                 self._break()
                 return
-            if fault and fault.status:
+            if fault and fault.status and not fault.made:
                 refused = Refused(fault.status, "as the test wants it")
                 more = {"Retry-After": fault.retry_after} if fault.retry_after else {}
                 self._send(fault.status, "application/json", json.dumps(refused.body(False)).encode(), more)
@@ -241,10 +260,18 @@ def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
             if fault and fault.page:
                 self._send(200, "text/html", fault.page.encode(), {})
                 return
-            status, kind, data, more = server.answer(self.command, self.path, body, self.headers)
-            if fault and fault.cut == "after":
+            losing = fault is not None and fault.made == "unrecorded"
+            status, kind, data, more = server.answer(self.command, self.path, body, self.headers, losing)
+            if fault and fault.cut == "silence":
+                server._closing.wait()  # pylint: disable=protected-access
+            if fault and fault.cut in ("after", "silence"):
                 self._break()
                 return
+            if fault and fault.status and status < fault.status:
+                status, data = (
+                    fault.status,
+                    json.dumps(Refused(fault.status, "as the test wants it").body(False)).encode(),
+                )
             self._send(status, kind, data, more, fault)
 
         do_GET = do_POST = do_DELETE = do_PATCH = _any  # http.server's names

@@ -5,8 +5,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ..kubernetes import Cluster
+from ..kubernetes.cluster import NotFound
 from . import cron, packages, parameters
 from .catalog import Catalog, named
+from .database import Database
+from .objects import Objects
 from .refusals import Refused, exists, invalid, missing
 
 _CONCURRENCY = range(1, 11)
@@ -19,10 +23,13 @@ class Store(Catalog):
     Args:
         several_users: everything is in a namespace.
         now: the server's clock.
+        cluster: has an object for every run and recurring run.
     """
 
-    def __init__(self, several_users: bool, now: Callable[[], datetime]) -> None:
+    def __init__(self, several_users: bool, now: Callable[[], datetime], cluster: Cluster) -> None:
         super().__init__(several_users, now)
+        self.database = Database(now)
+        self.objects = Objects(cluster, lambda run: run in self.runs if self.database.reachable else None)
         self.experiments: dict[str, dict] = {}
         self.runs: dict[str, dict] = {}
         self.recurring_runs: dict[str, dict] = {}
@@ -67,7 +74,7 @@ class Store(Catalog):
                     run["storage_state"] = "ARCHIVED"
             for each in self.recurring_runs.values():
                 if each["experiment_id"] == key:
-                    each["status"] = "DISABLED"
+                    self.enable(each["recurring_run_id"], False)
         return {}
 
     def remove_experiment(self, key: str) -> dict:
@@ -81,8 +88,12 @@ class Store(Catalog):
 
     # Runs
 
-    def add_run(self, body: Mapping[str, Any]) -> tuple[dict, dict]:
-        """Returns the run, and the specification that it runs."""
+    def add_run(self, body: Mapping[str, Any], schedule: Mapping[str, Any] | None = None) -> tuple[dict, dict]:
+        """Returns the run, and the specification that it runs.
+
+        Args:
+            schedule: the ScheduledWorkflow that starts it.
+        """
         experiment = self._experiment_of(body)
         if not body.get("display_name"):
             raise invalid("the run's name is empty")
@@ -104,6 +115,8 @@ class Store(Catalog):
             "state_history": [{"update_time": self.time(), "state": "PENDING"}],
             **({"pipeline_version_reference": reference} if reference else {"pipeline_spec": spec}),
         }
+        self.objects.make_workflow(made, experiment.get("namespace", ""), _plain(spec), schedule)
+        self.database.record()
         self.runs[made["run_id"]] = made
         self._specs[made["run_id"]] = spec
         return made, spec
@@ -124,6 +137,19 @@ class Store(Catalog):
             run["error"] = {"code": 13, "message": error}
         if state in ENDS:
             run["finished_at"] = self.time()
+        self.objects.show(key, state)
+
+    def terminate(self, key: str) -> None:
+        """Asks for a run's end.
+
+        Raises:
+            Refused: its Workflow isn't there; the run is CANCELING nevertheless.
+        """
+        self.set_state(key, "CANCELING")
+        try:
+            self.objects.terminate(key)
+        except NotFound as error:
+            raise Refused(500, f"InternalServerError: Failed to terminate run {key}") from error
 
     def archive_run(self, key: str, archived: bool) -> dict:
         self.run(key)["storage_state"] = "ARCHIVED" if archived else "AVAILABLE"
@@ -131,6 +157,7 @@ class Store(Catalog):
 
     def remove_run(self, key: str) -> dict:
         self.run(key)
+        self.objects.remove(self.objects.workflow(key))
         del self.runs[key], self._specs[key]
         return {}
 
@@ -163,7 +190,6 @@ class Store(Catalog):
             raise invalid("the recurring run has no schedule")
         enabled = body.get("mode") == "ENABLE"
         made = {
-            "recurring_run_id": str(uuid.uuid4()),
             "experiment_id": experiment["experiment_id"],
             "display_name": body["display_name"],
             "description": body.get("description", ""),
@@ -179,8 +205,12 @@ class Store(Catalog):
             **({"namespace": experiment["namespace"]} if "namespace" in experiment else {}),
             **({"pipeline_version_reference": reference} if reference else {"pipeline_spec": spec}),
         }
+        pinned = bool((reference or {}).get("pipeline_version_id") or not reference)
+        found = self.objects.make_schedule(made, experiment.get("namespace", ""), spec if pinned else None)
+        self.database.record()
+        made["recurring_run_id"] = found["metadata"]["uid"]
         self.recurring_runs[made["recurring_run_id"]] = made
-        if (reference or {}).get("pipeline_version_id") or not reference:
+        if pinned:
             self._embedded[made["recurring_run_id"]] = spec
         return made
 
@@ -191,6 +221,10 @@ class Store(Catalog):
 
     def enable(self, key: str, enabled: bool) -> dict:
         found = self.recurring_run(key)
+        try:
+            self.objects.enable(key, enabled)
+        except NotFound as error:
+            raise Refused(500, f"InternalServerError: Failed to change the mode of recurring run {key}") from error
         found["status"] = "ENABLED" if enabled else "DISABLED"
         found["mode"] = "ENABLE" if enabled else "DISABLE"
         found["updated_at"] = self.time()
@@ -198,6 +232,7 @@ class Store(Catalog):
 
     def remove_recurring_run(self, key: str) -> dict:
         self.recurring_run(key)
+        self.objects.remove(self.objects.schedule(key))
         del self.recurring_runs[key]
         self._embedded.pop(key, None)
         return {}
@@ -208,7 +243,8 @@ class Store(Catalog):
         A pinned version's was taken when the schedule was made; otherwise it is the pipeline's latest.
         """
         found = self.recurring_run(key)
-        if found["status"] != "ENABLED":
+        schedule = self.objects.schedule(key)
+        if schedule is None or not schedule["spec"]["enabled"]:
             raise invalid(f"the recurring run {key} is disabled")
         going = [
             each for each in self.runs.values() if each.get("recurring_run_id") == key and each["state"] not in ENDS
@@ -223,7 +259,7 @@ class Store(Catalog):
         if key in self._embedded:
             body |= {"pipeline_spec": self._embedded[key]}
             body.pop("pipeline_version_reference", None)
-        run, spec = self.add_run({**body, "display_name": f"Run of {found['display_name']} ({key[:5]})"})
+        run, spec = self.add_run({**body, "display_name": f"Run of {found['display_name']} ({key[:5]})"}, schedule)
         run["recurring_run_id"] = key
         if "pipeline_version_reference" in found:
             run.pop("pipeline_spec", None)
