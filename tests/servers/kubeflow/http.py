@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..kubernetes import Cluster
-from .api import PREFIX, Api
+from .api import Api
 from .faults import Fault
 from .listing import LARGEST
-from .refusals import Refused
+from .refusals import JSON, Refused, Unanswered
 from .store import Store
 
 LOGS = "/k8s/pod/logs"
@@ -42,7 +42,7 @@ class KubeflowServer:
 
     Args:
         execute: runs what is submitted. Without it a run goes through `states`, one each time that it is asked for.
-        states: of a run, after PENDING.
+        states: of a run, as it is asked for again and again; the last one stays.
         several_users: everything is in a namespace.
         now: the server's clock.
         largest_page: items of a list's page at most.
@@ -60,7 +60,7 @@ class KubeflowServer:
     def __init__(
         self,
         execute: Executor | None = None,
-        states: Sequence[str] = ("RUNNING", "SUCCEEDED"),
+        states: Sequence[str] = ("PENDING", "RUNNING", "SUCCEEDED"),
         several_users: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         largest_page: int = LARGEST,
@@ -153,7 +153,7 @@ class KubeflowServer:
             losing: what would be recorded is lost.
         """
         url = urlsplit(target)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        query = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
         path = unquote(url.path)
         try:
             self._admit(headers)
@@ -162,13 +162,12 @@ class KubeflowServer:
                 return (200, "text/plain", text.encode(), {}) if text else (404, "text/plain", b"pod not found", {})
             with self.lock, self.store.database.losing(losing):
                 answer = self._api.answer(method, path, query, body, headers.get("Content-Type") or "")
-                return 200, "application/json", json.dumps(answer).encode(), {}
+                return 200, JSON, json.dumps(answer).encode(), {}
         except _LoginPage as page:
             return page.status, "text/html", _LOGIN.encode(), page.headers
         except Refused as refused:
-            upload = path.startswith(f"{PREFIX}pipelines/upload")
             more = {"Retry-After": refused.retry_after} if refused.retry_after else {}
-            return refused.status, "application/json", json.dumps(refused.body(upload)).encode(), more
+            return refused.status, *refused.answer(), more
 
     def _admit(self, headers: Any) -> None:
         if not self.tokens and not self.cookies:
@@ -201,8 +200,8 @@ class KubeflowServer:
         self._shown[key] = step + 1
         if step < len(self.states):
             self.store.set_state(key, self.states[step])
-        elif run["state"] == "CANCELING":
-            self.store.set_state(key, "CANCELED")
+        elif run["state"] == "CANCELING" and step > len(self.states):
+            self.store.set_state(key, "FAILED")
 
 
 class _LoginPage(Exception):
@@ -220,6 +219,10 @@ class _ignored:
 
     def __exit__(self, kind: Any, *_: object) -> bool:
         return kind is not None and issubclass(kind, OSError)
+
+
+def _refusal(fault: Fault) -> tuple[str, bytes]:
+    return Refused(fault.status, "as the test wants it").answer()
 
 
 def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
@@ -253,28 +256,28 @@ def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
                 self._break()
                 return
             if fault and fault.status and not fault.made:
-                refused = Refused(fault.status, "as the test wants it")
                 more = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-                self._send(fault.status, "application/json", json.dumps(refused.body(False)).encode(), more)
+                self._send(fault.status, *_refusal(fault), more)
                 return
             if fault and fault.page:
                 self._send(200, "text/html", fault.page.encode(), {})
                 return
             losing = fault is not None and fault.made == "unrecorded"
-            status, kind, data, more = server.answer(self.command, self.path, body, self.headers, losing)
+            try:
+                status, kind, data, more = server.answer(self.command, self.path, body, self.headers, losing)
+            except Unanswered:
+                self._break()
+                return
             if fault and fault.cut == "silence":
                 server._closing.wait()  # pylint: disable=protected-access
             if fault and fault.cut in ("after", "silence"):
                 self._break()
                 return
             if fault and fault.status and status < fault.status:
-                status, data = (
-                    fault.status,
-                    json.dumps(Refused(fault.status, "as the test wants it").body(False)).encode(),
-                )
+                status, (kind, data) = fault.status, _refusal(fault)
             self._send(status, kind, data, more, fault)
 
-        do_GET = do_POST = do_DELETE = do_PATCH = _any  # http.server's names
+        do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = _any  # http.server's names
 
         def _send(self, status: int, kind: str, data: bytes, more: dict[str, str], fault: Fault | None = None) -> None:
             with _ignored():

@@ -138,6 +138,13 @@ class Objects:
             raise NotFound(run_id)
         self._patch(found, {"spec": {"activeDeadlineSeconds": 0}})
 
+    def resume(self, run_id: str) -> None:
+        """Lets a Workflow that has ended go on."""
+        labels = {"workflows.argoproj.io/completed": None, "pipeline/persistedFinalState": None}
+        if found := self.workflow(run_id):
+            change = {"spec": {"activeDeadlineSeconds": None}, "metadata": {"labels": labels}}
+            self._patch(found, {**change, "status": {"phase": "Running"}})
+
     def show(self, run_id: str, state: str) -> None:
         """Gives a Workflow the phase of its run's state."""
         phase = _PHASES.get(state, "Running")
