@@ -4,13 +4,11 @@ Source: kubeflow/pipelines, backend/src/apiserver/{validation/length,model/pipel
 Recorded: limits in bytes, names that are the same, tags, and which refusal is which.
 """
 
-import itertools
-import random
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ..kubernetes.cluster import new_id
 from . import collation, packages
 from .refusals import Refused, exists, internal, invalid, missing
 
@@ -18,13 +16,6 @@ from .refusals import Refused, exists, internal, invalid, missing
 LONGEST = {"experiment": 128, "pipeline": 128, "pipeline version": 127}
 # Characters, and number.
 _TAG, _TAGS = 63, 20
-# Ids rise, so that what was made within a second is listed in the same order each time. The real ones are random.
-_IDS = itertools.count(random.randrange(2**31))
-
-
-def new_id() -> str:
-    """Returns an id that is greater than all before it."""
-    return f"{next(_IDS):08x}{str(uuid.uuid4())[8:]}"
 
 
 class Catalog:

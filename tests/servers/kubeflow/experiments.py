@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ..kubernetes.cluster import new_id
 from . import collation
-from .catalog import LONGEST, Catalog, new_id
+from .catalog import LONGEST, Catalog
 from .refusals import exists, internal, invalid, missing
 
 EPOCH = "1970-01-01T00:00:00Z"

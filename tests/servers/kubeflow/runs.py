@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from ..kubernetes import Cluster
-from ..kubernetes.cluster import NotFound
+from ..kubernetes.cluster import NotFound, new_id
 from . import collation, dag, packages, parameters
-from .catalog import new_id
 from .database import Database
 from .experiments import EPOCH, Experiments
 from .objects import Objects

@@ -1,6 +1,7 @@
 """Objects of a cluster, as JSON, as Kubernetes' API shows them."""
 
 import copy
+import itertools
 import random
 import threading
 import uuid
@@ -12,6 +13,13 @@ from typing import Any
 # Of a name that Kubernetes generates. Source: k8s.io/apimachinery/pkg/util/rand.
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_PREFIX = 63 - 5
+# Ids rise, so that what was made within a second is listed in the same order each time. The real ones are random.
+_IDS = itertools.count(random.randrange(2**31))
+
+
+def new_id() -> str:
+    """Returns an id that is greater than all before it."""
+    return f"{next(_IDS):08x}{str(uuid.uuid4())[8:]}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Cluster:
                 **made["metadata"],
                 "name": name,
                 "namespace": namespace,
-                "uid": str(uuid.uuid4()),
+                "uid": new_id(),
                 "creationTimestamp": self._time(),
                 "generation": 1,
                 "resourceVersion": self._next_version(),
