@@ -35,17 +35,18 @@ def check(spec: Mapping[str, Any]) -> None:
 
 
 def _order(name: str, tasks: Mapping[str, Mapping[str, Any]]) -> None:
-    needs = {key: set(_needs(task)) for key, task in tasks.items()}
-    for key, needed in needs.items():
+    needed_by = {key: set(needs(task)) for key, task in tasks.items()}
+    for key, needed in needed_by.items():
         if unknown := needed - set(tasks):
             raise internal(f"Failed to validate workflow: {name}.{key} depends on {sorted(unknown)}, not found")
     try:
-        TopologicalSorter(needs).prepare()
+        TopologicalSorter(needed_by).prepare()
     except CycleError as error:
         raise internal(f"Failed to validate workflow: {name}: dependency cycle {error.args[1]}") from error
 
 
-def _needs(task: Mapping[str, Any]) -> Iterator[str]:
+def needs(task: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of the tasks beside it that a task waits for; some more than once."""
     yield from task.get("dependentTasks", ())
     inputs = task.get("inputs", {})
     for given in (*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()):

@@ -130,6 +130,12 @@ class KubeflowServer:
         with self.lock:
             self.store.database.go_away(seconds)
 
+    def workflow_of(self, run_id: str) -> str:
+        """Returns the name of a run's Workflow, or what it would be called where there is none any more."""
+        with self.lock:
+            found = self.store.objects.workflow(run_id)
+            return found["metadata"]["name"] if found else f"run-{run_id}"
+
     def run_due(self, recurring_run_id: str) -> dict:
         """Starts the run of a schedule, as if it were due."""
         with self.lock:
