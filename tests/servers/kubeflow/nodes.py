@@ -2,8 +2,8 @@
 
 Of a step `train` there are `train-driver`, `train` and, in it, `executor`; of a group its driver and itself; around
 them `root-driver`, `root` and the workflow, which is called as it is in Kubernetes; of an exit handler `exit-handler-1`
-the hook `exit-handler-1.onExit`, in which the exit task is. Of a loop: `iteration-driver`, `iteration-iterations` and, an
-item, `iteration-iterations(0:0)` with `iteration-item-driver` and `iteration-item` in it. Names: kubeflow/pipelines,
+the hook `exit-handler-1.onExit`, in which the exit task is. Of a loop: `iteration-driver`, `iteration-iterations` and,
+an item, `iteration-iterations(0:0)` with `iteration-item-driver` and `iteration-item` in it. Names: kubeflow/pipelines,
 backend/src/v2/compiler/argocompiler/dag.go.
 
 As was seen of the real server: entries have no `pod_name`, no `error` and no `parent_task_id`. `child_tasks` has ids of
@@ -36,8 +36,8 @@ class Node:
     Attributes:
         path: unique in the workflow.
         state: empty: it was left out.
-        task: path of the step, as the local runner has it, whose log it has: what the step printed, or, of a driver that
-            failed, why.
+        task: path, as the local runner has it, of the step whose log it has: what the step printed, or of a driver, why
+            it failed.
         after: paths of the nodes that it follows.
     """
 
