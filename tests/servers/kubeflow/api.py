@@ -16,7 +16,6 @@ Query = Mapping[str, str]
 # What begins without the database: the last two make their object in Kubernetes before they fail at recording it.
 _UNREAD = {("GET", "healthz"), ("POST", "runs"), ("POST", "recurringruns")}
 _UPLOADS = ("pipelines/upload", "pipelines/upload_version")
-_VERSION = {"commit_sha": "unknown", "tag_name": "2.17.0"}
 
 
 class Api:
@@ -27,6 +26,7 @@ class Api:
         stopped: hears of a run that is to stop.
         asked: hears of a run that is asked for, before it is shown.
         largest_page: items of a list's page at most.
+        version: of the server.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class Api:
         stopped: Callable[[dict], None],
         asked: Callable[[dict], None],
         largest_page: int,
+        version: str,
     ) -> None:
+        self._version = {"commit_sha": "unknown", "tag_name": version}
         self._store = store
         self._uploads = Uploads(store)
         self._started = started
@@ -85,7 +87,7 @@ class Api:
         """
         path = posixpath.normpath(path)
         if path == "/apis/v1beta1/healthz":
-            return {**_VERSION, "multi_user": self._store.several_users}
+            return {**self._version, "multi_user": self._store.several_users}
         name = path.removeprefix(PREFIX)
         if not path.startswith(PREFIX):
             raise Refused(404, "Not Found", told=False)
@@ -104,7 +106,7 @@ class Api:
         raise Refused(501, "Method Not Allowed", told=False) if known else Refused(404, "Not Found", told=False)
 
     def _health(self, _query: Query, _body: bytes) -> dict:
-        return {**_VERSION, "multi_user": self._store.several_users, "pipeline_store": "database"}
+        return {**self._version, "multi_user": self._store.several_users, "pipeline_store": "database"}
 
     def _remove_pipeline(self, query: Query, _body: bytes, key: str) -> dict:
         return self._store.remove_pipeline(key, query.get("cascade", "").lower() in ("true", "1"))

@@ -47,6 +47,7 @@ class KubeflowServer:
         now: the server's clock.
         largest_page: items of a list's page at most.
         port: 0: any that is free.
+        version: that it tells; its rules are those of 2.17.0.
         cluster: has the objects of runs and recurring runs; `servers.kubernetes.KubernetesServer` serves it.
 
     Attributes:
@@ -66,6 +67,7 @@ class KubeflowServer:
         largest_page: int = LARGEST,
         port: int = 0,
         cluster: Cluster | None = None,
+        version: str = "2.17.0",
     ) -> None:
         self.cluster = cluster or Cluster(now)
         self.store = Store(several_users, now, self.cluster)
@@ -81,7 +83,7 @@ class KubeflowServer:
         self._shown: dict[str, int] = {}
         self._closing = threading.Event()
         self._connections: set[socket.socket] = set()
-        self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page)
+        self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page, version)
         self._port = port
         self.come_up()
         self.url = f"http://127.0.0.1:{self._port}"
