@@ -197,6 +197,8 @@ def test_tags_have_limits(upload, tags, told):
         ("experiments", {"display_name": ["a"]}),
         ("runs", {"display_name": "a", "pipeline_spec": SPEC, "pipeline_version_reference": {"pipeline_id": "1"}}),
         ("runs", {"display_name": "a", "runtime_config": {"parameters": []}}),
+        ("runs", '{"display_name": "a", "display_name": "b"}'),
+        ("runs", '{"runtime_config": {"parameters": {"a": NaN}}}'),
         ("recurringruns", {"display_name": "a", "mode": "SOMETIMES"}),
         ("recurringruns", {"display_name": "a", "max_concurrency": "many"}),
         ("recurringruns", {"trigger": {"cron_schedule": {"cron": "@daily"}, "periodic_schedule": {}}}),
@@ -204,8 +206,25 @@ def test_tags_have_limits(upload, tags, told):
     ],
 )
 def test_the_gateway_refuses_what_is_no_message_of_the_api(server, kind, body):
-    answer = requests.post(f"{server.url}/apis/v2beta1/{kind}", json=body, timeout=5)
+    data = body if isinstance(body, str) else json.dumps(body)
+    answer = requests.post(f"{server.url}/apis/v2beta1/{kind}", data=data, timeout=5)
     assert (answer.status_code, set(answer.json())) == (400, {"code", "message"})
+
+
+@pytest.mark.parametrize("size", ["x", "1.5", "1_0", " 1", str(2**31)])
+def test_the_gateway_refuses_a_page_s_size_that_is_none(server, size):
+    answer = requests.get(f"{server.url}/apis/v2beta1/runs", params={"page_size": size}, timeout=5)
+    assert (answer.status_code, set(answer.json())) == (400, {"code", "message"})
+
+
+def test_paths_are_cleaned_but_for_a_slash_at_the_end(server):
+    def status(path):
+        request = requests.Request("GET", server.url).prepare()
+        request.url = f"{server.url}/apis/v2beta1/{path}"
+        with requests.Session() as session:
+            return session.send(request, timeout=5).status_code
+
+    assert [status(each) for each in ("runs", "./runs", "../v2beta1/runs", "runs/", "nothing")] == [200] * 3 + [404] * 2
 
 
 def test_fields_may_be_in_camel_case_and_null_is_absent(server):
@@ -438,6 +457,15 @@ def test_cron_is_due_as_robfig_s_is(make, cron, due):
     assert make(True, trigger={"cron_schedule": {"cron": cron}}).trigger.cron_schedule.cron == cron
     found = next_time(cron, datetime(2026, 1, 1))
     assert (found and found.isoformat()) == due
+
+
+def test_a_schedule_s_times_are_told_in_seconds_of_utc(server, make):
+    trigger = {"cron_schedule": {"cron": "@daily", "start_time": "2026-01-01T01:00:00.5+01:00"}}
+    made = make(True, trigger=trigger).recurring_run_id
+    shown = requests.get(f"{server.url}/apis/v2beta1/recurringruns/{made}", timeout=5).json()["trigger"]
+    assert shown == {"cron_schedule": {"cron": "@daily", "start_time": "2026-01-01T00:00:00Z"}}
+    [schedule] = server.cluster.all(SCHEDULED_WORKFLOWS)
+    assert schedule["spec"]["trigger"] == {"cronSchedule": {"cron": "@daily", "startTime": "2026-01-01T00:00:00Z"}}
 
 
 def test_a_schedule_without_a_trigger_or_a_mode_is_taken(make):

@@ -85,7 +85,7 @@ class Api:
             Refused: the request isn't done.
             Unanswered: it is never answered.
         """
-        path = posixpath.normpath(path)
+        path = posixpath.normpath(path) + ("/" if path.endswith("/") else "")
         if path == "/apis/v1beta1/healthz":
             return {**self._version, "multi_user": self._store.several_users}
         name = path.removeprefix(PREFIX)

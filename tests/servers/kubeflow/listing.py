@@ -6,6 +6,7 @@ the field maps of backend/src/apiserver/model. Recorded: each kind's list.
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
@@ -16,6 +17,7 @@ from .refusals import Refused, invalid, malformed
 _DEFAULT = 20
 LARGEST = 200
 _INT32 = 2**31
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _COMMON = {key: key for key in ("created_at", "description", "namespace")}
 # What a list's items can be filtered and sorted by, to the field of an item.
 FIELDS: dict[str, dict[str, str]] = {
@@ -103,7 +105,7 @@ def _parsed(asked: Mapping[str, str], field: str) -> tuple[tuple[str, bool], lis
 
 def _size(text: str, largest: int) -> int:
     try:
-        size = int(text or 0)
+        size = int(text or 0) if _INTEGER.fullmatch(text or "0") else _INT32
         if not -_INT32 <= size < _INT32:
             raise ValueError(text)
     except ValueError as error:

@@ -6,6 +6,7 @@ https://protobuf.dev/programming-guides/json.
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,8 +54,19 @@ def read(kind: str, text: str | bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is no such message.
     """
-    given = json.loads(text) if text.strip() else {}
+    given = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number) if text.strip() else {}
     return _message(kind, given)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("duplicate field")
+    return found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"invalid value {text}")
 
 
 def _message(kind: str, given: Any) -> dict[str, Any]:

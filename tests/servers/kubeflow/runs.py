@@ -18,6 +18,7 @@ from .refusals import Refused, aborted, internal, invalid, missing, precondition
 
 ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _RUNNER = "pipeline-runner"
+_EXPERIMENT = 64
 
 
 class Runs(Experiments):
@@ -38,6 +39,8 @@ class Runs(Experiments):
         """Returns the run, and the specification that it runs."""
         if not body.get("display_name"):
             raise internal("Run name cannot be empty")
+        if len(body.get("experiment_id", "")) > _EXPERIMENT:
+            raise internal(f"Run.ExperimentId length cannot exceed {_EXPERIMENT}")
         experiment = self.experiment_for(body.get("experiment_id", ""))
         reference, spec = self.template(body)
         self.check(spec, body)

@@ -5,7 +5,7 @@ Source: kubeflow/pipelines, backend/src/apiserver/{server/api_converter,resource
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ..kubernetes import Cluster
@@ -17,6 +17,7 @@ from .runs import ENDS, Runs
 
 __all__ = ["ENDS", "Store"]
 _CONCURRENCY = range(1, 11)
+_MODES = ("MODE_UNSPECIFIED", "ENABLE", "DISABLE")
 _RUNNER = "pipeline-runner"
 
 
@@ -136,6 +137,8 @@ class Store(Runs):
 
 
 def _check_times(body: Mapping[str, Any]) -> None:
+    if body.get("mode", "DISABLE") not in _MODES:
+        raise internal(f"Recurring run's mode is invalid: {body['mode']}")
     if int(body.get("max_concurrency") or 0) not in _CONCURRENCY:
         raise invalid("Max concurrency of a recurring run must be at least 1 and at most 10")
     trigger = body.get("trigger") or {}
@@ -146,8 +149,11 @@ def _check_times(body: Mapping[str, Any]) -> None:
 
 
 def _shown_trigger(trigger: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a trigger as the API shows it: 64-bit integers are text."""
-    return {
-        kind: {name: str(value) if name == "interval_second" else value for name, value in schedule.items()}
-        for kind, schedule in trigger.items()
-    }
+    """Returns a trigger as the API shows it: 64-bit integers are text, times are in whole seconds of UTC."""
+
+    def shown(name: str, value: Any) -> str:
+        if not name.endswith("_time"):
+            return str(value)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return {kind: {name: shown(name, value) for name, value in schedule.items()} for kind, schedule in trigger.items()}
