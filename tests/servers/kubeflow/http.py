@@ -1,20 +1,21 @@
-"""The server: requests, credentials, faults."""
+"""The server: what it is made of, and who is let in."""
 
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..kubernetes import Cluster
 from .api import Api
 from .faults import Fault
+from .handling import handler
 from .listing import LARGEST
-from .refusals import JSON, Refused, Unanswered
+from .refusals import JSON, Refused
 from .store import Store
 
 LOGS = "/k8s/pod/logs"
@@ -56,6 +57,8 @@ class KubeflowServer:
         faults: what goes wrong next.
         requests: all so far, as `METHOD path`.
         headers: of the last request.
+        connections: those that are open.
+        closing: set when the server ends.
     """
 
     def __init__(
@@ -81,8 +84,8 @@ class KubeflowServer:
         self.lock = self.cluster.lock
         self._execute = execute
         self._shown: dict[str, int] = {}
-        self._closing = threading.Event()
-        self._connections: set[socket.socket] = set()
+        self.closing = threading.Event()
+        self.connections: set[socket.socket] = set()
         self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page, version)
         self._port = port
         self.come_up()
@@ -90,7 +93,7 @@ class KubeflowServer:
 
     def come_up(self) -> None:
         """Listens at the port it had before."""
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", self._port), handler(self))
         self._httpd.daemon_threads = True
         self._port = self._httpd.server_port
         threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -99,13 +102,13 @@ class KubeflowServer:
         """Listens no more, and breaks connections that are open. What it has it keeps."""
         self._httpd.shutdown()
         self._httpd.server_close()
-        for each in list(self._connections):
-            with _ignored():
+        for each in list(self.connections):
+            with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Ends for good; stops runs."""
-        self._closing.set()
+        self.closing.set()
         self.go_down()
         if self._execute:
             self._execute.close()
@@ -145,11 +148,11 @@ class KubeflowServer:
             self._started(run, spec)
             return run
 
-    def fault(self, method: str, path: str) -> Fault | None:
+    def fault(self, method: str, path: str) -> Fault:
+        """Returns what goes wrong with a request, which may be nothing, and counts it."""
         with self.lock:
-            found = next((each for each in self.faults if each.fits(method, path)), None)
-            if found:
-                found.times -= 1
+            found = next((each for each in self.faults if each.fits(method, path)), Fault())
+            found.times -= 1
             return found
 
     def answer(
@@ -217,98 +220,3 @@ class _LoginPage(Exception):
         super().__init__(status)
         self.status = status
         self.headers = headers
-
-
-class _ignored:
-    """Ignores that a connection is gone."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, *_: object) -> bool:
-        return kind is not None and issubclass(kind, OSError)
-
-
-def _refusal(fault: Fault) -> tuple[str, bytes]:
-    return Refused(fault.status, "as the test wants it").answer()
-
-
-def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def setup(self) -> None:
-            super().setup()
-            server._connections.add(self.connection)  # pylint: disable=protected-access
-
-        def finish(self) -> None:
-            server._connections.discard(self.connection)  # pylint: disable=protected-access
-            with _ignored():
-                super().finish()
-
-        def _any(self) -> None:
-            path = self.path.partition("?")[0]
-            fault = server.fault(self.command, path)
-            size = int(self.headers.get("Content-Length") or 0)
-            if fault and fault.cut == "reading":
-                self.rfile.read(size // 2)
-                self._break()
-                return
-            body = self.rfile.read(size)
-            server.requests.append(f"{self.command} {path}")
-            server.headers = dict(self.headers.items())
-            if fault:
-                server._closing.wait(fault.delay)  # pylint: disable=protected-access
-            if fault and fault.cut == "before":
-                self._break()
-                return
-            if fault and fault.status and not fault.made:
-                more = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-                self._send(fault.status, *_refusal(fault), more)
-                return
-            if fault and fault.page:
-                self._send(200, "text/html", fault.page.encode(), {})
-                return
-            losing = fault is not None and fault.made == "unrecorded"
-            try:
-                status, kind, data, more = server.answer(self.command, self.path, body, self.headers, losing)
-            except Unanswered:
-                self._break()
-                return
-            if fault and fault.cut == "silence":
-                server._closing.wait()  # pylint: disable=protected-access
-            if fault and fault.cut in ("after", "silence"):
-                self._break()
-                return
-            if fault and fault.status and status < fault.status:
-                status, (kind, data) = fault.status, _refusal(fault)
-            self._send(status, kind, data, more, fault)
-
-        do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = _any  # http.server's names
-
-        def _send(self, status: int, kind: str, data: bytes, more: dict[str, str], fault: Fault | None = None) -> None:
-            with _ignored():
-                self.send_response(status)
-                for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **more}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if fault and fault.cut == "answering":
-                    self.wfile.write(data[: len(data) // 2])
-                    self._break()
-                elif fault and fault.trickle:
-                    for byte in data:
-                        self.wfile.write(bytes([byte]))
-                        time.sleep(fault.trickle)
-                else:
-                    self.wfile.write(data)
-
-        def _break(self) -> None:
-            self.close_connection = True
-            with _ignored():
-                self.connection.shutdown(socket.SHUT_RDWR)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
