@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def start(call, tmp_path):
         compiled = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(compiled))
         files = {"uploadfile": ("pipeline.yaml", compiled.read_bytes())}
-        made = call("POST", f"pipelines/upload?name={pipeline.name}", files=files)
+        made = call("POST", f"pipelines/upload?name={pipeline.name}-{uuid.uuid4()}", files=files)
         reference = {"pipeline_id": made["pipeline_id"]}
         config = {"parameters": parameters}
         body = {"display_name": "run", "pipeline_version_reference": reference, "runtime_config": config}
@@ -190,6 +191,27 @@ def test_what_a_failed_step_leaves_out_has_no_state(start, ended):
     assert not named(run, "publish")
     assert dict(states(run))["exit-handler-1.onExit"] == "SUCCEEDED"
     assert dict(states(run))["exit-handler-1"] == "FAILED"
+
+
+def test_a_step_whose_outputs_were_there_already_has_no_container(start, ended):
+    ended(start(sums, first=3))
+    run = ended(start(sums, first=3))
+    assert {each["state"] for each in named(run, "executor")} == {"SKIPPED"}
+    assert {each["state"] for name in ("add", "add-2", "check") for each in named(run, name)} == {"SUCCEEDED"}
+
+
+def test_an_importer_is_one_node(tmp_path, start, ended):
+    (tmp_path / "data.txt").write_text("x")
+
+    @dsl.pipeline(name="importing")
+    def importing():
+        dsl.importer(artifact_uri=str(tmp_path / "data.txt"), artifact_class=dsl.Dataset)
+
+    run = ended(start(importing))
+    assert run["state"] == "SUCCEEDED", states(run)
+    names = [name for name, _ in states(run)]
+    assert "importer" in names
+    assert not {"executor", "importer-driver"} & set(names)
 
 
 def test_a_condition_that_is_not_met_skips_its_group(start, ended):

@@ -112,6 +112,8 @@ class _Walk:
 
     def __init__(self, spec: Mapping[str, Any], tasks: Mapping[str, Task], ended: bool) -> None:
         self._components = spec.get("components", {})
+        executors = spec.get("deploymentSpec", {}).get("executors", {})
+        self._importers = {key for key, each in executors.items() if "importer" in each}
         self._tasks = tasks
         self._ended = ended
 
@@ -149,8 +151,17 @@ class _Walk:
             yield from self._loop(name, component, path, node, before)
         elif "dag" in component:
             yield from self._dag(name, component, path, f"{node}/{name}", before)
+        elif path in self._tasks and component.get("executorLabel") in self._importers:
+            yield from self._importer(name, self._tasks[path], f"{node}/{name}", before)
         elif path in self._tasks:
             yield from self._step(name, self._tasks[path], f"{node}/{name}", before)
+
+    @staticmethod
+    def _importer(name: str, task: Task, node: str, before: list[str]) -> Iterator[Node]:
+        """Yields the one node of an importer, which has no driver."""
+        if task.state != State.PENDING:
+            states = {State.SKIPPED: _OMITTED, State.CACHED: "SUCCEEDED", State.CANCELED: "FAILED"}
+            yield Node(node, name, states.get(task.state, str(task.state)), task.path, before)
 
     def _step(self, name: str, task: Task, node: str, before: list[str]) -> Iterator[Node]:
         driver = Node(f"{node}-driver", f"{name}-driver", "SUCCEEDED", after=before)
@@ -159,10 +170,7 @@ class _Walk:
         if task.state in (State.PENDING, State.CANCELED) and not task.attempts:
             return
         if task.state == State.SKIPPED:
-            driver.state = _OMITTED
-            itself.state = "SKIPPED" if task.reason.startswith(_BY_CONDITION) else _OMITTED
-            driver.state = "SUCCEEDED" if itself.state else _OMITTED
-            yield from (driver, itself)
+            yield from _left_out(driver, itself, task)
         elif task.state == State.FAILED and not task.attempts:
             driver.state, driver.task = "FAILED", task.path
             yield from (driver, itself)
@@ -179,9 +187,7 @@ class _Walk:
         if not leaves or all(each.state in (State.PENDING, State.CANCELED) and not each.attempts for each in leaves):
             return
         if all(each.state == State.SKIPPED for each in leaves):
-            itself.state = "SKIPPED" if leaves[0].reason.startswith(_BY_CONDITION) else _OMITTED
-            driver.state = "SUCCEEDED" if itself.state else _OMITTED
-            yield from (driver, itself)
+            yield from _left_out(driver, itself, leaves[0])
             return
         inside = list(self.group(component, path, node, [node]))
         itself.state = _worst(inside, self._over(leaves))
@@ -218,6 +224,13 @@ class _Walk:
 
     def _over(self, leaves: Sequence[Task]) -> bool:
         return self._ended or all(each.state.ended for each in leaves)
+
+
+def _left_out(driver: Node, itself: Node, leaf: Task) -> tuple[Node, Node]:
+    """Returns both with their states: a driver finds that a condition isn't met; what failed before leaves both out."""
+    itself.state = "SKIPPED" if leaf.reason.startswith(_BY_CONDITION) else _OMITTED
+    driver.state = "SUCCEEDED" if itself.state else _OMITTED
+    return driver, itself
 
 
 def _worst(nodes: Sequence[Node], ended: bool) -> str:
