@@ -157,8 +157,8 @@ def test_children_are_what_follows(server, start, ended):
     workflow = server.workflow_of(key)
     [whole] = named(run, workflow)
     follower = {each["display_name"]: [child["pod_name"] for child in each.get("child_tasks", ())] for each in [whole]}
-    assert follower[workflow] == [nodes.identifier(workflow, "/root-driver")]
-    handler = "/root/exit-handler-1"
+    assert follower[workflow] == [nodes.identifier(workflow, "root-driver")]
+    handler = "root/exit-handler-1"
     [train] = named(run, "train")
     assert [each["pod_name"] for each in train["child_tasks"]] == [
         nodes.identifier(workflow, f"{handler}/train/executor")
@@ -177,7 +177,7 @@ def test_a_run_that_fails_is_failed_all_around_the_step_and_its_log_is_there(ser
     workflow = server.workflow_of(key)
     around = {"root", "for-loop-2", "iteration-iterations", "iteration-iterations(1:1)", "iteration-item"}
     assert failed == {"check", "executor", workflow, *around}
-    log = nodes.identifier(workflow, "/root/for-loop-2/iteration-iterations(1:1)/iteration-item/check/executor")
+    log = nodes.identifier(workflow, "root/for-loop-2/iteration-iterations(1:1)/iteration-item/check/executor")
     where = f"{server.url}/k8s/pod/logs?podname={log}&runid={key}"
     assert "checking 6" in requests.get(where, timeout=5).text
     assert requests.get(f"{server.url}/k8s/pod/logs?podname=none&runid={key}", timeout=5).status_code == 404

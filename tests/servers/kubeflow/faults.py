@@ -18,7 +18,8 @@ class Fault:
             or in the middle of the answer. `silence`: it is done, and neither answered nor is the connection closed.
         made: with `status`, or a `cut` after it was done: what becomes of it. `recorded`: it is done, only the answer
             is wrong. `unrecorded`: the object in Kubernetes is made, and nothing recorded, so that the API doesn't know
-            of it. For requests that make a run or a recurring run.
+            of it. For requests that make a run or a recurring run. What has no record isn't executed here; a real
+            cluster would begin it.
         trickle: seconds between two bytes of the answer.
         page: it is answered with this page of HTML, status 200.
     """

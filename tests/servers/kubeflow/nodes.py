@@ -93,12 +93,12 @@ def of_run(spec: Mapping[str, Any], tasks: Sequence[Task], ended: bool) -> list[
         ended: the workflow has ended.
     """
     walk = _Walk(spec, {each.path: each for each in tasks}, ended)
-    inside = list(walk.group(spec["root"], "", f"/{_ROOT}", [f"/{_ROOT}"]))
+    inside = list(walk.group(spec["root"], "", _ROOT, [_ROOT]))
     state = _worst(inside, ended)
     return [
         Node("", "", state),
-        Node(f"/{_ROOT}-driver", f"{_ROOT}-driver", "SUCCEEDED", after=[""]),
-        Node(f"/{_ROOT}", _ROOT, state, after=[f"/{_ROOT}-driver"]),
+        Node(f"{_ROOT}-driver", f"{_ROOT}-driver", "SUCCEEDED", after=[""]),
+        Node(_ROOT, _ROOT, state, after=[f"{_ROOT}-driver"]),
         *inside,
     ]
 
