@@ -19,7 +19,7 @@ from servers.kubernetes import SCHEDULED_WORKFLOWS, WORKFLOWS, KubernetesServer
 
 from pipeyard import cli, settings
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import doctor, experiments, pipelines, runs, schedules
+from pipeyard.kubeflow import cluster, doctor, experiments, pipelines, runs, schedules
 from pipeyard.settings import Schedule
 
 NAME = "taxi (test)"
@@ -259,3 +259,19 @@ def test_the_page_s_settings_are_settings():
     assert len(lines) == 3
     for line in lines:
         settings.Kubernetes.model_validate(yaml.safe_load(line)["kubernetes"])
+
+
+@pytest.mark.parametrize(("host", "sure"), [("http://ml-pipeline:8888", True), ("https://kubeflow.example.com", False)])
+def test_a_pod_s_own_cluster_is_the_environment_s_if_the_server_is_a_service_of_it(monkeypatch, tmp_path, host, sure):
+    (tmp_path / "token").write_text("sesame")
+    monkeypatch.setattr(cluster, "_POD", tmp_path)
+    monkeypatch.setattr(
+        "kubernetes.config.load_incluster_config",
+        lambda client_configuration: setattr(client_configuration, "host", "https://10.0.0.1"),
+    )
+    place = settings.Environment(name="e", target="kfp", host=host, bucket="gs://bucket", pipeline_root="gs://root")
+    found = cluster.connect(place)
+    assert (found.sure, found.namespace) == (sure, "kubeflow")
+    assert found.objects.api_client.configuration.host == "https://10.0.0.1"
+    team = place.model_copy(update={"namespace": "team"})
+    assert cluster.connect(team).namespace == "team"
