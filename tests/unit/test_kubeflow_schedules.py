@@ -194,6 +194,18 @@ def test_kubernetes_shows_that_nothing_was_made_so_that_it_is_made_again(server,
     assert len(server.cluster.all(SCHEDULED_WORKFLOWS)) == 1
 
 
+def test_a_server_that_fails_again_while_it_is_asked_what_it_made_is_waited_for(server, watched, wanted):
+    schedules.ensure(watched, wanted)
+    server.faults += [
+        Fault("POST .*recurringruns$", status=500),
+        Fault("GET .*recurringruns/", status=500, times=5),
+    ]
+    changed = replace(wanted, cron="0 0 5 * * *")
+    schedules.ensure(watched, changed)
+    assert live(server) == [(changed.cron, True)]
+    assert verbs(server).count("make") == 3
+
+
 def test_kubernetes_shows_what_was_made_so_that_it_is_not_made_again(server, watched, wanted):
     server.faults.append(made_then_500("POST .*recurringruns$"))
     with pytest.raises(PipeyardError, match="has ScheduledWorkflow taxi.*, without a record"):

@@ -105,16 +105,16 @@ def _settle(server: Server, creation: Creation, error: ServerError) -> _Settled:
         why = ""
         try:
             record = creation.recorded()
+            if record is not None:
+                return _Settled(record)
+            left, why = _left(server, creation)
         except ServerError as failure:
             if not failure.passing:
                 return _Settled(why=failure.cause)
             watch.steady_since, why = None, failure.cause
         else:
-            if record is not None:
-                return _Settled(record)
             if watch.steady_since is None:
                 watch.steady_since = server.clock()
-            left, why = _left(server, creation)
             settled = _decided(creation, error, left, why, waited >= longest and _is_steady(server, watch))
             if settled is not None:
                 return settled
