@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard import packaging
+from pipeyard.delivery import server_versions
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
 from pipeyard.errors import PipeyardError
@@ -53,6 +54,9 @@ class OnKubeflow:
                 for line in schedules.differences(self.server, wanted)
             ]
         return tuple(found)
+
+    def warnings(self, desired: "Desired") -> list[str]:
+        return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
         with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:

@@ -20,7 +20,7 @@ class Record:
 
     Attributes:
         package: `<commit>-<content>` in the bucket.
-        run: what runs have but parameters: pipeline_root, service_account, experiment.
+        run: what runs have but parameters: pipeline_root, service_account, experiment, deadline, retries of a step.
         schedule: as settings.yaml has it; None: there is none.
         server: ids that the target gave: of the pipeline and version, or of the template.
     """
