@@ -32,7 +32,7 @@ class Step:
     Attributes:
         path: its groups and its name, as plans show it: `condition-1/deploy`.
         kind: what it is: a group is a condition, loop, exit handler or nested pipeline.
-        task: the IR's PipelineTaskSpec. Two calls of one nested pipeline share those of its steps.
+        task: the IR's PipelineTaskSpec. Two groups of one component share those of its steps.
     """
 
     path: str
@@ -121,7 +121,7 @@ def _walk(spec: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def _torn(found: list[Step], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Yields steps that are one in the compiled pipeline, a nested one that is used twice, and would get two counts."""
+    """Yields steps that are one in the compiled pipeline, of a group that is used twice, and would get two counts."""
     counts = retried(found, retries)
     shared: dict[int, list[str]] = {}
     for step in found:

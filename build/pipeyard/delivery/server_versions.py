@@ -23,7 +23,7 @@ SHOWN: tuple[Version, ...] = ((2, 5, 0), (2, 14, 0), (2, 16, 0), (2, 17, 0), (2,
 NEVER: Version = (999, 0, 0)
 _OF_A_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _REFUSED = "the server refuses the pipeline: `unknown template format`"
-_IGNORED = "the server ignores **all** of the pipeline's Kubernetes settings, without a word, and so the limits of its steps, too"
+_IGNORED = "the server ignores **all** of the Kubernetes settings, those of steps, too, without a word"
 
 
 @dataclass(frozen=True)
