@@ -134,20 +134,22 @@ def _collected(pipeline: Compiled) -> Iterator[str]:
                 break
 
 
-def _with(field: str) -> Callable[[Compiled], Iterator[str]]:
-    """Returns what yields the pipeline if its IR has a field or value of a name, anywhere but in its constants."""
-
-    def needed_by(pipeline: Compiled) -> Iterator[str]:
-        if any(_has(part, field) for part in (pipeline.spec["components"], pipeline.spec["deploymentSpec"])):
+def _literals(pipeline: Compiled) -> Iterator[str]:
+    for component in [pipeline.spec["root"], *pipeline.spec.get("components", {}).values()]:
+        if any("literals" in each for each in component.get("inputDefinitions", {}).get("parameters", {}).values()):
             yield "the pipeline"
 
-    return needed_by
+
+def _task_config(pipeline: Compiled) -> Iterator[str]:
+    return (step.path for step in pipeline.steps if "taskConfigPassthroughs" in pipeline.component(step))
 
 
-def _has(part: Any, field: str) -> bool:
-    if isinstance(part, dict):
-        return any(key == field or (key != "constant" and _has(each, field)) for key, each in part.items())
-    return any(_has(each, field) for each in part) if isinstance(part, list) else part == field
+def _downloads(pipeline: Compiled) -> Iterator[str]:
+    executors = pipeline.spec.get("deploymentSpec", {}).get("executors", {})
+    for step in pipeline.steps:
+        importer = executors.get(pipeline.component(step).get("executorLabel"), {}).get("importer", {})
+        if importer.get("downloadToWorkspace"):
+            yield step.path
 
 
 def _configured(*fields: str) -> Callable[[Compiled], Iterator[str]]:
@@ -243,21 +245,21 @@ DIFFERENCES = (
         (_FIRST, (2, 15, 0)),
         "no run can be started",
         "kfp-pipeline-spec",
-        _with("downloadToWorkspace"),
+        _downloads,
     ),
     Difference(
-        "`dsl.TaskConfig` (IR: `taskConfigPassthroughs`, `TASK_CONFIG`)",
+        "`dsl.TaskConfig` (IR: `taskConfigPassthroughs`)",
         (_FIRST, (2, 15, 0)),
         _REFUSED,
         "kfp-pipeline-spec",
-        _with("taskConfigPassthroughs"),
+        _task_config,
     ),
     Difference(
         "`Literal` parameters (IR: `literals`)",
         (_FIRST, (2, 16, 0)),
         _REFUSED,
         "kfp-pipeline-spec",
-        _with("literals"),
+        _literals,
     ),
     Difference(
         "tags of a version, which name its commit; at most 63 characters",

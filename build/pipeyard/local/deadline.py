@@ -36,6 +36,7 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer.join()
 
     def _pass(self) -> None:
         if not self._stop.is_set():
