@@ -9,7 +9,7 @@ Protocol, all of it in kubeflow/pipelines 2.17.0:
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,15 @@ def steps(text: str) -> list[Step]:
     return list(_walk(yamls.load_all(text)[0]))
 
 
-def retried(found: list[Step], retries: Mapping[str, int]) -> dict[str, int]:
-    """Returns path to count of the steps that retries name. The longest key that names a step counts, `*` last."""
+def retried(text: str, retries: Mapping[str, int]) -> dict[str, int]:
+    """Returns path to count of the steps of a compiled pipeline that retries name.
+
+    The longest key that names a step counts, `*` last.
+    """
+    return _counts(steps(text), retries) if retries else {}
+
+
+def _counts(found: Iterable[Step], retries: Mapping[str, int]) -> dict[str, int]:
     counts = {}
     for step in found:
         keys = [key for key in retries if key != ALL and step.is_named(key)]
@@ -91,7 +98,7 @@ def derive(text: str, deadline: float | None, retries: Mapping[str, int]) -> str
         return text
     spec, *platforms = yamls.load_all(text)
     tasks = {step.path: step.task for step in _walk(spec)}
-    for path, count in retried(list(_walk(spec)), retries).items():
+    for path, count in _counts(_walk(spec), retries).items():
         _retry(tasks[path], count, deadline)
     if deadline is not None:
         platform = next((each for each in platforms if each and "platforms" in each), None)
@@ -122,7 +129,7 @@ def _walk(spec: Mapping[str, Any]) -> Iterator[Step]:
 
 def _torn(found: list[Step], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yields steps that are one in the compiled pipeline, of a group that is used twice, and would get two counts."""
-    counts = retried(found, retries)
+    counts = _counts(found, retries)
     shared: dict[int, list[str]] = {}
     for step in found:
         if step.kind == "step":

@@ -476,7 +476,7 @@ def test_a_run_s_deadline_stops_what_hangs_and_starts_nothing_more(run, tmp_path
     assert time.monotonic() - began < 40
     assert (tmp_path / "seen").exists()
     assert result.run.state == State.FAILED
-    told = "the run's deadline of 3s passed. If it isn't stuck, set a longer `deadline` in settings.yaml"
+    told = "the run's deadline of 3 s passed. If it isn't stuck, set a longer `deadline` in settings.yaml"
     assert result.run.error.endswith(f"hang: {told}")
     states = {path.rpartition("/")[2]: state for path, state in result.states.items()}
     assert states == {"hang": FAILED, "show-2": State.CANCELED, "show": State.CANCELED}

@@ -1,4 +1,4 @@
-"""Documents of an environment: a compiled pipeline with its deadline and retries, for every shape a pipeline can have."""
+"""Documents of an environment: compiled pipelines of every shape with its deadline and retries."""
 
 import random
 import subprocess

@@ -219,6 +219,17 @@ def test_plan_shows_deadline_and_retries_and_no_step_loses_its_cache(pipeyard, l
     assert "  - run deadline: 1h30m\n" in out and "  - run retries of count: 2\n" in out
 
 
+def test_run_tells_of_limits_that_arent_deployed(pipeyard, limit):
+    limit("dev", deadline="1h", retries={"count": 1})
+    assert pipeyard("deploy", "--env", "dev")[0] == 0
+    assert "other values" not in pipeyard("run", "whole", "--env", "dev")[2]
+    limit("dev", deadline="2h", retries={"show": 1})
+    told = pipeyard("run", "whole", "--env", "dev")[2]
+    assert (
+        "settings.yaml has other values of deadline, retries of count, retries of show, which aren't deployed" in told
+    )
+
+
 def test_going_back_goes_back_to_the_former_version(pipeyard, kubeflow, limit, project, store):
     limit("dev", deadline="1h")
     earlier = scratch_git.git(project.root, "rev-parse", "HEAD").strip()
@@ -296,7 +307,9 @@ def cloud(vertex, own_prefix, tmp_path):
     return {"dev": environment}
 
 
-def test_a_deadline_on_vertex_is_refused_by_plan_with_its_line_and_the_fix(cloud, vertex, tmp_path, capsys, monkeypatch):
+def test_a_deadline_on_vertex_is_refused_by_plan_with_its_line_and_the_fix(
+    cloud, vertex, tmp_path, capsys, monkeypatch
+):
     cloud["dev"]["pipelines"]["whole"]["deadline"] = "1h"
     made = delivered_projects.make(tmp_path / "project", cloud)
     delivered_projects.build(made)
@@ -353,7 +366,7 @@ def here(tmp_path, monkeypatch, capsys):
 def test_a_run_here_is_stopped_at_its_deadline_which_the_message_names_with_what_ran(here):
     code, err, run = here("hang", deadline="3s", retries=2)
     assert (code, run.state) == (1, "FAILED")
-    assert "read failed: the run's deadline of 3s passed." in err
+    assert "read failed: the run's deadline of 3 s passed." in err
     (task,) = run.tasks
     assert len(task.attempts) == 1
 

@@ -45,7 +45,7 @@ def defaulted(n: int = 1):
 
 
 @dsl.container_component
-def perhaps(n: int = None):
+def perhaps(n: int | None = None):
     return _step(dsl.IfPresentPlaceholder(input_name="n", then=["--n", n]))
 
 

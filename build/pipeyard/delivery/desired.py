@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard import deriving, releases
-from pipeyard.delivery import packages, stages
+from pipeyard.delivery import packages, records, stages
 from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
-from pipeyard.settings import durations
 
 if TYPE_CHECKING:
     from pipeyard.project import Project
@@ -53,13 +52,11 @@ class Desired:
     @cached_property
     def state(self) -> State:
         """As plans compare it."""
-        deadline = self.environment.deadline_of(self.pipeline)
         run = {
             "pipeline_root": self.environment.pipeline_root,
             "service_account": self.environment.service_account,
             "experiment": self.experiment,
-            "deadline": "" if deadline is None else durations.as_text(deadline),
-            **{f"retries of {path}": str(count) for path, count in sorted(self.retries.items())},
+            **records.limits(self.environment.deadline_of(self.pipeline), self.retries),
         }
         return State(
             self.package.commit,
@@ -129,8 +126,7 @@ def read(
         parameters = checking.check(environment, package.pipeline, inputs)
         retries = checking.retries(environment, package.pipeline, package.text)
         limited = packages.limited(package, _deadline(environment, package.pipeline), retries)
-        counts = deriving.retried(deriving.steps(package.text), retries) if retries else {}
-        wanted.append(Desired(environment, limited, parameters, counts))
+        wanted.append(Desired(environment, limited, parameters, deriving.retried(package.text, retries)))
     return wanted
 
 

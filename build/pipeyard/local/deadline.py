@@ -3,8 +3,6 @@
 import threading
 from types import TracebackType
 
-from pipeyard.settings import durations
-
 
 class Deadline:
     """A context in which a run may take so long.
@@ -42,7 +40,7 @@ class Deadline:
         if not self._stop.is_set():
             assert self._seconds is not None
             self.told = (
-                f"the run's deadline of {durations.as_text(self._seconds)} passed. If it isn't stuck, set a longer "
-                "`deadline` in settings.yaml"
+                f"the run's deadline of {self._seconds:g} s passed. If it isn't stuck, set a longer `deadline` in "
+                "settings.yaml"
             )
             self._stop.set()
