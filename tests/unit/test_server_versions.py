@@ -4,6 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Optional
 
 import pytest
 import yaml
@@ -45,7 +46,7 @@ def defaulted(n: int = 1):
 
 
 @dsl.container_component
-def perhaps(n: int | None = None):
+def perhaps(n: Optional[int] = None):  # noqa: UP045  # kfp reads no other form
     return _step(dsl.IfPresentPlaceholder(input_name="n", then=["--n", n]))
 
 

@@ -60,7 +60,7 @@ def _retries(value: Any) -> dict[str, int]:
     counts = value if isinstance(value, dict) else {} if value is None else {ALL: value}
     # A variable's value is text.
     counts = {name: int(each) if isinstance(each, str) and each.isdecimal() else each for name, each in counts.items()}
-    if not all(type(count) is int and count >= 0 for count in counts.values()):
+    if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in counts.values()):
         raise Unfit("these are no retries", "Write a whole number for all steps, or a mapping such as {train: 2}.")
     if not all(re.fullmatch(r"\*|[^\s/*]+(/[^\s/*]+)*", name) for name in counts):
         raise Unfit("a key names no step", f"Write a step, group/step, or {ALL!r} for all others.")
