@@ -2,12 +2,15 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import delivered_projects
 import pytest
 import scratch_git
 import trigger_projects
+from servers.kubeflow import KubeflowServer
+from servers.kubeflow.execution import LocalRunner, this_python
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, compiling, packaging, settings
@@ -288,6 +291,27 @@ def test_plan_and_deploy_warn_where_the_server_is_too_old_for_a_deadline(pipeyar
         assert "ignores **all** of the Kubernetes settings" in err
     told = json.loads(pipeyard("plan", "--env", "dev", "--json")[1])
     assert "`deadline` of a whole run" in told[0]["warnings"][0]
+
+
+def test_what_is_deployed_is_retried_and_stopped_by_what_runs_it(pipeyard, kubeflow, environments, project, tmp_path):
+    """The server really runs them; on a cluster it would be Argo."""
+    tries = tmp_path / "tries"
+    with KubeflowServer(execute=LocalRunner(tmp_path / "runs", this_python())) as server:
+        environments["dev"].update(host=server.url, deadline="10m", retries={"count": 2})
+        delivered_projects.configure(project, environments)
+        delivered_projects.build(project, command=("sh", "-c", f"echo try >> {tries}; exit 3"))
+        assert pipeyard("deploy", "--env", "dev")[0] == 0
+        assert pipeyard("run", "whole", "--env", "dev", "--wait")[0] == 1
+        assert len(tries.read_text().splitlines()) == 3 + 1  # `count` three times, `tell` once
+
+        environments["dev"].update(deadline="2s", retries={})
+        delivered_projects.configure(project, environments)
+        delivered_projects.build(project, command=("sleep", "100"))
+        assert pipeyard("deploy", "--env", "dev")[0] == 0
+        began = time.monotonic()
+        code, out, _ = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
+        assert (code, json.loads(out)["state"]) == (1, "FAILED")
+        assert time.monotonic() - began < 60
 
 
 # -- Vertex AI --
