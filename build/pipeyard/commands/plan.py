@@ -64,9 +64,7 @@ def command(
                 click.echo(f"  approved by {approval.by} in {approval.commit[:12]}")
             elif needed and not plan.empty:
                 click.echo(f"  needs approval: pipeyard approve --env {environment} {each.pipeline} {each.digest}")
-    for line in [
-        *left,
-        *(f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some),
-    ]:
+    left += [f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some]
+    for line in left:
         click.echo(f"warning: {line}", err=True)
     return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0
