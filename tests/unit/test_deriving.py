@@ -4,13 +4,15 @@
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from google.protobuf import json_format
 from kfp import compiler, dsl
 
-from pipeyard import deriving
+from pipeyard import compiling, deriving
+from pipeyard.delivery import stages
 from pipeyard.local import ir
 from pipeyard.local.protobuf import pb
 
@@ -232,6 +234,18 @@ def test_the_same_is_derived_in_another_process(text, tmp_path):
     seed = {"PYTHONHASHSEED": str(random.randrange(1000))}
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=seed).stdout
     assert said == deriving.derive(text, 60.0, {"*": 1, "make": 2})
+
+
+@pytest.mark.parametrize("pipeline", ["chicago_taxi", "flights"])
+def test_the_real_pipelines_take_limits_by_the_names_of_steps(pipeline):
+    text = compiling.compile_pipeline(Path(__file__).parents[2] / "pipelines" / pipeline).shipped()
+    retries = {"train": 2, "condition-3/deploy": 1}
+    assert not _problems(text, retries)
+    derived = deriving.derive(text, 3600.0, retries)
+    counts = {path.rpartition("/")[2]: each["maxRetryCount"] for path, each in _policies(derived).items()}
+    assert counts == {"train": 2, "deploy": 1}
+    assert ir.parse(derived).deadline == 3600
+    assert stages.read(derived, {}) == stages.read(text, {})  # the cache's keys are the same
 
 
 def test_an_unknown_step_is_told_with_near_misses(text):
