@@ -263,7 +263,7 @@ def test_an_approval_is_of_the_limits_too(project, limit):
 
     def digest():
         place = settings.load(project.root).environment("dev")
-        (wanted,) = desired.read(project, place, [], project.root / "dist")
+        wanted = desired.read(project, place, [], project.root / "dist")[0]
         return wanted.digest
 
     digests = [digest()]
