@@ -55,9 +55,6 @@ class OnKubeflow:
             ]
         return tuple(found)
 
-    def warnings(self, desired: "Desired") -> list[str]:
-        return server_versions.warnings(server_versions.read(self.server), desired.package.text)
-
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
         with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
             path = Path(scratch) / packaging.WORKFLOW
@@ -97,6 +94,9 @@ class OnKubeflow:
 
     def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> runs.Outcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
+
+    def warnings(self, desired: "Desired") -> list[str]:
+        return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
     def _wanted(self, desired: "Desired", experiment: str, version: pipelines.Version) -> schedules.Wanted:
         assert desired.schedule
