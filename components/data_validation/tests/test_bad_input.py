@@ -167,6 +167,27 @@ def test_beam_workers_elsewhere_need_a_shared_folder(step, examples):
     outcome.assert_refused("PortableRunner has workers elsewhere; add --temp_location=URI", code=2)
 
 
+def test_a_folder_for_beam_workers_that_beam_cannot_write_to_is_refused_before_any_work(step, examples):
+    outcome = step(examples, beam_args='["--runner=FlinkRunner", "--temp_location=minio://mlpipeline/tmp"]')
+    outcome.assert_refused("Beam can't write to --temp_location=minio://mlpipeline/tmp; give a folder at gs://", code=2)
+
+
+def test_baseline_statistics_on_minio_without_access_are_refused_with_the_remedy(step, examples, monkeypatch):
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    outcome = step(examples, baseline_statistics_uri="minio://mlpipeline/v2/artifacts/statistics")
+    outcome.assert_refused(
+        "Can't open 'minio://mlpipeline/v2/artifacts/statistics'",
+        "Set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY in the step's environment",
+    )
+
+
 def test_beam_arguments_without_a_runner_mean_beam_too(step, examples, monkeypatch):
     def refuse(chunk, task):
         raise RuntimeError("a worker's failure")

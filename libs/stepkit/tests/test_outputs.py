@@ -161,7 +161,8 @@ def test_no_metadata_after_a_failure(tmp_path):
 
 
 def test_metadata_that_the_launcher_refuses_fails_the_step_before_anything_is_published(tmp_path):
-    with pytest.raises(StepError, match="output 'metrics' has nan at 'auc'"), Outputs(executor_input(tmp_path)) as outputs:
+    given = executor_input(tmp_path)
+    with pytest.raises(StepError, match="output 'metrics' has nan at 'auc'"), Outputs(given) as outputs:
         outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
         outputs.parameter(str(tmp_path / "p"), 3)
         outputs.metadata("metrics", {"auc": math.nan})

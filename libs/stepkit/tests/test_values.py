@@ -47,9 +47,10 @@ def test_parameters_that_the_launcher_would_refuse(value, message):
 
 
 def test_metadata_is_plain_json_with_nested_nulls():
-    given = {"auc": np.float32(0.5), "rows": np.int64(3), "good": np.bool_(True), "deep": {"none": None, "list": [None]}}
+    deep = {"none": None, "list": [None]}
+    given = {"auc": np.float32(0.5), "rows": np.int64(3), "good": np.bool_(True), "deep": deep}
     found = values.metadata("metrics", given)
-    assert found == {"auc": 0.5, "rows": 3, "good": True, "deep": {"none": None, "list": [None]}}
+    assert found == {"auc": 0.5, "rows": 3, "good": True, "deep": deep}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -59,7 +60,7 @@ def test_metadata_is_plain_json_with_nested_nulls():
         ({"rows": 3, "auc": math.nan}, "The metadata of the output 'metrics' has nan at 'auc', which"),
         ({"auc": -math.inf}, "The metadata of the output 'metrics' has -inf at 'auc', which"),
         ({"curve": [{"x": math.nan}]}, "The metadata of the output 'metrics' has nan at 'curve'[0]['x'], which"),
-        ({"auc": None}, "The metadata of the output 'metrics' has null for 'auc', which KFP refuses. Leave the key out."),
+        ({"auc": None}, "The metadata of the output 'metrics' has null for 'auc', which KFP refuses. Leave the key"),
         ({3: "x"}, "The metadata of the output 'metrics' has the key 3. Give keys that are text."),
         ({"when": object()}, "The metadata of the output 'metrics' has a object at 'when'. Give text,"),
     ],
