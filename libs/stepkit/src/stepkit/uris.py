@@ -1,7 +1,7 @@
 """Paths that may be local or remote (gs://, s3://, anything fsspec knows).
 
-`minio://BUCKET/KEY` is how Kubeflow Pipelines calls an object in the store that it brings along (MinIO, SeaweedFS). It is
-read as S3, at the endpoint and with the credentials of the environment variables that AWS's own libraries read
+`minio://BUCKET/KEY` is what Kubeflow Pipelines calls an object in the store that it brings along. It is read as S3, at
+the endpoint and with the credentials of the environment variables that AWS's own libraries read
 (https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html): a step has none of its launcher's.
 """
 
