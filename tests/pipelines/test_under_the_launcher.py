@@ -3,10 +3,6 @@
 Which components there are is found from the tree: a new one has to be in the pipeline, or to get a run here.
 """
 
-import json
-import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +11,6 @@ import pytest
 import yaml
 from checkout import ROOT
 from servers.launcher import Execution, Records, Run, Store, Walk
-from whole_runs import SETUP
 
 from pipeyard import compiling
 from pipeyard.local import runner
@@ -23,7 +18,7 @@ from pipeyard.project import Project
 
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("components/*/component.yaml"))
 ROWS = 3000
-KINDS = {"boolean": bool, "number_integer": int, "number_double": float, "string": str, "list": list, "struct": dict}
+KINDS = {"BOOLEAN": bool, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str, "LIST": list, "STRUCT": dict}
 
 
 @dataclass
@@ -71,27 +66,63 @@ def ran(project, tmp_path_factory) -> Ran:
     return Ran(walk, walk.run(_parameters(project, folder)), folder)
 
 
-@pytest.fixture(scope="module")
-def retried(ran) -> dict[str, tuple[Execution, Store]]:
-    """Another attempt of every task, to the same URIs in a store as the first attempts left it."""
-
-    def again(name: str) -> tuple[Execution, Store]:
-        base = ran.folder / f"store-of-{name}"
-        shutil.copytree(ran.folder / "store", base)
-        store = Store(fsspec.filesystem("file"), str(base))
-        return ran.walk.again(ran.run.tasks[name], store)[0], store
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(ran.run.tasks, pool.map(again, ran.run.tasks), strict=True))
-
-
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_completes_and_all_its_outputs_arrive(ran, component):
     execution = ran.execution(component)
     assert execution.state == "COMPLETE", ran.log(component)
     outputs = ran.run.tasks[execution.task].component["outputDefinitions"]
     for name, declared in outputs.get("parameters", {}).items():
-        assert isinstance(execution.parameters[name], KINDS[declared["parameterType"].lower()])
+        assert isinstance(execution.parameters[name], KINDS[declared["parameterType"]])
     for name in outputs.get("artifacts", {}):
         assert ran.walk.store.keys(execution.artifacts[name].uri), f"{name} is empty"
     assert "does not exist" not in ran.log(component)
+
+
+def test_the_exit_handler_s_task_reads_mlmd_s_state(ran):
+    assert ran.run.tasks["summarize"].parameters["status"]["state"] == "COMPLETE"
+    execution = ran.execution("summarize")
+    assert execution.parameters["outcome"] == "deployed"
+    assert "| State | SUCCEEDED |" in ran.walk.store.read(execution.artifacts["summary"].uri).decode()
+
+
+@pytest.mark.parametrize(("run_id", "outcome"), [("run-1", "deployed"), ("run-2", "not deployed")])
+def test_a_state_that_is_not_told_is_settled_from_what_the_run_deployed(ran, run_id, outcome):
+    task = ran.run.tasks["summarize"]
+    status = {**task.parameters["status"], "state": "RUNNING"}
+    untold = replace(task, parameters={**task.parameters, "status": status, "run_id": run_id})
+    execution, _ = ran.walk.again(untold, ran.walk.store, f"of-{run_id}")
+    assert execution.parameters == {"outcome": outcome}
+    assert "not told (the backend said RUNNING)" in ran.walk.store.read(execution.artifacts["summary"].uri).decode()
+
+
+def test_a_retry_of_train_leaves_what_one_attempt_does(ran):
+    def objects() -> dict[str, list[str]]:
+        return {name: ran.walk.store.keys(each.uri) for name, each in ran.execution("train").artifacts.items()}
+
+    before = objects()
+    execution, launched = ran.walk.again(ran.run.tasks["train"], ran.walk.store)
+    assert execution.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
+    assert objects() == before
+    assert len(before["tensorboard_logs"]) == 2
+
+
+def test_files_that_an_earlier_attempt_of_extract_left_are_not_read_and_beam_reads_the_local_copy(ran):
+    """The first attempt writes more shards than the second: its last ones stay, and no manifest names them."""
+    extract, validate = (ran.run.tasks[name] for name in ("extract", "data-validation"))
+    base = f"{ran.walk.pipeline_root}/retried"
+    for rows, attempt in ((500, "many"), (100_000, "few")):
+        task = replace(extract, output_root=base, parameters={**extract.parameters, "rows_per_shard": rows})
+        execution, launched = ran.walk.again(task, ran.walk.store, attempt)
+        assert execution.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
+    examples = execution.artifacts["examples"]
+    assert "train/part-00003.parquet" in ran.walk.store.keys(examples.uri)
+    on_beam = replace(
+        validate,
+        output_root=f"{base}/validation",
+        parameters={**validate.parameters, "beam_args": ["--runner=FnApiRunner"]},
+        artifacts={"examples": examples},
+    )
+    found, launched = ran.walk.again(on_beam, ran.walk.store, "on-beam")
+    assert found.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
+    assert found.artifacts["statistics"].metadata["rows"] == examples.metadata["splits"]
+    assert sum(examples.metadata["splits"].values()) == ROWS

@@ -16,6 +16,8 @@ import pytest
 from conftest import SCHEMA, columns, flags, write_examples
 from data_validation import computing, slicing, storing
 
+from stepkit import uris
+
 
 def test_examples_without_manifest(step, tmp_path):
     (tmp_path / "empty").mkdir()
@@ -173,13 +175,7 @@ def test_a_folder_for_beam_workers_that_beam_cannot_write_to_is_refused_before_a
 
 
 def test_baseline_statistics_on_minio_without_access_are_refused_with_the_remedy(step, examples, monkeypatch):
-    for name in (
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_S3",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_PROFILE",
-    ):
+    for name in uris.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     outcome = step(examples, baseline_statistics_uri="minio://mlpipeline/v2/artifacts/statistics")
     outcome.assert_refused(

@@ -17,6 +17,7 @@ from data_validation import computing, on_cpus, reading, workers
 from pyarrow import csv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from stepkit import uris
 from stepkit.errors import StepError
 
 ROWS = 3000
@@ -171,7 +172,7 @@ ON_MINIO = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": "minio:/
 )
 def test_beam_reads_the_local_copy_of_examples_on_minio(step, tmp_path, monkeypatch, beam_args):
     monkeypatch.chdir(tmp_path)
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+    for name in uris.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     examples = write_examples(tmp_path / "data", {"train": [pa.table(columns())], "eval": [pa.table(columns(200))]})
     here = step(examples, to="here", schema_text=SCHEMA)

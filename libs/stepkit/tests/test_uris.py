@@ -71,7 +71,7 @@ def test_local_copies(tmp_path, memory):
 
 @pytest.fixture(name="no_access", autouse=True)
 def fixture_no_access(monkeypatch):
-    for name in (*uris._ENDPOINTS, *uris._KEYS, *uris._CREDENTIALS):
+    for name in uris.VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -81,7 +81,7 @@ def fixture_s3():
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
             asked.append((self.headers["Host"], self.path, self.headers["Authorization"]))
             found = self.path == "/mlpipeline/v2/schema.pbtxt"
             body = b"one" if found else b"<Error><Code>NoSuchKey</Code></Error>"

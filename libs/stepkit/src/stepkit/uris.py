@@ -25,6 +25,8 @@ _CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 )
+# All that may be read for a `minio://` URI.
+VARIABLES = (*_ENDPOINTS, *_KEYS, *_CREDENTIALS)
 
 
 def is_remote(uri: str) -> bool:
