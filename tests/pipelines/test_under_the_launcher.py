@@ -3,6 +3,8 @@
 Which components there are is found from the tree: a new one has to be in the pipeline, or to get a run here.
 """
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import fsspec
 import pytest
 import yaml
 from checkout import ROOT
-from servers.launcher import Execution, Records, Run, Store, Walk
+from servers.launcher import Artifact, Execution, Launch, Records, Run, Store, Walk
 
 from pipeyard import compiling
 from pipeyard.local import runner
@@ -30,7 +32,9 @@ class Ran:
     folder: Path
 
     def task(self, component: str) -> str:
-        return next(name for name, task in self.run.tasks.items() if component in task.container["command"])
+        found = [name for name, task in self.run.tasks.items() if component in task.container["command"]]
+        assert found, f"no task of chicago_taxi runs {component}: add it there, or run it here"
+        return found[0]
 
     def execution(self, component: str) -> Execution:
         return self.run.executions[self.task(component)]
@@ -66,6 +70,40 @@ def ran(project, tmp_path_factory) -> Ran:
     return Ran(walk, walk.run(_parameters(project, folder)), folder)
 
 
+@pytest.fixture(scope="module")
+def later(ran) -> Iterator[dict[str, Future]]:
+    """What happens after the run, both at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {"train": pool.submit(_train_again, ran), "beam": pool.submit(_validate_what_attempts_left, ran)}
+
+
+def _train_again(ran: Ran) -> tuple[dict, tuple[Execution, Launch], dict]:
+    """Returns the keys of train's objects, another attempt, and the keys afterwards."""
+
+    def keys() -> dict[str, list[str]]:
+        return {name: ran.walk.store.keys(each.uri) for name, each in ran.execution("train").artifacts.items()}
+
+    before = keys()
+    return before, ran.walk.again(ran.run.tasks["train"], ran.walk.store), keys()
+
+
+def _validate_what_attempts_left(ran: Ran) -> tuple[Artifact, tuple[Execution, Launch]]:
+    """Extracts twice to the same URI, the second time to fewer files, so that the last ones of the first time stay.
+
+    Returns:
+        The examples of the second attempt, and how data_validation on Beam did with them.
+    """
+    extract, validate = (ran.run.tasks[name] for name in ("extract", "data-validation"))
+    base = f"{ran.walk.pipeline_root}/retried"
+    for rows, attempt in ((500, "many"), (100_000, "few")):
+        task = replace(extract, output_root=base, parameters={**extract.parameters, "rows_per_shard": rows})
+        execution, _ = ran.walk.again(task, ran.walk.store, attempt)
+    examples = execution.artifacts["examples"]
+    beam_args = {**validate.parameters, "beam_args": ["--runner=FnApiRunner"]}
+    on_beam = replace(validate, output_root=f"{base}/valid", parameters=beam_args, artifacts={"examples": examples})
+    return examples, ran.walk.again(on_beam, ran.walk.store, "on-beam")
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_completes_and_all_its_outputs_arrive(ran, component):
     execution = ran.execution(component)
@@ -95,34 +133,16 @@ def test_a_state_that_is_not_told_is_settled_from_what_the_run_deployed(ran, run
     assert "not told (the backend said RUNNING)" in ran.walk.store.read(execution.artifacts["summary"].uri).decode()
 
 
-def test_a_retry_of_train_leaves_what_one_attempt_does(ran):
-    def objects() -> dict[str, list[str]]:
-        return {name: ran.walk.store.keys(each.uri) for name, each in ran.execution("train").artifacts.items()}
-
-    before = objects()
-    execution, launched = ran.walk.again(ran.run.tasks["train"], ran.walk.store)
+def test_a_retry_of_train_leaves_what_one_attempt_does(ran, later):
+    before, (execution, launched), after = later["train"].result()
     assert execution.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
-    assert objects() == before
+    assert after == before
     assert len(before["tensorboard_logs"]) == 2
 
 
-def test_files_that_an_earlier_attempt_of_extract_left_are_not_read_and_beam_reads_the_local_copy(ran):
-    """The first attempt writes more shards than the second: its last ones stay, and no manifest names them."""
-    extract, validate = (ran.run.tasks[name] for name in ("extract", "data-validation"))
-    base = f"{ran.walk.pipeline_root}/retried"
-    for rows, attempt in ((500, "many"), (100_000, "few")):
-        task = replace(extract, output_root=base, parameters={**extract.parameters, "rows_per_shard": rows})
-        execution, launched = ran.walk.again(task, ran.walk.store, attempt)
-        assert execution.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
-    examples = execution.artifacts["examples"]
+def test_files_that_an_earlier_attempt_left_are_not_read_and_beam_reads_the_local_copy(ran, later):
+    examples, (found, launched) = later["beam"].result()
     assert "train/part-00003.parquet" in ran.walk.store.keys(examples.uri)
-    on_beam = replace(
-        validate,
-        output_root=f"{base}/validation",
-        parameters={**validate.parameters, "beam_args": ["--runner=FnApiRunner"]},
-        artifacts={"examples": examples},
-    )
-    found, launched = ran.walk.again(on_beam, ran.walk.store, "on-beam")
     assert found.state == "COMPLETE", launched.log.read_text(encoding="utf-8")
     assert found.artifacts["statistics"].metadata["rows"] == examples.metadata["splits"]
     assert sum(examples.metadata["splits"].values()) == ROWS
