@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 from croniter import croniter
-from kubeflow_connections import QUICK, Clock, connect
+from kubeflow_connections import Clock, connect, quietly
 from servers.kubeflow import Fault, KubeflowServer, Refused, examples, made_then_500, made_then_silence
 from servers.kubeflow import cron as server_cron
 from servers.kubernetes import SCHEDULED_WORKFLOWS, KubernetesServer
@@ -31,15 +31,14 @@ def server(clock):
 
 @pytest.fixture
 def quiet(server, clock):
-    """A connection for which time passes at once, and that knows no Kubernetes."""
-    return connect(server, limits=replace(QUICK, silence=1, call=2), options=clock.options)
+    return quietly(server, clock)
 
 
 @pytest.fixture
 def watched(server, clock):
-    """The same, with the Kubernetes below."""
+    """As `quiet`, with the Kubernetes below."""
     with KubernetesServer(server.cluster) as kubernetes:
-        yield connect(server, options=clock.options, kubernetes=kubernetes)
+        yield quietly(server, clock, kubernetes)
 
 
 @pytest.fixture
