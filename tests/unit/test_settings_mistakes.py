@@ -381,7 +381,7 @@ def test_a_mistake_is_told_with_line_key_and_fix(tmp_path, mistake):
         ("environments: {}\n---\nenvironments: {}\n", 2, "this isn't valid YAML"),
         ("environments: !!python/object:os.system {}\n", 1, "the tag python/object:os.system isn't known here"),
         ("a: !!python/name:os.system\n", 1, "this isn't valid YAML"),
-        ("environments: &a\n  a: *a\n", 1, "an alias makes the document grow without end"),
+        ("environments: &a\n  a: *a\n", 2, "the alias *a makes the document grow without end"),
         ("", 1, "this isn't a valid file: it has no mapping"),
         ("[a]", 1, "this isn't a valid file: it has no mapping"),
         ("environments: dev\n", 1, "environments is a mapping"),
