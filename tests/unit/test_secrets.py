@@ -57,14 +57,14 @@ def run(project, monkeypatch, capsys, *arguments):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_looks_like_a_secret_is_found(text):
-    (told,) = secrets.problems({"source": text}, lambda name: f"--param {name}").values()
+    told = secrets.problems({"source": text}, lambda name: f"--param {name}")["source"]
     assert told.startswith("--param source: ")
     assert SECRET not in told.lower()
 
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_what_only_resembles_one_isn_t(text):
-    assert secrets.problems({"source": text}, str) == {}
+    assert not secrets.problems({"source": text}, str)
 
 
 def test_where_in_a_value_it_stands_is_told():
