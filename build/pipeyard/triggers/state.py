@@ -250,18 +250,17 @@ class Object:
 
     Args:
         place: gs://BUCKET[/PREFIX].
+        connection: to it; default: one of its own.
     """
 
-    def __init__(self, place: str, name: str) -> None:
-        self._place, self._name = place.rstrip("/"), name
+    def __init__(self, place: str, name: str, connection: "Bucket | None" = None) -> None:
+        self._place, self._name, self._connection = place.rstrip("/"), name, connection
 
     def __str__(self) -> str:
         return f"{self._place}/{self._name}"
 
     def shard(self, name: str) -> "Object":
-        made = Object(self._place, f"{self._name.removesuffix('.json')}/{name}")
-        made._bucket = self._bucket  # one connection for all
-        return made
+        return Object(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
 
     def read(self) -> tuple[bytes, int]:
         return self._bucket.read(self._name) or (b"", 0)
@@ -281,4 +280,4 @@ class Object:
         """Late: credentials may be asked for over the network."""
         from pipeyard.delivery import bucket
 
-        return bucket.connect(self._place, _DEADLINE)
+        return self._connection or bucket.connect(self._place, _DEADLINE)
