@@ -520,3 +520,13 @@ def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_pat
     assert not precedes(later, built)
     scratch_git.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))
     assert not precedes(built, "0" * 40)
+
+
+def test_a_run_of_what_is_deployed_takes_no_secret_for_a_parameter(kubeflow, pipeyard):
+    assert pipeyard("deploy", "--env", "dev")[0] == 0
+    before = len(kubeflow.store.runs)
+    given = ("--param", "note=postgresql://user:hunter2@host/db")
+    code, out, err = pipeyard("run", delivered_projects.PIPELINE, "--env", "dev", *given)
+    assert (code, len(kubeflow.store.runs)) == (1, before)
+    assert "--param note: the parameter 'note': a password is in the URL. Leave it out" in err
+    assert "hunter2" not in out + err

@@ -365,8 +365,9 @@ class Environment(Strict):
         return self.pipelines.get(pipeline) or PipelineSettings()
 
     def chosen(self, known: Iterable[str]) -> list[str]:
-        """Returns the pipelines that run there: those that it names, or else all that are known."""
-        return list(self.pipelines or known)
+        """Returns the pipelines that run there: those that it names, as far as they are known; all if it names none."""
+        there = list(known)
+        return [name for name in self.pipelines if name in there] if self.pipelines else there
 
     def origin(self, *key: str | int) -> Origin | None:
         """Returns where the file sets a key of this environment; none: it doesn't."""
