@@ -86,3 +86,9 @@ def test_what_a_component_preloads_is_there(component) -> None:
         assert found, f"{reference}: none of {files}"
         defined = {node.name for node in ast.parse(found.read_text()).body if isinstance(node, ast.FunctionDef)}
         assert not function or function in defined, f"{reference}: {found} defines {sorted(defined)}"
+
+
+def test_the_changelog_has_the_version_of_the_package():
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest and pinned and newest[1] == pinned[1]
