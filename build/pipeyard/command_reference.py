@@ -8,8 +8,8 @@ import click
 _TITLE = """\
 # The command `pipeyard`
 
-Rendered from the commands by `pipeyard readme --fix`; don't edit it. Every command prints this with `--help`. Exit codes are 0
-for done, 1 for failed, 2 for wrong usage, 130 for stopped by the user, unless a command says otherwise.
+Rendered from the commands by `pipeyard readme --fix`; don't edit it. Every command prints this with `--help`. Exit
+codes are 0 for done, 1 for failed, 2 for wrong usage, 130 for stopped by the user, unless a command says otherwise.
 """
 
 
