@@ -69,7 +69,7 @@ test/contracts: setup envs
 	@echo "== contracts"; $(PIPEYARD) check
 
 lint: setup  ## Ruff, pylint, and what CI servers read.
-	@echo "== lint"; build/lint && $(PIPEYARD) ci lint
+	@echo "== lint"; build/lint && $(PIPEYARD) ci lint && $(PIPEYARD) readme
 
 fix: setup  ## Format, and rewrite what is generated.
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix; $(PIPEYARD) settings --schema

@@ -23,12 +23,12 @@ from pipeyard.triggers import statistics
 from stepkit import served
 
 PAGES = (
-    KUBEFLOW := "first-deploy-to-kubeflow.md",
-    VERTEX := "first-deploy-to-vertex.md",
-    CLOUD_BUILD := "deploy-from-cloud-build.md",
-    SCHEDULE := "run-on-a-schedule.md",
-    NEW_FILES := "run-on-new-files.md",
-    DRIFT := "retrain-when-data-drifts.md",
+    KUBEFLOW := "tasks/first-deploy-to-kubeflow.md",
+    VERTEX := "tasks/first-deploy-to-vertex.md",
+    CLOUD_BUILD := "tasks/deploy-from-cloud-build.md",
+    SCHEDULE := "tasks/run-on-a-schedule.md",
+    NEW_FILES := "tasks/run-on-new-files.md",
+    DRIFT := "tasks/retrain-when-data-drifts.md",
 )
 
 # What `gcloud storage cp FILE URI` does.

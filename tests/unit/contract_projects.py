@@ -6,7 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from pipeyard import environments, readmes
+from pipeyard import dockerfile_template, environments, readmes
 from pipeyard.project import Component, Project, find
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,7 @@ def copy_of(root: Path, *names: str) -> Project:
     for name in names:
         _copy_component(root, name)
     shutil.copytree(ROOT / "libs/stepkit", root / "libs/stepkit", ignore=_left_out)
+    write(root / dockerfile_template.TEMPLATE, (ROOT / dockerfile_template.TEMPLATE).read_text(encoding="utf-8"))
     write(root / "README.md", "<!-- components:begin --><!-- components:end -->\n")
     project = Project(root)
     for path, text in readmes.of_project(project).items():

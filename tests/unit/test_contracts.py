@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from contract_projects import ROOT, change, copy_of, stamp, whole_project, write
 from rich.console import Console
 
-from pipeyard import environments, readmes
+from pipeyard import dockerfile_template, environments, readmes
 from pipeyard.commands import check
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, wheels
 from pipeyard.errors import PipeyardError
@@ -70,6 +70,7 @@ def test_this_repository_has_nothing_to_mend():
 
 def test_all_that_is_found_is_told_at_once(whole):
     change(whole.root / f"{FOLDER}/src/summarize/cli.py", '"--run-id"', '"--run"')
+    change(whole.root / f"{FOLDER}/pyproject.toml", "base-image", "by-hand")
     change(whole.root / f"{FOLDER}/Dockerfile", "FROM ${TOOLS_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
     change(whole.root / SPEC, "Id of the run", "Its id")
     change(whole.root / f"{FOLDER}/pyproject.toml", "pytest>=8.3", "pytest>=8.4")
@@ -153,8 +154,8 @@ def test_a_missing_output(whole):
     change(whole.root / f"{EXTRACT}/Dockerfile", "FROM ${TOOLS_IMAGE} AS tools", "FROM python:3.11-slim AS tools")
     code, report = _check(whole.root)
     assert code == 1
-    base, found = report["findings"]
-    assert base["check"] == "base"  # which is no reason not to run it
+    base, rendered, found = report["findings"]
+    assert [base["check"], rendered["check"]] == ["base", "dockerfile"]  # which is no reason not to run it
     assert (found["part"], found["check"]) == (EXTRACT, "outputs")
     assert found["problem"] == (
         "in the dry run of one, extract failed: it ended well but did not write its outputs row_count"
@@ -298,10 +299,31 @@ def test_a_spec_that_neither_kfp_loads(whole):
 def test_a_stale_readme_is_told_or_rewritten(project):
     change(project.root / SPEC, "Id of the run", "Its id")
     component = Component(project.root / FOLDER)
-    (found,) = generated.stale_readmes("c", readmes.of_component(component), fix=False)
-    assert found.text == "the table in README.md isn't what the spec says. Run with --fix."
-    assert not list(generated.stale_readmes("c", readmes.of_component(component), fix=True))
-    assert not list(generated.stale_readmes("c", readmes.of_component(component), fix=False))
+    (found,) = generated.stale_files("c", "readme", readmes.of_component(component), fix=False)
+    assert found.text == "README.md isn't as it is rendered now. Run with --fix."
+    assert not list(generated.stale_files("c", "readme", readmes.of_component(component), fix=True))
+    assert not list(generated.stale_files("c", "readme", readmes.of_component(component), fix=False))
+
+
+def test_a_dockerfile_that_was_changed_by_hand_is_told_or_rendered_anew(project):
+    change(project.root / f"{FOLDER}/Dockerfile", "USER 65532\nRUN", "RUN")
+    wanted = dockerfile_template.of_component(project, project.components[NAME])
+    (found,) = generated.stale_files("c", "dockerfile", wanted, fix=False)
+    assert found.text == "Dockerfile isn't as it is rendered now. Run with --fix."
+    assert not list(generated.stale_files("c", "dockerfile", wanted, fix=True))
+    assert (project.root / f"{FOLDER}/Dockerfile").read_text() == (ROOT / f"{FOLDER}/Dockerfile").read_text()
+
+
+def test_a_dockerfile_is_its_own_where_no_base_image_is_named(project):
+    change(project.root / f"{FOLDER}/pyproject.toml", "base-image", "other-key")
+    component = Component(project.root / FOLDER)
+    assert dockerfile_template.of_component(Project(project.root), component) == {}
+
+
+def test_a_template_that_is_gone_is_told(project):
+    (project.root / dockerfile_template.TEMPLATE).unlink()
+    with pytest.raises(PipeyardError, match="component.Dockerfile.j2 is missing. Restore it"):
+        dockerfile_template.of_component(Project(project.root), Component(project.root / FOLDER))
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,30 @@ def test_what_a_component_preloads_is_there(component) -> None:
         assert found, f"{reference}: none of {files}"
         defined = {node.name for node in ast.parse(found.read_text()).body if isinstance(node, ast.FunctionDef)}
         assert not function or function in defined, f"{reference}: {found} defines {sorted(defined)}"
+
+
+def test_the_changelog_has_the_version_of_the_package():
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest and pinned and newest[1] == pinned[1]
+
+
+def test_the_architecture_has_a_paragraph_for_each_package():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "build/pipeyard").glob("*/__init__.py")}
+    assert {name for name in packages if f"**`{name}/`**" not in page} == set()
+    assert {name for name in re.findall(r"\*\*`(\w+)/`\*\*", page) if name not in packages} == set()
+
+
+def test_each_script_of_the_build_has_a_line():
+    page = (ROOT / "build/README.md").read_text(encoding="utf-8")
+    files = {path.relative_to(ROOT / "build").parts[0] for path in _tracked() if path.is_relative_to(ROOT / "build")}
+    assert {name for name in files - {"README.md"} if f"| `{name}" not in page} == set()
+
+
+def test_recipes_and_pages_name_files_that_are_there():
+    """Whoever follows CONTRIBUTING or the architecture finds what they name."""
+    for page in ("CONTRIBUTING.md", "docs/architecture.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:build|components|docs|libs|pipelines|tests)/[\w./-]+)`", text):
+            assert (ROOT / name).exists(), f"{page} names {name}"

@@ -9,7 +9,7 @@ from pipeyard.commands import find_project, project_option
 
 @click.command("check")
 @click.argument("components", nargs=-1)
-@click.option("--fix", is_flag=True, help="Rewrite the tables in READMEs, and the schema of settings.")
+@click.option("--fix", is_flag=True, help="Render anew: tables in READMEs, Dockerfiles, the schema of settings.")
 @click.option("--no-run", is_flag=True, help="Leave the dry run out, which shows that all outputs are written.")
 @click.option("--json", "as_json", is_flag=True, help="Print {components, pipelines, findings, notes} as JSON.")
 @project_option

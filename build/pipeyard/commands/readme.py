@@ -11,16 +11,24 @@ from pipeyard.commands import find_project, project_option
 @click.option("--fix", is_flag=True, help="Rewrite what differs.")
 @project_option
 def command(fix: bool, project_folder: Path) -> int:
-    """Check that the tables in READMEs match the component specs."""
-    from pipeyard import readmes
+    """Check that what is rendered is current: tables in READMEs, components' Dockerfiles, docs/commands.md."""
+    from pipeyard import command_reference, dockerfile_template, readmes
 
     project = find_project(project_folder)
-    stale = {path: text for path, text in readmes.expected(project).items() if path.read_text(encoding="utf-8") != text}
+    wanted = readmes.expected(project)
+    for component in project.components.values():
+        wanted |= dockerfile_template.of_component(project, component)
+    reference = project.root / "docs" / "commands.md"
+    if reference.exists():  # other projects have no page of our commands
+        top = click.get_current_context().find_root().command
+        assert isinstance(top, click.Group)
+        wanted[reference] = command_reference.render(top)
+    stale = {
+        path: text for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
     for path, text in stale.items():
         if fix:
             path.write_text(text, encoding="utf-8")
         name = path.relative_to(project.root)
-        click.echo(
-            f"rewrote {name}" if fix else f"{name} differs from the specs. Run `pipeyard readme --fix`.", err=True
-        )
+        click.echo(f"rewrote {name}" if fix else f"{name} is out of date. Run `pipeyard readme --fix`.", err=True)
     return 1 if stale and not fix else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeyard import compiling, environments, graph, locks, readmes
+from pipeyard import compiling, dockerfile_template, environments, graph, locks, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
 from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError, near_misses
@@ -20,7 +20,7 @@ from stepkit import machine
 
 _PYTHON_IMAGE = "PYTHON_IMAGE"
 # Checks whose findings keep no component from running here.
-_HARMLESS = {"readme", "locks", "wheels", "base", "schema"}
+_HARMLESS = {"readme", "locks", "wheels", "base", "dockerfile", "schema"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     if broken:
         return broken
     found = _tried(part, "spec", interface.findings, component, part)
-    found += _tried(part, "readme", _readme, part, readmes.of_component, component, fix)
+    found += _tried(part, "readme", _rendered, part, "readme", fix, readmes.of_component, component)
+    found += _tried(
+        part, "dockerfile", _rendered, part, "dockerfile", fix, dockerfile_template.of_component, project, component
+    )
     found += _tried(part, "locks", generated.stale_lock, part, component.folder, uv)
     dockerfile = of_component(project, component.name)
     found += _tried(part, "base", _unpinned, dockerfile, part)
@@ -115,8 +118,8 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     return found + _tried(part, "flags", _program, project, component, part, say)
 
 
-def _readme(part: str, wanted: Callable[[Any], dict[Path, str]], of: Any, fix: bool) -> Iterator[Finding]:
-    yield from generated.stale_readmes(part, wanted(of), fix)
+def _rendered(part: str, check: str, fix: bool, wanted: Callable[..., dict[Path, str]], *of: Any) -> Iterator[Finding]:
+    yield from generated.stale_files(part, check, wanted(*of), fix)
 
 
 def _program(project: Project, component: Component, part: str, say: Callable[[str], None]) -> Iterator[Finding]:
@@ -126,7 +129,7 @@ def _program(project: Project, component: Component, part: str, say: Callable[[s
 
 def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
     """Makes the checks of what components share, and of folders that should be components."""
-    found = _tried("README.md", "readme", _readme, "README.md", readmes.of_project, project, fix)
+    found = _tried("README.md", "readme", _rendered, "README.md", "readme", fix, readmes.of_project, project)
     found += _tried(schema.PATH.as_posix(), "schema", generated.stale_schema, project, fix)
     components = {component.folder for component in project.components.values()}
     for folder in locks.projects(project.root):

@@ -10,21 +10,22 @@ from pipeyard.project import Project
 from pipeyard.settings import schema
 
 
-def stale_readmes(part: str, wanted: Mapping[Path, str], fix: bool) -> Iterator[Finding]:
-    """Yields READMEs whose tables don't fit the specs.
+def stale_files(part: str, check: str, wanted: Mapping[Path, str], fix: bool) -> Iterator[Finding]:
+    """Yields files that aren't as they would be rendered now.
 
     Args:
-        part: what findings call what the README is of.
-        wanted: README to what it should be, see `pipeyard.readmes`.
+        part: what findings call what the files are of.
+        check: name of the check.
+        wanted: file to what it should be, see `pipeyard.readmes` and `pipeyard.dockerfile_template`.
         fix: write them, and yield nothing.
     """
     for path, text in wanted.items():
-        if path.read_text(encoding="utf-8") == text:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if fix:
             files.write_whole(path, text)
         else:
-            yield Finding(part, "readme", f"the table in {path.name} isn't what the spec says", "Run with --fix.")
+            yield Finding(part, check, f"{path.name} isn't as it is rendered now", "Run with --fix.")
 
 
 def stale_lock(part: str, folder: Path, uv: str) -> Iterator[Finding]:

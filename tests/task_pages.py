@@ -1,4 +1,4 @@
-"""Does what a page of docs/tasks/ says, block by block, in a repository."""
+"""Does what a page of docs/ says, block by block, in a repository."""
 
 import functools
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from checkout import ROOT
 from engine.sandbox import programs
-from shop import ROOT
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
@@ -42,10 +42,14 @@ class Walk:
     def follow(self, page: str) -> list[tuple[str, str]]:
         """Does all that a page says, and returns what was run and printed.
 
+        Args:
+            page: path in docs/. Its blocks of Python begin with a comment that names the file that they are; blocks
+                called `console` are what only somebody at a screen does.
+
         Raises:
             AssertionError: a command failed.
         """
-        text = (ROOT / "docs" / "tasks" / page).read_text(encoding="utf-8")
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         pattern = "|".join(map(re.escape, self.instead))
         text = re.sub(pattern, lambda match: self.instead[match[0]], text)
         before = len(self.said)
@@ -56,6 +60,10 @@ class Walk:
                     self._run(line)
             elif kind == "yaml":
                 self._set(yaml.safe_load(content))
+            elif kind == "python":
+                self._write(content)
+            elif kind == "console":
+                continue
             elif kind == "toml":
                 with (self.root / "pyproject.toml").open("a", encoding="utf-8") as file:
                     file.write(content)
@@ -91,6 +99,11 @@ class Walk:
         )
         assert done.returncode == 0, f"{line}: exit code {done.returncode}\n{done.stdout}"
         self.said.append((line, done.stdout))
+
+    def _write(self, content: str) -> None:
+        named = re.match(r"# (\S+\.py)\n", content)
+        assert named, f"a block of Python that doesn't begin with its file's name: {content[:80]}"
+        (self.root / named[1]).write_text(content[named.end() :], encoding="utf-8")
 
     def _leave_running(self, line: str) -> None:
         port = int(line.partition("--port ")[2].split()[0])
