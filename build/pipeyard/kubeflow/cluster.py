@@ -25,7 +25,8 @@ RUN_ID = "pipeline/runid"
 RUN_NAME = "pipelines.kubeflow.org/run_name"
 # Where Kubeflow is installed unless somebody chose otherwise.
 NAMESPACE = "kubeflow"
-WORKFLOW, SCHEDULED = "Workflow", "ScheduledWorkflow"
+WORKFLOW = "Workflow"
+SCHEDULED = "ScheduledWorkflow"
 # Kind to group, version and plural of the custom resource.
 RESOURCES = {
     WORKFLOW: ("argoproj.io", "v1alpha1", "workflows"),
