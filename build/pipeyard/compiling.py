@@ -16,7 +16,7 @@ from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
     from pipeyard.component_store.loading import LoadedComponent
-    from pipeyard.local.ir import Pipeline
+    from pipeyard.ir import Pipeline
 
 # Argo keeps the workflow in etcd, which takes 1.5 MiB; Pipeyard's own annotations and the run's parameters come on top.
 WORKFLOW_WARNING = 700 * 1024
@@ -58,9 +58,8 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     from kfp import compiler
     from kfp.dsl import graph_component
 
-    from pipeyard import semantics
+    from pipeyard import ir, semantics
     from pipeyard.component_store.session import session
-    from pipeyard.local import ir
     from pipeyard.passes import caching, defaults
 
     with session(instead or {}) as opened:

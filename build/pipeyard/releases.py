@@ -94,7 +94,7 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
 
 def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator[str]:
     """Yields what is nearly too large with the parameters that settings give a server; raises for what is too large."""
-    from pipeyard.local import ir
+    from pipeyard import ir
 
     try:
         loaded = settings.load(project.root)

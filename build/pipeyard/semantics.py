@@ -14,8 +14,8 @@ from typing import Any
 from google.protobuf import json_format
 
 from pipeyard.component_store.loading import LoadedComponent
-from pipeyard.local.ir import Pipeline
-from pipeyard.local.protobuf import pb
+from pipeyard.ir import Pipeline
+from pipeyard.ir.protobuf import pb
 from pipeyard.project import ANNOTATION_PREFIX
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).

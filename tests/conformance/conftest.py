@@ -12,7 +12,8 @@ from kfp import compiler
 from rich.console import Console
 from tiny_components import Result
 
-from pipeyard.local import ir, runner
+from pipeyard import ir
+from pipeyard.local import runner
 from pipeyard.local.display import Lines
 from pipeyard.local.steps import Host
 

@@ -20,7 +20,8 @@ from projects import PIPEYARD
 from rich.console import Console
 from tiny_project import dockerfile
 
-from pipeyard.local import containers, ir, record, runner
+from pipeyard import ir
+from pipeyard.local import containers, record, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.engine import Engine
 from pipeyard.local.record import State

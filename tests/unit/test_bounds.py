@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeyard import bounds, jsons, packaging, settings, yamls
+from pipeyard import bounds, ir, jsons, packaging, settings, yamls
 from pipeyard.ci import documents, lint, linting
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
-from pipeyard.local import ir
 from pipeyard.project import Project
 
 BOMB = (

@@ -11,10 +11,10 @@ import yaml
 from google.protobuf import json_format
 from kfp import compiler, dsl
 
-from pipeyard import compiling, deriving
+from pipeyard import compiling, ir
 from pipeyard.delivery import stages
-from pipeyard.local import ir
-from pipeyard.local.protobuf import pb
+from pipeyard.ir import derivation
+from pipeyard.ir.protobuf import pb
 
 IMAGE = "host.io/i@sha256:1"
 
@@ -70,11 +70,11 @@ def text(tmp_path):
 
 
 def _kinds(text: str) -> dict[str, str]:
-    return {step.path: step.kind for step in deriving.steps(text)}
+    return {step.path: step.kind for step in derivation.steps(text)}
 
 
 def _policies(text: str) -> dict[str, dict]:
-    return {step.path: step.task["retryPolicy"] for step in deriving.steps(text) if "retryPolicy" in step.task}
+    return {step.path: step.task["retryPolicy"] for step in derivation.steps(text) if "retryPolicy" in step.task}
 
 
 def _kubernetes(text: str) -> dict:
@@ -84,11 +84,11 @@ def _kubernetes(text: str) -> dict:
 
 
 def _problems(text: str, retries: dict[str, int]) -> list[tuple[str, str]]:
-    return list(deriving.problems(deriving.steps(text), retries))
+    return list(derivation.problems(derivation.steps(text), retries))
 
 
 def test_without_limits_it_is_the_very_same_text(text):
-    assert deriving.derive(text, None, {}) is text
+    assert derivation.derive(text, None, {}) is text
 
 
 def test_tasks_are_found_in_handlers_conditions_loops_and_nested_pipelines(text):
@@ -107,7 +107,7 @@ def test_tasks_are_found_in_handlers_conditions_loops_and_nested_pipelines(text)
 
 
 def test_retries_for_all_go_into_every_step_and_into_no_group_or_importer(text):
-    derived = deriving.derive(text, None, {deriving.ALL: 2})
+    derived = derivation.derive(text, None, {derivation.ALL: 2})
     kinds = _kinds(text)
     assert _policies(derived).keys() == {path for path, kind in kinds.items() if kind == "step"}
     assert {policy["maxRetryCount"] for policy in _policies(derived).values()} == {2}
@@ -116,8 +116,8 @@ def test_retries_for_all_go_into_every_step_and_into_no_group_or_importer(text):
 
 
 def test_the_longest_key_counts_and_a_zero_takes_retries_away(text):
-    retries = {deriving.ALL: 1, "make": 0, "inner/work": 3, "exit-handler-1/inner-2/work": 3, "tell": 5}
-    counts = {path: each["maxRetryCount"] for path, each in _policies(deriving.derive(text, None, retries)).items()}
+    retries = {derivation.ALL: 1, "make": 0, "inner/work": 3, "exit-handler-1/inner-2/work": 3, "tell": 5}
+    counts = {path: each["maxRetryCount"] for path, each in _policies(derivation.derive(text, None, retries)).items()}
     assert counts["tell"] == 5
     assert counts["exit-handler-1/inner/work"] == counts["exit-handler-1/inner-2/work"] == 3
     assert "exit-handler-1/make" not in counts
@@ -134,7 +134,7 @@ def test_a_retry_is_what_kfp_s_compiler_writes_but_for_its_hour(tmp_path):
         make()
 
     theirs = _policies(_compiled(by_kfp, tmp_path))["make"]
-    ours = _policies(deriving.derive(_compiled(plain, tmp_path), None, {"make": 2}))["make"]
+    ours = _policies(derivation.derive(_compiled(plain, tmp_path), None, {"make": 2}))["make"]
     assert theirs.pop("backoffMaxDuration") == "3600s"
     # Argo counts it from the first attempt's start: a step of two hours would never be retried.
     assert ours.pop("backoffMaxDuration") == "604800s"
@@ -142,21 +142,21 @@ def test_a_retry_is_what_kfp_s_compiler_writes_but_for_its_hour(tmp_path):
 
 
 def test_all_attempts_of_a_step_are_within_the_deadline(text):
-    policies = _policies(deriving.derive(text, 7200.0, {"make": 2}))
+    policies = _policies(derivation.derive(text, 7200.0, {"make": 2}))
     assert policies["exit-handler-1/make"]["backoffMaxDuration"] == "7200s"
 
 
 def test_the_author_s_pauses_stay_where_the_count_is_replaced(tmp_path):
     text = _compiled(own, tmp_path)
-    assert _policies(deriving.derive(text, None, {"work": 1}))["work"] == {
+    assert _policies(derivation.derive(text, None, {"work": 1}))["work"] == {
         **_policies(text)["work"],
         "maxRetryCount": 1,
     }
-    assert "work" not in _policies(deriving.derive(text, None, {"work": 0}))
+    assert "work" not in _policies(derivation.derive(text, None, {"work": 0}))
 
 
 def test_a_deadline_is_what_kfp_s_compiler_writes_for_a_run_and_on_every_container(text, tmp_path):
-    kubernetes = _kubernetes(deriving.derive(text, 3600.0, {}))
+    kubernetes = _kubernetes(derivation.derive(text, 3600.0, {}))
 
     @dsl.pipeline(name="one", pipeline_config=dsl.PipelineConfig(active_deadline_seconds=3600))
     def by_kfp():
@@ -173,7 +173,7 @@ def test_a_deadline_is_what_kfp_s_compiler_writes_for_a_run_and_on_every_contain
 
 
 def test_parts_of_a_second_are_rounded_up(text):
-    assert ir.parse(deriving.derive(text, 1.2, {})).deadline == 2
+    assert ir.parse(derivation.derive(text, 1.2, {})).deadline == 2
 
 
 @pytest.mark.parametrize(("deadline", "run", "step"), [(60.0, 60, "60"), (7200.0, 600, "120")])
@@ -184,7 +184,7 @@ def test_a_platform_document_of_the_pipeline_s_own_stays_and_the_shorter_limit_c
     platform["platforms"]["kubernetes"]["deploymentSpec"] = {"executors": {"exec-work": theirs}}
     platform["platforms"]["elsewhere"] = {"deploymentSpec": {"executors": {}}}
     given = yaml.safe_dump_all([spec, platform])
-    derived = deriving.derive(given, deadline, {})
+    derived = derivation.derive(given, deadline, {})
     kubernetes = _kubernetes(derived)
     assert kubernetes["pipelineConfig"] == {"activeDeadlineSeconds": run, "resourceTtlOnCompletion": 5}
     executors = kubernetes["deploymentSpec"]["executors"]
@@ -194,7 +194,7 @@ def test_a_platform_document_of_the_pipeline_s_own_stays_and_the_shorter_limit_c
 
 
 def test_nothing_else_of_the_pipeline_changes(text):
-    derived = deriving.derive(text, 60.0, {"make": 1})
+    derived = derivation.derive(text, 60.0, {"make": 1})
     spec = next(yaml.safe_load_all(derived))
     before = yaml.safe_load(text)
     del spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["make"]["retryPolicy"]
@@ -214,7 +214,7 @@ def test_values_that_yaml_reads_as_something_else_stay_text(tmp_path):
             say(what=each)
 
     text = _compiled(pipeline, tmp_path)
-    before, after = ir.parse(text), ir.parse(deriving.derive(text, 60.0, {"say": 1}))
+    before, after = ir.parse(text), ir.parse(derivation.derive(text, 60.0, {"say": 1}))
     assert after.executors == before.executors
     constants = [
         {name: task.inputs.parameters["what"].runtime_value.constant.string_value for name, task in tasks.items()}
@@ -233,7 +233,7 @@ def test_the_same_is_derived_in_another_process(text, tmp_path):
     )
     seed = {"PYTHONHASHSEED": str(random.randrange(1000))}
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=seed).stdout
-    assert said == deriving.derive(text, 60.0, {"*": 1, "make": 2})
+    assert said == derivation.derive(text, 60.0, {"*": 1, "make": 2})
 
 
 @pytest.mark.parametrize("pipeline", ["chicago_taxi", "flights"])
@@ -241,7 +241,7 @@ def test_the_real_pipelines_take_limits_by_the_names_of_steps(pipeline):
     text = compiling.compile_pipeline(Path(__file__).parents[2] / "pipelines" / pipeline).shipped()
     retries = {"train": 2, "condition-3/deploy": 1}
     assert not _problems(text, retries)
-    derived = deriving.derive(text, 3600.0, retries)
+    derived = derivation.derive(text, 3600.0, retries)
     counts = {path.rpartition("/")[2]: each["maxRetryCount"] for path, each in _policies(derived).items()}
     assert counts == {"train": 2, "deploy": 1}
     assert ir.parse(derived).deadline == 3600

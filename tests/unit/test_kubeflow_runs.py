@@ -10,7 +10,8 @@ from servers.kubeflow import Fault, KubeflowServer, examples, made_then_500, mad
 from servers.kubernetes import WORKFLOWS, KubernetesServer
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import caching, experiments, pipelines, runs
+from pipeyard.ir import cache_override
+from pipeyard.kubeflow import experiments, pipelines, runs
 
 PARAMETERS = {
     "epochs": {"parameterType": "NUMBER_INTEGER"},
@@ -101,7 +102,7 @@ def test_the_cache_is_on_or_off_for_all_steps(server, start, enabled):
 def test_the_cache_is_off_in_conditions_and_loops_too():
     inner = {"dag": {"tasks": {"b": {"cachingOptions": {"enableCache": True}}}}}
     spec = {"root": {"dag": {"tasks": {"a": {}}}}, "components": {"comp-condition-1": inner, "comp-b": {}}}
-    changed = caching.override(spec, False)
+    changed = cache_override.override(spec, False)
     assert changed["components"]["comp-condition-1"]["dag"]["tasks"]["b"]["cachingOptions"] == {}
     assert inner["dag"]["tasks"]["b"]["cachingOptions"] == {"enableCache": True}
 

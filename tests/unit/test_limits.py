@@ -92,7 +92,7 @@ def test_a_step_that_the_pipeline_has_not_is_told_with_its_line_and_near_misses(
 
 
 def test_a_step_for_every_pipeline_that_none_has_is_told_with_its_line(tmp_path):
-    from pipeyard.local import ir
+    from pipeyard import ir
 
     (told,) = checking.unused(_dev(tmp_path), {"whole": ir.parse(delivered_projects.text(IMAGES))})
     assert told.startswith("settings.yaml:9: no pipeline has a step 'elsewhere'. There are: 'count', 'show', 'tell'.")

@@ -4,11 +4,13 @@ import fsspec
 import pytest
 from servers.storage import BUCKET
 
+from pipeyard import ir
 from pipeyard.errors import PipeyardError
-from pipeyard.local import conditions, external, ir, values
+from pipeyard.ir import values
+from pipeyard.ir.values import Types
+from pipeyard.local import conditions, external
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.scheduler import Scheduler
-from pipeyard.local.values import Types
 
 
 @pytest.mark.parametrize(

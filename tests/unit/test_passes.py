@@ -12,7 +12,7 @@ from servers import driver
 from pipeyard import compiling, releases
 from pipeyard.delivery import planning, stages
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import caching as caches
+from pipeyard.ir import cache_override as caches
 from pipeyard.project import Project
 
 ROOT = Path(__file__).parents[2]

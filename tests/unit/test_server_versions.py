@@ -11,8 +11,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from pipeyard import deriving, settings
+from pipeyard import settings
 from pipeyard.delivery import server_versions
+from pipeyard.ir import derivation
 from pipeyard.kubeflow import connection
 
 PAGE = Path(__file__).parents[2] / "docs/kubeflow.md"
@@ -147,7 +148,7 @@ def warned(tmp_path):
     def go(name: str, pipeline, deadline=None, retries=None) -> dict[str, str]:
         path = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(path))
-        text = deriving.derive(path.read_text(encoding="utf-8"), deadline, retries or {})
+        text = derivation.derive(path.read_text(encoding="utf-8"), deadline, retries or {})
         told = server_versions.warnings(name, text)
         whats = {each.what: each for each in server_versions.DIFFERENCES}
         found = {what: line for line in told for what in whats if f": {what}; {whats[what].instead}. " in line}

@@ -9,10 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from pipeyard import compiling, project, settings
+from pipeyard import compiling, ir, project, settings
 from pipeyard.contracts import generated
 from pipeyard.errors import PipeyardError
-from pipeyard.local import ir
 from pipeyard.settings import checking, durations, schema
 
 ROOT = Path(__file__).parents[2]

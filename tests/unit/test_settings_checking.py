@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import settings
+from pipeyard import ir, settings
 from pipeyard.errors import PipeyardError
-from pipeyard.local import ir
-from pipeyard.local.protobuf import pb
+from pipeyard.ir.protobuf import pb
 from pipeyard.settings import checking
 
 TEXT = """\

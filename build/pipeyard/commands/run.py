@@ -85,8 +85,9 @@ def command(
     """
     from rich.console import Console
 
-    from pipeyard import compiling, deriving, report, settings
-    from pipeyard.local import display, ir, record, runner
+    from pipeyard import compiling, ir, report, settings
+    from pipeyard.ir import derivation
+    from pipeyard.local import display, record, runner
     from pipeyard.settings import checking
 
     if runner_name == "host" and (build_folder or allow_dirty or network):
@@ -130,7 +131,7 @@ def command(
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
     retries = checking.retries(place, pipeline, compiled.text)
-    package = ir.parse(deriving.derive(compiled.text, place.deadline_of(pipeline), retries))
+    package = ir.parse(derivation.derive(compiled.text, place.deadline_of(pipeline), retries))
     earlier = _earlier_run(root, resume, package.name) if resume else None
     declared = package.spec.root.input_definitions.parameters
     given = record.load(earlier).parameters if earlier else place.parameters_of(pipeline, declared)

@@ -8,9 +8,9 @@ unchanged isn't run again; that it wrote its outputs is known.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeyard import compiling, graph, runs, settings
+from pipeyard import compiling, graph, ir, runs, settings
 from pipeyard.contracts.finding import Finding
-from pipeyard.local import ir, runner
+from pipeyard.local import runner
 from pipeyard.local.display import Display
 from pipeyard.local.record import Run, State, Task
 from pipeyard.project import Project

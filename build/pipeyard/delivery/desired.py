@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import deriving, releases
+from pipeyard import releases
 from pipeyard.delivery import packages, records, stages
 from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import derivation
 
 if TYPE_CHECKING:
     from pipeyard.project import Project
@@ -107,7 +108,7 @@ def read(
         PipeyardError: nothing can be deployed there, a package is missing or of other content, parameters or retries
             don't fit the pipeline, or the target keeps no deadline.
     """
-    from pipeyard.local import ir
+    from pipeyard import ir
     from pipeyard.settings import checking
 
     if environment.target == "local":
@@ -130,7 +131,7 @@ def read(
         parameters = checking.check(environment, package.pipeline, inputs)
         retries = checking.retries(environment, package.pipeline, package.text)
         limited = packages.limited(package, _deadline(environment, package.pipeline), retries)
-        wanted.append(Desired(environment, limited, parameters, deriving.retried(package.text, retries)))
+        wanted.append(Desired(environment, limited, parameters, derivation.retried(package.text, retries)))
     return wanted
 
 

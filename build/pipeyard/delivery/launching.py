@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import deriving
 from pipeyard.delivery import bucket as buckets
 from pipeyard.delivery import connecting, records
 from pipeyard.delivery.records import Record
 from pipeyard.delivery.targets import Target
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import derivation
 
 if TYPE_CHECKING:
     from pipeyard.kubeflow.runs import Outcome
@@ -55,7 +55,7 @@ def start(
         PipeyardError: it isn't deployed there, a parameter doesn't fit, or Cloud Storage or the target refuses or
             can't be reached.
     """
-    from pipeyard.local import ir
+    from pipeyard import ir
     from pipeyard.settings import checking
 
     if environment.target == "local":
@@ -109,14 +109,14 @@ def differing(started: Started, environment: "Environment") -> list[str]:
 def _limits(started: Started, environment: "Environment") -> dict[str, str]:
     """Returns what a deployment now would record of a run's limits."""
     pipeline = started.record.pipeline
-    steps = deriving.steps(started.text)
+    steps = derivation.steps(started.text)
     retries = environment.retries_of(pipeline, lambda key: any(step.is_named(key) for step in steps))
-    return records.limits(environment.deadline_of(pipeline), deriving.retried(started.text, retries))
+    return records.limits(environment.deadline_of(pipeline), derivation.retried(started.text, retries))
 
 
 def _typed(value: Any, declared: Mapping[str, Any], name: str) -> Any:
     """Returns a value as a deployment of it would record it; one that doesn't fit the pipeline as it is."""
-    from pipeyard.local import values
+    from pipeyard.ir import values
 
     if value is None or name not in declared:
         return value

@@ -10,7 +10,7 @@ from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
 from pipeyard.delivery.vertex import jobs, schedules, templates
 from pipeyard.delivery.vertex.connection import Vertex
-from pipeyard.kubeflow import caching as caches
+from pipeyard.ir import cache_override as caches
 from pipeyard.kubeflow.runs import Outcome
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import deriving, packaging, releases, shipments
+from pipeyard import packaging, releases, shipments
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import derivation
 
 CONTENT_DIGITS = 12
 
@@ -85,9 +86,9 @@ def limited(package: Package, deadline: float | None, retries: Mapping[str, int]
     Without limits it is the package itself, byte for byte.
 
     Args:
-        deadline, retries: see `deriving.derive`.
+        deadline, retries: see `derivation.derive`.
     """
-    text = deriving.derive(package.text, deadline, retries)
+    text = derivation.derive(package.text, deadline, retries)
     if text == package.text:
         return package
     _, described = packaging.unpack(package.files[packaging.WORKFLOW])

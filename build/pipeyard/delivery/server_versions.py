@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeyard import yamls
-from pipeyard.deriving import Step, steps
+from pipeyard.ir.derivation import Step, steps
 
 if TYPE_CHECKING:
     from pipeyard.kubeflow.connection import Server

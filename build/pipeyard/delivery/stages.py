@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeyard.local.ir import Pipeline
-    from pipeyard.local.protobuf import pb
+    from pipeyard.ir import Pipeline
+    from pipeyard.ir.protobuf import pb
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
     Raises:
         PipeyardError: it isn't a compiled pipeline.
     """
-    from pipeyard.local import ir, values
+    from pipeyard import ir
+    from pipeyard.ir import values
 
     pipeline = ir.parse(text)
     given: dict[str, Any] = {}
@@ -139,6 +140,6 @@ def _artifact(spec: Any, given: Mapping[str, Any], path: str) -> _Source:
 
 
 def _plain(value: Any) -> Any:
-    from pipeyard.local import values
+    from pipeyard.ir import values
 
     return values.from_proto(value)

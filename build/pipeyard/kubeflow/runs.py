@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeyard import pauses
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import caching as caches
+from pipeyard.ir import cache_override as caches
 from pipeyard.kubeflow import creation, names, pages, pipelines, steps
 from pipeyard.kubeflow.cluster import WORKFLOW, Cluster, Object
 from pipeyard.kubeflow.connection import NoSecret, Server, ServerError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local.values import as_text
+from pipeyard.ir.values import as_text
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?:\.(?P<path>[^{}]*))?\}\}")
 _PARAMETER = re.compile(r"inputs\.parameters\['([^']+)'\]$")

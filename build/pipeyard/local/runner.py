@@ -16,9 +16,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from pipeyard import environments, files
+from pipeyard import environments, files, ir
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import cache, external, ir, record, values
+from pipeyard.ir import values
+from pipeyard.local import cache, external, record
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes

@@ -14,10 +14,10 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import conditions, values
-from pipeyard.local.ir import Pipeline
+from pipeyard.ir import Pipeline, values
+from pipeyard.ir.protobuf import pb
+from pipeyard.local import conditions
 from pipeyard.local.placeholders import Resolver
-from pipeyard.local.protobuf import pb
 from pipeyard.local.record import Artifact, State
 
 _COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED

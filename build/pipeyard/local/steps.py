@@ -13,8 +13,8 @@ from google.protobuf import json_format
 
 from pipeyard import jsons
 from pipeyard.errors import PipeyardError
-from pipeyard.local import cache, external, process, values
-from pipeyard.local.ir import Pipeline
+from pipeyard.ir import Pipeline, values
+from pipeyard.local import cache, external, process
 from pipeyard.local.launching import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart

@@ -13,7 +13,7 @@ import yaml
 from google.protobuf import json_format
 
 from pipeyard import yamls
-from pipeyard.local.ir import Pipeline
+from pipeyard.ir import Pipeline
 from pipeyard.passes.walking import ROOT, visits
 
 _UNKNOWN = object()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard.local.ir import Pipeline
+from pipeyard.ir import Pipeline
 from pipeyard.passes.walking import Visit, visits
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")

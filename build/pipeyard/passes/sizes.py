@@ -13,9 +13,9 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeyard.local.ir import Pipeline
-from pipeyard.local.protobuf import pb
-from pipeyard.local.values import from_proto
+from pipeyard.ir import Pipeline
+from pipeyard.ir.protobuf import pb
+from pipeyard.ir.values import from_proto
 from pipeyard.passes.walking import Visit, visits
 
 LIMIT = 96_000

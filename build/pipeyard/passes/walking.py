@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pipeyard.local.ir import Pipeline
-from pipeyard.local.protobuf import pb
+from pipeyard.ir import Pipeline
+from pipeyard.ir.protobuf import pb
 
 ROOT = ""
 Known = TypeVar("Known")

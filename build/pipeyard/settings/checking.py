@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeyard import deriving
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import values
-from pipeyard.local.ir import Pipeline
-from pipeyard.local.protobuf import pb
+from pipeyard.ir import Pipeline, derivation, values
+from pipeyard.ir.protobuf import pb
 from pipeyard.settings import secrets
 from pipeyard.settings.model import Environment, EventTrigger
 
@@ -78,7 +76,7 @@ def check(
 
 
 def retries(environment: Environment, pipeline: str, text: str) -> dict[str, int]:
-    """Returns how often the steps of a pipeline are retried, as `deriving.derive` takes it.
+    """Returns how often the steps of a pipeline are retried, as `derivation.derive` takes it.
 
     Args:
         pipeline: name of its folder.
@@ -89,10 +87,10 @@ def retries(environment: Environment, pipeline: str, text: str) -> dict[str, int
     """
     if not (environment.retries or environment.of(pipeline).retries):
         return {}
-    steps = deriving.steps(text)
+    steps = derivation.steps(text)
     meant = environment.retries_of(pipeline, lambda key: any(step.is_named(key) for step in steps))
     wrong = [
-        f"{where_retries(environment, pipeline, key)}: {problem}" for key, problem in deriving.problems(steps, meant)
+        f"{where_retries(environment, pipeline, key)}: {problem}" for key, problem in derivation.problems(steps, meant)
     ]
     if wrong:
         raise PipeyardError(
@@ -114,8 +112,8 @@ def unused(environment: Environment, compiled: Mapping[str, Pipeline]) -> list[s
         for name in environment.parameters
         if name not in known
     ]
-    keys = [key for key in environment.retries if key != deriving.ALL]
-    steps = [step for each in compiled.values() for step in deriving.steps(each.text)] if keys else []
+    keys = [key for key in environment.retries if key != derivation.ALL]
+    steps = [step for each in compiled.values() for step in derivation.steps(each.text)] if keys else []
     names = {step.path.rpartition("/")[2] for step in steps if step.kind == "step"}
     for key in keys:
         if not any(step.is_named(key) for step in steps):

@@ -6,7 +6,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.settings import checking
 
 if TYPE_CHECKING:
-    from pipeyard.local.ir import Pipeline
+    from pipeyard.ir import Pipeline
     from pipeyard.project import Project
     from pipeyard.settings.model import Environment
 
@@ -17,8 +17,7 @@ def compiled(project: "Project", pipeline: str) -> "Pipeline":
     Raises:
         PipeyardError: there is no such pipeline, or it doesn't compile.
     """
-    from pipeyard import compiling
-    from pipeyard.local import ir
+    from pipeyard import compiling, ir
 
     return ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
 

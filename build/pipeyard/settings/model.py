@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeyard.deriving import ALL
+from pipeyard.ir.derivation import ALL
 from pipeyard.settings import times
 from pipeyard.settings.durations import Seconds
 from pipeyard.settings.layers import Origin, Origins
@@ -264,7 +264,7 @@ class Environment(Strict):
         bucket: what packages are uploaded to.
         timeout: seconds of a whole run that is waited for.
         deadline: seconds after which a run is stopped, whoever waits for it; None: never.
-        retries: step to how often it is tried again; see `deriving.retried`.
+        retries: step to how often it is tried again; see `derivation.retried`.
         parameters: for every pipeline that has an input of the name.
         pipelines: for one pipeline, over those.
     """

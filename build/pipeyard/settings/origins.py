@@ -11,7 +11,7 @@ from pipeyard.settings.problems import dotted
 from pipeyard.settings.reading import Key
 
 if TYPE_CHECKING:
-    from pipeyard.local.protobuf import pb
+    from pipeyard.ir.protobuf import pb
 
 BUILT_IN = "built in"
 PIPELINE = "pipeline.py"
@@ -93,7 +93,7 @@ def _parameters(environment: Environment, pipeline: str, inputs: "pb.ComponentIn
         yield _named(f"parameters.{name}", environment, value, place)
     if inputs is None:
         return
-    from pipeyard.local import values
+    from pipeyard.ir import values
 
     for name, definition in sorted(inputs.parameters.items()):
         if name not in in_force and definition.HasField("default_value"):

@@ -49,13 +49,14 @@ def run_here(
 
     from rich.console import Console
 
-    from pipeyard import compiling, deriving, report
-    from pipeyard.local import display, ir, record, runner
+    from pipeyard import compiling, ir, report
+    from pipeyard.ir import derivation
+    from pipeyard.local import display, record, runner
     from pipeyard.settings import checking
 
     text = compiling.compile_apart(project.pipeline(pipeline)).text
     retries = checking.retries(environment, pipeline, text)
-    package = ir.parse(deriving.derive(text, environment.deadline_of(pipeline), retries))
+    package = ir.parse(derivation.derive(text, environment.deadline_of(pipeline), retries))
     inputs = package.spec.root.input_definitions
     given = checking.check(environment, pipeline, inputs, parameters)
     folder = Path(environment.pipeline_root) / f"{package.name}-{key}"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pipeyard import ir
 from pipeyard.errors import PipeyardError
-from pipeyard.local import ir, runner
+from pipeyard.local import runner
 from pipeyard.local.record import Run, Task
 from pipeyard.local.steps import Host
 

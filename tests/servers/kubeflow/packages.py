@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
-from pipeyard.local.protobuf import pb
+from pipeyard.ir.protobuf import pb
 
 from .refusals import PLAIN, Refused, Unanswered, UploadRefused, invalid
 

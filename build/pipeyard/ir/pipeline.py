@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from pipeyard import yamls
 from pipeyard.errors import PipeyardError
-from pipeyard.local.protobuf import pb
+from pipeyard.ir.protobuf import pb
 
 SCHEMA_VERSION = "2.1.0"
 # Of kfp.kubernetes' settings, those that place a pod but don't change what it computes.

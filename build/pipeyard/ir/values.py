@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local.protobuf import pb
+from pipeyard.ir.protobuf import pb
 from stepkit.cli import whole_numbers
 
 Types = pb.ParameterType
