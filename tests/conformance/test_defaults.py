@@ -3,8 +3,8 @@
 from kfp import dsl
 from tiny_components import component
 
-from pipeyard.local.record import State
 from pipeyard.passes import defaults
+from pipeyard.runs.record import State
 
 tell = component(
     "tell",

@@ -6,7 +6,7 @@ import pytest
 from kfp import dsl
 from tiny_components import component
 
-from pipeyard.local.record import State
+from pipeyard.runs.record import State
 
 OK, CACHED = State.SUCCEEDED, State.CACHED
 

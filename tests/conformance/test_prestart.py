@@ -16,7 +16,7 @@ from tiny_components import Result
 
 from pipeyard.local import runner
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.record import State
+from pipeyard.runs.record import State
 
 # What a step imports, and the step. Each tells in a file of its own what happened, so that lines can't mix.
 HEAVY = """

@@ -11,8 +11,9 @@ from kfp import dsl
 from tiny_components import component
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import launching, record, runner
-from pipeyard.local.record import State
+from pipeyard.local import launching, runner
+from pipeyard.runs import record
+from pipeyard.runs.record import State
 
 OK, CACHED, FAILED = State.SUCCEEDED, State.CACHED, State.FAILED
 

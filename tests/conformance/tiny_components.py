@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfp import components
 
-from pipeyard.local.record import Run, State, Task
+from pipeyard.runs.record import Run, State, Task
 
 TOUCH = """
     import json, sys

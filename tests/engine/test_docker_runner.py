@@ -21,11 +21,12 @@ from rich.console import Console
 from tiny_project import dockerfile
 
 from pipeyard import ir
-from pipeyard.local import containers, record, runner
+from pipeyard.local import containers, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.engine import Engine
-from pipeyard.local.record import State
 from pipeyard.project import Project
+from pipeyard.runs import record
+from pipeyard.runs.record import State
 
 # pylint: disable=no-value-for-parameter  # kfp gives components their outputs
 

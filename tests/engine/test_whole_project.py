@@ -8,7 +8,7 @@ import pytest
 from projects import PIPEYARD, finished
 
 from pipeyard import project, rendering
-from pipeyard.local.record import Run, State
+from pipeyard.runs.record import Run, State
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = sorted(project.find(ROOT).components)

@@ -9,8 +9,8 @@ import checkout
 import pytest
 from whole_runs import PIPEYARD, SETUP, Ran
 
-from pipeyard.local import record
-from pipeyard.local.record import Run
+from pipeyard.runs import record
+from pipeyard.runs.record import Run
 
 
 @pytest.fixture(scope="session")

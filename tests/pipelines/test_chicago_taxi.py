@@ -13,7 +13,7 @@ import psutil
 import pytest
 from whole_runs import PIPEYARD, SETUP
 
-from pipeyard.local import record
+from pipeyard.runs import record
 
 STEPS = ["extract", "data-validation", "transform", "train", "evaluate", "deploy"]
 

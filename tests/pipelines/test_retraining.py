@@ -16,9 +16,9 @@ import yaml
 from whole_runs import PIPEYARD, SETUP
 
 from pipeyard import environments as venvs
-from pipeyard.local import record
-from pipeyard.local.record import Run
 from pipeyard.project import Component
+from pipeyard.runs import record
+from pipeyard.runs.record import Run
 
 ROWS = 6000
 TRIGGER = {"name": "drift", "kind": "drift", "max_distance": 0.25}

@@ -8,7 +8,7 @@ from pathlib import Path
 from checkout import ROOT
 
 from pipeyard import environments, project
-from pipeyard.local.record import Run, Task
+from pipeyard.runs.record import Run, Task
 
 # What `make` tells the processes it starts.
 SETUP = {**os.environ, "UV": environments.uv(project.find(ROOT)), "UV_PYTHON": sys.executable}

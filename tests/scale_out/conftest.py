@@ -12,7 +12,7 @@ import yaml
 from steps import ROOT, Step
 
 from pipeyard import environments, project
-from pipeyard.local.record import Run
+from pipeyard.runs.record import Run
 
 # extract writes files of so many rows, so that workers have several to share.
 ROWS_PER_SHARD = 2500

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard import environments, project
-from pipeyard.local.record import Task
+from pipeyard.runs.record import Task
 
 ROOT = Path(__file__).parents[2]
 READERS = Path(__file__).parent / "readers"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeyard.local.record import Artifact, Attempt, Run, State, Task
+from pipeyard.runs.record import Artifact, Attempt, Run, State, Task
 
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 MODULE = '"""Chicago taxi."""\n\nimport tensorflow as tf\n\n\ndef preprocessing_fn(inputs):\n    return inputs\n' * 8

@@ -14,8 +14,8 @@ from pipeyard.contracts import dry_run, generated, interface, kfp_versions, whee
 from pipeyard.errors import PipeyardError
 from pipeyard.images.sources import of_component
 from pipeyard.local.display import Lines
-from pipeyard.local.record import State
 from pipeyard.project import Component, Project, find
+from pipeyard.runs.record import State
 
 NAME = "summarize"
 FOLDER = f"components/{NAME}"

@@ -16,7 +16,7 @@ from servers.vertex import PROJECT, REGION, VertexServer
 from pipeyard import cli, compiling, packaging, settings
 from pipeyard.delivery import bucket, records, server_versions
 from pipeyard.errors import PipeyardError
-from pipeyard.local import record
+from pipeyard.runs import record
 from pipeyard.settings import checking
 
 TEXT = """\

@@ -8,8 +8,8 @@ import pytest
 import trigger_projects
 
 from pipeyard import cli
-from pipeyard.local import record
 from pipeyard.local.cache import Cache, Entry
+from pipeyard.runs import record
 
 KEY = "0" * 64
 RIGHT = Entry(run="r", task="t", parameters={"length": 3}, artifacts={})

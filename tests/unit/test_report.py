@@ -12,8 +12,9 @@ import pytest
 from example_runs import START, RunFolder
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local.record import Artifact, Attempt, State, Task
-from pipeyard.report import artifacts, curves, findings, formats, graph, render, timeline
+from pipeyard.runs import artifacts, formats, graph, results
+from pipeyard.runs.record import Artifact, Attempt, State, Task
+from pipeyard.runs.report import curves, render, timeline
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
 
@@ -329,13 +330,13 @@ def test_layout_of_a_wide_loop_is_quick_and_without_overlap():
 
 def test_tasks_come_in_the_order_of_the_graph(runs):
     folder = example_runs.succeeded(runs / "one", lambda run: run.run.tasks.reverse())
-    assert [task.name for task in findings.load(folder).tasks] == [
+    assert [task.name for task in results.load(folder).tasks] == [
         "extract", "data-validation", "transform", "train", "evaluate", "deploy", "summarize",
     ]  # fmt: skip
 
 
 def test_bars_are_where_attempts_were(runs):
-    run = findings.load(example_runs.failed(runs / "one"))
+    run = results.load(example_runs.failed(runs / "one"))
     rows = {row.task.name: row for row in timeline.timeline(run).rows}
     first, second = rows["train"].bars
     assert first.left < first.left + first.width < second.left
@@ -347,7 +348,7 @@ def test_bars_are_where_attempts_were(runs):
 
 
 def test_steps_done_before_a_resume_have_no_bars(runs):
-    run = findings.load(example_runs.succeeded(runs / "one"))
+    run = results.load(example_runs.succeeded(runs / "one"))
     earlier = START - timedelta(hours=2)
     task = run.tasks[0]
     task.started_at = earlier
@@ -394,13 +395,13 @@ def test_metrics_come_from_metadata_or_else_from_the_file(runs):
     run.artifact(task, "from_file", "Metrics", {"AUC": 0.9, "baseline": {"AUC": 0.8, "at": {"top": 3}}})
     run.artifact(task, "from_metadata", "Metrics", "not JSON", loss=0.1, val_loss=0.2, val_rows=3)
     run.artifact(task, "broken", "Metrics", "not JSON")
-    tables = findings.metrics(run.run, run.folder)
+    tables = results.metrics(run.run, run.folder)
     assert [(table.name, table.columns, table.rows) for table in tables[:2]] == [
         ("from_file", ["", "baseline"], {"AUC": {"": 0.9, "baseline": 0.8}, "at.top": {"baseline": 3}}),
         ("from_metadata", ["", "validation"], {"loss": {"": 0.1, "validation": 0.2}, "val_rows": {"": 3}}),
     ]
     assert tables[2].problem.startswith("It isn't JSON")
-    assert findings.key_metrics(tables[:1]) == [findings.KeyMetric("AUC", 0.9, 0.8)]
+    assert results.key_metrics(tables[:1]) == [results.KeyMetric("AUC", 0.9, 0.8)]
 
 
 def test_the_tail_of_a_log_is_its_last_lines_without_rewritten_ones(tmp_path):
@@ -462,4 +463,4 @@ def test_values_are_written_for_people(written, expected):
 
 @pytest.mark.parametrize(("value", "expected"), [(True, True), ("true", True), ("True", True), ("false", False)])
 def test_booleans_may_be_text(value, expected):
-    assert findings.truth(value) is expected
+    assert results.truth(value) is expected

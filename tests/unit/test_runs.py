@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from example_runs import START, RunFolder
 from rich.console import Console
 
-from pipeyard import runs
 from pipeyard.commands.runs import command
 from pipeyard.errors import PipeyardError
+from pipeyard.runs import stored_runs
 
 
 @pytest.fixture(name="root")
@@ -31,19 +31,19 @@ def test_runs_are_listed_newest_first_and_broken_records_are_left_out_with_a_war
     (root / "broken").mkdir()
     (root / "broken" / "run.json").write_text('{"id": ', encoding="utf-8")
     told = []
-    listed = runs.list_runs(root, told.append)
+    listed = stored_runs.list_runs(root, told.append)
     assert [stored.run.id for stored in listed] == [
         "flights-4-dddd", "chicago-taxi-3-cccc", "chicago-taxi-2-bbbb", "chicago-taxi-1-aaaa",
     ]  # fmt: skip
     assert len(told) == 1 and "broken/run.json isn't a run record" in told[0]
     with pytest.warns(UserWarning, match="isn't a run record"):
-        runs.list_runs(root)
+        stored_runs.list_runs(root)
 
 
 def test_there_may_be_no_runs(tmp_path):
-    assert not runs.list_runs(tmp_path / "none")
+    assert not stored_runs.list_runs(tmp_path / "none")
     with pytest.raises(PipeyardError, match="There are no runs in"):
-        runs.find(tmp_path / "none", "latest")
+        stored_runs.find(tmp_path / "none", "latest")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_there_may_be_no_runs(tmp_path):
     ],
 )
 def test_a_run_is_found_by_id_prefix_latest_or_pipeline(root, reference, expected):
-    assert runs.find(root, reference) == root / expected
+    assert stored_runs.find(root, reference) == root / expected
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_a_run_is_found_by_id_prefix_latest_or_pipeline(root, reference, expecte
 )
 def test_what_is_meant_by_none_or_several_is_refused_with_near_misses(root, reference, message):
     with pytest.raises(PipeyardError, match=message):
-        runs.find(root, reference)
+        stored_runs.find(root, reference)
 
 
 def test_metrics_are_named_by_task_and_group(root):
-    metrics = runs.load(root / "chicago-taxi-1-aaaa").metrics
+    metrics = stored_runs.load(root / "chicago-taxi-1-aaaa").metrics
     assert metrics["evaluate.AUC"] == 0.9112
     assert metrics["evaluate.baseline.AUC"] == 0.9034
     assert metrics["train.validation.loss"] == 0.249
@@ -90,9 +90,9 @@ def test_comparison_shows_what_differs(tmp_path):
         train.ended_at += timedelta(seconds=10)
         train.output_artifacts["model"].digest = "sha256:other"
 
-    first = runs.load(example_runs.succeeded(tmp_path / "first"))
-    second = runs.load(example_runs.succeeded(tmp_path / "second", change, auc=0.95))
-    comparison = runs.compare(first, second)
+    first = stored_runs.load(example_runs.succeeded(tmp_path / "first"))
+    second = stored_runs.load(example_runs.succeeded(tmp_path / "second", change, auc=0.95))
+    comparison = stored_runs.compare(first, second)
     assert [(row.name, row.values) for row in comparison.parameters] == [("epochs", [8, 12]), ("train.epochs", [8, 12])]
     auc = next(row for row in comparison.metrics if row.name == "evaluate.AUC")
     assert auc.values == [0.9112, 0.95] and auc.deltas[1] == pytest.approx(0.0388)
@@ -102,7 +102,9 @@ def test_comparison_shows_what_differs(tmp_path):
 
 
 def test_steps_that_ran_in_one_run_alone_have_no_numbers_in_the_other(root):
-    comparison = runs.compare(*(runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "chicago-taxi-3-cccc")))
+    comparison = stored_runs.compare(
+        *(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "chicago-taxi-3-cccc"))
+    )
     states = {row.name: row.values for row in comparison.states}
     seconds = {row.name: row.values for row in comparison.seconds}
     assert states["deploy"] == ["SUCCEEDED", "SKIPPED"] and seconds["deploy"] == [5.2, None]
@@ -113,21 +115,23 @@ def test_steps_that_ran_in_one_run_alone_have_no_numbers_in_the_other(root):
 
 
 def test_three_runs_compare_and_one_does_not(root):
-    listed = runs.list_runs(root)
-    assert len(runs.compare(*listed[:3]).as_dict()["runs"]) == 3
+    listed = stored_runs.list_runs(root)
+    assert len(stored_runs.compare(*listed[:3]).as_dict()["runs"]) == 3
     with pytest.raises(PipeyardError, match="two runs or more"):
-        runs.compare(listed[0])
+        stored_runs.compare(listed[0])
 
 
 def test_comparison_as_json_and_as_tables(root):
-    comparison = runs.compare(*(runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "flights-4-dddd")))
+    comparison = stored_runs.compare(
+        *(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "flights-4-dddd"))
+    )
     told = json.loads(json.dumps(comparison.as_dict()))
     assert told["runs"] == ["chicago-taxi-1-aaaa", "flights-4-dddd"]
     assert told["facts"]["pipeline"] == ["chicago-taxi", "flights"]
     assert told["metrics"]["evaluate.AUC"]["deltas"] == [0, pytest.approx(-0.1612)]
     assert told["tasks"]["deploy"]["states"] == ["SUCCEEDED", "SUCCEEDED"]
     assert told["artifacts"]["evaluate.metrics"]["equal"] is False
-    text = as_text(*runs.compare_tables(comparison))
+    text = as_text(*stored_runs.compare_tables(comparison))
     assert "-0.1612" in text and "All parameters are equal." in text
 
 
@@ -135,19 +139,21 @@ def test_brackets_in_values_are_no_markup(tmp_path):
     def change(run: RunFolder) -> None:
         run.run.parameters["where"] = "[bold]payment[/bold] [/nonsense]"
 
-    first = runs.load(example_runs.succeeded(tmp_path / "first"))
-    second = runs.load(example_runs.succeeded(tmp_path / "second", change))
-    assert "[bold]payment[/bold] [/nonsense]" in as_text(*runs.compare_tables(runs.compare(first, second)))
+    first = stored_runs.load(example_runs.succeeded(tmp_path / "first"))
+    second = stored_runs.load(example_runs.succeeded(tmp_path / "second", change))
+    assert "[bold]payment[/bold] [/nonsense]" in as_text(
+        *stored_runs.compare_tables(stored_runs.compare(first, second))
+    )
 
 
 def test_a_report_is_opened_and_rendered_first_if_it_is_not_there(root):
     folder = root / "chicago-taxi-1-aaaa"
     opened = []
-    page = runs.open_report(folder, lambda url: bool(opened.append(url)) or True)
+    page = stored_runs.open_report(folder, lambda url: bool(opened.append(url)) or True)
     assert page == folder / "report.html" and page.is_file()
     assert opened == [page.as_uri()]
     with pytest.raises(PipeyardError, match=r"No browser could be started\. Open this file in one: .*report\.html"):
-        runs.open_report(folder, lambda _: False)
+        stored_runs.open_report(folder, lambda _: False)
 
 
 def as_text(*parts) -> str:

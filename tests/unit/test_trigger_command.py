@@ -14,8 +14,9 @@ from servers.scheduler import SchedulerServer
 from trigger_projects import NEW_FILES, notification
 
 from pipeyard import cli, compiling, settings
-from pipeyard.local import record, runner
+from pipeyard.local import runner
 from pipeyard.project import Project
+from pipeyard.runs import record
 from pipeyard.triggers import function, scheduling, starting
 
 ROOT = Path(__file__).parents[2]

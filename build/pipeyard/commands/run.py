@@ -85,9 +85,10 @@ def command(
     """
     from rich.console import Console
 
-    from pipeyard import compiling, ir, report, settings
+    from pipeyard import compiling, ir, settings
     from pipeyard.ir import derivation
-    from pipeyard.local import display, record, runner
+    from pipeyard.local import display, runner
+    from pipeyard.runs import record, report
     from pipeyard.settings import checking
 
     if runner_name == "host" and (build_folder or allow_dirty or network):
@@ -153,18 +154,17 @@ def command(
         click.echo(run.model_dump_json(indent=2))
     _conclude(console, run, page, run_folder)
     if open_report:
-        from pipeyard import runs
+        from pipeyard.runs import stored_runs
 
-        runs.open_report(run_folder)
+        stored_runs.open_report(run_folder)
     return EXIT_CODES[run.state]
 
 
 def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
-    from pipeyard import runs
     from pipeyard.errors import PipeyardError
-    from pipeyard.local import record
+    from pipeyard.runs import record, stored_runs
 
-    folder = runs.find(root, pipeline if reference == "latest" else reference)
+    folder = stored_runs.find(root, pipeline if reference == "latest" else reference)
     run = record.load(folder)
     if run.pipeline != pipeline:
         raise PipeyardError(f"{folder.name} is a run of {run.pipeline}, not of {pipeline}. Name one of {pipeline}.")
@@ -184,8 +184,8 @@ def _parse(params: tuple[str, ...]) -> dict[str, object]:
 
 
 def _conclude(console, run, page: Path, folder: Path) -> None:
-    from pipeyard.local.record import State
-    from pipeyard.report import findings
+    from pipeyard.runs import results
+    from pipeyard.runs.record import State
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -198,7 +198,7 @@ def _conclude(console, run, page: Path, folder: Path) -> None:
     if run.error and not failed:  # between two steps
         say(f"\n{run.error}", "red")
     if run.state == State.SUCCEEDED:
-        verdict = findings.verdict(run)
+        verdict = results.verdict(run)
         say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s.")
         say(f"{verdict.text}: {verdict.detail}" if verdict.detail else verdict.text)
     else:

@@ -35,16 +35,16 @@ def command(context: click.Context, root: Path | None, environment: str, project
 @click.pass_obj
 def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
-    from pipeyard import runs
+    from pipeyard.runs import stored_runs
 
-    found = runs.list_runs(root(), lambda text: click.echo(f"warning: {text}", err=True))
+    found = stored_runs.list_runs(root(), lambda text: click.echo(f"warning: {text}", err=True))
     if pipeline:
         found = [stored for stored in found if stored.run.pipeline.replace("_", "-") == pipeline.replace("_", "-")]
     found = found[:limit]
     if as_json:
         _print_json([stored.as_dict() for stored in found])
     elif found:
-        _print(runs.list_table(found))
+        _print(stored_runs.list_table(found))
     else:
         click.echo(f"There are no runs{f' of {pipeline}' if pipeline else ''} in {root()}.", err=True)
 
@@ -55,13 +55,13 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
 @click.pass_obj
 def show_command(root, run: str, as_json: bool) -> None:
     """Show a RUN's outcome, steps and metrics; without one, the latest's."""
-    from pipeyard import runs
+    from pipeyard.runs import stored_runs
 
-    stored = runs.load(runs.find(root(), run))
+    stored = stored_runs.load(stored_runs.find(root(), run))
     if as_json:
         _print_json({**stored.as_dict(), "record": stored.run.model_dump(mode="json")})
     else:
-        _print(*runs.show_tables(stored))
+        _print(*stored_runs.show_tables(stored))
 
 
 @command.command("compare")
@@ -70,15 +70,15 @@ def show_command(root, run: str, as_json: bool) -> None:
 @click.pass_obj
 def compare_command(root, run: tuple[str, ...], as_json: bool) -> None:
     """Compare RUNs: parameters that differ, metrics, steps, artifacts."""
-    from pipeyard import runs
+    from pipeyard.runs import stored_runs
 
     if len(run) < 2:
         raise click.UsageError("A comparison needs two runs or more.")
-    comparison = runs.compare(*(runs.load(runs.find(root(), reference)) for reference in run))
+    comparison = stored_runs.compare(*(stored_runs.load(stored_runs.find(root(), reference)) for reference in run))
     if as_json:
         _print_json(comparison.as_dict())
     else:
-        _print(*runs.compare_tables(comparison))
+        _print(*stored_runs.compare_tables(comparison))
 
 
 @command.command("open")
@@ -88,12 +88,12 @@ def compare_command(root, run: tuple[str, ...], as_json: bool) -> None:
 @click.pass_obj
 def open_command(root, run: str, render: bool, only_print: bool) -> None:
     """Open a RUN's report in a browser; without one, the latest's."""
-    from pipeyard import report, runs
+    from pipeyard.runs import report, stored_runs
 
-    folder = runs.find(root(), run)
+    folder = stored_runs.find(root(), run)
     if render:
         report.render(folder)
-    click.echo(runs.open_report(folder, lambda _: True) if only_print else runs.open_report(folder))
+    click.echo(stored_runs.open_report(folder, lambda _: True) if only_print else stored_runs.open_report(folder))
 
 
 def _default_root(project_folder: Path, environment: str) -> Path:

@@ -257,7 +257,7 @@ class _Place:
         environment = self.triggers().environment
         if environment.target != "local":
             return False
-        from pipeyard.local import record
+        from pipeyard.runs import record
 
         state = record.load(Path(environment.pipeline_root) / run).state
         return state.ended and state != record.State.SUCCEEDED  # another process may be at it still

@@ -8,12 +8,13 @@ unchanged isn't run again; that it wrote its outputs is known.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeyard import compiling, graph, ir, runs, settings
+from pipeyard import compiling, graph, ir, settings
 from pipeyard.contracts.finding import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
-from pipeyard.local.record import Run, State, Task
 from pipeyard.project import Project
+from pipeyard.runs import stored_runs
+from pipeyard.runs.record import Run, State, Task
 from stepkit import machine
 
 ENVIRONMENT = "check"
@@ -112,5 +113,5 @@ def _run(project: Project, name: str, place: settings.Environment, display: Disp
 
 def _earlier(root: Path, pipeline: str) -> Path | None:
     """Returns the folder of the pipeline's latest dry run. One whose record can't be read is left alone."""
-    found = runs.list_runs(root, warn=lambda text: None)
+    found = stored_runs.list_runs(root, warn=lambda text: None)
     return next((each.folder for each in found if each.run.pipeline == pipeline), None)

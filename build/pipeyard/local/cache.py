@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pipeyard import files, jsons
-from pipeyard.local.record import Artifact
+from pipeyard.runs.record import Artifact
 from stepkit import digest
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from pipeyard.local.record import Run, State, Task
+from pipeyard.runs.record import Run, State, Task
 
 STYLES = {
     State.PENDING: "dim",

@@ -19,15 +19,16 @@ from typing import IO, Any
 from pipeyard import environments, files, ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
-from pipeyard.local import cache, external, record
+from pipeyard.local import cache, external
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.project import Component, Project
+from pipeyard.runs import record
+from pipeyard.runs.record import Run, State, Task
 from pipeyard.settings.secrets import problems as secrets_in
 from stepkit import digest
 

@@ -18,7 +18,7 @@ from pipeyard.ir import Pipeline, values
 from pipeyard.ir.protobuf import pb
 from pipeyard.local import conditions
 from pipeyard.local.placeholders import Resolver
-from pipeyard.local.record import Artifact, State
+from pipeyard.runs.record import Artifact, State
 
 _COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED
 ArtifactValue = Artifact | list

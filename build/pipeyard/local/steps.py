@@ -18,8 +18,8 @@ from pipeyard.local import cache, external, process
 from pipeyard.local.launching import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.record import Artifact, Attempt, State, Task
 from pipeyard.local.scheduler import Leaf, Outcome
+from pipeyard.runs.record import Artifact, Attempt, State, Task
 from stepkit import digest
 
 _LOG_TAIL = 20

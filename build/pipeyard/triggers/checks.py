@@ -12,7 +12,7 @@ from pipeyard.triggers.model import Event, Kind
 from pipeyard.triggers.routing import Route, same_pipeline
 
 if TYPE_CHECKING:
-    from pipeyard.local.record import Artifact, Run
+    from pipeyard.runs.record import Artifact, Run
     from pipeyard.settings import Environment
     from pipeyard.triggers.drift import Measured
 
@@ -125,10 +125,10 @@ def _completion(route: Route, environment: "Environment") -> Looked:
 
 def _local(environment: "Environment", pipeline: str) -> Iterator["Run"]:
     """Yields a pipeline's runs on this machine that succeeded, the newest first."""
-    from pipeyard import runs
-    from pipeyard.local.record import State
+    from pipeyard.runs import stored_runs
+    from pipeyard.runs.record import State
 
-    for stored in runs.list_runs(Path(environment.pipeline_root), lambda _: None):
+    for stored in stored_runs.list_runs(Path(environment.pipeline_root), lambda _: None):
         if same_pipeline(stored.run.pipeline, pipeline) and stored.run.state == State.SUCCEEDED:
             yield stored.run
 

@@ -49,9 +49,10 @@ def run_here(
 
     from rich.console import Console
 
-    from pipeyard import compiling, ir, report
+    from pipeyard import compiling, ir
     from pipeyard.ir import derivation
-    from pipeyard.local import display, record, runner
+    from pipeyard.local import display, runner
+    from pipeyard.runs import record, report
     from pipeyard.settings import checking
 
     text = compiling.compile_apart(project.pipeline(pipeline)).text

@@ -13,8 +13,8 @@ import yaml
 from pipeyard import ir
 from pipeyard.errors import PipeyardError
 from pipeyard.local import runner
-from pipeyard.local.record import Run, Task
 from pipeyard.local.steps import Host
+from pipeyard.runs.record import Run, Task
 
 from . import nodes, packages, statuses
 

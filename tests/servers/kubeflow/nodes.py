@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
-from pipeyard.local.record import State, Task
+from pipeyard.runs.record import State, Task
 
 from .dag import needs
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeyard.local.launching import Launch, Launcher, Processes
 from pipeyard.local.process import Ended
-from pipeyard.local.record import State, Task
+from pipeyard.runs.record import State, Task
 
 _KEYS = {"state", "pipelineTaskName"}
 

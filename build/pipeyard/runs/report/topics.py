@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeyard.local.record import Run, Task
-from pipeyard.report import findings, visuals
+from pipeyard.runs import results
+from pipeyard.runs.record import Run, Task
+from pipeyard.runs.report import visuals
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def topic_of(task: Task) -> Topic:
 
 
 def _section(topic: Topic, tasks: list[Task], run: Run, folder: Path) -> Section:
-    groups = [Group(task, visuals.of(task, folder), findings.why_no_result(run, task)) for task in tasks]
+    groups = [Group(task, visuals.of(task, folder), results.why_no_result(run, task)) for task in tasks]
     telling = [group for group in groups if group.visuals or group.task.output_parameters or group.why_not]
     # A page that was written to be looked at comes before a manifest.
     telling.sort(key=lambda group: not any(visual.kind == "html" for visual in group.visuals))

@@ -18,6 +18,6 @@ def render(folder: Path) -> Path:
     Raises:
         PipeyardError: the folder holds no readable run record.
     """
-    from pipeyard.report import page
+    from pipeyard.runs.report import page
 
     return page.write(folder)

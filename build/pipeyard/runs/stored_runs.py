@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.local import record
-from pipeyard.local.record import Run, State
-from pipeyard.report import findings, formats
+from pipeyard.runs import formats, record, results
+from pipeyard.runs.record import Run, State
 from stepkit import digest
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ class StoredRun:
     run: Run
 
     @cached_property
-    def verdict(self) -> findings.Verdict:
+    def verdict(self) -> results.Verdict:
         """How it ended."""
-        return findings.verdict(self.run)
+        return results.verdict(self.run)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -49,22 +48,22 @@ class StoredRun:
 
         A task that writes several such artifacts has their names in between.
         """
-        tables = findings.metrics(self.run, self.folder)
-        labels = findings.labels(self.run)
+        tables = results.metrics(self.run, self.folder)
+        labels = results.labels(self.run)
         found = {}
         for table in tables:
             alone = sum(other.task is table.task for other in tables) == 1
             start = labels[table.task.path] if alone else f"{labels[table.task.path]}.{table.name}"
             for metric, row in table.rows.items():
                 for group, value in row.items():
-                    if findings.is_number(value):
+                    if results.is_number(value):
                         found[".".join(part for part in (start, group, metric) if part)] = value
         return found
 
     @cached_property
-    def key_metrics(self) -> list[findings.KeyMetric]:
+    def key_metrics(self) -> list[results.KeyMetric]:
         """The numbers that its report has at the top."""
-        return findings.key_metrics(findings.metrics(self.run, self.folder))
+        return results.key_metrics(results.metrics(self.run, self.folder))
 
     def as_dict(self) -> dict[str, Any]:
         """Returns a summary for JSON."""
@@ -101,7 +100,7 @@ class Row:
         """How far each number is from the first run's; None where either is missing."""
         first = self.values[0]
         return [
-            value - first if findings.is_number(value) and findings.is_number(first) else None for value in self.values
+            value - first if results.is_number(value) and results.is_number(first) else None for value in self.values
         ]
 
 
@@ -165,7 +164,7 @@ def load(folder: Path) -> StoredRun:
     Raises:
         PipeyardError: there is no readable record.
     """
-    return StoredRun(folder, findings.load(folder))
+    return StoredRun(folder, results.load(folder))
 
 
 def find(root: Path, reference: str) -> Path:
@@ -216,7 +215,7 @@ def open_report(folder: Path, opener: Callable[[str], bool] = webbrowser.open) -
     Raises:
         PipeyardError: no browser could be started, or the folder holds no run.
     """
-    from pipeyard import report
+    from pipeyard.runs import report
 
     record.load(folder)
     page = folder / "report.html"
@@ -240,7 +239,7 @@ def compare(*runs: StoredRun) -> Comparison:
     """
     if len(runs) < 2:
         raise PipeyardError("A comparison needs two runs or more.")
-    tasks = [{findings.labels(stored.run)[task.path]: task for task in stored.run.tasks} for stored in runs]
+    tasks = [{results.labels(stored.run)[task.path]: task for task in stored.run.tasks} for stored in runs]
     names = list(dict.fromkeys(name for known in tasks for name in known))
     return Comparison(
         runs=list(runs),
@@ -285,7 +284,7 @@ def _differing_parameters(runs: Sequence[StoredRun]) -> list[Row]:
 
 
 def _task_parameters(stored: StoredRun) -> dict[str, Any]:
-    labels = findings.labels(stored.run)
+    labels = results.labels(stored.run)
     return {
         f"{labels[task.path]}.{name}": value
         for task in stored.run.tasks
@@ -301,7 +300,7 @@ def _without_id(parameters: dict[str, Any], run: Run) -> dict[str, Any]:
 
 
 def _digests(stored: StoredRun) -> dict[str, str]:
-    labels = findings.labels(stored.run)
+    labels = results.labels(stored.run)
     return {
         f"{labels[task.path]}.{name}": artifact.digest
         for task in stored.run.tasks
@@ -337,7 +336,7 @@ def list_table(runs: Sequence[StoredRun]) -> "Table":
             _text(formats.when(run.started_at)),
             _text(formats.duration(run.seconds) if run.ended_at else formats.NOTHING),
             _state(run.state),
-            _text(stored.verdict.text if run.state == State.SUCCEEDED else findings.brief(stored.verdict.text, 60)),
+            _text(stored.verdict.text if run.state == State.SUCCEEDED else results.brief(stored.verdict.text, 60)),
             _text(shown),
         )
     return table
@@ -358,11 +357,11 @@ def show_tables(stored: StoredRun) -> list["RenderableType"]:
     ]:
         facts.add_row(_text(name), _text(value))
 
-    labels = findings.labels(run)
+    labels = results.labels(run)
     tasks = _table("Step", "State", "Took", "Why")
     for task in run.tasks:
         took = formats.duration(task.seconds) if task.started_at and task.ended_at else formats.NOTHING
-        why = findings.why_no_result(run, task).partition(": ")[2] or findings.brief(task.reason)
+        why = results.why_no_result(run, task).partition(": ")[2] or results.brief(task.reason)
         tasks.add_row(_text(labels[task.path]), _state(task.state), _text(took), _text(why))
 
     parts: list[RenderableType] = [facts, tasks]

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 import fsspec
 
 from pipeyard import jsons
-from pipeyard.local.record import Artifact, Attempt
+from pipeyard.runs.record import Artifact, Attempt
 
 MAX_JSON_BYTES = 256 * 1024
 MAX_PAGE_BYTES = 24 * 1024 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from pipeyard.local.record import Task
+from pipeyard.runs.record import Task
 
 WIDTH, HEIGHT = 140, 54
 GAP_X, GAP_Y = 36, 34

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pipeyard.report.findings import is_number
+from pipeyard.runs.results import is_number
 
 SIZE = 260  # pixels of the plot's sides
 _MOST_POINTS = 300

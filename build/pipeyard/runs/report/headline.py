@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from pipeyard.local.record import Run
-from pipeyard.report import findings, formats
-from pipeyard.report.findings import Tone
+from pipeyard.runs import formats, results
+from pipeyard.runs.record import Run
+from pipeyard.runs.results import Tone
 
 
 @dataclass(frozen=True)
@@ -23,41 +23,41 @@ def cards(run: Run) -> list[Card]:
 
 
 def _data(run: Run) -> Card:
-    rows = [formats.counted(findings.integer(finding.value), "row") for finding in findings.find(run, "row_count")]
-    verdicts = findings.find(run, "valid")
+    rows = [formats.counted(results.integer(finding.value), "row") for finding in results.find(run, "row_count")]
+    verdicts = results.find(run, "valid")
     if not verdicts:
         answer, why = _absent(run, "data_validation")
         return Card("Data", Tone.QUIET, answer, [*why, *rows])
-    count = sum(findings.integer(finding.value) for finding in findings.find(run, "anomaly_count"))
-    drift = findings.find(run, "drift_detected")
+    count = sum(results.integer(finding.value) for finding in results.find(run, "anomaly_count"))
+    drift = results.find(run, "drift_detected")
     details = [formats.counted(count, "anomaly", "anomalies") if count else "no anomalies"]
     if drift:
-        details.append("drift detected" if any(findings.truth(finding.value) for finding in drift) else "no drift")
-    valid = all(findings.truth(finding.value) for finding in verdicts)
+        details.append("drift detected" if any(results.truth(finding.value) for finding in drift) else "no drift")
+    valid = all(results.truth(finding.value) for finding in verdicts)
     return Card("Data", Tone.GOOD if valid else Tone.BAD, "Valid" if valid else "Not valid", [*details, *rows])
 
 
 def _model(run: Run) -> Card:
-    verdicts = findings.find(run, "blessed")
+    verdicts = results.find(run, "blessed")
     if not verdicts:
         answer, why = _absent(run, "evaluate")
         return Card("Model", Tone.QUIET, answer, why)
-    blessed = all(findings.truth(finding.value) for finding in verdicts)
+    blessed = all(results.truth(finding.value) for finding in verdicts)
     reasons = [str(finding.task.output_parameters.get("reason") or "") for finding in verdicts]
     details = [reason for reason in reasons if reason]
-    baselines = [findings.integer(finding.value) for finding in findings.find(run, "baseline_version")]
+    baselines = [results.integer(finding.value) for finding in results.find(run, "baseline_version")]
     details += [f"compared with version {number}" for number in baselines if number]
     return Card("Model", Tone.GOOD if blessed else Tone.WARN, "Blessed" if blessed else "Not blessed", details)
 
 
 def _deployment(run: Run) -> Card:
-    versions = findings.pushed(run)
+    versions = results.pushed(run)
     if versions:
-        answer = ", ".join(f"Version {findings.integer(finding.value)}" for finding in versions)
+        answer = ", ".join(f"Version {results.integer(finding.value)}" for finding in versions)
         return Card(
             "Deployment", Tone.GOOD, answer, [str(finding.task.output_parameters["pushed_uri"]) for finding in versions]
         )
-    if reason := findings.why_not_deployed(run):
+    if reason := results.why_not_deployed(run):
         return Card("Deployment", Tone.WARN, "Not deployed", [reason])
     answer, why = _absent(run, "deploy")
     return Card("Deployment", Tone.QUIET, answer, why)
@@ -67,7 +67,7 @@ def _absent(run: Run, component: str) -> tuple[str, list[str]]:
     """Returns a word and the reason for which no task said anything; `component` is the one that would have."""
     for task in run.tasks:
         if task.component == component:
-            why = findings.why_no_result(run, task)
+            why = results.why_no_result(run, task)
             word, _, reason = why.partition(": ")
             return (word, [reason] if reason else []) if why else ("Not known", ["the step ended without saying"])
     return formats.NOTHING, ["this pipeline has no step for it"]

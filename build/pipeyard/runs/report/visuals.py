@@ -7,8 +7,9 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from pipeyard.local.record import Artifact, Task
-from pipeyard.report import artifacts, curves, findings, formats
+from pipeyard.runs import artifacts, formats, results
+from pipeyard.runs.record import Artifact, Task
+from pipeyard.runs.report import curves
 
 # KFP's types whose artifacts are folders of data; their content is no JSON object worth a table.
 _BULK_TYPES = {"system.Dataset", "system.Model"}
@@ -36,7 +37,7 @@ class Visual:
     html: str = ""
     has_script: bool = False
     markdown: Markup = field(default_factory=Markup)
-    metrics: findings.MetricsTable | None = None
+    metrics: results.MetricsTable | None = None
     roc: curves.Roc | None = None
     confusion: curves.Confusion | None = None
     entries: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +58,7 @@ def _visual(task: Task, name: str, artifact: Artifact, folder: Path) -> Visual |
         case "system.HTML" | "system.Markdown":
             return _text(name, artifact, folder, link)
         case "system.Metrics":
-            table = findings.metrics_table(task, name, artifact, folder)
+            table = results.metrics_table(task, name, artifact, folder)
             kind = "problem" if table.problem else "metrics"
             return Visual(kind, name, artifact, link, problem=table.problem, metrics=table)
         case "system.ClassificationMetrics":

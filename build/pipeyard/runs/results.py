@@ -10,9 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pipeyard.local import record
-from pipeyard.local.record import Artifact, Run, State, Task
-from pipeyard.report import artifacts, formats, graph
+from pipeyard.runs import artifacts, formats, graph, record
+from pipeyard.runs.record import Artifact, Run, State, Task
 
 # KFP shows flat names alone, so that groups of metrics are prefixes there: `val_` is Keras's.
 _GROUPS = {"baseline_": "baseline", "val_": "validation"}

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeyard.local.record import Run, State, Task
-from pipeyard.report import formats
+from pipeyard.runs import formats
+from pipeyard.runs.record import Run, State, Task
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 _MOST_TICKS = 8

@@ -12,8 +12,9 @@ import jinja2
 from markupsafe import Markup
 
 from pipeyard import files
-from pipeyard.local.record import Artifact, Run, State, Task
-from pipeyard.report import artifacts, curves, findings, formats, graph, headline, timeline, topics
+from pipeyard.runs import artifacts, formats, graph, results
+from pipeyard.runs.record import Artifact, Run, State, Task
+from pipeyard.runs.report import curves, headline, timeline, topics
 
 FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -70,14 +71,14 @@ class Step:
 
 def write(folder: Path) -> Path:
     """Writes the page into a run's folder, aside and then renamed."""
-    text = html(findings.load(folder), folder)
+    text = html(results.load(folder), folder)
     files.write_whole(folder / FILE, text)
     return folder / FILE
 
 
 def html(run: Run, folder: Path) -> str:
     """Returns the page as text; `folder` is where the run's record, logs and local artifacts are."""
-    labels = findings.labels(run)
+    labels = results.labels(run)
     anchors = _anchors(run, labels)
     shown = topics.sections(run, folder)
     topic_by_task = {group.task.path: section.topic for section in shown for group in section.groups if group.visuals}
@@ -87,9 +88,9 @@ def html(run: Run, folder: Path) -> str:
         .get_template("page.html.j2")
         .render(
             run=run,
-            verdict=findings.verdict(run),
+            verdict=results.verdict(run),
             cards=headline.cards(run),
-            key_metrics=findings.key_metrics(findings.metrics(run, folder)),
+            key_metrics=results.key_metrics(results.metrics(run, folder)),
             graph=graph.lay_out(run.tasks),
             box=graph,
             timeline=timeline.timeline(run),
@@ -122,11 +123,11 @@ def _environment() -> jinja2.Environment:
         "when": formats.when,
         "scalar": formats.scalar,
         "digest": formats.digest,
-        "brief": findings.brief,
+        "brief": results.brief,
         "counted": formats.counted,
         "number": formats.number,
         "signed": lambda value: f"{value:+.4g}",
-        "is_number": findings.is_number,
+        "is_number": results.is_number,
         "is_folded": lambda text: len(text) > _SHORT or "\n" in text,
         "shortened": _shortened,
     }
@@ -141,7 +142,7 @@ def _step(
         task=task,
         anchor=anchors[task.path],
         label=labels[task.path],
-        why_not=findings.why_no_result(run, task),
+        why_not=results.why_no_result(run, task),
         cached_link=artifacts.link(cached_report, folder) if task.cached_from and cached_report.is_file() else "",
         parameters=_values(task.parameters),
         output_parameters=_values(task.output_parameters),

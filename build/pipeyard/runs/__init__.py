@@ -1,0 +1,1 @@
+"""What is known of runs: their records, reports, and what was stored of them."""
