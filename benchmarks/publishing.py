@@ -15,7 +15,7 @@ from benchmarks.table import run_case
 from benchmarks.tables import TABLES
 from benchmarks.tables.growth import points
 from pipeyard.errors import near_misses
-from pipeyard.files import write_whole
+from pipeyard.system.files import write_whole
 
 README = places.HERE / "README.md"
 

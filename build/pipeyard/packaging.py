@@ -12,8 +12,8 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from pipeyard import jsons, yamls
 from pipeyard.errors import PipeyardError
+from pipeyard.system import jsons, yamls
 
 PIPELINE = "pipeline.yaml"
 MANIFEST = "manifest.json"

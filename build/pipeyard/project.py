@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.system import yamls
 from stepkit import digest
 
 ANNOTATION_PREFIX = "pipeyard.dev/"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.errors import PipeyardError
+from pipeyard.system import yamls
 
 _IMAGE = ("implementation", "container", "image")
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import jsons, packaging, releases, rendering
+from pipeyard import packaging, releases, rendering
 from pipeyard.errors import PipeyardError
 from pipeyard.images import dist, lock
 from pipeyard.project import Project
 from pipeyard.supply_chain import provenance
+from pipeyard.system import jsons
 
 PIPELINES = "pipelines"
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeyard import bounds, ir, jsons, packaging, settings, yamls
+from pipeyard import ir, packaging, settings
 from pipeyard.ci import documents, lint, linting
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
 from pipeyard.project import Project
+from pipeyard.system import bounds, jsons, yamls
 
 BOMB = (
     "a: &a [x, x, x, x, x, x, x, x, x, x]\n"

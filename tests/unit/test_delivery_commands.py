@@ -17,8 +17,9 @@ from servers.kubernetes import WORKFLOWS
 
 from pipeyard import changes, cli
 from pipeyard import settings as settings_
-from pipeyard.delivery import bucket, connecting, deploying, desired, launching, records, uploads
+from pipeyard.delivery import connecting, deploying, desired, launching, records, uploads
 from pipeyard.errors import PipeyardError
+from pipeyard.system import bucket
 
 BOTH = {"count": "count", "show": "show"}
 DAILY = {"cron": "0 3 * * *"}

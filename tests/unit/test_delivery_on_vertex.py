@@ -9,7 +9,8 @@ import scratch_git
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, packaging
-from pipeyard.delivery import bucket, connecting, records
+from pipeyard.delivery import connecting, records
+from pipeyard.system import bucket
 
 
 @pytest.fixture

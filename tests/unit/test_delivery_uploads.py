@@ -15,8 +15,9 @@ from google.oauth2 import service_account
 from servers.storage import BUCKET, storage
 
 from pipeyard import packaging
-from pipeyard.delivery import bucket, packages, pointers, uploads
+from pipeyard.delivery import packages, pointers, uploads
 from pipeyard.errors import PipeyardError
+from pipeyard.system import bucket
 
 TEXT = "pipelineInfo: {name: taxi}\nschemaVersion: 2.1.0\n"
 PLACE = f"gs://{BUCKET}/packages"

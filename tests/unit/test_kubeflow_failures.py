@@ -14,10 +14,10 @@ from kubeflow_connections import QUICK, Clock, connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 from servers.kubernetes import WORKFLOWS
 
-from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import experiments, pipelines, runs
 from pipeyard.kubeflow.connection import Limits
+from pipeyard.system import google_login
 
 IMPATIENT = Limits(connect=0.3, silence=0.3, call=0.6, upload=0.6, attempts=3, pause=0.01, longest_pause=0.02)
 SECRET = "s3cr3t-of-the-test"
@@ -338,7 +338,7 @@ def test_what_google_answered_instead_of_an_identity_is_not_shown(server):
         experiments.ensure(connection, "taxi")
     shown = "".join(traceback.format_exception(raised.value))
     assert SECRET not in shown
-    assert SECRET not in logins.problem(exceptions.GoogleAuthError("no", {"access_token": SECRET}))
+    assert SECRET not in google_login.problem(exceptions.GoogleAuthError("no", {"access_token": SECRET}))
 
 
 def test_without_an_identity_it_is_told_how_to_get_one(server):

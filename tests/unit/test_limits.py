@@ -14,10 +14,11 @@ from servers.kubeflow.execution import LocalRunner, this_python
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, compiling, packaging, settings
-from pipeyard.delivery import bucket, records, server_versions
+from pipeyard.delivery import records, server_versions
 from pipeyard.errors import PipeyardError
 from pipeyard.runs import record
 from pipeyard.settings import checking
+from pipeyard.system import bucket
 
 TEXT = """\
 defaults:

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeyard.local import memory
+from pipeyard.system import memory
 
 
 @pytest.fixture(name="group")

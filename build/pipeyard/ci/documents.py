@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.errors import PipeyardError
+from pipeyard.system import yamls
 
 _KEYS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 _NO_KEY = "a key is a mapping or a list"

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from pipeyard import settings, yamls
+from pipeyard import settings
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.project import Project
+from pipeyard.system import yamls
 
 DELIVERY = "delivery"
 DEVELOPMENT = "development"

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeyard.ci import builds, substitutions, triggers
 from pipeyard.ci.documents import Document
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import near_misses
+from pipeyard.findings import Finding
 
 # The check that a build's fields are of their types: without it others don't look at them.
 SCHEMA = "schema"

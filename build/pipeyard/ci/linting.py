@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pipeyard.ci import cloudbuild, documents, flow, generated, lint
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError
+from pipeyard.findings import Finding
 from pipeyard.project import Project
 
 

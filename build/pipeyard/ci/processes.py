@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeyard.ci import flow, substitutions
 from pipeyard.ci.builds import Step
 from pipeyard.errors import PipeyardError
-from pipeyard.local import process
+from pipeyard.system import process
 
 WORKSPACE = "/workspace"
 _NAMES_WORKSPACE = re.compile(rf"(?<![\w./-]){WORKSPACE}(?![\w.-])")  # and no other folder that is called so

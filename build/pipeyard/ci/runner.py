@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeyard.ci.builds import Build, Step
 from pipeyard.ci.processes import Executor
-from pipeyard.local import process
+from pipeyard.system import process
 
 
 class Status(StrEnum):

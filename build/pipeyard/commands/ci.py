@@ -24,8 +24,8 @@ def _renders(server: str, files: str):
     @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file isn't what would be written.")
     @project_option
     def render(check: bool, project_folder: Path) -> int:
-        from pipeyard import files as whole
         from pipeyard.ci import generated
+        from pipeyard.system import files as whole
 
         project = find_project(project_folder)
         stale = generated.stale(project, server)
@@ -243,7 +243,7 @@ def run_command(
 
 
 def _tell(step: "StepResult", console) -> None:
-    from pipeyard.local import process
+    from pipeyard.system import process
 
     if step.status == "WORKING":
         console.print(f"{'started':10} {step.name}")

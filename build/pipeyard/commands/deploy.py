@@ -41,7 +41,8 @@ def command(
     from rich.console import Console
 
     from pipeyard import changes, settings
-    from pipeyard.delivery import bucket, connecting, deploying, desired
+    from pipeyard.delivery import connecting, deploying, desired
+    from pipeyard.system import bucket
 
     project = find_project(project_folder)
     place = settings.load(project.root).environment(environment)

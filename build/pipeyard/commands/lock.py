@@ -12,8 +12,9 @@ from pipeyard.commands import find_project, project_option
 @project_option
 def command(check: bool, project_folder: Path) -> int:
     """Lock every environment of the repository, in locks that name no package index; then what base images hold."""
-    from pipeyard import environments, files, locks
+    from pipeyard import environments, locks
     from pipeyard.images import shared
+    from pipeyard.system import files
 
     project = find_project(project_folder)
     uv = environments.uv(project)

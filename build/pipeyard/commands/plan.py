@@ -32,7 +32,8 @@ def command(
     import json
 
     from pipeyard import changes, settings
-    from pipeyard.delivery import approvals, bucket, connecting, deploying, desired
+    from pipeyard.delivery import approvals, connecting, deploying, desired
+    from pipeyard.system import bucket
 
     project = find_project(project_folder)
     place = settings.load(project.root).environment(environment)

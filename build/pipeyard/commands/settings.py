@@ -59,8 +59,8 @@ def command(
 
 
 def _schema(project: "Project", write: bool) -> int:
-    from pipeyard import files
     from pipeyard.settings import schema
+    from pipeyard.system import files
 
     if write:
         files.write_whole(project.root / schema.PATH, schema.text())

@@ -28,7 +28,8 @@ def command(
     import json
 
     from pipeyard import settings
-    from pipeyard.delivery import bucket, desired, uploads
+    from pipeyard.delivery import desired, uploads
+    from pipeyard.system import bucket
 
     project = find_project(project_folder)
     place = settings.load(project.root).environment(environment)

@@ -6,10 +6,10 @@ import logging
 import os
 from pathlib import Path
 
-from pipeyard import files
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry
 from pipeyard.component_store.places import Missing, Place, Unavailable
+from pipeyard.system import files
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeyard import jsons
 from pipeyard.errors import PipeyardError
+from pipeyard.system import jsons
 
 SPEC = "component.yaml"
 VERSIONS = "versions"

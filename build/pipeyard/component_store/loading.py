@@ -9,9 +9,9 @@ from kfp import components as kfp_components
 from kfp.dsl import yaml_component
 from kfp.dsl.types import type_utils
 
-from pipeyard import yamls
 from pipeyard.component_store import session
 from pipeyard.errors import PipeyardError
+from pipeyard.system import yamls
 
 _log = logging.getLogger(__name__)
 

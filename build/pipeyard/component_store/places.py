@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pipeyard import files
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry
+from pipeyard.system import files
 
 # Groups of groups are rare; a folder that isn't a store can be deep.
 _DEEPEST = 6

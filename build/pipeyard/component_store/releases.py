@@ -22,11 +22,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeyard import yamls
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import Entry, Version
 from pipeyard.component_store.places import NOTHING, Changed, Folder, Missing, PlaceError, Unavailable, Writable
 from pipeyard.errors import PipeyardError
+from pipeyard.system import yamls
 from stepkit.uris import is_remote, local_part
 
 FILE = "release.json"

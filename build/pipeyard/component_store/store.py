@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.component_store import layout, session
 from pipeyard.component_store.layout import Entry, Version
 from pipeyard.component_store.places import Folder, Missing, Place, PlaceError, Unavailable, WrongDigest
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.system import yamls
 
 if TYPE_CHECKING:
     from pipeyard.component_store.loading import LoadedComponent

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeyard.contracts import kinds
 from pipeyard.contracts.arguments import Passed
-from pipeyard.contracts.finding import Finding
+from pipeyard.findings import Finding
 
 # A probe's answer for one flag that exists.
 Said = Mapping[str, Any]

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeyard import compiling, dockerfile_template, environments, graph, locks, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.findings import Finding
 from pipeyard.images.sources import Dockerfile, of_component, stack
 from pipeyard.local.display import Display
 from pipeyard.project import Component, Project

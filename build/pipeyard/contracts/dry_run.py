@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeyard import compiling, graph, ir, settings
-from pipeyard.contracts.finding import Finding
+from pipeyard.findings import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
 from pipeyard.project import Project

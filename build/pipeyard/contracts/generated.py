@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeyard import files, locks
-from pipeyard.contracts.finding import Finding
+from pipeyard import locks
+from pipeyard.findings import Finding
 from pipeyard.images import shared
 from pipeyard.project import Project
 from pipeyard.settings import schema
+from pipeyard.system import files
 
 
 def stale_files(part: str, check: str, wanted: Mapping[Path, str], fix: bool) -> Iterator[Finding]:

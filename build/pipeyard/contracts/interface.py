@@ -8,8 +8,8 @@ import yaml
 from pipeyard import semantics
 from pipeyard.contracts import kinds
 from pipeyard.contracts.arguments import Passed, passed
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import near_misses
+from pipeyard.findings import Finding
 from pipeyard.project import ANNOTATION_PREFIX, Component
 
 _CONTAINER_KEYS = {"image", "command", "args"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard import environments
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError
+from pipeyard.findings import Finding
 from pipeyard.project import Component
 
 # kfp 1's environment; its lock says which version.

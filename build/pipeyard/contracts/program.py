@@ -12,12 +12,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments, jsons
+from pipeyard import environments
 from pipeyard.contracts import agreement, kinds
 from pipeyard.contracts.arguments import Passed, passed
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.findings import Finding
 from pipeyard.project import Component
+from pipeyard.system import jsons
 
 _TIMEOUT_SECONDS = 120
 _TAIL_LINES = 5

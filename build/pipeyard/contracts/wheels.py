@@ -17,8 +17,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from pipeyard.contracts.finding import Finding
 from pipeyard.errors import PipeyardError
+from pipeyard.findings import Finding
 
 # glibc 2.x of the Debian releases that images of Python are made of. A tag that names no release moves from one to the
 # next, so the older of those in use counts.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from pipeyard import files, yamls
 from pipeyard.changes import Git
 from pipeyard.delivery.desired import Desired
 from pipeyard.errors import PipeyardError
+from pipeyard.system import files, yamls
 
 FOLDER = "approvals"
 DIGITS = 16

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeyard.delivery import planning, records, uploads
-from pipeyard.delivery.bucket import Bucket
 from pipeyard.delivery.desired import Desired
 from pipeyard.delivery.planning import Missing, Plan
 from pipeyard.delivery.records import Record
 from pipeyard.delivery.targets import Target
 from pipeyard.delivery.uploads import Upload
 from pipeyard.errors import PipeyardError
+from pipeyard.system.bucket import Bucket
 
 Precedes = Callable[[str, str], bool]
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery import bucket as buckets
 from pipeyard.delivery import connecting, records
 from pipeyard.delivery.records import Record
 from pipeyard.delivery.targets import Target
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
+from pipeyard.system import bucket as buckets
 
 if TYPE_CHECKING:
     from pipeyard.kubeflow.runs import Outcome

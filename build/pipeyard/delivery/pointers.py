@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeyard.delivery.bucket import NOTHING, Bucket, Changed
 from pipeyard.errors import PipeyardError
+from pipeyard.system.bucket import NOTHING, Bucket, Changed
 
 _TRIES = 8
 

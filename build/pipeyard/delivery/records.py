@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeyard.delivery import pointers, stages, uploads
-from pipeyard.delivery.bucket import Bucket
 from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import durations
+from pipeyard.system.bucket import Bucket
 
 _DEADLINE = "deadline"
 _RETRIES_OF = "retries of "

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import yamls
 from pipeyard.ir.derivation import Step, steps
+from pipeyard.system import yamls
 
 if TYPE_CHECKING:
     from pipeyard.kubeflow.connection import Server

@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeyard import packaging
 from pipeyard.delivery import packages, pointers
-from pipeyard.delivery.bucket import Bucket
 from pipeyard.delivery.packages import Package
+from pipeyard.system.bucket import Bucket
 
 LATEST = "latest.json"
 _TYPES = {packaging.WORKFLOW: "application/gzip", packaging.VERTEX: "application/json"}

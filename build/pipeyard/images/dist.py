@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pipeyard import files, rendering
+from pipeyard import rendering
 from pipeyard.images import lock
 from pipeyard.project import Project
+from pipeyard.system import files
 
 COMPONENTS = "components"
 SBOMS = "sboms"

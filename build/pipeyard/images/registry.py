@@ -14,9 +14,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from pipeyard import jsons
 from pipeyard.errors import PipeyardError
 from pipeyard.images.references import DOCKER_HUB, Reference
+from pipeyard.system import jsons
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",

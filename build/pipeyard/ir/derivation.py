@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.errors import near_misses
+from pipeyard.system import yamls
 
 # Names every step, in retries.
 ALL = "*"

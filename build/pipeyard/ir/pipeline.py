@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
-from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 from pipeyard.ir.protobuf import pb
+from pipeyard.system import yamls
 
 SCHEMA_VERSION = "2.1.0"
 # Of kfp.kubernetes' settings, those that place a pod but don't change what it computes.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pipeyard import pauses
 from pipeyard.kubeflow.cluster import Cluster, Object, Unreachable
 from pipeyard.kubeflow.connection import Doubt, Server, ServerError
+from pipeyard.system import polling
 
 # Seconds after which the server removes a workflow that it has no record of.
 REMOVED_AFTER = 120.0
@@ -121,7 +121,7 @@ def _settle(server: Server, creation: Creation, error: ServerError) -> _Settled:
         if waited >= longest + PATIENCE:
             return _Settled(why=why)
         _tell_once(server, creation, watch, left)
-        server.sleep(pauses.pause(waited, _INTERVAL))
+        server.sleep(polling.pause(waited, _INTERVAL))
 
 
 def _decided(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import addresses
+from pipeyard.system import google_login
 
 if TYPE_CHECKING:
     from pipeyard.settings import Auth
@@ -184,11 +184,11 @@ class _Identity:
                     self._credentials.refresh(_transport())
             except exceptions.TransportError as error:
                 raise Unavailable(
-                    f"Google can't be reached for a token for IAP: {logins.said(error)}.", True
+                    f"Google can't be reached for a token for IAP: {google_login.said(error)}.", True
                 ) from error
             except (exceptions.GoogleAuthError, OSError, ValueError) as error:
                 raise Unavailable(
-                    f"There is no identity token for IAP: {logins.said(error)}. "
+                    f"There is no identity token for IAP: {google_login.said(error)}. "
                     "Set auth.credentials_file to a service account's key, or run where one is attached.",
                     getattr(error, "retryable", False),
                 ) from error

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pipeyard import pauses
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.kubeflow import creation, names, pages, pipelines, steps
@@ -14,6 +13,7 @@ from pipeyard.kubeflow.cluster import WORKFLOW, Cluster, Object
 from pipeyard.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.kubeflow.pipelines import Version
 from pipeyard.kubeflow.steps import FailedStep
+from pipeyard.system import polling
 
 SUCCEEDED = "SUCCEEDED"
 # What a run goes through that somebody stops. It ends FAILED then, and its history doesn't tell.
@@ -169,7 +169,7 @@ def wait(
 
     Args:
         timeout: seconds, by this machine's steady clock, from now.
-        interval: seconds between two questions at most; they come closer at first (see `pauses`).
+        interval: seconds between two questions at most; they come closer at first (see `polling`).
         tell: gets a line when the run, a step of it, or the server changes its state.
         patience: seconds for which the server may fail.
 
@@ -205,7 +205,7 @@ def wait(
                 f"The run {run_id} hasn't ended in {timeout:g} s; last: {told.last['run']}. It goes on: {page} . "
                 "Wait longer (timeout: in settings.yaml), or stop it there."
             )
-        server.sleep(min(pauses.pause(waited, interval), left))
+        server.sleep(min(polling.pause(waited, interval), left))
 
 
 def _may_recover(server: Server, error: ServerError) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeyard import files, jsons
 from pipeyard.runs.record import Artifact
+from pipeyard.system import files, jsons
 from stepkit import digest
 
 _log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launching import Launch
-from pipeyard.local.process import Ended
 from pipeyard.local.runner import declarations, last_segment
 from pipeyard.local.sandbox import Bind, Limits, User
 from pipeyard.local.steps import Host
 from pipeyard.project import Project
+from pipeyard.system.process import Ended
 
 RUN_LABEL = "dev.pipeyard.run"
 TASK_LABEL = "dev.pipeyard.task"

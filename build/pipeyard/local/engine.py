@@ -19,7 +19,7 @@ import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local.process import GRACE_SECONDS, Ended
+from pipeyard.system.process import GRACE_SECONDS, Ended
 
 _POLL_SECONDS = 0.1
 _REQUEST_SECONDS = 120

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import process
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.process import Ended
+from pipeyard.system import process
+from pipeyard.system.process import Ended
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard.local import memory, process
+from pipeyard.system import memory, process
 
 # No interpreter starts ahead of its step with less memory than this to be had: one that has imported TensorFlow holds
 # half a GB, and the step that runs meanwhile has yet to grow.

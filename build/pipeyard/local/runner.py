@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from pipeyard import environments, files, ir
+from pipeyard import environments, ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
 from pipeyard.local import cache, external
@@ -30,6 +30,7 @@ from pipeyard.project import Component, Project
 from pipeyard.runs import record
 from pipeyard.runs.record import Run, State, Task
 from pipeyard.settings.secrets import problems as secrets_in
+from pipeyard.system import files
 from stepkit import digest
 
 CACHE_FOLDER = ".cache"

@@ -11,15 +11,15 @@ from typing import Any, Protocol
 
 from google.protobuf import json_format
 
-from pipeyard import jsons
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import cache, external, process
+from pipeyard.local import cache, external
 from pipeyard.local.launching import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, Outcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
+from pipeyard.system import jsons, process
 from stepkit import digest
 
 _LOG_TAIL = 20

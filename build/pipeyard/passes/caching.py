@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
-from pipeyard import yamls
 from pipeyard.ir import Pipeline
 from pipeyard.passes.walking import ROOT, visits
+from pipeyard.system import yamls
 
 _UNKNOWN = object()
 _FIELD = re.compile(r"\{(\w+)\}")

@@ -9,8 +9,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import fsspec
 
-from pipeyard import jsons
 from pipeyard.runs.record import Artifact, Attempt
+from pipeyard.system import jsons
 
 MAX_JSON_BYTES = 256 * 1024
 MAX_PAGE_BYTES = 24 * 1024 * 1024

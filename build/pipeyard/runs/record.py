@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from pipeyard import files
 from pipeyard.errors import PipeyardError
+from pipeyard.system import files
 
 FILE = "run.json"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import yamls
 from pipeyard.settings.problems import Problem
+from pipeyard.system import yamls
 
 Key = tuple[str | int, ...]
 # What YAML 1.1 reads as octal or to the base of 60: 010 is 8, 12:30 is 750.

@@ -10,13 +10,13 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pipeyard import jsons
 from pipeyard.changes import Git
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
 from pipeyard.images.commits import Commit
 from pipeyard.images.references import parse
 from pipeyard.project import Project
+from pipeyard.system import jsons
 from stepkit import digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeyard import files
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.system import files
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _TAIL = 10

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeyard import jsons
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.settings import DriftTrigger, QualityTrigger
+from pipeyard.system import jsons
 from pipeyard.triggers import artifacts, statistics
 from pipeyard.triggers.model import Event, Kind, digest
 from pipeyard.triggers.statistics import Feature

@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeyard import bounds, jsons
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.system import bounds, jsons
 from pipeyard.triggers.envelopes import Audited, CloudEvent, Completed, Context, Message, Resource, Scheduled
 from pipeyard.triggers.model import Event, Kind
 

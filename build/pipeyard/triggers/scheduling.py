@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pipeyard import logins
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import Environment, Schedule
 from pipeyard.settings.times import checked_cron
+from pipeyard.system import google_login
 from pipeyard.triggers import events
 
 API = "https://cloudscheduler.googleapis.com"
@@ -160,7 +160,7 @@ def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
             f"Cloud Scheduler can't be reached at {url}: {error}. Check the network; then run this again."
         ) from error
     except GoogleAuthError as error:
-        raise PipeyardError(f"Cloud Scheduler: {logins.problem(error)}") from error
+        raise PipeyardError(f"Cloud Scheduler: {google_login.problem(error)}") from error
     return answer.status_code, answer.text
 
 
@@ -175,4 +175,4 @@ def _session(api: str) -> Any:
     try:
         return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])
     except GoogleAuthError as error:
-        raise PipeyardError(f"Cloud Scheduler: {logins.problem(error)}") from error
+        raise PipeyardError(f"Cloud Scheduler: {google_login.problem(error)}") from error

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from pipeyard import files, jsons
 from pipeyard.errors import PipeyardError
+from pipeyard.system import files, jsons
 from pipeyard.triggers import shards
 from pipeyard.triggers.model import FORMAT, Asked, Policy, State
 
 if TYPE_CHECKING:
-    from pipeyard.delivery.bucket import Bucket
+    from pipeyard.system.bucket import Bucket
 
 T = TypeVar("T")
 _TRIES = 12
@@ -266,7 +266,7 @@ class Object:
         return self._bucket.read(self._name) or (b"", 0)
 
     def write(self, content: bytes, version: int) -> None:
-        from pipeyard.delivery import bucket
+        from pipeyard.system import bucket
 
         try:
             self._bucket.write(self._name, content, version)
@@ -278,6 +278,6 @@ class Object:
     @cached_property
     def _bucket(self) -> "Bucket":
         """Late: credentials may be asked for over the network."""
-        from pipeyard.delivery import bucket
+        from pipeyard.system import bucket
 
         return self._connection or bucket.connect(self._place, _DEADLINE)

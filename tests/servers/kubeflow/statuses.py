@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.local.launching import Launch, Launcher, Processes
-from pipeyard.local.process import Ended
 from pipeyard.runs.record import State, Task
+from pipeyard.system.process import Ended
 
 _KEYS = {"state", "pipelineTaskName"}
 

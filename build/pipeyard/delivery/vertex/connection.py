@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeyard import logins
 from pipeyard.errors import PipeyardError
+from pipeyard.system import google_login
 
 if TYPE_CHECKING:
     from pipeyard.settings import Environment
@@ -130,7 +130,7 @@ def _credentials(endpoint: str) -> Any:
     try:
         return google.auth.default(scopes=[_SCOPE])[0]
     except GoogleAuthError as error:
-        raise PipeyardError(f"Vertex AI: {logins.problem(error)}") from error
+        raise PipeyardError(f"Vertex AI: {google_login.problem(error)}") from error
 
 
 def _passing(error: BaseException) -> bool:
@@ -179,7 +179,7 @@ def telling(what: str, patience: float) -> Iterator[None]:
             "on with what is there."
         ) from error
     except GoogleAuthError as error:
-        raise PipeyardError(f"{what}: {logins.problem(error)}") from error
+        raise PipeyardError(f"{what}: {google_login.problem(error)}") from error
     except exceptions.TooManyRequests as error:
         raise Unavailable(f"{what}: over a quota: {error.message}. Run the same command again later.") from error
     except exceptions.GoogleAPICallError as error:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeyard import pauses
 from pipeyard.delivery.vertex.connection import Conflict, Unavailable, Vertex
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow.runs import Outcome
 from pipeyard.kubeflow.steps import FailedStep
+from pipeyard.system import polling
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -140,7 +140,7 @@ def wait(
 
     Args:
         timeout: seconds to wait at most.
-        interval: seconds between two looks at most; they come closer at first (see `pauses`).
+        interval: seconds between two looks at most; they come closer at first (see `polling`).
         tell: takes a state that is new.
         clock: seconds, of a clock that nobody sets.
 
@@ -176,7 +176,7 @@ def wait(
                 f"The run {name} hasn't ended in {timeout:g} s (it is {state or 'unknown'}). It goes on: "
                 f"{page(vertex, name)} . Wait longer: timeout in settings.yaml."
             )
-        sleep(min(pauses.pause(waited, interval), left))
+        sleep(min(polling.pause(waited, interval), left))
 
 
 def page(vertex: Vertex, name: str) -> str:

@@ -6,9 +6,9 @@ repeats nothing.
 
 from typing import Any
 
-from pipeyard import logins
 from pipeyard.delivery.vertex.connection import CALL, PATIENCE, Unavailable
 from pipeyard.errors import PipeyardError
+from pipeyard.system import google_login
 
 _TOO_LARGE = 413
 
@@ -68,7 +68,7 @@ def _post(repository: str, text: bytes, tags: list[str], session: Any, timeout: 
     except (requests.RequestException, TransportError) as error:
         raise _Passing(f"{type(error).__name__}: {error}") from error
     except GoogleAuthError as error:
-        raise PipeyardError(f"{repository}: {logins.problem(error)}") from error
+        raise PipeyardError(f"{repository}: {google_login.problem(error)}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
         raise _Passing(f"{answer.status_code} {answer.text[:200]}")
     if answer.status_code in {401, 403}:

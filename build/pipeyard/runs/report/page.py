@@ -11,10 +11,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeyard import files
 from pipeyard.runs import artifacts, formats, graph, results
 from pipeyard.runs.record import Artifact, Run, State, Task
 from pipeyard.runs.report import curves, headline, timeline, topics
+from pipeyard.system import files
 
 FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"

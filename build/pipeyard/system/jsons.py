@@ -6,8 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipeyard import bounds
-from pipeyard.bounds import TooMuch
+from pipeyard.system import bounds
+from pipeyard.system.bounds import TooMuch
 
 
 def load(

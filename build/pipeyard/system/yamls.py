@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeyard import bounds
-from pipeyard.bounds import TooMuch
+from pipeyard.system import bounds
+from pipeyard.system.bounds import TooMuch
 
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What PyYAML's constructors let through of Python's own, for `2020-13-01`, `!!int x` and the like.

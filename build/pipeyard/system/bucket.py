@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard import logins
 from pipeyard.errors import PipeyardError
+from pipeyard.system import google_login
 
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT = (5, 60)
@@ -195,7 +195,7 @@ class Bucket:
                 "run the same command again."
             ) from error
         except GoogleAuthError as error:
-            raise PipeyardError(f"{uri}: {logins.problem(error)}") from error
+            raise PipeyardError(f"{uri}: {google_login.problem(error)}") from error
         except DataCorruption as error:
             raise PipeyardError(f"{uri}: it arrived damaged ({error}). Run the same command again.") from error
         except (exceptions.GoogleAPICallError, InvalidResponse) as error:
@@ -218,4 +218,4 @@ def connect(place: str, patience: float = PATIENCE) -> Bucket:
     try:
         return Bucket(place, storage.Client(project=None), patience)  # objects need no project
     except GoogleAuthError as error:
-        raise PipeyardError(f"{place}: {logins.problem(error)}") from error
+        raise PipeyardError(f"{place}: {google_login.problem(error)}") from error

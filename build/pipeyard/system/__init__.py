@@ -1,0 +1,1 @@
+"""The machine and the network below everything: nothing here knows of pipelines."""
