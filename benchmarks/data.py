@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks import places
-from pipeyard import environments
+from pipeyard.repository import venvs
 
 ALL_FLIGHTS = 336_776
 SIZES = {"0.34M": ALL_FLIGHTS, "1M": 1_000_000, "3.4M": 10 * ALL_FLIGHTS, "10M": 10_000_000}
@@ -40,7 +40,7 @@ def _made(name: str, *arguments: str) -> Path:
         return target
     places.DATA.mkdir(exist_ok=True)
     fetch = places.PROJECT.pipeline("flights")
-    places.told([fetch / "fetch-data"], {**places.plain_env(), "UV": environments.uv(places.PROJECT)})
+    places.told([fetch / "fetch-data"], {**places.plain_env(), "UV": venvs.uv(places.PROJECT)})
     places.say(f"making {name}")
     program = [places.python(places.HERE), places.PROGRAMS / "make_flights.py"]
     places.told([*program, fetch / "data" / "flights.csv", target, *arguments])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from pipeyard import environments, locks, project
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import project, uv_locks, venvs
 
 HERE = Path(__file__).parent
 PROJECT = project.find(HERE)
@@ -45,11 +45,11 @@ def python(folder: Path) -> Path:
     Raises:
         UnavailableError: it can't be made; the message says why.
     """
-    interpreter = environments.folder_of(folder) / "bin" / "python"
+    interpreter = venvs.folder_of(folder) / "bin" / "python"
     try:
         if not interpreter.exists() and (version := _other_python(folder)):
             _make(folder, find_python(version))
-        environments.sync(PROJECT, folder, say)
+        venvs.sync(PROJECT, folder, say)
     except PipeyardError as error:
         raise UnavailableError(" ".join(str(error).split())[-600:]) from error
     return interpreter
@@ -63,7 +63,7 @@ def _other_python(folder: Path) -> str:
 
 
 def _make(folder: Path, interpreter: str) -> None:
-    told([environments.uv(PROJECT), "venv", "--quiet", "--python", interpreter, folder / ".venv"])
+    told([venvs.uv(PROJECT), "venv", "--quiet", "--python", interpreter, folder / ".venv"])
 
 
 def find_python(version: str) -> str:
@@ -76,7 +76,7 @@ def find_python(version: str) -> str:
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"versions/{version}.*/bin/python")))]
-    command = [environments.uv(PROJECT), "python", "find", "--managed-python", "--no-python-downloads", version]
+    command = [venvs.uv(PROJECT), "python", "find", "--managed-python", "--no-python-downloads", version]
     candidates.append(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
     for candidate in filter(None, candidates):
         command = [candidate, "-c", "import ssl, sys; print(*sys.version_info[:2], sep='.')"]
@@ -116,7 +116,7 @@ def component(name: str) -> Path:
 
 def component_env(name: str) -> dict[str, str]:
     """Returns the environment variables that a step of the component runs with."""
-    return environments.variables(PROJECT.components[name], os.environ)
+    return venvs.variables(PROJECT.components[name], os.environ)
 
 
 def plain_env() -> dict[str, str]:
@@ -132,6 +132,6 @@ def lock(folder: Path) -> bool:
     """
     try:
         version = _other_python(folder)
-        return locks.lock(folder, environments.uv(PROJECT), find_python(version) if version else None)
+        return uv_locks.lock(folder, venvs.uv(PROJECT), find_python(version) if version else None)
     except PipeyardError as error:
         raise UnavailableError(str(error)) from error

@@ -100,9 +100,9 @@ def _side(components: Sequence[str], changed: str, built: int) -> Ready:
             {name: size / _MB for name, size in found.items() if size is not None} if built == len(components) else {}
         )
 
-    from pipeyard import environments
+    from pipeyard.repository import venvs
 
-    env = {**places.plain_env(), **place.engine.variables, "UV": environments.uv(places.PROJECT)}
+    env = {**places.plain_env(), **place.engine.variables, "UV": venvs.uv(places.PROJECT)}
     env.pop("COMMIT_SHA", None)
     return Ready(
         command, env, {"docker": place.engine.docker("version", "--format", "{{.Server.Version}}").strip()}, facts

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Component, Project
+from pipeyard.repository.project import Component, Project
 
 TEMPLATE = Path("images/component.Dockerfile.j2")
 # The image that isn't built here.

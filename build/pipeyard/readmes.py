@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Component, Project
+from pipeyard.repository.project import Component, Project
 
 
 def expected(project: Project) -> dict[Path, str]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import changes, compiling, packaging, rendering, settings
+from pipeyard import compiling, packaging, rendering, settings
 from pipeyard.errors import PipeyardError
-from pipeyard.images import commits, dist, lock
-from pipeyard.project import Project
+from pipeyard.images import dist, lock
+from pipeyard.repository import changes, commits
+from pipeyard.repository.project import Project
 from pipeyard.system import files
 
 UNCOMMITTED = "dev"

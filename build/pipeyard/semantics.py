@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from pipeyard.component_store.loading import LoadedComponent
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
-from pipeyard.project import ANNOTATION_PREFIX
+from pipeyard.repository.project import ANNOTATION_PREFIX
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).
 IMAGE_LIMIT = 255

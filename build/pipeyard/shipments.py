@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeyard import packaging, releases, rendering
 from pipeyard.errors import PipeyardError
 from pipeyard.images import dist, lock
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance
 from pipeyard.system import jsons
 

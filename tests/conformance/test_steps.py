@@ -290,7 +290,7 @@ def test_a_stopped_run_is_canceled_and_resumes_where_it_was(run, tmp_path):
 def test_an_image_without_a_component_says_what_there_is(tmp_path):
     (tmp_path / "components").mkdir()
     (tmp_path / "pipelines").mkdir()
-    from pipeyard import project
+    from pipeyard.repository import project
 
     hosts = runner.project_hosts(project.find(tmp_path))
     with pytest.raises(PipeyardError, match=r"the image 'r\.example/x:1' isn't one of this project's"):

@@ -16,8 +16,8 @@ from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET, Storage, storage
 from shop import DATA, ROOT, Places, Shop
 
-from pipeyard import environments, project
 from pipeyard.local import runner
+from pipeyard.repository import project, venvs
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,7 +87,7 @@ def make_shop(
         variables = {
             **engine.variables,
             **cloud_storage.variables,
-            "UV": environments.uv(project.find(ROOT)),
+            "UV": venvs.uv(project.find(ROOT)),
         }
         places = Places(
             server.url, f"{host}/{name}", f"gs://{BUCKET}/{name}", folder / "data", f"{host}/{base_image}", variables

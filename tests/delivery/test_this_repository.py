@@ -17,10 +17,10 @@ from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET
 from shop import DATA, PIPEYARD, ROOT, Ended, states, substitutions, versions
 
-from pipeyard import project
 from pipeyard.local import containers
 from pipeyard.local import engine as engines
 from pipeyard.local.runner import last_segment
+from pipeyard.repository import project
 
 pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
 

@@ -24,7 +24,7 @@ from pipeyard import ir
 from pipeyard.local import containers, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.engine import Engine
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.runs import record
 from pipeyard.runs.record import State
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from projects import PIPEYARD, finished
 
-from pipeyard import project, rendering
+from pipeyard import rendering
+from pipeyard.repository import project
 from pipeyard.runs.record import Run, State
 
 ROOT = Path(__file__).parents[2]

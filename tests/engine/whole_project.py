@@ -8,12 +8,12 @@ import checkout
 import scratch_git
 from projects import Project
 
-from pipeyard import environments, project
+from pipeyard.repository import project, venvs
 
 
 def copy(folder: Path, prefix: str, python_image: str, variables: Mapping[str, str]) -> Project:
     """Makes a clone, with what isn't committed yet committed there, and the environments of the checkout."""
-    setup = {"UV": environments.uv(project.find(checkout.ROOT)), "UV_PYTHON": sys.executable}
+    setup = {"UV": venvs.uv(project.find(checkout.ROOT)), "UV_PYTHON": sys.executable}
     made = Project(folder, prefix, python_image, {**variables, **setup})
     scratch_git.git(checkout.ROOT, "clone", "--quiet", str(checkout.ROOT), str(folder))
     checkout.copy_files(folder)

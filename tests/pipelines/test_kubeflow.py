@@ -11,7 +11,7 @@ from whole_runs import SETUP
 from pipeyard import compiling, settings
 from pipeyard.kubeflow import connection, experiments, pipelines, runs
 from pipeyard.local import runner
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 
 @pytest.fixture(scope="module")

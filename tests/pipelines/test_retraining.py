@@ -15,8 +15,8 @@ import pytest
 import yaml
 from whole_runs import PIPEYARD, SETUP
 
-from pipeyard import environments as venvs
-from pipeyard.project import Component
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Component
 from pipeyard.runs import record
 from pipeyard.runs.record import Run
 

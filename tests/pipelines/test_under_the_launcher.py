@@ -16,7 +16,7 @@ from servers.launcher import Artifact, Execution, Launch, Records, Run, Store, W
 
 from pipeyard import compiling
 from pipeyard.local import runner
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("components/*/component.yaml"))
 ROWS = 3000

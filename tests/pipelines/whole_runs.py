@@ -7,11 +7,11 @@ from pathlib import Path
 
 from checkout import ROOT
 
-from pipeyard import environments, project
+from pipeyard.repository import project, venvs
 from pipeyard.runs.record import Run, Task
 
 # What `make` tells the processes it starts.
-SETUP = {**os.environ, "UV": environments.uv(project.find(ROOT)), "UV_PYTHON": sys.executable}
+SETUP = {**os.environ, "UV": venvs.uv(project.find(ROOT)), "UV_PYTHON": sys.executable}
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from steps import ROOT, Step
 
-from pipeyard import environments, project
+from pipeyard.repository import project, venvs
 from pipeyard.runs.record import Run
 
 # extract writes files of so many rows, so that workers have several to share.
@@ -66,7 +66,7 @@ def run_on_flink(flink: job_server.JobServer, tmp_path_factory: pytest.TempPathF
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "UV": environments.uv(project.find(ROOT)), "UV_PYTHON": sys.executable},
+        env={**os.environ, "UV": venvs.uv(project.find(ROOT)), "UV_PYTHON": sys.executable},
     )
     assert done.returncode == 0, done.stderr
     return Run.model_validate_json(done.stdout)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments, project
+from pipeyard.repository import project, venvs
 from pipeyard.runs.record import Task
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def read(reader: str, steps: Sequence[Step], *outputs: str) -> list[Any]:
 def environment(component: str) -> tuple[Path, dict[str, str]]:
     """Returns the Python of a component's steps, and the environment variables they run under."""
     found = _PROJECT.components[component]
-    return environments.folder_of(found.folder) / "bin" / "python", environments.variables(found, os.environ)
+    return venvs.folder_of(found.folder) / "bin" / "python", venvs.variables(found, os.environ)
 
 
 def _run(component: str, command: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from servers.kubeflow import KubeflowServer
 from servers.storage import storage
 
-from pipeyard.images import commits
+from pipeyard.repository import commits
 
 
 @pytest.fixture(autouse=True, scope="session")

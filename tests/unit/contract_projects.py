@@ -6,8 +6,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from pipeyard import dockerfile_template, environments, readmes
-from pipeyard.project import Component, Project, find
+from pipeyard import dockerfile_template, readmes
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Component, Project, find
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = find(ROOT)
@@ -61,10 +62,10 @@ def whole_project(root: Path) -> Project:
 def _copy_component(root: Path, name: str) -> None:
     original, copy = ROOT / "components" / name, root / "components" / name
     shutil.copytree(original, copy, ignore=_left_out)
-    environments.sync(REPOSITORY, original)
+    venvs.sync(REPOSITORY, original)
     (copy / ".venv").mkdir()
     for each in (original / ".venv").iterdir():
-        if each.name != environments.STAMP:  # its own: no test may make the repository's environment anew
+        if each.name != venvs.STAMP:  # its own: no test may make the repository's environment anew
             (copy / ".venv" / each.name).symlink_to(each)
     stamp(copy)
 
@@ -105,7 +106,7 @@ def change(path: Path, old: str, new: str) -> None:
 def stamp(component: Path) -> None:
     """Tells that an environment holds what the lock says, as build/sync-env does."""
     content = b"".join((component / name).read_bytes() for name in ("uv.lock", "pyproject.toml"))
-    write(component / ".venv" / environments.STAMP, hashlib.sha256(content).hexdigest())
+    write(component / ".venv" / venvs.STAMP, hashlib.sha256(content).hexdigest())
 
 
 def write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import shipped_projects
 import yaml
 
 from pipeyard import packaging, rendering
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 PIPELINE = "whole"
 BUCKET = "gs://acme-pipelines/packages"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import scratch_git
 
-from pipeyard import changes, packaging, rendering
-from pipeyard.images import commits, dist, lock
-from pipeyard.project import Project
+from pipeyard import packaging, rendering
+from pipeyard.images import dist, lock
+from pipeyard.repository import changes, commits
+from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance
 
 SPEC = """\

@@ -14,7 +14,7 @@ from benchmarks.__main__ import NAMES
 from benchmarks.results import CaseResult, SideResult, TableResult
 from benchmarks.table import Case, Ready, Side, Table, run_case
 from benchmarks.tables import TABLES, growth, statistics, whole_pipeline
-from pipeyard import locks
+from pipeyard.repository import uv_locks
 
 MB = 1_000_000
 
@@ -189,7 +189,7 @@ def test_every_committed_lock_of_a_peer_is_without_index():
     assert len(folders) > 4
     for folder in folders:
         text = (folder / "uv.lock").read_text(encoding="utf-8")
-        assert locks.without_index(text) == text, folder
+        assert uv_locks.without_index(text) == text, folder
 
 
 # --- measuring

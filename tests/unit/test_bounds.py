@@ -11,7 +11,7 @@ from pipeyard import ir, packaging, settings
 from pipeyard.ci import documents, lint, linting
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.system import bounds, jsons, yamls
 
 BOMB = (

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeyard import changes, graph, project
 from pipeyard.ci import cloudbuild, documents, flow, generated, lint, linting, triggers
 from pipeyard.commands import ci
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import changes, dependency_graph, project
 
 ROOT = Path(__file__).parents[2]
 PROJECT = project.find(ROOT)
@@ -196,7 +196,7 @@ def test_documentation_and_notebooks_start_nothing(file):
 
 
 def test_a_file_starts_a_build_exactly_if_something_is_made_of_it():
-    tree = graph.Graph(PROJECT)
+    tree = dependency_graph.Graph(PROJECT)
     listed = changes.git_of(ROOT)(["ls-files", "-z"])
     for file in filter(None, listed.split("\0")):
         assert _starts("main", "branch", "main", file)[0] == bool(tree.nodes_of(file)), file

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from pipeyard import environments, project
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import project, venvs
 
 # Its 83 specifications are of all kinds that kfp 1 has; later versions have none.
 WHEEL = (
@@ -34,7 +34,7 @@ def google(tmp_path_factory) -> Path:
         "-r",
         folder / "requirements.txt",
     ]
-    uv = environments.uv(project.find(Path(__file__).parent))
+    uv = venvs.uv(project.find(Path(__file__).parent))
     subprocess.run([uv, "pip", "install", "--python", "3.11", *options], check=True)
     return folder / "site"
 

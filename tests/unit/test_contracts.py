@@ -8,13 +8,14 @@ from click.testing import CliRunner
 from contract_projects import ROOT, change, copy_of, stamp, whole_project, write
 from rich.console import Console
 
-from pipeyard import dockerfile_template, environments, readmes
+from pipeyard import dockerfile_template, readmes
 from pipeyard.commands import check
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, wheels
 from pipeyard.errors import PipeyardError
-from pipeyard.images.sources import of_component
 from pipeyard.local.display import Lines
-from pipeyard.project import Component, Project, find
+from pipeyard.repository import venvs
+from pipeyard.repository.dockerfiles import of_component
+from pipeyard.repository.project import Component, Project, find
 from pipeyard.runs.record import State
 
 NAME = "summarize"
@@ -32,7 +33,7 @@ implementation: {container: {image: x}}
 
 @pytest.fixture(scope="session")
 def uv():
-    return environments.uv(find(ROOT))
+    return venvs.uv(find(ROOT))
 
 
 @pytest.fixture
@@ -285,7 +286,7 @@ def test_a_spec_that_kfp_2_renames(project):
 
 def test_a_spec_that_neither_kfp_loads(whole):
     project = whole
-    environments.sync(find(ROOT), ROOT / kfp_versions.KFP_1)
+    venvs.sync(find(ROOT), ROOT / kfp_versions.KFP_1)
     assert not _loads(project, "1")
     change(project.root / SPEC, "inputs:\n", "inputs:\n- {name: a, type: String, of: b}\n")
     for version in ("1", "2"):

@@ -15,10 +15,11 @@ from servers.kubeflow import Fault, KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 from servers.kubernetes import WORKFLOWS
 
-from pipeyard import changes, cli
+from pipeyard import cli
 from pipeyard import settings as settings_
 from pipeyard.delivery import connecting, deploying, desired, launching, records, uploads
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import changes
 from pipeyard.system import bucket
 
 BOTH = {"count": "count", "show": "show"}
@@ -499,8 +500,8 @@ def test_commits_are_ordered_by_git(project):
 
 def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_path):
     """CI's clones have a commit without its history, and what was pushed since isn't in them."""
-    from pipeyard import project as projects
     from pipeyard.commands import delivering
+    from pipeyard.repository import project as projects
 
     source = tmp_path / "source"
 

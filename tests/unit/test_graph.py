@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 from scratch_git import git
 
-from pipeyard import changes, graph, project
 from pipeyard.commands import affected
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import changes, dependency_graph, project
 
 PIPELINE = 'components = ComponentStore(local_search_paths=["c"]).load_components({loaded})\n'
 ONE = """\
@@ -58,7 +58,7 @@ def repository(tmp_path):
 
 
 def _reached(root, *files):
-    found = graph.Graph(project.Project(root)).reached(files)
+    found = dependency_graph.Graph(project.Project(root)).reached(files)
     return {f"{each.action} {each.part}".strip() for each in found}
 
 
@@ -209,7 +209,7 @@ def test_a_new_component_is_picked_up_by_itself(repository):
 def test_the_way_from_the_file_is_told(repository):
     (found,) = [
         each
-        for each in graph.Graph(project.Project(repository)).reached(["images/tensorflow/Dockerfile"])
+        for each in dependency_graph.Graph(project.Project(repository)).reached(["images/tensorflow/Dockerfile"])
         if each.action == "deploy" and each.part == "pipeline/first"
     ]
     assert found.file == "images/tensorflow/Dockerfile"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from scratch_git import commit, git
 
-from pipeyard import changes, project, rendering
+from pipeyard import rendering
 from pipeyard.errors import PipeyardError
-from pipeyard.images import builders, commits, dist, lock, publishing, references, registry, shared, sizes, sources
+from pipeyard.images import builders, dist, lock, publishing, references, registry, shared, sizes
+from pipeyard.repository import changes, commits, dockerfiles, project
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -90,7 +91,7 @@ def tree(tmp_path):
 
 
 def _dockerfile(tree):
-    return sources.Dockerfile("one", tree / "components/one/Dockerfile", tree)
+    return dockerfiles.Dockerfile("one", tree / "components/one/Dockerfile", tree)
 
 
 def test_an_image_is_made_of_what_its_shipped_stages_take(tree):
@@ -136,7 +137,7 @@ def test_a_base_that_nobody_can_pin_is_found(tree):
 def test_every_dockerfile_of_this_repository_can_be_followed():
     here = project.find(Path(__file__))
     for name, component in here.components.items():
-        file = sources.Dockerfile(name, component.folder / "Dockerfile", here.root)
+        file = dockerfiles.Dockerfile(name, component.folder / "Dockerfile", here.root)
         assert f"components/{name}/src" in file.inputs
         assert not [path for path in file.inputs if path.endswith("tests")]
         assert file.has_tests
@@ -253,7 +254,8 @@ def tree_with_bases(tree):
 
 def test_images_below_are_those_whose_layers_an_image_has(tree_with_bases):
     below = {
-        name: sources.below(tree_with_bases, sources.of_component(tree_with_bases, name)) for name in ("one", "two")
+        name: dockerfiles.below(tree_with_bases, dockerfiles.of_component(tree_with_bases, name))
+        for name in ("one", "two")
     }
     assert below == {"one": ["tensorflow", "arrow", "python"], "two": ["arrow", "python"]}
 
@@ -262,7 +264,7 @@ def test_an_image_that_is_built_on_itself_is_refused(tree_with_bases):
     path = tree_with_bases.root / "images/arrow/Dockerfile"
     path.write_text("ARG TENSORFLOW_IMAGE\nFROM ${TENSORFLOW_IMAGE}\n", encoding="utf-8")
     with pytest.raises(PipeyardError, match="images/tensorflow is built on itself"):
-        sources.below(tree_with_bases, sources.of_component(tree_with_bases, "one"))
+        dockerfiles.below(tree_with_bases, dockerfiles.of_component(tree_with_bases, "one"))
 
 
 def test_a_base_leaves_out_what_the_base_below_it_holds(tree_with_bases, tmp_path):

@@ -13,7 +13,7 @@ from pipeyard import compiling, releases
 from pipeyard.delivery import planning, stages
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 ROOT = Path(__file__).parents[2]
 DEMOS = ["chicago_taxi", "flights"]

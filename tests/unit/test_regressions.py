@@ -20,11 +20,12 @@ from built_repositories import SETTINGS, SPEC, Repository
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer
 
-from pipeyard import compiling, project, rendering, settings
+from pipeyard import compiling, rendering, settings
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock, sources
+from pipeyard.images import lock
 from pipeyard.kubeflow import pipelines
+from pipeyard.repository import dockerfiles, project
 
 ROOT = Path(__file__).parents[2]
 PROJECT = project.find(ROOT)
@@ -185,8 +186,8 @@ def _step(call: list[str]) -> str:
 
 @pytest.mark.parametrize("name", sorted(PROJECT.components))
 def test_6_what_tests_run_in_is_what_is_shipped(name):
-    stages = sources.of_component(PROJECT, name)._stages  # pylint: disable=protected-access
-    tested = next(stage for stage in stages if stage.name == sources.TEST_STAGE)
+    stages = dockerfiles.of_component(PROJECT, name)._stages  # pylint: disable=protected-access
+    tested = next(stage for stage in stages if stage.name == dockerfiles.TEST_STAGE)
     assert tested.base == stages[-1].base
     assert [instruction for instruction, _ in stages[-1].instructions] == ["FROM", "USER"]
     assert ("USER", "65532") in tested.instructions

@@ -26,7 +26,7 @@ from pipeyard.component_store import ComponentStore, layout, releases
 from pipeyard.component_store.buckets import BucketPlace
 from pipeyard.component_store.places import NOTHING, Changed, Folder, Unavailable
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import changes, packaging, project
-from pipeyard.images import commits, dist, lock
+from pipeyard import packaging
+from pipeyard.images import dist, lock
+from pipeyard.repository import changes, commits, project
 
 ROOT = Path(__file__).parents[2]
 # What differs from machine to machine.

@@ -11,7 +11,7 @@ import yaml
 from pipeyard import compiling, packaging, releases
 from pipeyard.component_store import ComponentNotFoundError
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 TEXT = "pipelineInfo: {name: one}\nschemaVersion: 2.1.0\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import checkout
 import pytest
 
-from pipeyard import project
+from pipeyard.repository import project
 
 ROOT = Path(__file__).parents[2]
 PROJECT = project.find(ROOT)

@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 import yaml
 
-from pipeyard import compiling, ir, project, settings
+from pipeyard import compiling, ir, settings
 from pipeyard.contracts import generated
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import project
 from pipeyard.settings import checking, durations, schema
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,11 @@ import pytest
 import shipped_projects
 from click.testing import CliRunner
 
-from pipeyard import changes, environments, project, supply_chain
+from pipeyard import supply_chain
 from pipeyard.commands.release import command
 from pipeyard.errors import PipeyardError
-from pipeyard.images import commits, dist, lock
+from pipeyard.images import dist, lock
+from pipeyard.repository import changes, commits, project, venvs
 from pipeyard.supply_chain import provenance, sbom
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +150,7 @@ def test_the_source_is_named_without_secrets_and_without_folders_of_a_machine(tm
 
 
 def test_a_lock_that_uv_can_t_read_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("UV", environments.uv(PROJECT))
+    monkeypatch.setenv("UV", venvs.uv(PROJECT))
     made = shipped_projects.make(tmp_path, ("count",))
     (tmp_path / "components/count/uv.lock").write_text("no lock", encoding="utf-8")
     with pytest.raises(PipeyardError, match="The lock of count can't be read: (?s:.*)Run `pipeyard lock`"):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import compiling, locks, project, readmes
+from pipeyard import compiling, readmes
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import project, uv_locks
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,17 +79,17 @@ def test_locks_lose_their_index_and_keep_their_hashes():
         '    { url = "https://files.example/a/x-1-py3-none-any.whl", hash = "sha256:11" },\n'
         'source = { editable = "../../libs/stepkit" }\n'
     )
-    stripped = locks.without_index(lock)
+    stripped = uv_locks.without_index(lock)
     assert "https" not in stripped
     assert '{ path = "x-1-py3-none-any.whl", hash = "sha256:11" }' in stripped
     assert 'source = { editable = "../../libs/stepkit" }' in stripped
-    assert locks.without_index(stripped) == stripped
+    assert uv_locks.without_index(stripped) == stripped
 
 
 def test_every_committed_lock_is_without_index():
-    for folder in locks.projects(ROOT):
+    for folder in uv_locks.projects(ROOT):
         text = (folder / "uv.lock").read_text()
-        assert locks.without_index(text) == text, folder
+        assert uv_locks.without_index(text) == text, folder
 
 
 def test_readme_tables_are_written_between_their_markers(tmp_path):

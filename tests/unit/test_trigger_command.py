@@ -15,7 +15,7 @@ from trigger_projects import NEW_FILES, notification
 
 from pipeyard import cli, compiling, settings
 from pipeyard.local import runner
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.runs import record
 from pipeyard.triggers import function, scheduling, starting
 

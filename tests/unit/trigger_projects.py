@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 _SPEC = """\
 name: read

@@ -14,7 +14,7 @@ import yaml
 
 from pipeyard import settings
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.system import yamls
 
 DELIVERY = "delivery"

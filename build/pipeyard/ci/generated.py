@@ -2,10 +2,10 @@
 
 from pathlib import PurePosixPath
 
-from pipeyard import changes, graph
 from pipeyard.ci import cloudbuild, flow, github, jenkins
 from pipeyard.delivery import approvals
-from pipeyard.project import Project
+from pipeyard.repository import changes, dependency_graph
+from pipeyard.repository.project import Project
 
 CLOUD_BUILD, JENKINS, GITHUB = "cloudbuild", "jenkins", "github"
 SERVERS = (CLOUD_BUILD, JENKINS, GITHUB)
@@ -43,7 +43,7 @@ def included(project: Project) -> list[str]:
     # Also what may not be there yet: what is rendered here, and the first approval.
     rendered = [*cloudbuild.FILES.values(), jenkins.FILE, github.FILE, f"{cloudbuild.TRIGGERS}/main.yaml"]
     later = [*rendered, f"{approvals.FOLDER}/any"]
-    tree = graph.Graph(project)
+    tree = dependency_graph.Graph(project)
     patterns = set()
     for name in filter(None, [*listed.split("\0"), *later]):
         if tree.nodes_of(name):
@@ -54,5 +54,5 @@ def included(project: Project) -> list[str]:
 
 def ignored() -> list[str]:
     """Returns patterns of the files that reach nothing."""
-    anywhere = [*(f"*{suffix}" for suffix in sorted(graph.DOCUMENTS)), *sorted(graph.UNREAD)]
-    return [*(f"{folder}/**" for folder in graph.NOTHING), *anywhere, *(f"**/{name}" for name in anywhere)]
+    anywhere = [*(f"*{suffix}" for suffix in sorted(dependency_graph.DOCUMENTS)), *sorted(dependency_graph.UNREAD)]
+    return [*(f"{folder}/**" for folder in dependency_graph.NOTHING), *anywhere, *(f"**/{name}" for name in anywhere)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeyard.ci import cloudbuild, documents, flow, generated, lint
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 
 def check(project: Project, filenames: tuple[str, ...] = ()) -> list[Finding]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import changes
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import changes
 from pipeyard.system import files
 
 # Below git's own folder: no checkout and no clean touches it, and a new clone has none.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeyard.changes import Git
 from pipeyard.ci import cloudbuild, documents, flow, triggers
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.repository.changes import Git
 
 _LOCAL = "local"
 

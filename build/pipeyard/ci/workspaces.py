@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeyard import changes
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import changes
 
 # What a new build finds of the last one, as it would take minutes to make anew: environments, which tell by their lock
 # whether they are current.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
 
 
 def project_option(function):
@@ -23,6 +23,6 @@ def project_option(function):
 
 def find_project(folder: Path) -> "Project":
     """Returns the project of `--project`."""
-    from pipeyard import project
+    from pipeyard.repository import project
 
     return project.find(folder)

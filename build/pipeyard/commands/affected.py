@@ -19,15 +19,15 @@ def command(since: str, as_json: bool, as_suites: bool, project_folder: Path) ->
     import dataclasses
     import json
 
-    from pipeyard import changes, graph
+    from pipeyard.repository import changes, dependency_graph
 
     project = find_project(project_folder)
-    reached = graph.Graph(project).reached(changes.changed_files(changes.git_of(project.root), since))
+    reached = dependency_graph.Graph(project).reached(changes.changed_files(changes.git_of(project.root), since))
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(each) for each in reached], indent=2))
         return
     if as_suites:
-        for suite in graph.suites(reached):
+        for suite in dependency_graph.suites(reached):
             click.echo(suite)
         return
     for each in reached:

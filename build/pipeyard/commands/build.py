@@ -93,10 +93,11 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import changes, supply_chain
+    from pipeyard import supply_chain
     from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, commits, dist, publishing, sizes
+    from pipeyard.images import builders, dist, publishing, sizes
     from pipeyard.images.registry import Registry
+    from pipeyard.repository import changes, commits
     from pipeyard.supply_chain import provenance
 
     project = find_project(project_folder)

@@ -146,8 +146,8 @@ def starts_command(since: str, branch: str, tag: str, as_json: bool, project_fol
     """Tell which triggers a push of the changes since REV starts, and why."""
     import json
 
-    from pipeyard import changes
     from pipeyard.ci import cloudbuild, documents, triggers
+    from pipeyard.repository import changes
 
     if bool(branch) == bool(tag):
         raise click.UsageError("Give --branch or --tag.")
@@ -213,8 +213,8 @@ def run_command(
 
     from rich.console import Console
 
-    from pipeyard import changes
     from pipeyard.ci import executing, starting, workspaces
+    from pipeyard.repository import changes
 
     if trigger_name and filename:
         raise click.UsageError("A trigger names its build: give --trigger or --file.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
 
 
 def delivery_options(function):
@@ -43,8 +43,7 @@ def order_of_commits(project: "Project") -> Callable[[str, str], bool]:
     """
     import functools
 
-    from pipeyard import changes
-    from pipeyard.images import commits
+    from pipeyard.repository import changes, commits
 
     git = changes.git_of(project.root)
 

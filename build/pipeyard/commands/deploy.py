@@ -10,9 +10,9 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.commands.delivering import delivery_options, order_of_commits
 
 if TYPE_CHECKING:
-    from pipeyard.changes import Git
     from pipeyard.delivery.desired import Desired
     from pipeyard.delivery.planning import Plan
+    from pipeyard.repository.changes import Git
     from pipeyard.settings import Environment
 
 
@@ -40,8 +40,9 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import changes, settings
+    from pipeyard import settings
     from pipeyard.delivery import connecting, deploying, desired
+    from pipeyard.repository import changes
     from pipeyard.system import bucket
 
     project = find_project(project_folder)

@@ -14,8 +14,8 @@ def command(components: tuple[str, ...], project_folder: Path) -> None:
     """Make the locked environments of COMPONENTS (default: all) current."""
     from rich.console import Console
 
-    from pipeyard import environments
     from pipeyard.errors import PipeyardError, near_misses
+    from pipeyard.repository import venvs
 
     project = find_project(project_folder)
     for name in components:
@@ -25,4 +25,4 @@ def command(components: tuple[str, ...], project_folder: Path) -> None:
     for name in components or project.components:
         folder = project.components[name].folder
         with console.status(f"environment of {name}"):
-            environments.sync(project, folder, lambda text: console.print(text, markup=False, highlight=False))
+            venvs.sync(project, folder, lambda text: console.print(text, markup=False, highlight=False))

@@ -12,19 +12,19 @@ from pipeyard.commands import find_project, project_option
 @project_option
 def command(check: bool, project_folder: Path) -> int:
     """Lock every environment of the repository, in locks that name no package index; then what base images hold."""
-    from pipeyard import environments, locks
     from pipeyard.images import shared
+    from pipeyard.repository import uv_locks, venvs
     from pipeyard.system import files
 
     project = find_project(project_folder)
-    uv = environments.uv(project)
+    uv = venvs.uv(project)
     stale = []
-    for folder in locks.projects(project.root):
+    for folder in uv_locks.projects(project.root):
         name = str(folder.relative_to(project.root))
         if check:
-            if why := locks.staleness(folder, uv):
+            if why := uv_locks.staleness(folder, uv):
                 stale.append(f"{name}/uv.lock doesn't fit its pyproject.toml: {why}.")
-        elif locks.lock(folder, uv):
+        elif uv_locks.lock(folder, uv):
             click.echo(f"locked {name}")
     for path, text in shared.expected(project, uv).items():
         name = str(path.relative_to(project.root))

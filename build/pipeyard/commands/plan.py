@@ -31,8 +31,9 @@ def command(
     """
     import json
 
-    from pipeyard import changes, settings
+    from pipeyard import settings
     from pipeyard.delivery import approvals, connecting, deploying, desired
+    from pipeyard.repository import changes
     from pipeyard.system import bucket
 
     project = find_project(project_folder)

@@ -9,7 +9,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
     from pipeyard.shipments import Shipment
 
 
@@ -69,9 +69,9 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import changes, shipments
+    from pipeyard import shipments
     from pipeyard.component_store import releases
-    from pipeyard.images import commits
+    from pipeyard.repository import changes, commits
 
     if existing and not channels:
         raise click.UsageError("--existing moves channels: say which with --channel.")

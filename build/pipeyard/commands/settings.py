@@ -8,7 +8,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
     from pipeyard.settings import Environment, Settings
 
 

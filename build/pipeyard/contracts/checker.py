@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeyard import compiling, dockerfile_template, environments, graph, locks, readmes
+from pipeyard import compiling, dockerfile_template, readmes
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
-from pipeyard.images.sources import Dockerfile, of_component, stack
 from pipeyard.local.display import Display
-from pipeyard.project import Component, Project
+from pipeyard.repository import dependency_graph, uv_locks, venvs
+from pipeyard.repository.dockerfiles import Dockerfile, of_component, stack
+from pipeyard.repository.project import Component, Project
 from pipeyard.settings import schema
 from stepkit import machine
 
@@ -61,7 +62,7 @@ def check(
     if strangers:
         raise PipeyardError(f"No component {strangers[0]!r}. {near_misses(strangers[0], project.components)}")
     chosen = [project.components[name] for name in dict.fromkeys(names or project.components)]
-    uv = environments.uv(project)
+    uv = venvs.uv(project)
     with ThreadPoolExecutor(machine.cpus()) as pool:
         looked = [pool.submit(_component, project, each, uv, fix, say) for each in chosen]
         shared = [] if names else [pool.submit(_shared, project, uv, fix)]
@@ -111,7 +112,7 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     found += _tried(part, "locks", generated.stale_lock, part, component.folder, uv)
     dockerfile = of_component(project, component.name)
     found += _tried(part, "base", _unpinned, dockerfile, part)
-    if not (component.folder / locks.LOCK).exists():
+    if not (component.folder / uv_locks.LOCK).exists():
         return found  # so it has no environment either
     target = wheels.target_of(_python_image(project, dockerfile))
     found += _tried(part, "wheels", wheels.findings, component.folder, part, uv, target)
@@ -123,7 +124,7 @@ def _rendered(part: str, check: str, fix: bool, wanted: Callable[..., dict[Path,
 
 
 def _program(project: Project, component: Component, part: str, say: Callable[[str], None]) -> Iterator[Finding]:
-    environments.sync(project, component.folder, say)
+    venvs.sync(project, component.folder, say)
     yield from program.findings(component, part)
 
 
@@ -132,7 +133,7 @@ def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
     found = _tried("README.md", "readme", _rendered, "README.md", "readme", fix, readmes.of_project, project)
     found += _tried(schema.PATH.as_posix(), "schema", generated.stale_schema, project, fix)
     components = {component.folder for component in project.components.values()}
-    for folder in locks.projects(project.root):
+    for folder in uv_locks.projects(project.root):
         if folder not in components:
             name = folder.relative_to(project.root).as_posix()
             part = "pyproject.toml" if name == "." else name
@@ -181,7 +182,7 @@ def _kfp_1(project: Project, readable: Sequence[Component], say: Callable[[str],
         raise PipeyardError(
             f"{kfp_versions.KFP_1} is missing: it locks the kfp 1 that specs are loaded in. Restore it."
         )
-    environments.sync(project, folder, say)
+    venvs.sync(project, folder, say)
     every = kfp_versions.load_1(project.root, [component.folder / "component.yaml" for component in readable])
     for component, loaded in zip(readable, every, strict=True):
         yield from kfp_versions.findings(component, f"components/{component.name}", "1", loaded)
@@ -195,7 +196,7 @@ def _pipelines_of(project: Project, names: set[str]) -> list[str]:
 
 def _loaded(project: Project, pipeline: Path) -> set[str]:
     try:
-        return graph.loaded_components(pipeline / "pipeline.py", project.components)
+        return dependency_graph.loaded_components(pipeline / "pipeline.py", project.components)
     except SyntaxError:  # which compiling it tells
         return set(project.components)
 

@@ -8,11 +8,12 @@ unchanged isn't run again; that it wrote its outputs is known.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeyard import compiling, graph, ir, settings
+from pipeyard import compiling, ir, settings
 from pipeyard.findings import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
-from pipeyard.project import Project
+from pipeyard.repository import dependency_graph
+from pipeyard.repository.project import Project
 from pipeyard.runs import stored_runs
 from pipeyard.runs.record import Run, State, Task
 from stepkit import machine
@@ -36,7 +37,7 @@ def findings(
     found.check()
     place = found.environment(ENVIRONMENT) if ENVIRONMENT in found.names else None
     loaded = {
-        name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
+        name: dependency_graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)
         for name in (place.pipelines if place else ())
     }
     wanted = set(names)

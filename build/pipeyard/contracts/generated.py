@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeyard import locks
 from pipeyard.findings import Finding
 from pipeyard.images import shared
-from pipeyard.project import Project
+from pipeyard.repository import uv_locks
+from pipeyard.repository.project import Project
 from pipeyard.settings import schema
 from pipeyard.system import files
 
@@ -31,9 +31,9 @@ def stale_files(part: str, check: str, wanted: Mapping[Path, str], fix: bool) ->
 
 def stale_lock(part: str, folder: Path, uv: str) -> Iterator[Finding]:
     """Yields a lock that doesn't fit its pyproject.toml. Nothing is fetched for that."""
-    why = locks.staleness(folder, uv)
+    why = uv_locks.staleness(folder, uv)
     if why:
-        yield Finding(part, "locks", f"{locks.LOCK} doesn't fit pyproject.toml: {why}", "Run `pipeyard lock`.")
+        yield Finding(part, "locks", f"{uv_locks.LOCK} doesn't fit pyproject.toml: {why}", "Run `pipeyard lock`.")
 
 
 def stale_base_lists(project: Project, uv: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pipeyard.contracts import kinds
 from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.errors import near_misses
 from pipeyard.findings import Finding
-from pipeyard.project import ANNOTATION_PREFIX, Component
+from pipeyard.repository.project import ANNOTATION_PREFIX, Component
 
 _CONTAINER_KEYS = {"image", "command", "args"}
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
-from pipeyard.project import Component
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Component
 
 # kfp 1's environment; its lock says which version.
 KFP_1 = Path("tests/kfp1")
@@ -70,7 +70,7 @@ def load_1(root: Path, paths: Sequence[Path]) -> list[Loaded]:
     Raises:
         PipeyardError: kfp 1 itself doesn't work.
     """
-    python = environments.folder_of(root / KFP_1) / "bin" / "python"
+    python = venvs.folder_of(root / KFP_1) / "bin" / "python"
     done = subprocess.run([str(python), "-c", _LOAD_1, *map(str, paths)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PipeyardError(

@@ -12,12 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments
 from pipeyard.contracts import agreement, kinds
 from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
-from pipeyard.project import Component
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Component
 from pipeyard.system import jsons
 
 _TIMEOUT_SECONDS = 120
@@ -88,7 +88,7 @@ def _ask(component: Component, question: Mapping[str, Any]) -> dict[str, Any]:
         raise PipeyardError(
             f"its command {command} can't be asked for its flags. Write [python, -m, {component.name}]."
         )
-    python = environments.folder_of(component.folder) / "bin" / "python"
+    python = venvs.folder_of(component.folder) / "bin" / "python"
     probe = resources.files("pipeyard.contracts").joinpath("probe.py").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
         request, answer = Path(scratch) / "request.json", Path(scratch) / "answer.json"
@@ -97,7 +97,7 @@ def _ask(component: Component, question: Mapping[str, Any]) -> dict[str, Any]:
             done = subprocess.run(
                 [str(python), "-c", probe, module, str(request), str(answer)],
                 cwd=scratch,
-                env=environments.variables(component, os.environ),
+                env=venvs.variables(component, os.environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from pipeyard.changes import Git
 from pipeyard.delivery.desired import Desired
 from pipeyard.errors import PipeyardError
+from pipeyard.repository.changes import Git
 from pipeyard.system import files, yamls
 
 FOLDER = "approvals"

@@ -16,7 +16,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
     from pipeyard.settings import Environment, Schedule
 
 

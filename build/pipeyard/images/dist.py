@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipeyard import rendering
 from pipeyard.images import lock
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.system import files
 
 COMPONENTS = "components"

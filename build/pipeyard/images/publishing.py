@@ -11,11 +11,11 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
 from pipeyard.images.builders import Builder, Job
-from pipeyard.images.commits import Commit
 from pipeyard.images.references import Reference, parse
 from pipeyard.images.registry import Layer, Manifest, Registry
-from pipeyard.images.sources import TEST_STAGE, Dockerfile, of_base, of_component
-from pipeyard.project import Project
+from pipeyard.repository.commits import Commit
+from pipeyard.repository.dockerfiles import TEST_STAGE, Dockerfile, of_base, of_component
+from pipeyard.repository.project import Project
 from stepkit import digest
 
 # Hex digits of the source's sha256 that a content tag has.

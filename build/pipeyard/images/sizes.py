@@ -9,7 +9,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.images.publishing import Outcome
 from pipeyard.images.references import Reference
 from pipeyard.images.registry import Layer
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 
 EACH = "each"
 TOGETHER = "together"

@@ -16,7 +16,7 @@ from pipeyard.local.launching import Launch
 from pipeyard.local.runner import declarations, last_segment
 from pipeyard.local.sandbox import Bind, Limits, User
 from pipeyard.local.steps import Host
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.system.process import Ended
 
 RUN_LABEL = "dev.pipeyard.run"

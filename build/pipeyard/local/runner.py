@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from pipeyard import environments, ir
+from pipeyard import ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
 from pipeyard.local import cache, external
@@ -26,7 +26,8 @@ from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
-from pipeyard.project import Component, Project
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Component, Project
 from pipeyard.runs import record
 from pipeyard.runs.record import Run, State, Task
 from pipeyard.settings.secrets import problems as secrets_in
@@ -213,11 +214,11 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                 known[name] = Host(
                     component=name,
                     source_digest=component.source_digest,
-                    env=environments.variables(component, os.environ),
+                    env=venvs.variables(component, os.environ),
                     **declarations(component),
                     preload=component.annotation("preload", []),
-                    prepared=functools.partial(environments.is_current, component.folder),
-                    prepare=functools.partial(environments.sync, project, component.folder),
+                    prepared=functools.partial(venvs.is_current, component.folder),
+                    prepare=functools.partial(venvs.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),
                 )
         return known[name]

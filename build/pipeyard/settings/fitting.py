@@ -7,7 +7,7 @@ from pipeyard.settings import checking
 
 if TYPE_CHECKING:
     from pipeyard.ir import Pipeline
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
     from pipeyard.settings.model import Environment
 
 

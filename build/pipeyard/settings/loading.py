@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.kubeflow import cron
-from pipeyard.project import Project
+from pipeyard.repository.project import Project
 from pipeyard.settings import completions, explaining, layers, reading, secrets, variables
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all

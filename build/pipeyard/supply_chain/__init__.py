@@ -2,10 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeyard.images.commits import Commit
 from pipeyard.images.dist import PROVENANCE, sbom_path
 from pipeyard.images.lock import Lock
-from pipeyard.project import Project
+from pipeyard.repository.commits import Commit
+from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance, sbom
 
 

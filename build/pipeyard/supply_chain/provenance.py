@@ -10,12 +10,12 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pipeyard.changes import Git
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
-from pipeyard.images.commits import Commit
 from pipeyard.images.references import parse
-from pipeyard.project import Project
+from pipeyard.repository.changes import Git
+from pipeyard.repository.commits import Commit
+from pipeyard.repository.project import Project
 from pipeyard.system import jsons
 from stepkit import digest
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pipeyard import environments
 from pipeyard.errors import PipeyardError
-from pipeyard.images import shared, sources
+from pipeyard.images import shared
 from pipeyard.images.lock import Lock
 from pipeyard.images.references import Reference, parse
-from pipeyard.project import Project
+from pipeyard.repository import dockerfiles, venvs
+from pipeyard.repository.project import Project
 
 _EXPORT = ("export", "--quiet", "--frozen", "--no-dev", "--format", "cyclonedx1.5")
 _EMPTY = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
@@ -37,9 +37,7 @@ def export(project: Project, component: str) -> dict[str, Any]:
     if not (folder / "uv.lock").exists():
         about = {"component": {"bom-ref": component, "name": component}, "tools": []}
         return {**_EMPTY, "metadata": about, "components": [], "dependencies": []}
-    result = subprocess.run(
-        [environments.uv(project), *_EXPORT], cwd=folder, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([venvs.uv(project), *_EXPORT], cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise PipeyardError(f"The lock of {component} can't be read: {result.stderr.strip()}. Run `pipeyard lock`.")
     return json.loads(result.stdout)
@@ -53,7 +51,8 @@ def of_image(project: Project, component: str, built: Lock, exported: dict[str, 
     """
     image = built.images[component]
     bases = {
-        name: parse(built.bases[name]) for name in sources.below(project, sources.of_component(project, component))
+        name: parse(built.bases[name])
+        for name in dockerfiles.below(project, dockerfiles.of_component(project, component))
     }
     program = {**exported["metadata"]["component"], "type": "application"}
     packages = [_located(each, project, list(bases)) for each in exported["components"]]

@@ -5,9 +5,10 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from pipeyard import environments, settings
+from pipeyard import settings
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Project
+from pipeyard.repository import venvs
+from pipeyard.repository.project import Project
 
 SOURCE = "triggers/event/main.py"
 REQUIREMENTS = "requirements.txt"
@@ -37,7 +38,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     (folder / _WHEELS).mkdir(parents=True)
     shutil.copyfile(project.root / SOURCE, folder / Path(SOURCE).name)
     shutil.copyfile(project.root / settings.FILE, folder / settings.FILE)
-    uv = environments.uv(project)
+    uv = venvs.uv(project)
     for package in (project.root, project.root / "libs/stepkit"):
         _run([uv, "build", "--wheel", "--quiet", "--out-dir", str(folder.absolute() / _WHEELS), str(package)], project)
     (folder / _WHEELS / ".gitignore").unlink(missing_ok=True)

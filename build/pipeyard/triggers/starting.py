@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
-    from pipeyard.project import Project
+    from pipeyard.repository.project import Project
     from pipeyard.settings import Environment
 
 # Environment, name of the pipeline's folder, parameters over those that are set or deployed, and key, to the run's id.

@@ -31,8 +31,8 @@ def main(port: int, project_root: Path | None, runs: Path | None, several_users:
     """Serve Kubeflow Pipelines' API until this is stopped."""
     execute = None
     if project_root:
-        from pipeyard import project
         from pipeyard.local import runner
+        from pipeyard.repository import project
 
         from .execution import LocalRunner
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.project import Component, Project
+from pipeyard.repository.project import Component, Project
 
 STAMP = ".lock-digest"
 _TAIL_LINES = 15

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeyard.changes import Git
 from pipeyard.errors import PipeyardError
+from pipeyard.repository.changes import Git
 
 VARIABLE = "COMMIT_SHA"
 _SHA = re.compile(r"[0-9a-f]{40}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dockerfile_parse import DockerfileParser
 
-from pipeyard import project
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import project
 from stepkit import digest
 
 TEST_STAGE = "test"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeyard.images.sources import of_base, of_component
-from pipeyard.project import Project
+from pipeyard.repository.dockerfiles import of_base, of_component
+from pipeyard.repository.project import Project
 
 # What is done with parts, in the order in which it is done.
 ACTIONS = ("lint", "test", "image", "compile", "deploy")

@@ -1,0 +1,1 @@
+"""The monorepo as the toolchain sees it: its parts, its commits, what a change reaches."""
