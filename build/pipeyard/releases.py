@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import compiling, packaging, rendering, settings
+from pipeyard import packaging, rendering, settings
+from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
 from pipeyard.images import dist, lock
 from pipeyard.repository import changes, commits
@@ -71,9 +72,9 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
         The package, and what its user should know.
 
     Raises:
-        PipeyardError: see `compiling.compile_pipeline`.
+        PipeyardError: see `compiler.compile_pipeline`.
     """
-    compiled = compiling.compile_pipeline(project.pipeline(pipeline), {project.root / "components": build.specs})
+    compiled = compiler.compile_pipeline(project.pipeline(pipeline), {project.root / "components": build.specs})
     text = compiled.shipped()
     config = (project.root / settings.FILE).read_bytes()
     used = {name: image for name, image in build.images.items() if image in text}
@@ -111,8 +112,8 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
             continue  # a variable isn't set here
         given = environment.parameters_of(pipeline, declared)
         if given and environment.target != "local":
-            told = compiling.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
-            yield from (f"{name}: {each}" for each in told if each not in compiling.sizes_of(compiled, {}, pipeline))
+            told = compiler.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
+            yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
 
 
 def write(made: Package, folder: Path) -> list[Path]:

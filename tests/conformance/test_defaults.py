@@ -3,7 +3,7 @@
 from kfp import dsl
 from tiny_components import component
 
-from pipeyard.passes import defaults
+from pipeyard.compiling.passes import defaults
 from pipeyard.runs.record import State
 
 tell = component(

@@ -8,7 +8,8 @@ from servers.kubeflow import KubeflowServer, examples
 from servers.kubeflow.execution import LocalRunner
 from whole_runs import SETUP
 
-from pipeyard import compiling, settings
+from pipeyard import settings
+from pipeyard.compiling import compiler
 from pipeyard.kubeflow import connection, experiments, pipelines, runs
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
@@ -32,7 +33,7 @@ def run(server, project, tmp_path):
     connected = connection.connect(
         settings.Environment(name="here", target="kfp", host=server.url, bucket="gs://here", pipeline_root="gs://here")
     )
-    compiled = compiling.compile_pipeline(project / "pipelines/chicago_taxi", {})
+    compiled = compiler.compile_pipeline(project / "pipelines/chicago_taxi", {})
     package = examples.package(tmp_path, "a" * 40, compiled.text, "chicago-taxi")
     version = pipelines.ensure_version(connected, package)
     experiment = experiments.ensure(connected, "chicago-taxi")

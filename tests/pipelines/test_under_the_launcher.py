@@ -14,7 +14,7 @@ import yaml
 from checkout import ROOT
 from servers.launcher import Artifact, Execution, Launch, Records, Run, Store, Walk
 
-from pipeyard import compiling
+from pipeyard.compiling import compiler
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
 
@@ -45,7 +45,7 @@ class Ran:
 
 def _walk(project: Path, folder: Path) -> Walk:
     hosts = runner.project_hosts(Project(project))
-    (spec, *_) = yaml.safe_load_all(compiling.compile_pipeline(project / "pipelines/chicago_taxi", {}).text)
+    (spec, *_) = yaml.safe_load_all(compiler.compile_pipeline(project / "pipelines/chicago_taxi", {}).text)
     store = Store(fsspec.filesystem("file"), str(folder / "store"))
     return Walk(spec, folder / "pods", store, Records(folder / "mlmd"), lambda image: hosts(image).env)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeyard import compiling
-from pipeyard.compiling import Compiled
+from pipeyard.compiling import compiler
+from pipeyard.compiling.compiler import Compiled
 
 _HEAD = """
 from pathlib import Path
@@ -28,4 +28,4 @@ def compiled(folder: Path, components: Mapping[str, str], body: str) -> Compiled
         path.write_text(f"name: {name}\n{spec}", encoding="utf-8")
         head += f"{name} = _store.load_component({name!r})\n"
     (folder / "pipeline.py").write_text(head + body, encoding="utf-8")
-    return compiling.compile_pipeline(folder)
+    return compiler.compile_pipeline(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from delivered_projects import text
 
-from pipeyard import compiling
+from pipeyard.compiling import compiler
 from pipeyard.delivery import planning, stages
 from pipeyard.delivery.planning import Change, Missing, State
 
@@ -101,7 +101,7 @@ def test_programs_get_the_same():
 
 @pytest.mark.parametrize("pipeline", ["chicago_taxi", "flights"])
 def test_steps_of_the_real_pipelines_are_read_with_groups_and_handlers(pipeline):
-    compiled = compiling.compile_pipeline(Path(__file__).parents[2] / "pipelines" / pipeline)
+    compiled = compiler.compile_pipeline(Path(__file__).parents[2] / "pipelines" / pipeline)
     before = stages.read(compiled.text, {"source": "gs://a", "epochs": 1})
     after = stages.read(compiled.text, {"source": "gs://a", "epochs": 2})
     names = {path.rpartition("/")[2] for path in before}

@@ -11,7 +11,8 @@ import yaml
 from google.protobuf import json_format
 from kfp import compiler, dsl
 
-from pipeyard import compiling, ir
+from pipeyard import ir
+from pipeyard.compiling import compiler as compiling
 from pipeyard.delivery import stages
 from pipeyard.ir import derivation
 from pipeyard.ir.protobuf import pb

@@ -13,7 +13,8 @@ from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 from servers.vertex import PROJECT, REGION, VertexServer
 
-from pipeyard import cli, compiling, packaging, settings
+from pipeyard import cli, packaging, settings
+from pipeyard.compiling import compiler
 from pipeyard.delivery import records, server_versions
 from pipeyard.errors import PipeyardError
 from pipeyard.runs import record
@@ -371,7 +372,7 @@ def test_retries_reach_vertex(cloud, vertex, tmp_path, capsys, monkeypatch):
 @pytest.fixture
 def here(tmp_path, monkeypatch, capsys):
     """Runs a pipeline of one step here with limits; returns the exit code, what is printed, and the run's record."""
-    monkeypatch.setattr(compiling, "compile_apart", compiling.compile_pipeline)
+    monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
 
     def go(source: str, **limits):
         made = trigger_projects.make(tmp_path / "here", {"taxi": limits})
@@ -411,7 +412,7 @@ def test_a_run_here_that_ends_in_time_succeeds(here):
 def test_what_a_trigger_starts_here_has_the_limits_too(tmp_path, monkeypatch):
     from pipeyard.triggers import starting
 
-    monkeypatch.setattr(compiling, "compile_apart", compiling.compile_pipeline)
+    monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
     made = trigger_projects.make(tmp_path / "here", {"taxi": {"retries": {"read": 1}}})
     place = settings.load(made.root).environment("here")
     starting.run_here(made, place, "taxi", {"source": "bad"}, "k")

@@ -9,7 +9,8 @@ from compiled_pipelines import compiled
 from kfp import compiler
 from servers import driver
 
-from pipeyard import compiling, releases
+from pipeyard import releases
+from pipeyard.compiling import compiler as compiling
 from pipeyard.delivery import planning, stages
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches

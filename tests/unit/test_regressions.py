@@ -20,7 +20,8 @@ from built_repositories import SETTINGS, SPEC, Repository
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer
 
-from pipeyard import compiling, rendering, settings
+from pipeyard import rendering, settings
+from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
@@ -277,11 +278,11 @@ def test_8_every_output_has_a_type(name):
 
 @pytest.mark.parametrize("name", sorted(PROJECT.pipelines))
 def test_8_every_pipeline_compiles_on_kfp_2(name):
-    assert "schemaVersion: 2.1.0" in compiling.compile_pipeline(PROJECT.pipelines[name]).text
+    assert "schemaVersion: 2.1.0" in compiler.compile_pipeline(PROJECT.pipelines[name]).text
 
 
 def test_8_an_output_without_a_type_is_refused_where_a_value_is_taken(repository):
     spec = SPEC.format(name="count").replace("{name: rows, type: Integer}", "{name: rows}")
     repository.write("components/count/component.yaml", spec)
     with pytest.raises(PipeyardError, match="Argument type 'system.Artifact@0.0.1' is incompatible with"):
-        compiling.compile_pipeline(repository.root / "pipelines/whole")
+        compiler.compile_pipeline(repository.root / "pipelines/whole")

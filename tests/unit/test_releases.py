@@ -8,7 +8,8 @@ import tarfile
 import pytest
 import yaml
 
-from pipeyard import compiling, packaging, releases
+from pipeyard import packaging, releases
+from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentNotFoundError
 from pipeyard.errors import PipeyardError
 from pipeyard.repository.project import Project
@@ -87,7 +88,7 @@ def test_vertex_gets_one_json_document_or_nothing():
 
 
 def test_an_edge_that_means_the_same_compiles(project):
-    compiled = compiling.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
+    compiled = compiler.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
     assert not compiled.warnings
 
 
@@ -108,7 +109,7 @@ def test_an_edge_of_another_meaning_is_refused_though_kfp_compiles_it(project, e
         spec = project.root / "components" / name / "component.yaml"
         spec.write_text(spec.read_text(encoding="utf-8").replace("type: Dataset", "type: Artifact"), encoding="utf-8")
     with pytest.raises(PipeyardError, match=message):
-        compiling.compile_pipeline(_pipeline(project, edge))
+        compiler.compile_pipeline(_pipeline(project, edge))
 
 
 @pytest.mark.parametrize(
@@ -123,18 +124,18 @@ def test_constructs_that_backends_break_on_are_refused(project, old, new, messag
     spec = project.root / "components" / "makes" / "component.yaml"
     spec.write_text(spec.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(PipeyardError, match=message):
-        compiling.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
+        compiler.compile_pipeline(_pipeline(project, 'components.takes(data=made.outputs["data"])'))
 
 
 def test_what_goes_wrong_is_told_alike_in_a_process_of_its_own(project):
     folder = _pipeline(project, "pass")
     (folder / "pipeline.py").write_text(PIPELINE.replace('"takes")', '"taks")'), encoding="utf-8")
     with pytest.raises(ComponentNotFoundError, match="No component 'taks'") as caught:
-        compiling.compile_apart(folder)
+        compiler.compile_apart(folder)
     assert caught.value.tried
     (folder / "pipeline.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", encoding="utf-8")
     with pytest.raises(PipeyardError, match="the process that compiled it was killed"):
-        compiling.compile_apart(folder)
+        compiler.compile_apart(folder)
 
 
 def test_a_package_has_the_images_of_its_build(project, tmp_path):

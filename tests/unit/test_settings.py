@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pipeyard import compiling, ir, settings
+from pipeyard import ir, settings
+from pipeyard.compiling import compiler
 from pipeyard.contracts import generated
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import project
@@ -295,7 +296,7 @@ def test_the_command_never_shows_what_a_named_secret_holds():
 
 
 def test_the_project_s_parameters_fit_its_pipelines_in_every_environment():
-    texts = {name: compiling.compile_pipeline(folder).text for name, folder in project.find(ROOT).pipelines.items()}
+    texts = {name: compiler.compile_pipeline(folder).text for name, folder in project.find(ROOT).pipelines.items()}
     compiled = {name: ir.parse(text) for name, text in texts.items()}
     loaded = settings.load(ROOT, SET)
     for place in map(loaded.environment, loaded.names):

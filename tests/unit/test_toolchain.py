@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import compiling, readmes
+from pipeyard import readmes
+from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import project, uv_locks
@@ -60,13 +61,11 @@ implementation: {container: {image: i, command: [echo], args: [{inputValue: text
 )
 def test_what_can_t_be_compiled_says_why(tmp_path, body, message):
     with pytest.raises(PipeyardError, match=message):
-        compiling.compile_pipeline(_pipeline(tmp_path, body))
+        compiler.compile_pipeline(_pipeline(tmp_path, body))
 
 
 def test_large_values_are_warned_of(tmp_path):
-    compiled = compiling.compile_pipeline(
-        _pipeline(tmp_path, f"{ONE}\n@dsl.pipeline\ndef a(): echo(text='x' * 70_000)")
-    )
+    compiled = compiler.compile_pipeline(_pipeline(tmp_path, f"{ONE}\n@dsl.pipeline\ndef a(): echo(text='x' * 70_000)"))
     assert len(compiled.warnings) == 1
     assert "the step 'echo' is near the 96 KB that KFP can't start" in compiled.warnings[0]
     assert "70 KB of them are the input 'text'" in compiled.warnings[0]

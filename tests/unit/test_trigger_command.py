@@ -13,7 +13,8 @@ import trigger_projects
 from servers.scheduler import SchedulerServer
 from trigger_projects import NEW_FILES, notification
 
-from pipeyard import cli, compiling, settings
+from pipeyard import cli, settings
+from pipeyard.compiling import compiler
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
 from pipeyard.runs import record
@@ -34,7 +35,7 @@ CLOUD = {
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiling, "compile_apart", compiling.compile_pipeline)  # a process each is 2 s; kfp is here
+    monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)  # a process each is 2 s; kfp is here
     taxi = {"parameters": {"source": "x"}, "triggers": [NEW_FILES]}
     return trigger_projects.make(tmp_path / "project", {"taxi": taxi, "on_server": {}}, cloud=CLOUD)
 

@@ -85,7 +85,8 @@ def command(
     """
     from rich.console import Console
 
-    from pipeyard import compiling, ir, settings
+    from pipeyard import ir, settings
+    from pipeyard.compiling import compiler
     from pipeyard.ir import derivation
     from pipeyard.local import display, runner
     from pipeyard.runs import record, report
@@ -128,7 +129,7 @@ def command(
         hosts = containers.image_hosts(project, build.images, docker, shown.note)
         launchers = functools.partial(containers.Containers, docker, network)
 
-    compiled = compiling.compile_apart(folder, specs)
+    compiled = compiler.compile_apart(folder, specs)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
     retries = checking.retries(place, pipeline, compiled.text)

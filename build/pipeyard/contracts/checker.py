@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeyard import compiling, dockerfile_template, readmes
+from pipeyard import dockerfile_template, readmes
+from pipeyard.compiling import compiler
 from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
@@ -202,5 +203,5 @@ def _loaded(project: Project, pipeline: Path) -> set[str]:
 
 
 def _compiled(project: Project, name: str) -> Iterator[Finding]:
-    compiling.compile_pipeline(project.pipeline(name))
+    compiler.compile_pipeline(project.pipeline(name))
     yield from ()

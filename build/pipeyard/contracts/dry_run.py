@@ -8,7 +8,8 @@ unchanged isn't run again; that it wrote its outputs is known.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeyard import compiling, ir, settings
+from pipeyard import ir, settings
+from pipeyard.compiling import compiler
 from pipeyard.findings import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
@@ -94,7 +95,7 @@ def judge(run: Run, names: Iterable[str], pipeline: str) -> Iterator[Finding]:
 
 
 def _run(project: Project, name: str, place: settings.Environment, display: Display, max_parallel: int) -> Run:
-    package = ir.parse(compiling.compile_pipeline(project.pipeline(name)).text)
+    package = ir.parse(compiler.compile_pipeline(project.pipeline(name)).text)
     root = Path(place.pipeline_root)
     run, _ = runner.run(
         package,

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipeyard import semantics
+from pipeyard.compiling import semantics
 from pipeyard.contracts import kinds
 from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.errors import near_misses

@@ -17,9 +17,10 @@ def compiled(project: "Project", pipeline: str) -> "Pipeline":
     Raises:
         PipeyardError: there is no such pipeline, or it doesn't compile.
     """
-    from pipeyard import compiling, ir
+    from pipeyard import ir
+    from pipeyard.compiling import compiler
 
-    return ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
+    return ir.parse(compiler.compile_pipeline(project.pipeline(pipeline)).text)
 
 
 def check(project: "Project", environment: "Environment") -> list[str]:

@@ -49,13 +49,14 @@ def run_here(
 
     from rich.console import Console
 
-    from pipeyard import compiling, ir
+    from pipeyard import ir
+    from pipeyard.compiling import compiler
     from pipeyard.ir import derivation
     from pipeyard.local import display, runner
     from pipeyard.runs import record, report
     from pipeyard.settings import checking
 
-    text = compiling.compile_apart(project.pipeline(pipeline)).text
+    text = compiler.compile_apart(project.pipeline(pipeline)).text
     retries = checking.retries(environment, pipeline, text)
     package = ir.parse(derivation.derive(text, environment.deadline_of(pipeline), retries))
     inputs = package.spec.root.input_definitions

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
+from pipeyard.compiling.passes.walking import ROOT, visits
 from pipeyard.ir import Pipeline
-from pipeyard.passes.walking import ROOT, visits
 from pipeyard.system import yamls
 
 _UNKNOWN = object()

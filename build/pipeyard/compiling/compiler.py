@@ -38,7 +38,7 @@ class Compiled:
 
     def shipped(self) -> str:
         """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
-        from pipeyard.passes import caching
+        from pipeyard.compiling.passes import caching
 
         return caching.without(self.text, self.reads_outside)
 
@@ -58,9 +58,10 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     from kfp import compiler
     from kfp.dsl import graph_component
 
-    from pipeyard import ir, semantics
+    from pipeyard import ir
+    from pipeyard.compiling import semantics
+    from pipeyard.compiling.passes import caching, defaults
     from pipeyard.component_store.session import session
-    from pipeyard.passes import caching, defaults
 
     with session(instead or {}) as opened:
         module = _import(folder / "pipeline.py")
@@ -116,8 +117,8 @@ def _without_header(text: str) -> str:
 
 
 def _check(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") -> list[str]:
-    from pipeyard import semantics
-    from pipeyard.passes import driver
+    from pipeyard.compiling import semantics
+    from pipeyard.compiling.passes import driver
 
     unstartable, doubtful = driver.check(pipeline)
     problems = [*semantics.problems(pipeline, loaded), *unstartable]
@@ -135,7 +136,7 @@ def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> 
     Raises:
         PipeyardError: a step can't be started with them.
     """
-    from pipeyard.passes import sizes
+    from pipeyard.compiling.passes import sizes
 
     found = list(sizes.large(pipeline, parameters))
     if fatal := [each.text for each in found if each.fatal]:

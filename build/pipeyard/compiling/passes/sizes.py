@@ -13,10 +13,10 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from pipeyard.compiling.passes.walking import Visit, visits
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 from pipeyard.ir.values import from_proto
-from pipeyard.passes.walking import Visit, visits
 
 LIMIT = 96_000
 WARNING = 64 * 1024

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeyard.compiling.passes.walking import Visit, visits
 from pipeyard.ir import Pipeline
-from pipeyard.passes.walking import Visit, visits
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
 _SERVER = "KFP 2.17"

@@ -4,8 +4,8 @@ The driver of KFP 2.17.0 resolves a container's arguments before it fills in def
 by #14175), and refuses the task: `parameter "format" not found in executor input`. A constant is there on any server.
 """
 
+from pipeyard.compiling.passes.walking import iterated
 from pipeyard.ir.protobuf import pb
-from pipeyard.passes.walking import iterated
 
 
 def written(spec: pb.PipelineSpec) -> pb.PipelineSpec:

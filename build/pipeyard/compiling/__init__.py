@@ -1,0 +1,1 @@
+"""From `pipeline.py` to KFP's intermediate representation."""
