@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import packaging, releases, rendering
 from pipeyard.errors import PipeyardError
-from pipeyard.images import dist, lock
+from pipeyard.images import lock
+from pipeyard.packages import archives, builds, component_specs, dist_folder
 from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance
 from pipeyard.system import jsons
@@ -37,10 +37,10 @@ def collect(project: Project, folder: Path) -> Shipment:
     Raises:
         PipeyardError: something is missing, was changed, or is of another commit or of other images.
     """
-    build = releases.built(project, folder)
+    build = builds.built(project, folder)
     built = lock.read(folder / lock.FILE)
     specs = {name: _spec(project, build.specs / name / "component.yaml", image) for name, image in built.images.items()}
-    names = [lock.FILE, dist.PROVENANCE, *(dist.sbom_path(name) for name in built.images)]
+    names = [lock.FILE, dist_folder.PROVENANCE, *(dist_folder.sbom_path(name) for name in built.images)]
     files = {name: _read(folder / name, "pipeyard build") for name in names}
     _check_subjects(built, files, folder)
     for name in project.pipelines:
@@ -59,7 +59,7 @@ def _read(path: Path, command: str) -> bytes:
 def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
     data = _read(path, "pipeyard build")
     committed = (project.components[path.parent.name].folder / path.name).read_text(encoding="utf-8")
-    allowed = [rendering.with_image(committed, str(image.reference(by))) for by in ("digest", "tag")]
+    allowed = [component_specs.with_image(committed, str(image.reference(by))) for by in ("digest", "tag")]
     if data.decode() not in allowed:
         raise PipeyardError(
             f"{path} isn't the committed spec with the image of the lock: it was changed. Run `pipeyard build` again."
@@ -70,8 +70,8 @@ def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
 def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) -> None:
     expected = {image.repository: image.digest for image in built.images.values()}
     try:
-        stated = provenance.subjects(files[dist.PROVENANCE].decode())
-        bills = {name: jsons.load(files[dist.sbom_path(name)]) for name in built.images}
+        stated = provenance.subjects(files[dist_folder.PROVENANCE].decode())
+        bills = {name: jsons.load(files[dist_folder.sbom_path(name)]) for name in built.images}
         described = {name: bill["metadata"]["component"]["version"] for name, bill in bills.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise PipeyardError(f"Provenance or an SBOM in {folder} is damaged. Run `pipeyard build` again.") from error
@@ -80,7 +80,7 @@ def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) 
         raise PipeyardError(f"Provenance or SBOMs in {folder} are of other images. Run `pipeyard build` again.")
 
 
-def package(folder: Path, build: releases.Build) -> dict[str, bytes]:
+def package(folder: Path, build: builds.Build) -> dict[str, bytes]:
     """Returns a compiled pipeline's files, by name.
 
     Args:
@@ -90,12 +90,12 @@ def package(folder: Path, build: releases.Build) -> dict[str, bytes]:
         PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
     """
     command = f"pipeyard compile {folder.name}"
-    contents = {name: _read(folder / name, command) for name in (packaging.PIPELINE, packaging.WORKFLOW)}
-    if (folder / packaging.VERTEX).exists():
-        contents[packaging.VERTEX] = (folder / packaging.VERTEX).read_bytes()
-    text, of = packaging.unpack(contents[packaging.WORKFLOW], str(folder / packaging.WORKFLOW))
+    contents = {name: _read(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
+    if (folder / archives.VERTEX).exists():
+        contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()
+    text, of = archives.unpack(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW))
     other = sorted(name for name, image in of["images"].items() if build.images.get(name) != image)
-    if of["commit"] != build.commit or other or text != contents[packaging.PIPELINE]:
+    if of["commit"] != build.commit or other or text != contents[archives.PIPELINE]:
         what = f"images of {', '.join(other)}" if other else f"commit {of['commit']}"
-        raise PipeyardError(f"{folder / packaging.WORKFLOW} is of other content ({what}). Run `{command}` again.")
+        raise PipeyardError(f"{folder / archives.WORKFLOW} is of other content ({what}). Run `{command}` again.")
     return contents

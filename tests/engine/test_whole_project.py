@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import PIPEYARD, finished
 
-from pipeyard import rendering
+from pipeyard.packages import component_specs
 from pipeyard.repository import project
 from pipeyard.runs.record import Run, State
 
@@ -57,7 +57,7 @@ def test_specs_differ_in_their_images_alone_and_the_work_tree_is_clean(whole):
     for name, image in built.images.items():
         path = Path("components") / name / "component.yaml"
         committed, rendered = ((copy.folder / place / path).read_text(encoding="utf-8") for place in (".", "dist"))
-        old = rendering.image_of(copy.folder / path)
+        old = component_specs.image_of(copy.folder / path)
         new = f"{image['repository']}@{image['digest']}"
         assert [
             pair for pair in zip(committed.splitlines(), rendered.splitlines(), strict=True) if len(set(pair)) > 1

@@ -6,10 +6,10 @@ import scratch_git
 from click.testing import CliRunner, Result
 from image_registry import ImageRegistry, StandInDocker
 
-from pipeyard import rendering
 from pipeyard.commands import build, release, run
 from pipeyard.commands import compile as compile_command
 from pipeyard.images import lock
+from pipeyard.packages import component_specs
 
 SPEC = """\
 # A comment that stays.
@@ -105,7 +105,7 @@ class Repository:
         return CliRunner().invoke(module.command, [*arguments, "--project", str(self.root)])
 
     def spec_image(self, name: str) -> str:
-        return rendering.image_of(self.root / "dist/components" / name / "component.yaml")
+        return component_specs.image_of(self.root / "dist/components" / name / "component.yaml")
 
     @property
     def lock(self) -> Path:

@@ -8,7 +8,7 @@ import scratch_git
 import shipped_projects
 import yaml
 
-from pipeyard import packaging, rendering
+from pipeyard.packages import archives, component_specs
 from pipeyard.repository.project import Project
 
 PIPELINE = "whole"
@@ -102,10 +102,10 @@ def build(project: Project, contents: dict[str, str] | None = None, **options: A
     """
     built = shipped_projects.build(project, contents)
     specs = project.root / "dist" / "components"
-    images = {name: rendering.image_of(specs / name / "component.yaml") for name in built.images}
+    images = {name: component_specs.image_of(specs / name / "component.yaml") for name in built.images}
     compiled = text(images, **options)
     folder = project.root / "dist" / PIPELINE
-    described = packaging.manifest(PIPELINE, compiled, built.commit, images, b"")
-    (folder / packaging.PIPELINE).write_text(compiled, encoding="utf-8")
-    (folder / packaging.WORKFLOW).write_bytes(packaging.workflow(compiled, described))
-    (folder / packaging.VERTEX).write_text(json.dumps(yaml.safe_load(compiled)), encoding="utf-8")
+    described = archives.manifest(PIPELINE, compiled, built.commit, images, b"")
+    (folder / archives.PIPELINE).write_text(compiled, encoding="utf-8")
+    (folder / archives.WORKFLOW).write_bytes(archives.workflow(compiled, described))
+    (folder / archives.VERTEX).write_text(json.dumps(yaml.safe_load(compiled)), encoding="utf-8")

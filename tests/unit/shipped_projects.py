@@ -5,8 +5,8 @@ from pathlib import Path
 
 import scratch_git
 
-from pipeyard import packaging, rendering
-from pipeyard.images import dist, lock
+from pipeyard.images import lock
+from pipeyard.packages import archives, component_specs, dist_folder
 from pipeyard.repository import changes, commits
 from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance
@@ -68,17 +68,17 @@ def build(project: Project, contents: dict[str, str] | None = None) -> lock.Lock
     }
     built = lock.Lock(commit=of.tag, bases={"python": f"docker.io/library/python@{digest('python')}"}, images=images)
     boms = {
-        dist.sbom_path(name): f'{{"metadata": {{"component": {{"version": "{image.digest}"}}}}}}\n'
+        dist_folder.sbom_path(name): f'{{"metadata": {{"component": {{"version": "{image.digest}"}}}}}}\n'
         for name, image in images.items()
     }
     statement = provenance.statement(project, built, of, "https://git.example.com/pipeyard", "urn:test")
     folder = project.root / "dist"
-    specs = dist.render(project, built, folder, "digest", {**boms, dist.PROVENANCE: statement})
-    used = {path.parent.name: rendering.image_of(path) for path in specs}
+    specs = dist_folder.render(project, built, folder, "digest", {**boms, dist_folder.PROVENANCE: statement})
+    used = {path.parent.name: component_specs.image_of(path) for path in specs}
     for name in project.pipelines:
         text = "".join(f"{each}: {image}\n" for each, image in used.items())
         (folder / name).mkdir(exist_ok=True)
-        (folder / name / packaging.PIPELINE).write_text(text, encoding="utf-8")
-        packed = packaging.workflow(text, packaging.manifest(name, text, of.tag, used, b""))
-        (folder / name / packaging.WORKFLOW).write_bytes(packed)
+        (folder / name / archives.PIPELINE).write_text(text, encoding="utf-8")
+        packed = archives.workflow(text, archives.manifest(name, text, of.tag, used, b""))
+        (folder / name / archives.WORKFLOW).write_bytes(packed)
     return built

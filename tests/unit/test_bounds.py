@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeyard import ir, packaging, settings
+from pipeyard import ir, settings
 from pipeyard.ci import documents, lint, linting
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives
 from pipeyard.repository.project import Project
 from pipeyard.system import bounds, jsons, yamls
 
@@ -131,10 +132,10 @@ def test_an_index_of_a_store_is_refused(content):
 
 def test_a_package_whose_manifest_is_deep_is_damaged(monkeypatch):
     monkeypatch.setattr(json, "dumps", lambda *_, **__: "[" * 100_000)
-    packed = packaging.workflow("pipelineInfo: {}\n", {})
+    packed = archives.workflow("pipelineInfo: {}\n", {})
     monkeypatch.undo()
     with pytest.raises(PipeyardError, match="workflow.tar.gz is damaged: it is nested more than 100 deep"):
-        packaging.unpack(packed)
+        archives.unpack(packed)
 
 
 # What Cloud Build's own parser refuses, or takes for a field that isn't set.

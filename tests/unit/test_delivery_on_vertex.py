@@ -8,8 +8,9 @@ import pytest
 import scratch_git
 from servers.vertex import PROJECT, REGION, VertexServer
 
-from pipeyard import cli, packaging
+from pipeyard import cli
 from pipeyard.delivery import connecting, records
+from pipeyard.packages import archives
 from pipeyard.system import bucket
 
 
@@ -127,7 +128,7 @@ def test_run_without_the_cache_and_with_a_key(pipeyard, vertex):
 
 
 def test_a_pipeline_that_vertex_cant_have_is_told_before_anything_is_contacted(pipeyard, vertex, project):
-    (project.root / "dist" / "whole" / packaging.VERTEX).unlink()
+    (project.root / "dist" / "whole" / archives.VERTEX).unlink()
     code, _, err = pipeyard("deploy")
     assert code == 1 and "has no vertex.json: the pipeline has settings of Kubernetes" in err
     assert vertex.requests == []

@@ -14,9 +14,9 @@ from google.cloud import storage as google_storage
 from google.oauth2 import service_account
 from servers.storage import BUCKET, storage
 
-from pipeyard import packaging
-from pipeyard.delivery import packages, pointers, uploads
+from pipeyard.delivery import pointers, uploads
 from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives, packages
 from pipeyard.system import bucket
 
 TEXT = "pipelineInfo: {name: taxi}\nschemaVersion: 2.1.0\n"
@@ -35,8 +35,8 @@ def place(server):
 
 
 def _package(letter: str, text: str = TEXT, vertex: bytes | None = b"{}\n") -> packages.Package:
-    described = packaging.manifest("taxi", text, letter * 40, {}, b"")
-    return packages.of_archive(packaging.workflow(text, described), vertex=vertex)
+    described = archives.manifest("taxi", text, letter * 40, {}, b"")
+    return packages.of_archive(archives.workflow(text, described), vertex=vertex)
 
 
 def _before(earlier: str, later: str) -> bool:
@@ -219,6 +219,6 @@ def test_a_clock_that_is_off_is_told_and_no_secret_is(server, key_of_a_skewed_cl
 def test_a_damaged_package_is_named():
     with pytest.raises(PipeyardError, match="workflow.tar.gz is damaged"):
         packages.of_archive(b"x")
-    lacking = packaging.workflow(TEXT, json.loads("{}"))
+    lacking = archives.workflow(TEXT, json.loads("{}"))
     with pytest.raises(PipeyardError, match="workflow.tar.gz is damaged: KeyError"):
         packages.of_archive(lacking)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from scratch_git import commit, git
 
-from pipeyard import rendering
 from pipeyard.errors import PipeyardError
-from pipeyard.images import builders, dist, lock, publishing, references, registry, shared, sizes
+from pipeyard.images import builders, lock, publishing, references, registry, shared, sizes
+from pipeyard.packages import component_specs, dist_folder
 from pipeyard.repository import changes, commits, dockerfiles, project
 
 DIGEST = "sha256:" + "a" * 64
@@ -146,7 +146,7 @@ def test_every_dockerfile_of_this_repository_can_be_followed():
 
 
 def test_a_rendered_spec_differs_by_its_image_alone():
-    rendered = rendering.with_image(SPEC, f"host/one@{DIGEST}")
+    rendered = component_specs.with_image(SPEC, f"host/one@{DIGEST}")
     changed = [pair for pair in zip(SPEC.splitlines(), rendered.splitlines(), strict=True) if pair[0] != pair[1]]
     assert changed == [("    image: pipeyard/one:dev  # kept too", f"    image: host/one@{DIGEST}  # kept too")]
 
@@ -154,7 +154,7 @@ def test_a_rendered_spec_differs_by_its_image_alone():
 @pytest.mark.parametrize("text", ["name: x\n", "implementation: {container: {command: [a]}}\n", "[1]\n"])
 def test_a_spec_without_image_is_refused(text):
     with pytest.raises(PipeyardError, match="has no implementation.container.image"):
-        rendering.with_image(text, "x")
+        component_specs.with_image(text, "x")
 
 
 @pytest.fixture
@@ -201,20 +201,20 @@ def test_dist_gets_rendered_specs_and_then_the_lock(tree):
     here = project.Project(tree)
     out = tree / "dist"
     (out / "components" / "gone").mkdir(parents=True)
-    specs = dist.render(here, _lock(), out)
-    assert [rendering.image_of(spec) for spec in specs] == [f"host.io/one@{DIGEST}"]
+    specs = dist_folder.render(here, _lock(), out)
+    assert [component_specs.image_of(spec) for spec in specs] == [f"host.io/one@{DIGEST}"]
     assert lock.read(out / lock.FILE) == _lock()
     assert not (out / "components" / "gone").exists()
-    specs = dist.render(here, _lock(), out, "tag")
-    assert [rendering.image_of(spec) for spec in specs] == ["host.io/one:c"]
+    specs = dist_folder.render(here, _lock(), out, "tag")
+    assert [component_specs.image_of(spec) for spec in specs] == ["host.io/one:c"]
 
 
 def test_a_spec_that_can_t_be_rendered_leaves_the_last_build(tree):
     here = project.Project(tree)
-    dist.render(here, _lock(), tree / "dist")
+    dist_folder.render(here, _lock(), tree / "dist")
     (tree / "components/one/component.yaml").write_text("name: one\n", encoding="utf-8")
     with pytest.raises(PipeyardError, match="components/one/component.yaml has no"):
-        dist.render(here, _lock(), tree / "dist")
+        dist_folder.render(here, _lock(), tree / "dist")
     assert lock.read(tree / "dist" / lock.FILE) == _lock()
 
 
@@ -284,9 +284,11 @@ def test_a_base_leaves_out_what_the_base_below_it_holds(tree_with_bases, tmp_pat
 def test_of_two_builds_into_one_folder_at_once_one_is_there_whole(tree):
     here = project.Project(tree)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: dist.render(here, _lock(), tree / "dist"), range(40)))
+        list(pool.map(lambda _: dist_folder.render(here, _lock(), tree / "dist"), range(40)))
     assert (tree / "dist" / lock.FILE).read_text(encoding="utf-8") == _lock().text()
-    assert rendering.image_of(tree / "dist/components/one/component.yaml") == str(_lock().images["one"].reference())
+    assert component_specs.image_of(tree / "dist/components/one/component.yaml") == str(
+        _lock().images["one"].reference()
+    )
 
 
 def _outcome(name, *layers):

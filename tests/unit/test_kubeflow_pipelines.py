@@ -6,9 +6,9 @@ import pytest
 from kubeflow_connections import connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 
-from pipeyard import packaging
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import pipelines
+from pipeyard.packages import archives
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_looking_for_versions_changes_nothing(server, connection, package):
     assert pipelines.find_version(connection, "taxi", "0" * 64) is None
     archive = package("a")
     made = pipelines.ensure_version(connection, archive)
-    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
+    content = archives.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
     before = len(server.requests)
     assert pipelines.find_version(connection, "taxi", content).version_id == made.version_id
     assert pipelines.find_version(connection, "taxi", "0" * 64) is None
@@ -115,7 +115,7 @@ def uploads(server):
 def test_a_version_s_tags_fit_and_hold_what_its_content_is_found_by(server, connection, package):
     archive = package("a")
     made = pipelines.ensure_version(connection, archive)
-    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
+    content = archives.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
     tags = server.store.versions[made.version_id]["tags"]
     assert tags == {"commit": "a" * 40, "content": content[:40]}
     assert all(len(key) <= 63 and len(value) <= 63 for key, value in tags.items())
@@ -125,7 +125,7 @@ def test_a_version_s_tags_fit_and_hold_what_its_content_is_found_by(server, conn
 
 def test_a_version_that_was_made_with_the_former_tag_is_found(server, connection, package):
     archive = package("a")
-    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
+    content = archives.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
     made = pipelines.ensure_version(connection, archive)
     server.store.versions[made.version_id]["tags"] = {"commit": "a" * 40, "pipeline_sha256": content}
     again = pipelines.ensure_version(connection, package("b"))

@@ -13,10 +13,11 @@ from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 from servers.vertex import PROJECT, REGION, VertexServer
 
-from pipeyard import cli, packaging, settings
+from pipeyard import cli, settings
 from pipeyard.compiling import compiler
 from pipeyard.delivery import records, server_versions
 from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives
 from pipeyard.runs import record
 from pipeyard.settings import checking
 from pipeyard.system import bucket
@@ -195,16 +196,16 @@ def test_two_deadlines_on_one_server_are_two_versions_of_one_pipeline(pipeyard, 
 def test_without_limits_the_package_of_the_build_is_deployed_byte_for_byte(pipeyard, store, project):
     assert pipeyard("deploy", "--env", "dev")[0] == 0
     kept = records.read(store, "whole", "dev")
-    built = (project.root / "dist/whole" / packaging.WORKFLOW).read_bytes()
-    assert store.read(f"whole/{kept.package}/{packaging.WORKFLOW}")[0] == built
+    built = (project.root / "dist/whole" / archives.WORKFLOW).read_bytes()
+    assert store.read(f"whole/{kept.package}/{archives.WORKFLOW}")[0] == built
     assert kept.run.keys() == {"pipeline_root", "experiment"}
 
 
 def test_the_package_of_the_build_knows_no_environment(pipeyard, limit, project):
     limit("dev", deadline="1h")
-    before = (project.root / "dist/whole" / packaging.WORKFLOW).read_bytes()
+    before = (project.root / "dist/whole" / archives.WORKFLOW).read_bytes()
     assert pipeyard("deploy", "--env", "dev")[0] == 0
-    assert (project.root / "dist/whole" / packaging.WORKFLOW).read_bytes() == before
+    assert (project.root / "dist/whole" / archives.WORKFLOW).read_bytes() == before
 
 
 def test_plan_shows_deadline_and_retries_and_no_step_loses_its_cache(pipeyard, limit):

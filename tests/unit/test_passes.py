@@ -9,11 +9,11 @@ from compiled_pipelines import compiled
 from kfp import compiler
 from servers import driver
 
-from pipeyard import releases
 from pipeyard.compiling import compiler as compiling
 from pipeyard.delivery import planning, stages
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
+from pipeyard.packages import builds
 from pipeyard.repository.project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -284,7 +284,7 @@ def test_a_cache_key_which_the_driver_of_2_17_0_does_not_read_turns_nothing_on(t
 def test_a_package_has_the_servers_caching_for_both_targets(tmp_path):
     compiled(tmp_path / "pipelines" / "p", {"reader": READER}, "@dsl.pipeline\ndef p(): reader(source='s3://fixed')")
     (tmp_path / "settings.yaml").write_text("environments: {}\n", encoding="utf-8")
-    package, _ = releases.package(Project(tmp_path), "p", releases.Build("c" * 40, {}, tmp_path / "none"))
+    package, _ = builds.package(Project(tmp_path), "p", builds.Build("c" * 40, {}, tmp_path / "none"))
     for name in ("pipeline.yaml", "vertex.json"):
         assert _enabled(package[name]) == {"reader": False}
 
@@ -341,12 +341,12 @@ def test_parameters_of_an_environment_count_in_its_package(tmp_path):
         "target": "kfp",
         "where": "host: https://kfp.example, pipeline_root: 's3://b', bucket: 'gs://bucket'",
     }
-    build = releases.Build("c" * 40, {}, tmp_path / "none")
+    build = builds.Build("c" * 40, {}, tmp_path / "none")
 
     def package(value, **place):
         text = settings.format(value=value, **place)
         (tmp_path / "settings.yaml").write_text(text, encoding="utf-8")
-        return releases.package(Project(tmp_path), "p", build)[1]
+        return builds.package(Project(tmp_path), "p", build)[1]
 
     assert package("x" * 20_000, **cluster)[0].startswith("dev: the step 'big' is near")
     with pytest.raises(PipeyardError, match="p with the parameters of dev in settings.yaml: the step 'big' can't be"):

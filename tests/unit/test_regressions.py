@@ -20,12 +20,13 @@ from built_repositories import SETTINGS, SPEC, Repository
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer
 
-from pipeyard import rendering, settings
+from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
 from pipeyard.kubeflow import pipelines
+from pipeyard.packages import component_specs
 from pipeyard.repository import dockerfiles, project
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,7 @@ def test_3_so_it_is_for_this_repository_s_specs(name):
     image = f"host.io/team/{name}@sha256:" + "a" * 64
     changed = [
         line[2:]
-        for line in difflib.ndiff(text.splitlines(), rendering.with_image(text, image).splitlines())
+        for line in difflib.ndiff(text.splitlines(), component_specs.with_image(text, image).splitlines())
         if line[0] in "+-"
     ]
     before, after = (line.strip() for line in changed)

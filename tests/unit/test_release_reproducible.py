@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import packaging
-from pipeyard.images import dist, lock
+from pipeyard.images import lock
+from pipeyard.packages import archives, dist_folder
 from pipeyard.repository import changes, commits, project
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def _clone(folder: Path) -> project.Project:
         )
         for name in made.components
     }
-    dist.render(made, lock.Lock(commit=of.tag, bases={}, images=images), folder / "dist")
+    dist_folder.render(made, lock.Lock(commit=of.tag, bases={}, images=images), folder / "dist")
     return made
 
 
@@ -71,15 +71,15 @@ def packages(tmp_path_factory) -> list[dict[str, bytes]]:
 def test_two_clones_give_the_same_bytes(packages):
     one, two = packages
     assert sorted(one) == sorted(two)
-    assert {f"{name}/{packaging.WORKFLOW}" for name in project.find(ROOT).pipelines} <= set(one)
+    assert {f"{name}/{archives.WORKFLOW}" for name in project.find(ROOT).pipelines} <= set(one)
     assert [name for name in one if one[name] != two[name]] == []
 
 
 def test_what_is_compared_holds_the_images_and_the_commit(packages):
     head = changes.git_of(ROOT)(["rev-parse", "HEAD"]).strip()
     for name, data in packages[0].items():
-        if name.endswith(packaging.WORKFLOW):
-            text, described = packaging.unpack(data)
+        if name.endswith(archives.WORKFLOW):
+            text, described = archives.unpack(data)
             assert described["commit"] == head
             assert described["images"] and all(image.encode() in text for image in described["images"].values())
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:

@@ -8,10 +8,10 @@ import tarfile
 import pytest
 import yaml
 
-from pipeyard import packaging, releases
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentNotFoundError
 from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives, builds
 from pipeyard.repository.project import Project
 
 TEXT = "pipelineInfo: {name: one}\nschemaVersion: 2.1.0\n"
@@ -70,21 +70,21 @@ def _pipeline(project, edge):
 
 
 def test_the_archive_is_as_kfp_takes_it_and_says_what_it_is_of():
-    described = packaging.manifest("one", TEXT, "c" * 40, {"b": "i@2", "a": "i@1"}, b"settings")
-    packed = packaging.workflow(TEXT, described)
+    described = archives.manifest("one", TEXT, "c" * 40, {"b": "i@2", "a": "i@1"}, b"settings")
+    packed = archives.workflow(TEXT, described)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.getnames() == ["pipeline.yaml", "manifest.json"]
         assert {(member.mtime, member.uid, member.gid, member.mode) for member in archive} == {(0, 0, 0, 0o644)}
         assert archive.extractfile("pipeline.yaml").read().decode() == TEXT
         assert json.loads(archive.extractfile("manifest.json").read())["commit"] == "c" * 40
     assert gzip.decompress(packed) and packed[4:8] == b"\0\0\0\0"  # no time in the header
-    assert packaging.workflow(TEXT, described) == packed
+    assert archives.workflow(TEXT, described) == packed
 
 
 def test_vertex_gets_one_json_document_or_nothing():
-    assert json.loads(packaging.vertex(TEXT)) == yaml.safe_load(TEXT)
+    assert json.loads(archives.vertex(TEXT)) == yaml.safe_load(TEXT)
     with pytest.raises(PipeyardError, match="which Vertex AI refuses"):
-        packaging.vertex(f"{TEXT}---\nplatforms: {{kubernetes: {{}}}}\n")
+        archives.vertex(f"{TEXT}---\nplatforms: {{kubernetes: {{}}}}\n")
 
 
 def test_an_edge_that_means_the_same_compiles(project):
@@ -146,9 +146,9 @@ def test_a_package_has_the_images_of_its_build(project, tmp_path):
         text = (project.root / "components" / name / "component.yaml").read_text(encoding="utf-8")
         (specs / name / "component.yaml").write_text(text.replace(f"dev/{name}:dev", f"host.io/{name}@sha256:1"))
     images = {"makes": "host.io/makes@sha256:1", "takes": "host.io/takes@sha256:1", "other": "host.io/other@sha256:1"}
-    package, warnings = releases.package(project, "whole", releases.Build("c" * 40, images, specs))
+    package, warnings = builds.package(project, "whole", builds.Build("c" * 40, images, specs))
     assert not warnings
-    written = releases.write(package, tmp_path / "dist" / "whole")
+    written = builds.write(package, tmp_path / "dist" / "whole")
     assert written[-1].name == "workflow.tar.gz"
     with tarfile.open(written[-1]) as archive:
         text = archive.extractfile("pipeline.yaml").read().decode()

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from pipeyard import supply_chain
 from pipeyard.commands.release import command
 from pipeyard.errors import PipeyardError
-from pipeyard.images import dist, lock
+from pipeyard.images import lock
+from pipeyard.packages import dist_folder
 from pipeyard.repository import changes, commits, project, venvs
 from pipeyard.supply_chain import provenance, sbom
 
@@ -43,7 +44,7 @@ def boms():
     """SBOMs of two images of this repository: one on a shared image, one on a shared image on that."""
     built = _lock("extract", "train")
     texts = supply_chain.documents(PROJECT, built, COMMIT, SOURCE, "urn:test")
-    return {name: json.loads(texts[dist.sbom_path(name)]) for name in built.images}
+    return {name: json.loads(texts[dist_folder.sbom_path(name)]) for name in built.images}
 
 
 def _packages(bom) -> set[tuple[str, str]]:
@@ -105,7 +106,7 @@ def test_the_same_images_have_the_same_documents_and_others_have_others():
     assert one == two
     other = supply_chain.documents(PROJECT, _lock("extract", content="2"), COMMIT, SOURCE, "urn:test")
     assert all(one[name] != other[name] for name in one)
-    serials = {json.loads(each[dist.sbom_path("extract")])["serialNumber"] for each in (one, other)}
+    serials = {json.loads(each[dist_folder.sbom_path("extract")])["serialNumber"] for each in (one, other)}
     assert len(serials) == 2
 
 
@@ -241,7 +242,7 @@ def test_images_are_signed_and_their_documents_attested_before_they_are_released
 def test_what_is_attested_is_the_provenance_alone(tmp_path, shipped, program):
     program("cosign", f'case "$3" in --type=slsa*) cp "${{4#--predicate=}}" {tmp_path}/predicate;; esac')
     assert _release(shipped, tmp_path / "store", "--sign").exit_code == 0
-    statement = json.loads((shipped.root / "dist" / dist.PROVENANCE).read_text(encoding="utf-8"))
+    statement = json.loads((shipped.root / "dist" / dist_folder.PROVENANCE).read_text(encoding="utf-8"))
     assert json.loads((tmp_path / "predicate").read_text(encoding="utf-8")) == statement["predicate"]
 
 

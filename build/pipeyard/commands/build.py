@@ -95,8 +95,9 @@ def command(
 
     from pipeyard import supply_chain
     from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, dist, publishing, sizes
+    from pipeyard.images import builders, publishing, sizes
     from pipeyard.images.registry import Registry
+    from pipeyard.packages import dist_folder
     from pipeyard.repository import changes, commits
     from pipeyard.supply_chain import provenance
 
@@ -146,7 +147,7 @@ def command(
         return
     source = provenance.source_of(changes.git_of(project.root))
     documents = supply_chain.documents(project, made, commit, source, builder_id)
-    dist.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
+    dist_folder.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
     images = [each for each in outcomes if each.name in project.components]
     measured = sizes.measure(client.unpacked_bytes, images)
     wanted = sizes.goals(project)

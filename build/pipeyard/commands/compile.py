@@ -23,14 +23,14 @@ def command(
     Writes PIPELINE/pipeline.yaml, PIPELINE/workflow.tar.gz (for KFP) and PIPELINE/vertex.json (for Vertex AI). The same
     commit and images give the same bytes.
     """
-    from pipeyard import releases
+    from pipeyard.packages import builds
 
     project = find_project(project_folder)
     folder = output or project.root / "dist"
-    build = releases.committed(project) if dev else releases.built(project, folder, allow_dirty)
+    build = builds.committed(project) if dev else builds.built(project, folder, allow_dirty)
     for name in pipelines or project.pipelines:
-        package, warnings = releases.package(project, name, build)
-        for path in releases.write(package, folder / name):
+        package, warnings = builds.package(project, name, build)
+        for path in builds.write(package, folder / name):
             click.echo(str(path))
         for warning in warnings:
             click.echo(f"warning: {name}: {warning}", err=True)

@@ -120,10 +120,10 @@ def command(
     specs: dict[Path, Path] = {}
     hosts, launchers = runner.project_hosts(project), None
     if runner_name == "docker":
-        from pipeyard import releases
         from pipeyard.local import containers, engine
+        from pipeyard.packages import builds
 
-        build = releases.built(project, build_folder or project.root / "dist", allow_dirty)
+        build = builds.built(project, build_folder or project.root / "dist", allow_dirty)
         specs = {project.root / "components": build.specs}
         docker = engine.connect()
         hosts = containers.image_hosts(project, build.images, docker, shown.note)

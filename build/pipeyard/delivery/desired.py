@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import releases
-from pipeyard.delivery import packages, records, stages
-from pipeyard.delivery.packages import Package
+from pipeyard.delivery import records, stages
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
+from pipeyard.packages import builds, packages
+from pipeyard.packages.packages import Package
 
 if TYPE_CHECKING:
     from pipeyard.repository.project import Project
@@ -120,7 +120,7 @@ def read(
         from pipeyard.delivery import on_kubeflow
 
         on_kubeflow.check(environment, {*environment.chosen(project.pipelines), *names})
-    build = releases.built(project, dist, allow_dirty)
+    build = builds.built(project, dist, allow_dirty)
     read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
     if environment.target == "vertex":
         for package in read_packages:

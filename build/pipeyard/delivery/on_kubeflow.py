@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import packaging
 from pipeyard.delivery import server_versions
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
 from pipeyard.kubeflow import cron, experiments, names, pipelines, runs, schedules, steps
 from pipeyard.kubeflow.connection import Server
+from pipeyard.packages import archives
 
 if TYPE_CHECKING:
     from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.packages import Package
     from pipeyard.delivery.records import Record
+    from pipeyard.packages.packages import Package
     from pipeyard.settings import Environment
 
 
@@ -59,8 +59,8 @@ class OnKubeflow:
         self, desired: "Desired", record: "Record | None"
     ) -> tuple[Mapping[str, str], list[str]]:
         with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
-            path = Path(scratch) / packaging.WORKFLOW
-            path.write_bytes(desired.package.files[packaging.WORKFLOW])
+            path = Path(scratch) / archives.WORKFLOW
+            path.write_bytes(desired.package.files[archives.WORKFLOW])
             version = pipelines.ensure_version(self.server, path)
         done = [f"made the version {version.name}"] if version.created else []
         if desired.schedule is None:

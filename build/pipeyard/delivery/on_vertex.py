@@ -5,20 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery import packages
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
 from pipeyard.delivery.vertex import jobs, schedules, templates
 from pipeyard.delivery.vertex.connection import Vertex
 from pipeyard.ir import cache_override as caches
 from pipeyard.kubeflow.runs import Outcome
+from pipeyard.packages import packages
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
     from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.packages import Package
     from pipeyard.delivery.records import Record
+    from pipeyard.packages.packages import Package
     from pipeyard.settings import Environment
 
 

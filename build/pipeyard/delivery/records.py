@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeyard.delivery import pointers, stages, uploads
-from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
+from pipeyard.packages.packages import Package
 from pipeyard.settings import durations
 from pipeyard.system.bucket import Bucket
 

@@ -7,9 +7,9 @@ from pipeyard.delivery.planning import Missing
 
 if TYPE_CHECKING:
     from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.packages import Package
     from pipeyard.delivery.records import Record
     from pipeyard.kubeflow.runs import Outcome
+    from pipeyard.packages.packages import Package
 
 # Seconds between two looks at a run, at most.
 INTERVAL = 5.0

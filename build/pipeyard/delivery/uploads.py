@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard import packaging
-from pipeyard.delivery import packages, pointers
-from pipeyard.delivery.packages import Package
+from pipeyard.delivery import pointers
+from pipeyard.packages import archives, packages
+from pipeyard.packages.packages import Package
 from pipeyard.system.bucket import Bucket
 
 LATEST = "latest.json"
-_TYPES = {packaging.WORKFLOW: "application/gzip", packaging.VERTEX: "application/json"}
+_TYPES = {archives.WORKFLOW: "application/gzip", archives.VERTEX: "application/json"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Upload:
     @property
     def uri(self) -> str:
         """Of `workflow.tar.gz`."""
-        return self.files[packaging.WORKFLOW]
+        return self.files[archives.WORKFLOW]
 
 
 def find(bucket: Bucket, package: Package) -> str | None:
@@ -71,7 +71,7 @@ def upload(bucket: Bucket, package: Package, precedes: Callable[[str, str], bool
     folder = f"{package.pipeline}/{version}"
     if found is None:
         # The archive last: where it is, all is.
-        for name in sorted(package.files, key=lambda name: name == packaging.WORKFLOW):
+        for name in sorted(package.files, key=lambda name: name == archives.WORKFLOW):
             bucket.keep(f"{folder}/{name}", package.files[name], _TYPES[name])
     files = {name: bucket.uri(f"{folder}/{name}") for name in package.files}
     named = {
@@ -102,9 +102,9 @@ def fetch(bucket: Bucket, pipeline: str, version: str) -> Package | None:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
     """
     folder = f"{pipeline}/{version}"
-    workflow = bucket.read(f"{folder}/{packaging.WORKFLOW}")
+    workflow = bucket.read(f"{folder}/{archives.WORKFLOW}")
     if workflow is None:
         return None
-    vertex = bucket.read(f"{folder}/{packaging.VERTEX}")
-    uri = bucket.uri(f"{folder}/{packaging.WORKFLOW}")
+    vertex = bucket.read(f"{folder}/{archives.VERTEX}")
+    uri = bucket.uri(f"{folder}/{archives.WORKFLOW}")
     return packages.of_archive(workflow[0], uri, vertex[0] if vertex else None)

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pipeyard import packaging
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import names, pages
 from pipeyard.kubeflow.connection import Server
+from pipeyard.packages import archives
 
 _CONTENT_DIGITS = 12
 # Hex digits of the sha256 in a version's tag: all 64 are one more than a tag's value may have.
@@ -47,7 +47,7 @@ def ensure_version(server: Server, package: Path) -> Version:
     Raises:
         PipeyardError: the package is damaged, a name or tag doesn't fit, or the server refuses or can't be reached.
     """
-    _, manifest = packaging.unpack(package.read_bytes(), str(package))
+    _, manifest = archives.unpack(package.read_bytes(), str(package))
     content = manifest["pipeline_sha256"]
     name = f"{manifest['commit']}-{content[:_CONTENT_DIGITS]}"
     tags = {"commit": manifest["commit"], "content": content[:_TAG_DIGITS]}

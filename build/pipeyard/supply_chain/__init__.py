@@ -2,8 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeyard.images.dist import PROVENANCE, sbom_path
 from pipeyard.images.lock import Lock
+from pipeyard.packages.dist_folder import PROVENANCE, sbom_path
 from pipeyard.repository.commits import Commit
 from pipeyard.repository.project import Project
 from pipeyard.supply_chain import provenance, sbom

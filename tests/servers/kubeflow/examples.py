@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeyard import packaging
+from pipeyard.packages import archives
 
 
 def pipeline(
@@ -47,6 +47,6 @@ def package(folder: Path, commit: str, text: str, name: str = "taxi") -> Path:
     """Writes `workflow.tar.gz` of a commit into a folder of its own and returns its path."""
     where = folder / f"{commit[:8]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     where.mkdir(parents=True, exist_ok=True)
-    path = where / packaging.WORKFLOW
-    path.write_bytes(packaging.workflow(text, packaging.manifest(name, text, commit, {}, b"")))
+    path = where / archives.WORKFLOW
+    path.write_bytes(archives.workflow(text, archives.manifest(name, text, commit, {}, b"")))
     return path

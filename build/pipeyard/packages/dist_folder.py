@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pipeyard import rendering
 from pipeyard.images import lock
+from pipeyard.packages import component_specs
 from pipeyard.repository.project import Project
 from pipeyard.system import files
 
@@ -43,7 +43,7 @@ def render(
         PipeyardError: a committed spec is no specification.
     """
     texts = {
-        name: rendering.with_image(
+        name: component_specs.with_image(
             (project.components[name].folder / "component.yaml").read_text(encoding="utf-8"),
             str(image.reference(reference)),
             f"components/{name}/component.yaml",

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import packaging, releases, shipments
+from pipeyard import shipments
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
+from pipeyard.packages import archives, builds
 
 CONTENT_DIGITS = 12
 
@@ -42,7 +43,7 @@ class Package:
         return f"{self.commit}-{self.content}"
 
 
-def read(folder: Path, build: releases.Build) -> Package:
+def read(folder: Path, build: builds.Build) -> Package:
     """Returns the package in `dist/<pipeline>/`.
 
     Args:
@@ -52,11 +53,11 @@ def read(folder: Path, build: releases.Build) -> Package:
         PipeyardError: a file is missing or damaged, or of another commit or of other images than the build's.
     """
     contents = shipments.package(folder, build)
-    return of_archive(contents[packaging.WORKFLOW], str(folder / packaging.WORKFLOW), contents.get(packaging.VERTEX))
+    return of_archive(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW), contents.get(archives.VERTEX))
 
 
-def of_archive(workflow: bytes, name: str = packaging.WORKFLOW, vertex: bytes | None = None) -> Package:
-    """Returns the package that an archive of `packaging.workflow` holds.
+def of_archive(workflow: bytes, name: str = archives.WORKFLOW, vertex: bytes | None = None) -> Package:
+    """Returns the package that an archive of `archives.workflow` holds.
 
     Args:
         name: of the archive, for messages.
@@ -65,8 +66,8 @@ def of_archive(workflow: bytes, name: str = packaging.WORKFLOW, vertex: bytes | 
     Raises:
         PipeyardError: it isn't such an archive.
     """
-    text, described = packaging.unpack(workflow, name)
-    files = {packaging.WORKFLOW: workflow} | ({packaging.VERTEX: vertex} if vertex is not None else {})
+    text, described = archives.unpack(workflow, name)
+    files = {archives.WORKFLOW: workflow} | ({archives.VERTEX: vertex} if vertex is not None else {})
     try:
         return Package(
             described["pipeline"],
@@ -91,13 +92,13 @@ def limited(package: Package, deadline: float | None, retries: Mapping[str, int]
     text = derivation.derive(package.text, deadline, retries)
     if text == package.text:
         return package
-    _, described = packaging.unpack(package.files[packaging.WORKFLOW])
+    _, described = archives.unpack(package.files[archives.WORKFLOW])
     content = hashlib.sha256(text.encode()).hexdigest()
     described = {**described, "pipeline_sha256": content, "derived_from": package.sha256}
-    files = {packaging.WORKFLOW: packaging.workflow(text, described)}
+    files = {archives.WORKFLOW: archives.workflow(text, described)}
     # Vertex AI takes no document with a deadline in it.
-    if packaging.VERTEX in package.files and deadline is None:
-        files[packaging.VERTEX] = packaging.vertex(text).encode()
+    if archives.VERTEX in package.files and deadline is None:
+        files[archives.VERTEX] = archives.vertex(text).encode()
     return Package(package.pipeline, package.commit, text, content, package.images, files)
 
 
@@ -107,9 +108,9 @@ def document(package: Package) -> bytes:
     Raises:
         PipeyardError: the package has none.
     """
-    if packaging.VERTEX not in package.files:
+    if archives.VERTEX not in package.files:
         raise PipeyardError(
-            f"The package of {package.pipeline} has no {packaging.VERTEX}: the pipeline has settings of Kubernetes, "
+            f"The package of {package.pipeline} has no {archives.VERTEX}: the pipeline has settings of Kubernetes, "
             f"which Vertex AI doesn't take. Remove them from pipelines/{package.pipeline}/pipeline.py."
         )
-    return package.files[packaging.VERTEX]
+    return package.files[archives.VERTEX]

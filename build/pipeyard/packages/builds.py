@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import packaging, rendering, settings
+from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
-from pipeyard.images import dist, lock
+from pipeyard.images import lock
+from pipeyard.packages import archives, component_specs, dist_folder
 from pipeyard.repository import changes, commits
 from pipeyard.repository.project import Project
 from pipeyard.system import files
@@ -38,7 +39,7 @@ Package = Mapping[str, str | bytes]
 def committed(project: Project) -> Build:
     """Returns the build that isn't one: the committed specs, with images that no registry has."""
     specs = project.root / "components"
-    images = {name: rendering.image_of(specs / name / "component.yaml") for name in project.components}
+    images = {name: component_specs.image_of(specs / name / "component.yaml") for name in project.components}
     return Build(UNCOMMITTED, images, specs)
 
 
@@ -60,8 +61,8 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     missing = sorted(set(project.components) - set(made.images))
     if missing:
         raise PipeyardError(f"{path} has no image of {', '.join(missing)}. Run `pipeyard build` for all components.")
-    specs = folder / dist.COMPONENTS
-    images = {name: rendering.image_of(specs / name / "component.yaml") for name in made.images}
+    specs = folder / dist_folder.COMPONENTS
+    images = {name: component_specs.image_of(specs / name / "component.yaml") for name in made.images}
     return Build(made.commit, images, specs)
 
 
@@ -78,16 +79,16 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
     text = compiled.shipped()
     config = (project.root / settings.FILE).read_bytes()
     used = {name: image for name, image in build.images.items() if image in text}
-    described = packaging.manifest(pipeline, text, build.commit, used, config)
+    described = archives.manifest(pipeline, text, build.commit, used, config)
     contents: dict[str, str | bytes] = {
-        packaging.PIPELINE: text,
-        packaging.WORKFLOW: packaging.workflow(text, described),
+        archives.PIPELINE: text,
+        archives.WORKFLOW: archives.workflow(text, described),
     }
     warnings = [*compiled.warnings, *_sizes_with_settings(project, pipeline, text)]
     try:
-        contents[packaging.VERTEX] = packaging.vertex(text)
+        contents[archives.VERTEX] = archives.vertex(text)
     except PipeyardError as error:
-        warnings.append(f"no {packaging.VERTEX}: {error}")
+        warnings.append(f"no {archives.VERTEX}: {error}")
     if build.commit == UNCOMMITTED:
         warnings.append(
             "its images are those of the committed specs, which no registry has: it runs on this machine only"
@@ -119,8 +120,8 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
 def write(made: Package, folder: Path) -> list[Path]:
     """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
     folder.mkdir(parents=True, exist_ok=True)
-    order = sorted(made, key=lambda name: (name == packaging.WORKFLOW, name))
-    for name in {packaging.PIPELINE, packaging.WORKFLOW, packaging.VERTEX} - set(made):
+    order = sorted(made, key=lambda name: (name == archives.WORKFLOW, name))
+    for name in {archives.PIPELINE, archives.WORKFLOW, archives.VERTEX} - set(made):
         (folder / name).unlink(missing_ok=True)
     for name in order:
         files.write_whole(folder / name, made[name])

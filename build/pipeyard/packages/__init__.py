@@ -1,0 +1,1 @@
+"""What `pipeyard build` and `pipeyard compile` leave in `dist/`."""
