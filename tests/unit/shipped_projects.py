@@ -7,9 +7,9 @@ import scratch_git
 
 from pipeyard.images import lock
 from pipeyard.packages import archives, component_specs, dist_folder
+from pipeyard.releases import provenance
 from pipeyard.repository import changes, commits
 from pipeyard.repository.project import Project
-from pipeyard.supply_chain import provenance
 
 SPEC = """\
 # What it is for stands here.

@@ -20,12 +20,12 @@ import shipped_projects
 from bucket_server import BUCKET, Bucket
 from click.testing import CliRunner
 
-from pipeyard import shipments
 from pipeyard.commands.release import command
-from pipeyard.component_store import ComponentStore, layout, releases
+from pipeyard.component_store import ComponentStore, layout
 from pipeyard.component_store.buckets import BucketPlace
 from pipeyard.component_store.places import NOTHING, Changed, Folder, Unavailable
 from pipeyard.errors import PipeyardError
+from pipeyard.releases import publication, shipments
 from pipeyard.repository.project import Project
 
 
@@ -33,21 +33,21 @@ from pipeyard.repository.project import Project
 class Made:
     """A release, and what it is published from."""
 
-    release: releases.Release
+    release: publication.Release
     specs: dict[str, bytes]
     files: dict[str, bytes]
 
-    def publish(self, place, *channels: str, rehearsal: bool = False, **options) -> releases.Ledger:
-        ledger = releases.Ledger(place, rehearsal)
-        releases.publish(ledger, self.release, self.specs, self.files)
+    def publish(self, place, *channels: str, rehearsal: bool = False, **options) -> publication.Ledger:
+        ledger = publication.Ledger(place, rehearsal)
+        publication.publish(ledger, self.release, self.specs, self.files)
         for channel in channels:
-            releases.move(ledger, channel, self.release, **options)
+            publication.move(ledger, channel, self.release, **options)
         return ledger
 
 
 def _made(project: Project, dist: Path) -> Made:
     shipped = shipments.collect(project, dist)
-    return Made(releases.of(shipped.built.commit, shipped.specs, shipped.files), shipped.specs, shipped.files)
+    return Made(publication.of(shipped.built.commit, shipped.specs, shipped.files), shipped.specs, shipped.files)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_other_content_of_a_released_commit_is_refused_with_what_differs(tmp_pat
     first.publish(place, "latest")
     before = _contents(tmp_path)
     specs = {**first.specs, "show": second.specs["show"]}
-    other = Made(releases.of(first.release.commit, specs, first.files), specs, first.files)
+    other = Made(publication.of(first.release.commit, specs, first.files), specs, first.files)
     with pytest.raises(PipeyardError, match=f"{first.release.commit} was released already, with other content: show. "):
         other.publish(place, "latest")
     assert _contents(tmp_path) == before
@@ -200,7 +200,9 @@ def test_other_content_of_a_released_commit_is_refused_with_what_differs(tmp_pat
 def test_a_channel_isn_t_moved_back_by_a_build_that_ends_late(tmp_path, first, second):
     place = Folder(tmp_path)
     second.publish(place, "latest")
-    moved = releases.move(first.publish(place), "latest", first.release, lambda commit: commit == second.release.commit)
+    moved = publication.move(
+        first.publish(place), "latest", first.release, lambda commit: commit == second.release.commit
+    )
     assert moved.now == moved.before == second.release.commit
     assert _commits_of_tags(tmp_path, "latest", first, second) >= {second.release.commit}
     assert (tmp_path / "show/component.yaml").read_bytes() == second.specs["show"]
@@ -249,8 +251,8 @@ def _check_whole(folder: Path) -> None:
             name = path.split("/")[0]
             assert layout.digest_path(name, layout.digest_of(data)) in files
         if path.startswith(("releases/commits/", "releases/channels/")):
-            release = releases.Release.model_validate_json(data)
-            assert {release.path(each) for each in [*release.files, releases.FILE]} <= files.keys()
+            release = publication.Release.model_validate_json(data)
+            assert {release.path(each) for each in [*release.files, publication.FILE]} <= files.keys()
             assert {layout.digest_path(*each) for each in release.components.items()} <= files.keys()
     for name, entry in layout.read_index(files[layout.INDEX]).items():
         assert {layout.digest_path(name, each) for each in [*entry.digests, *entry.tags.values()]} <= files.keys()
@@ -298,7 +300,7 @@ def test_of_two_releases_at_a_time_the_channel_and_its_tags_are_one_s(place, fir
 
 def test_of_two_contents_of_a_commit_at_a_time_the_first_stays(tmp_path, first, second):
     specs = {**first.specs, "show": second.specs["show"]}
-    other = Made(releases.of(first.release.commit, specs, first.files), specs, first.files)
+    other = Made(publication.of(first.release.commit, specs, first.files), specs, first.files)
     claim = f"releases/commits/{first.release.commit}"
     with pytest.raises(PipeyardError, match="was released already, with other content: show"):
         first.publish(Interrupted(Folder(tmp_path), claim, lambda: other.publish(Folder(tmp_path))), "latest")
@@ -311,7 +313,7 @@ def test_a_later_commit_that_gets_in_between_keeps_the_channel(tmp_path, first, 
     channel = "releases/channels/latest"
     place = Interrupted(Folder(tmp_path), channel, lambda: second.publish(Folder(tmp_path), "latest"))
     first.publish(place, "latest", stays=lambda commit: commit == second.release.commit)
-    assert releases.find(releases.Ledger(Folder(tmp_path)), "latest") == second.release
+    assert publication.find(publication.Ledger(Folder(tmp_path)), "latest") == second.release
     assert (tmp_path / "show/component.yaml").read_bytes() == second.specs["show"]
 
 
@@ -319,7 +321,7 @@ def test_many_at_a_time_are_as_one_after_the_other(tmp_path, first, second):
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda made: made.publish(Folder(tmp_path), "latest"), [first, second] * 3))
     _check_whole(tmp_path)
-    now = releases.find(releases.Ledger(Folder(tmp_path)), "latest")
+    now = publication.find(publication.Ledger(Folder(tmp_path)), "latest")
     assert now in (first.release, second.release)
     for name, digest in now.components.items():
         assert layout.digest_of((tmp_path / layout.tag_path(name, "latest")).read_bytes()) == digest
@@ -340,11 +342,11 @@ def test_a_damaged_store_is_named(tmp_path, first):
     with pytest.raises(PipeyardError, match="versions/sha256/.* has other content than this, and it may never change"):
         first.publish(Folder(tmp_path), "latest")
     with pytest.raises(PipeyardError, match="versions/sha256/.* has another digest than its name says"):
-        releases.move(releases.Ledger(Folder(tmp_path)), "staging", first.release)
+        publication.move(publication.Ledger(Folder(tmp_path)), "staging", first.release)
     (tmp_path / layout.digest_path("show", first.release.components["show"])).write_bytes(first.specs["show"])
     (tmp_path / layout.INDEX).write_text("[]", encoding="utf-8")
     with pytest.raises(PipeyardError, match="isn't an index of components.*Remove the file: it is made anew"):
-        releases.move(releases.Ledger(Folder(tmp_path)), "other", first.release)
+        publication.move(publication.Ledger(Folder(tmp_path)), "other", first.release)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +435,7 @@ def test_what_build_and_compile_make_is_what_is_released(tmp_path):
         entry = layout.read_index((store / layout.INDEX).read_bytes())[name]
         assert len(entry.digests) == 1  # so pipelines that pin it keep KFP's cache
         assert len(entry.tags) == 3
-    release = releases.find(releases.Ledger(Folder(store)), "latest")
+    release = publication.find(publication.Ledger(Folder(store)), "latest")
     assert release.commit == repository.head
     package = "whole/workflow.tar.gz"
     assert (store / release.path(f"pipelines/{package}")).read_bytes() == (

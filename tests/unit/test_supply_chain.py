@@ -9,13 +9,12 @@ import pytest
 import shipped_projects
 from click.testing import CliRunner
 
-from pipeyard import supply_chain
 from pipeyard.commands.release import command
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
 from pipeyard.packages import dist_folder
+from pipeyard.releases import provenance, sbom, supply_chain
 from pipeyard.repository import changes, commits, project, venvs
-from pipeyard.supply_chain import provenance, sbom
 
 ROOT = Path(__file__).parents[2]
 PROJECT = project.find(ROOT)

@@ -93,13 +93,12 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import supply_chain
     from pipeyard.errors import PipeyardError, near_misses
     from pipeyard.images import builders, publishing, sizes
     from pipeyard.images.registry import Registry
     from pipeyard.packages import dist_folder
+    from pipeyard.releases import provenance, supply_chain
     from pipeyard.repository import changes, commits
-    from pipeyard.supply_chain import provenance
 
     project = find_project(project_folder)
     for name in components:

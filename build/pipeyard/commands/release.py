@@ -9,8 +9,8 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
+    from pipeyard.releases.shipments import Shipment
     from pipeyard.repository.project import Project
-    from pipeyard.shipments import Shipment
 
 
 @click.command("release")
@@ -69,8 +69,7 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard import shipments
-    from pipeyard.component_store import releases
+    from pipeyard.releases import publication, shipments
     from pipeyard.repository import changes, commits
 
     if existing and not channels:
@@ -78,14 +77,14 @@ def command(
     if existing and (scan or sign):
         raise click.UsageError("--existing publishes nothing, so there is nothing to --scan or --sign.")
     for channel in channels:
-        releases.check_channel(channel)
+        publication.check_channel(channel)
     project = find_project(project_folder)
     folder = output or project.root / "dist"
     console = Console(stderr=True, highlight=False, markup=False)
-    ledger = releases.Ledger(releases.open_store(store), rehearsal=dry_run)
+    ledger = publication.Ledger(publication.open_store(store), rehearsal=dry_run)
     if existing:
-        release = releases.find(ledger, existing)
-        moves = [releases.move(ledger, channel, release) for channel in channels]
+        release = publication.find(ledger, existing)
+        moves = [publication.move(ledger, channel, release) for channel in channels]
     else:
         shipment = shipments.collect(project, folder)
         if not dry_run:
@@ -99,13 +98,13 @@ def command(
                 lambda name, phrase: console.print(f"{name:16} {phrase}"),
             )
         git = changes.git_of(project.root)
-        release = releases.of(shipment.built.commit, shipment.specs, shipment.files)
-        releases.publish(ledger, release, shipment.specs, shipment.files)
+        release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
+        publication.publish(ledger, release, shipment.specs, shipment.files)
         moves = [
-            releases.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
+            publication.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
             for channel in channels
         ]
-    told = releases.summary(ledger, release, moves)
+    told = publication.summary(ledger, release, moves)
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
 
@@ -135,7 +134,7 @@ def _vet(
     """Scans and signs images before what is of them is published."""
     from pipeyard.images.references import parse
     from pipeyard.packages import dist_folder
-    from pipeyard.supply_chain import scanning, signing
+    from pipeyard.releases import scanning, signing
 
     images = {name: image.reference() for name, image in shipment.built.images.items()}
     sboms = {name: folder / dist_folder.sbom_path(name) for name in images}

@@ -6,7 +6,7 @@ The layout is that of kfp 1's ComponentStore, so its users can read what is publ
     <name>/versions/sha256/<digest>     one version, never changed
     <name>/versions/tags/<tag>          what the tag names now
     index.json                          names, descriptions and versions (ours), for places that can't be listed
-    releases/                           what was published together (ours): see `releases`
+    releases/                           what was published together (ours): see `publication`
 
 A name may have groups: `<group>/<name>`. In kfp 1 the file of a tag holds the specification itself; in a Git
 repository it is a symbolic link to the version, which raw file servers give as the link's text. Both are read here, and

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import shipments
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import archives, builds
+from pipeyard.releases import shipments
 
 CONTENT_DIGITS = 12
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
 from pipeyard.packages import archives, builds, component_specs, dist_folder
+from pipeyard.releases import provenance
 from pipeyard.repository.project import Project
-from pipeyard.supply_chain import provenance
 from pipeyard.system import jsons
 
 PIPELINES = "pipelines"

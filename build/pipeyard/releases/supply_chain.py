@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipeyard.images.lock import Lock
 from pipeyard.packages.dist_folder import PROVENANCE, sbom_path
+from pipeyard.releases import provenance, sbom
 from pipeyard.repository.commits import Commit
 from pipeyard.repository.project import Project
-from pipeyard.supply_chain import provenance, sbom
 
 
 def documents(project: Project, built: Lock, commit: Commit, source: str, builder: str) -> dict[str, str]:

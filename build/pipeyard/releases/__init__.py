@@ -1,0 +1,1 @@
+"""What `pipeyard release` publishes."""
