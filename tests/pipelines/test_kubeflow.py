@@ -10,9 +10,9 @@ from whole_runs import SETUP
 
 from pipeyard import settings
 from pipeyard.compiling import compiler
-from pipeyard.kubeflow import connection, experiments, pipelines, runs
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
+from pipeyard.servers.kubeflow import connection, experiments, pipelines, runs
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeyard import settings
-from pipeyard.kubeflow import connection
-from pipeyard.kubeflow.connection import Limits, Server
+from pipeyard.servers.kubeflow import connection
+from pipeyard.servers.kubeflow.connection import Limits, Server
 
 QUICK = Limits(connect=1, silence=2, call=5, upload=5, pause=0.01, longest_pause=0.05)
 

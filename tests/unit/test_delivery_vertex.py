@@ -12,8 +12,8 @@ import yaml
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import settings
-from pipeyard.delivery.vertex import connection, jobs, schedules, templates
 from pipeyard.errors import PipeyardError
+from pipeyard.servers.vertex import connection, jobs, schedules, templates
 
 DOCUMENT = {
     "pipelineInfo": {"name": "taxi"},

@@ -18,7 +18,7 @@ from servers.kubeflow import Fault, KubeflowServer, examples
 from servers.kubeflow import cron as server_cron
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import experiments, pipelines, runs, schedules
+from pipeyard.servers.kubeflow import experiments, pipelines, runs, schedules
 from pipeyard.settings import Schedule
 
 IMPATIENT = replace(QUICK, silence=0.2, call=0.3, attempts=2)

@@ -19,7 +19,7 @@ from servers.kubernetes import SCHEDULED_WORKFLOWS, WORKFLOWS, KubernetesServer
 
 from pipeyard import cli, settings
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import cluster, doctor, experiments, pipelines, runs, schedules
+from pipeyard.servers.kubeflow import cluster, doctor, experiments, pipelines, runs, schedules
 from pipeyard.settings import Schedule
 
 NAME = "taxi (test)"

@@ -15,8 +15,8 @@ from servers.kubeflow import Fault, KubeflowServer, examples
 from servers.kubernetes import WORKFLOWS
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import experiments, pipelines, runs
-from pipeyard.kubeflow.connection import Limits
+from pipeyard.servers.kubeflow import experiments, pipelines, runs
+from pipeyard.servers.kubeflow.connection import Limits
 from pipeyard.system import google_login
 
 IMPATIENT = Limits(connect=0.3, silence=0.3, call=0.6, upload=0.6, attempts=3, pause=0.01, longest_pause=0.02)

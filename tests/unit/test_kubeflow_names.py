@@ -4,7 +4,7 @@ import pytest
 from servers.kubeflow import collation
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import names
+from pipeyard.servers.kubeflow import names
 
 
 @pytest.mark.parametrize(("kind", "most"), [("pipeline", 128), ("version", 127), ("experiment", 128), ("run", 128)])

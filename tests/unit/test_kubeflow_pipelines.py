@@ -7,8 +7,8 @@ from kubeflow_connections import connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import pipelines
 from pipeyard.packages import archives
+from pipeyard.servers.kubeflow import pipelines
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from servers.kubernetes import WORKFLOWS, KubernetesServer
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override
-from pipeyard.kubeflow import experiments, pipelines, runs
+from pipeyard.servers.kubeflow import experiments, pipelines, runs
 
 PARAMETERS = {
     "epochs": {"parameterType": "NUMBER_INTEGER"},

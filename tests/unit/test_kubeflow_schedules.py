@@ -12,7 +12,7 @@ from servers.kubeflow import cron as server_cron
 from servers.kubernetes import SCHEDULED_WORKFLOWS, KubernetesServer
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import cron, experiments, pipelines, schedules
+from pipeyard.servers.kubeflow import cron, experiments, pipelines, schedules
 from pipeyard.settings import Schedule
 
 START = datetime(2026, 1, 1)

@@ -10,7 +10,7 @@ import pytest
 from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer, examples
 
-from pipeyard.kubeflow import experiments, pipelines, runs, steps
+from pipeyard.servers.kubeflow import experiments, pipelines, runs, steps
 
 HOST = "https://kubeflow.example.com"
 

@@ -15,10 +15,11 @@ from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, settings
 from pipeyard.compiling import compiler
-from pipeyard.delivery import records, server_versions
+from pipeyard.delivery import records
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.runs import record
+from pipeyard.servers.kubeflow import server_versions
 from pipeyard.settings import checking
 from pipeyard.system import bucket
 

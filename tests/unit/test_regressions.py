@@ -25,9 +25,9 @@ from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
-from pipeyard.kubeflow import pipelines
 from pipeyard.packages import component_specs
 from pipeyard.repository import dockerfiles, project
+from pipeyard.servers.kubeflow import pipelines
 
 ROOT = Path(__file__).parents[2]
 PROJECT = project.find(ROOT)

@@ -12,9 +12,8 @@ import yaml
 from kfp import compiler, dsl
 
 from pipeyard import settings
-from pipeyard.delivery import server_versions
 from pipeyard.ir import derivation
-from pipeyard.kubeflow import connection
+from pipeyard.servers.kubeflow import connection, server_versions
 
 PAGE = Path(__file__).parents[2] / "docs/kubeflow.md"
 IMAGE = "host.io/i@sha256:1"

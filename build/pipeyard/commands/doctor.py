@@ -33,7 +33,7 @@ def command(environment: str, fix: bool, as_json: bool, project_folder: Path) ->
     from pipeyard import settings
     from pipeyard.delivery.targets import schedule_name
     from pipeyard.errors import PipeyardError
-    from pipeyard.kubeflow import connection, doctor
+    from pipeyard.servers.kubeflow import connection, doctor
 
     project = find_project(project_folder)
     place = settings.load(project.root).environment(environment)

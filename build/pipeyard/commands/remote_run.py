@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from pipeyard.delivery.launching import Started
-    from pipeyard.kubeflow.runs import Outcome
+    from pipeyard.servers.kubeflow.runs import Outcome
     from pipeyard.settings import Environment
 
 

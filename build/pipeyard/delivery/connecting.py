@@ -16,10 +16,10 @@ def connect(environment: "Environment") -> Target:
     """
     if environment.target == "vertex":
         from pipeyard.delivery.on_vertex import OnVertex
-        from pipeyard.delivery.vertex import connection as vertex
+        from pipeyard.servers.vertex import connection as vertex
 
         return OnVertex(vertex.connect(environment), environment)
     from pipeyard.delivery.on_kubeflow import OnKubeflow
-    from pipeyard.kubeflow import connection as kubeflow
+    from pipeyard.servers.kubeflow import connection as kubeflow
 
     return OnKubeflow(kubeflow.connect(environment), environment)

@@ -12,7 +12,7 @@ from pipeyard.ir import derivation
 from pipeyard.system import bucket as buckets
 
 if TYPE_CHECKING:
-    from pipeyard.kubeflow.runs import Outcome
+    from pipeyard.servers.kubeflow.runs import Outcome
     from pipeyard.settings import Environment
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery import server_versions
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
-from pipeyard.kubeflow import cron, experiments, names, pipelines, runs, schedules, steps
-from pipeyard.kubeflow.connection import Server
 from pipeyard.packages import archives
+from pipeyard.servers.kubeflow import cron, experiments, names, pipelines, runs, schedules, server_versions, steps
+from pipeyard.servers.kubeflow.connection import Server
 
 if TYPE_CHECKING:
     from pipeyard.delivery.desired import Desired

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
-from pipeyard.delivery.vertex import jobs, schedules, templates
-from pipeyard.delivery.vertex.connection import Vertex
 from pipeyard.ir import cache_override as caches
-from pipeyard.kubeflow.runs import Outcome
 from pipeyard.packages import packages
+from pipeyard.servers.kubeflow.runs import Outcome
+from pipeyard.servers.vertex import jobs, schedules, templates
+from pipeyard.servers.vertex.connection import Vertex
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob

@@ -8,8 +8,8 @@ from pipeyard.delivery.planning import Missing
 if TYPE_CHECKING:
     from pipeyard.delivery.desired import Desired
     from pipeyard.delivery.records import Record
-    from pipeyard.kubeflow.runs import Outcome
     from pipeyard.packages.packages import Package
+    from pipeyard.servers.kubeflow.runs import Outcome
 
 # Seconds between two looks at a run, at most.
 INTERVAL = 5.0

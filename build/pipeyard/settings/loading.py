@@ -12,8 +12,8 @@ import yaml
 from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.kubeflow import cron
 from pipeyard.repository.project import Project
+from pipeyard.servers.kubeflow import cron
 from pipeyard.settings import completions, explaining, layers, reading, secrets, variables
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all

@@ -142,7 +142,7 @@ def _artifact(run: "Run", meaning: str) -> "Artifact | None":
 
 
 def _finished_on_kubeflow(environment: "Environment", pipeline: str) -> Finished | None:
-    from pipeyard.kubeflow import connection, experiments, pipelines
+    from pipeyard.servers.kubeflow import connection, experiments, pipelines
 
     server = connection.connect(environment)
     pipeline_id = pipelines.find_pipeline(server, pipeline)
@@ -165,7 +165,7 @@ def _finished_on_kubeflow(environment: "Environment", pipeline: str) -> Finished
 
 def _finished_on_vertex(environment: "Environment", pipeline: str) -> Finished | None:
     """Runs have the pipeline's and the environment's name as labels."""
-    from pipeyard.delivery.vertex import connection, jobs
+    from pipeyard.servers.vertex import connection, jobs
 
     vertex = connection.connect(environment)
     labels = {"pipeline": pipeline, "environment": environment.name}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pipeyard.kubeflow.cluster import Cluster, Object, Unreachable
-from pipeyard.kubeflow.connection import Doubt, Server, ServerError
+from pipeyard.servers.kubeflow.cluster import Cluster, Object, Unreachable
+from pipeyard.servers.kubeflow.connection import Doubt, Server, ServerError
 from pipeyard.system import polling
 
 # Seconds after which the server removes a workflow that it has no record of.

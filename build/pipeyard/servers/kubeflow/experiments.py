@@ -4,8 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import names, pages
-from pipeyard.kubeflow.connection import Server
+from pipeyard.servers.kubeflow import names, pages
+from pipeyard.servers.kubeflow.connection import Server
 
 _ATTEMPTS = 3
 

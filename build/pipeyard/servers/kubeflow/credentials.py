@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import addresses
+from pipeyard.servers.kubeflow import addresses
 from pipeyard.system import google_login
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import addresses
+from pipeyard.servers.kubeflow import addresses
 
 if TYPE_CHECKING:
     from pipeyard.settings import Environment

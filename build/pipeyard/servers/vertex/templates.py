@@ -6,8 +6,8 @@ repeats nothing.
 
 from typing import Any
 
-from pipeyard.delivery.vertex.connection import CALL, PATIENCE, Unavailable
 from pipeyard.errors import PipeyardError
+from pipeyard.servers.vertex.connection import CALL, PATIENCE, Unavailable
 from pipeyard.system import google_login
 
 _TOO_LARGE = 413

@@ -17,9 +17,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import creation, cron, names, pages
-from pipeyard.kubeflow.cluster import SCHEDULED, Cluster, Object
-from pipeyard.kubeflow.connection import Server
+from pipeyard.servers.kubeflow import creation, cron, names, pages
+from pipeyard.servers.kubeflow.cluster import SCHEDULED, Cluster, Object
+from pipeyard.servers.kubeflow.connection import Server
 
 if TYPE_CHECKING:
     from pipeyard.settings import Schedule

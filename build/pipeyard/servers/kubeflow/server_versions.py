@@ -15,7 +15,7 @@ from pipeyard.ir.derivation import Step, steps
 from pipeyard.system import yamls
 
 if TYPE_CHECKING:
-    from pipeyard.kubeflow.connection import Server
+    from pipeyard.servers.kubeflow.connection import Server
 
 Version = tuple[int, int, int]
 # Columns of the table.
@@ -282,7 +282,7 @@ def read(server: "Server") -> str:
     """
     import kfp_server_api
 
-    from pipeyard.kubeflow.connection import ServerError
+    from pipeyard.servers.kubeflow.connection import ServerError
 
     health = kfp_server_api.HealthzServiceApi(server.runs.api_client)
     try:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipeyard.kubeflow.connection import Server, ServerError
+from pipeyard.servers.kubeflow.connection import Server, ServerError
 
 SIZE = 100
 

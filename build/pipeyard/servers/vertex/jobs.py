@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pipeyard.delivery.vertex.connection import Conflict, Unavailable, Vertex
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow.runs import Outcome
-from pipeyard.kubeflow.steps import FailedStep
+from pipeyard.servers.kubeflow.runs import Outcome
+from pipeyard.servers.kubeflow.steps import FailedStep
+from pipeyard.servers.vertex.connection import Conflict, Unavailable, Vertex
 from pipeyard.system import polling
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import cluster, credentials, deadlines
-from pipeyard.kubeflow.cluster import Cluster, Unreachable
-from pipeyard.kubeflow.credentials import Credentials
+from pipeyard.servers.kubeflow import cluster, credentials, deadlines
+from pipeyard.servers.kubeflow.cluster import Cluster, Unreachable
+from pipeyard.servers.kubeflow.credentials import Credentials
 
 if TYPE_CHECKING:
-    from pipeyard.kubeflow.client import Failure
+    from pipeyard.servers.kubeflow.client import Failure
     from pipeyard.settings import Environment
 
 # Answers after which the same request may succeed.
@@ -194,7 +194,7 @@ class Server:
         seconds: float,
     ) -> Any:
         """Calls once; twice where the credentials have expired."""
-        from pipeyard.kubeflow import client
+        from pipeyard.servers.kubeflow import client
 
         limits = (min(self.limits.connect, seconds), min(self.limits.silence, seconds))
         limited = {**options, "_request_timeout": limits}
@@ -280,7 +280,7 @@ def connect(
     """
     import kfp_server_api as api
 
-    from pipeyard.kubeflow import client
+    from pipeyard.servers.kubeflow import client
 
     host = environment.host.rstrip("/")
     who = credentials.of(environment.auth, host, **options)

@@ -8,11 +8,11 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
-from pipeyard.kubeflow import creation, names, pages, pipelines, steps
-from pipeyard.kubeflow.cluster import WORKFLOW, Cluster, Object
-from pipeyard.kubeflow.connection import NoSecret, Server, ServerError
-from pipeyard.kubeflow.pipelines import Version
-from pipeyard.kubeflow.steps import FailedStep
+from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
+from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
+from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
+from pipeyard.servers.kubeflow.pipelines import Version
+from pipeyard.servers.kubeflow.steps import FailedStep
 from pipeyard.system import polling
 
 SUCCEEDED = "SUCCEEDED"

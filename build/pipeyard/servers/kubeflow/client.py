@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import kfp_server_api
 import urllib3
 
-from pipeyard.kubeflow import deadlines
-from pipeyard.kubeflow.addresses import is_loopback
+from pipeyard.servers.kubeflow import deadlines
+from pipeyard.servers.kubeflow.addresses import is_loopback
 
 # Characters of an answer that are shown.
 _SHOWN = 400

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery.vertex.connection import Unavailable, Vertex
 from pipeyard.errors import PipeyardError
+from pipeyard.servers.vertex.connection import Unavailable, Vertex
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob

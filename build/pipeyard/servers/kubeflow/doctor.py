@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipeyard.kubeflow import experiments, runs, schedules
-from pipeyard.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, Object, Unreachable
-from pipeyard.kubeflow.connection import Server
-from pipeyard.kubeflow.creation import MARGIN, REMOVED_AFTER
+from pipeyard.servers.kubeflow import experiments, runs, schedules
+from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, Object, Unreachable
+from pipeyard.servers.kubeflow.connection import Server
+from pipeyard.servers.kubeflow.creation import MARGIN, REMOVED_AFTER
 
 Kind = Literal["Workflow", "ScheduledWorkflow", "schedule"]
 

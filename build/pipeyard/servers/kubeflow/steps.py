@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeyard.kubeflow.cluster import NAMESPACE, RUN_ID
+from pipeyard.servers.kubeflow.cluster import NAMESPACE, RUN_ID
 
 _DRIVER = "-driver"
 # Attempts and items of loops: `train(0)`, `check(1:2)`.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import names, pages
-from pipeyard.kubeflow.connection import Server
 from pipeyard.packages import archives
+from pipeyard.servers.kubeflow import names, pages
+from pipeyard.servers.kubeflow.connection import Server
 
 _CONTENT_DIGITS = 12
 # Hex digits of the sha256 in a version's tag: all 64 are one more than a tag's value may have.
