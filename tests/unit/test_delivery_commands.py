@@ -17,7 +17,8 @@ from servers.kubernetes import WORKFLOWS
 
 from pipeyard import cli
 from pipeyard import settings as settings_
-from pipeyard.delivery import connecting, deploying, desired, launching, records, uploads
+from pipeyard.deployment import deployed_runs, deploying, desired, records, uploads
+from pipeyard.deployment.targets import choice
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import changes
 from pipeyard.system import bucket
@@ -52,7 +53,7 @@ def project(tmp_path, environments):
 @pytest.fixture
 def pipeyard(project, capsys, monkeypatch):
     """Runs a command in this process; returns its exit code, and what it prints."""
-    monkeypatch.setattr("pipeyard.delivery.on_kubeflow.INTERVAL", 0.01)
+    monkeypatch.setattr("pipeyard.deployment.targets.kfp.INTERVAL", 0.01)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--project", str(project.root)])
@@ -184,7 +185,7 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
 
     def work() -> None:
         try:
-            deploying.deploy(bucket.connect(place.bucket), connecting.connect(place), wanted, lambda *_: False)
+            deploying.deploy(bucket.connect(place.bucket), choice.connect(place), wanted, lambda *_: False)
         except Exception as error:  # pylint: disable=broad-exception-caught  # the test tells of any
             failed.append(error)
 
@@ -195,7 +196,7 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
         thread.join()
     assert not failed
     assert len(kubeflow.store.versions) == len(kubeflow.store.pipelines) == 1
-    assert deploying.look(store, connecting.connect(place), wanted, lambda *_: False).empty
+    assert deploying.look(store, choice.connect(place), wanted, lambda *_: False).empty
     assert len(kubeflow.store.recurring_runs) == 1
 
 
@@ -470,13 +471,13 @@ def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow
     for where in broken:
         kubeflow.faults[:] = [Fault(where, status=400)]
         with pytest.raises(PipeyardError):
-            deploying.deploy(store, connecting.connect(place), wanted, lambda *_: False)
+            deploying.deploy(store, choice.connect(place), wanted, lambda *_: False)
         assert kubeflow.faults[0].times == 0
         assert records.read(store, "whole", "dev") is None  # it is recorded last
     kubeflow.faults.clear()
-    deploying.deploy(store, connecting.connect(place), wanted, lambda *_: False)
+    deploying.deploy(store, choice.connect(place), wanted, lambda *_: False)
     assert len(kubeflow.store.versions) == len(kubeflow.store.recurring_runs) == 1
-    assert deploying.look(store, connecting.connect(place), wanted, lambda *_: False).empty
+    assert deploying.look(store, choice.connect(place), wanted, lambda *_: False).empty
 
 
 def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage):
@@ -485,7 +486,7 @@ def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage
     moved = records.move(store, records.Record(**{**vars(record), "package": "gone"}), lambda *_: False)
     assert moved.package == "gone"
     with pytest.raises(PipeyardError, match="isn't in .* any more. Run `pipeyard deploy --env dev whole` again"):
-        launching.start(settings_.load(project.root).environment("dev"), "whole")
+        deployed_runs.start(settings_.load(project.root).environment("dev"), "whole")
 
 
 def test_commits_are_ordered_by_git(project):

@@ -9,7 +9,8 @@ import scratch_git
 from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli
-from pipeyard.delivery import connecting, records
+from pipeyard.deployment import records
+from pipeyard.deployment.targets import choice
 from pipeyard.packages import archives
 from pipeyard.system import bucket
 
@@ -45,7 +46,7 @@ def project(tmp_path, environments):
 @pytest.fixture
 def pipeyard(project, capsys, monkeypatch):
     """Runs a command in this process; returns its exit code, and what it prints."""
-    monkeypatch.setattr("pipeyard.delivery.on_vertex.INTERVAL", 0.01)
+    monkeypatch.setattr("pipeyard.deployment.targets.vertex.INTERVAL", 0.01)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--env", "cloud", "--project", str(project.root)])
@@ -137,6 +138,6 @@ def test_a_pipeline_that_vertex_cant_have_is_told_before_anything_is_contacted(p
 def test_targets_are_made_without_the_network(vertex, environments):
     from pipeyard import settings
 
-    made = connecting.connect(settings.Environment(name="cloud", **environments["cloud"]))
+    made = choice.connect(settings.Environment(name="cloud", **environments["cloud"]))
     assert made.vertex.parent == f"projects/{PROJECT}/locations/{REGION}"
     assert vertex.requests == []

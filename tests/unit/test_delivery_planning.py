@@ -7,8 +7,8 @@ import pytest
 from delivered_projects import text
 
 from pipeyard.compiling import compiler
-from pipeyard.delivery import planning, stages
-from pipeyard.delivery.planning import Change, Missing, State
+from pipeyard.deployment import cache_keys, planning
+from pipeyard.deployment.planning import Change, Missing, State
 
 IMAGES = {"count": "host.io/count@sha256:1", "show": "host.io/show@sha256:2"}
 RUN = {"pipeline_root": "gs://acme/runs"}
@@ -16,7 +16,7 @@ RUN = {"pipeline_root": "gs://acme/runs"}
 
 def _state(sha256="a" * 64, images=IMAGES, parameters=None, **options):
     parameters = parameters or {"epochs": 3}
-    return State("c" * 40, sha256, images, parameters, RUN, stages.read(text(images, **options), parameters))
+    return State("c" * 40, sha256, images, parameters, RUN, cache_keys.read(text(images, **options), parameters))
 
 
 def _plan(wanted, found, seen=()):
@@ -77,8 +77,8 @@ def test_steps_that_are_never_cached_have_nothing_to_lose():
 
 
 def test_what_takes_something_from_a_group_follows_the_steps_in_it():
-    inner = stages.Step("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
-    outer = stages.Step("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
+    inner = cache_keys.Step("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
+    outer = cache_keys.Step("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
     before = {"group/inner": inner, "outer": outer, "groups": inner}
     after = {**before, "group/inner": dataclasses.replace(inner, parameters={"n": 2})}
     lost = {each.step: each.reasons for each in planning.uncached(before, after)}
@@ -102,8 +102,8 @@ def test_programs_get_the_same():
 @pytest.mark.parametrize("pipeline", ["chicago_taxi", "flights"])
 def test_steps_of_the_real_pipelines_are_read_with_groups_and_handlers(pipeline):
     compiled = compiler.compile_pipeline(Path(__file__).parents[2] / "pipelines" / pipeline)
-    before = stages.read(compiled.text, {"source": "gs://a", "epochs": 1})
-    after = stages.read(compiled.text, {"source": "gs://a", "epochs": 2})
+    before = cache_keys.read(compiled.text, {"source": "gs://a", "epochs": 1})
+    after = cache_keys.read(compiled.text, {"source": "gs://a", "epochs": 2})
     names = {path.rpartition("/")[2] for path in before}
     assert {"extract", "transform", "train", "evaluate", "deploy", "summarize"} <= names
     lost = {each.step.rpartition("/")[2] for each in planning.uncached(before, after)}

@@ -14,7 +14,7 @@ from google.cloud import storage as google_storage
 from google.oauth2 import service_account
 from servers.storage import BUCKET, storage
 
-from pipeyard.delivery import pointers, uploads
+from pipeyard.deployment import pointers, uploads
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives, packages
 from pipeyard.system import bucket

@@ -13,7 +13,7 @@ from kfp import compiler, dsl
 
 from pipeyard import ir
 from pipeyard.compiling import compiler as compiling
-from pipeyard.delivery import stages
+from pipeyard.deployment import cache_keys
 from pipeyard.ir import derivation
 from pipeyard.ir.protobuf import pb
 
@@ -246,7 +246,7 @@ def test_the_real_pipelines_take_limits_by_the_names_of_steps(pipeline):
     counts = {path.rpartition("/")[2]: each["maxRetryCount"] for path, each in _policies(derived).items()}
     assert counts == {"train": 2, "deploy": 1}
     assert ir.parse(derived).deadline == 3600
-    assert stages.read(derived, {}) == stages.read(text, {})  # the cache's keys are the same
+    assert cache_keys.read(derived, {}) == cache_keys.read(text, {})  # the cache's keys are the same
 
 
 def test_an_unknown_step_is_told_with_near_misses(text):

@@ -15,7 +15,7 @@ from servers.vertex import PROJECT, REGION, VertexServer
 
 from pipeyard import cli, settings
 from pipeyard.compiling import compiler
-from pipeyard.delivery import records
+from pipeyard.deployment import records
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.runs import record
@@ -141,7 +141,7 @@ def project(tmp_path, environments):
 @pytest.fixture
 def pipeyard(project, capsys, monkeypatch):
     """Runs a command in this process; returns its exit code, and what it prints."""
-    monkeypatch.setattr("pipeyard.delivery.on_kubeflow.INTERVAL", 0.01)
+    monkeypatch.setattr("pipeyard.deployment.targets.kfp.INTERVAL", 0.01)
     monkeypatch.setattr(server_versions, "read", lambda server: "2.17.1")
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -263,7 +263,7 @@ def test_a_schedule_starts_the_version_with_the_deadline(pipeyard, kubeflow, env
 
 
 def test_an_approval_is_of_the_limits_too(project, limit):
-    from pipeyard.delivery import desired
+    from pipeyard.deployment import desired
 
     def digest():
         place = settings.load(project.root).environment("dev")

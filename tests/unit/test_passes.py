@@ -10,7 +10,7 @@ from kfp import compiler
 from servers import driver
 
 from pipeyard.compiling import compiler as compiling
-from pipeyard.delivery import planning, stages
+from pipeyard.deployment import cache_keys, planning
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import builds
@@ -173,7 +173,7 @@ def test_defaults_change_neither_parameters_of_the_pipeline_nor_what_steps_are_k
     with pytest.raises(driver.Refused, match="not found in executor input"):
         driver.commands(before, NEEDED)
     assert yaml.safe_load(before)["root"] == spec["root"]
-    assert stages.read(before, NEEDED) == stages.read(demo.text, NEEDED)
+    assert cache_keys.read(before, NEEDED) == cache_keys.read(demo.text, NEEDED)
 
 
 def test_the_text_is_the_same_in_every_process():
@@ -234,7 +234,7 @@ def test_a_parameter_that_a_run_may_leave_out_is_warned_of_where_a_step_needs_it
 
 
 def _cached(text):
-    return {path.rpartition("/")[2]: step.cached for path, step in stages.read(text, NEEDED).items()}
+    return {path.rpartition("/")[2]: step.cached for path, step in cache_keys.read(text, NEEDED).items()}
 
 
 def _enabled(text):
@@ -297,7 +297,7 @@ def test_no_override_turns_on_the_cache_of_a_step_that_reads_outside(demo):
 
 def test_a_plan_tells_of_no_cache_that_a_step_never_had(demo, tmp_path):
     assert not any(_cached(demo.shipped()).values())
-    before, after = (stages.read(demo.shipped(), NEEDED | {"epochs": epochs}) for epochs in (1, 2))
+    before, after = (cache_keys.read(demo.shipped(), NEEDED | {"epochs": epochs}) for epochs in (1, 2))
     assert not list(planning.uncached(before, after))
     body = "@dsl.pipeline\ndef p():\n    made = reader(source='s3://x')\n    echo(count=made.outputs['rows'])\n    "
     body += "reader(data=made.outputs['made'])"

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 
 from pipeyard.ci import cloudbuild, flow, github, jenkins
-from pipeyard.delivery import approvals
+from pipeyard.deployment import approvals
 from pipeyard.repository import changes, dependency_graph
 from pipeyard.repository.project import Project
 

@@ -20,7 +20,7 @@ def command(environment: str, pipeline: str, digest: str, reason: str, project_f
     schedule, and nothing else.
     """
     from pipeyard import settings
-    from pipeyard.delivery import approvals
+    from pipeyard.deployment import approvals
     from pipeyard.errors import PipeyardError
 
     project = find_project(project_folder)

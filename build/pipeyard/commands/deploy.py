@@ -10,8 +10,8 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.commands.delivering import delivery_options, order_of_commits
 
 if TYPE_CHECKING:
-    from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.planning import Plan
+    from pipeyard.deployment.desired import Desired
+    from pipeyard.deployment.planning import Plan
     from pipeyard.repository.changes import Git
     from pipeyard.settings import Environment
 
@@ -41,7 +41,8 @@ def command(
     from rich.console import Console
 
     from pipeyard import settings
-    from pipeyard.delivery import connecting, deploying, desired
+    from pipeyard.deployment import deploying, desired
+    from pipeyard.deployment.targets import choice
     from pipeyard.repository import changes
     from pipeyard.system import bucket
 
@@ -50,7 +51,7 @@ def command(
     wanted = desired.read(project, place, pipelines, dist or project.root / "dist", allow_dirty)
     unapproved = _unapproved(place, wanted, changes.git_of(project.root), allow_dirty)
     precedes = order_of_commits(project)
-    target, store = connecting.connect(place), bucket.connect(place.bucket)
+    target, store = choice.connect(place), bucket.connect(place.bucket)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     plans = [deploying.look(store, target, each, precedes) for each in wanted]
     for plan in plans:
@@ -80,7 +81,7 @@ def _unapproved(place: "Environment", wanted: Sequence["Desired"], git: "Git", d
     """Returns what has to be asked for; raises PipeyardError where nobody can be asked."""
     import sys
 
-    from pipeyard.delivery import approvals
+    from pipeyard.deployment import approvals
     from pipeyard.errors import PipeyardError
 
     if place.approval != "required":

@@ -31,7 +31,7 @@ def command(environment: str, fix: bool, as_json: bool, project_folder: Path) ->
     from datetime import UTC, datetime
 
     from pipeyard import settings
-    from pipeyard.delivery.targets import schedule_name
+    from pipeyard.deployment.targets.interface import schedule_name
     from pipeyard.errors import PipeyardError
     from pipeyard.servers.kubeflow import connection, doctor
 

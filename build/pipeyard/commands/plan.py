@@ -32,7 +32,8 @@ def command(
     import json
 
     from pipeyard import settings
-    from pipeyard.delivery import approvals, connecting, deploying, desired
+    from pipeyard.deployment import approvals, deploying, desired
+    from pipeyard.deployment.targets import choice
     from pipeyard.repository import changes
     from pipeyard.system import bucket
 
@@ -41,7 +42,7 @@ def command(
     wanted = desired.read(project, place, pipelines, dist or project.root / "dist", allow_dirty)
     precedes = order_of_commits(project)
     git = changes.git_of(project.root)
-    target, store = connecting.connect(place), bucket.connect(place.bucket)
+    target, store = choice.connect(place), bucket.connect(place.bucket)
     plans = [deploying.look(store, target, each, precedes) for each in wanted]
     left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
     doubts = [target.warnings(each) for each in wanted]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from pipeyard.delivery.launching import Started
+    from pipeyard.deployment.deployed_runs import Started
     from pipeyard.servers.kubeflow.runs import Outcome
     from pipeyard.settings import Environment
 
@@ -37,17 +37,17 @@ def run(
     """
     from rich.console import Console
 
-    from pipeyard.delivery import launching
+    from pipeyard.deployment import deployed_runs
 
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    started = launching.start(place, pipeline, parameters, key, False if no_cache else None)
+    started = deployed_runs.start(place, pipeline, parameters, key, False if no_cache else None)
     _warn(console, place, started)
     console.print(f"Run {started.run_id} of {started.record.package} started: {started.page}")
     outcome = None
     if wait:
         limit = place.timeout if timeout is None else timeout
         try:
-            outcome = launching.wait(started, limit, lambda state: console.print(f"{pipeline}: {state}"))
+            outcome = deployed_runs.wait(started, limit, lambda state: console.print(f"{pipeline}: {state}"))
         except KeyboardInterrupt:
             console.print(f"Nobody waits any more. The run goes on: {started.page}")
             raise
@@ -76,9 +76,9 @@ def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
 
 def _warn(console: Any, place: "Environment", started: "Started") -> None:
     """Says so if settings.yaml has other parameters, or another deadline or retries, than what is deployed."""
-    from pipeyard.delivery import launching
+    from pipeyard.deployment import deployed_runs
 
-    differing = launching.differing(started, place)
+    differing = deployed_runs.differing(started, place)
     if differing:
         console.print(
             f"warning: settings.yaml has other values of {', '.join(differing)}, which aren't deployed: run `pipeyard "

@@ -28,7 +28,7 @@ def command(
     import json
 
     from pipeyard import settings
-    from pipeyard.delivery import desired, uploads
+    from pipeyard.deployment import desired, uploads
     from pipeyard.system import bucket
 
     project = find_project(project_folder)

@@ -27,9 +27,9 @@ def launcher(project: "Project | None" = None) -> Launch:
             if project is None:
                 raise PipeyardError(f"The environment {environment.name!r} is this machine: run it in the repository.")
             return run_here(project, environment, pipeline, parameters, key)
-        from pipeyard.delivery import launching
+        from pipeyard.deployment import deployed_runs
 
-        return launching.start(environment, pipeline, parameters, key).run_id
+        return deployed_runs.start(environment, pipeline, parameters, key).run_id
 
     return launch
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard.delivery import pointers
+from pipeyard.deployment import pointers
 from pipeyard.packages import archives, packages
 from pipeyard.packages.packages import Package
 from pipeyard.system.bucket import Bucket

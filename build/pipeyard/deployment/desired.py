@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery import records, stages
-from pipeyard.delivery.planning import State
+from pipeyard.deployment import cache_keys, records
+from pipeyard.deployment.planning import State
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import builds, packages
@@ -65,7 +65,7 @@ class Desired:
             self.package.images,
             self.parameters,
             {key: value for key, value in run.items() if value},
-            stages.read(self.package.text, self.parameters),
+            cache_keys.read(self.package.text, self.parameters),
         )
 
     @cached_property
@@ -117,9 +117,9 @@ def read(
             f"`pipeyard run PIPELINE --env {environment.name}`, or name an environment with target kfp or vertex."
         )
     if environment.target == "kfp":
-        from pipeyard.delivery import on_kubeflow
+        from pipeyard.deployment.targets import kfp
 
-        on_kubeflow.check(environment, {*environment.chosen(project.pipelines), *names})
+        kfp.check(environment, {*environment.chosen(project.pipelines), *names})
     build = builds.built(project, dist, allow_dirty)
     read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
     if environment.target == "vertex":

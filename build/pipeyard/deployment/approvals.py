@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeyard.delivery.desired import Desired
+from pipeyard.deployment.desired import Desired
 from pipeyard.errors import PipeyardError
 from pipeyard.repository.changes import Git
 from pipeyard.system import files, yamls

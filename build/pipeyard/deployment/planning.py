@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipeyard.delivery.stages import Step
+from pipeyard.deployment.cache_keys import Step
 
 Kind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
 _ABSENT = "(none)"

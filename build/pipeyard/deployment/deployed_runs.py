@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery import connecting, records
-from pipeyard.delivery.records import Record
-from pipeyard.delivery.targets import Target
+from pipeyard.deployment import records
+from pipeyard.deployment.records import Record
+from pipeyard.deployment.targets import choice
+from pipeyard.deployment.targets.interface import Target
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.system import bucket as buckets
@@ -79,7 +80,7 @@ def start(
     bare = environment.model_copy(update={"parameters": {}, "pipelines": {}})
     inputs = ir.parse(package.text).spec.root.input_definitions
     given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
-    target = connecting.connect(environment)
+    target = choice.connect(environment)
     run, page = target.start(record, package, given, key, caching)
     return Started(run, page, record, given, target, inputs, package.text)
 

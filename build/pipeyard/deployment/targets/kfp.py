@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery.planning import Missing
-from pipeyard.delivery.targets import INTERVAL, schedule_name
+from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.packages import archives
 from pipeyard.servers.kubeflow import cron, experiments, names, pipelines, runs, schedules, server_versions, steps
 from pipeyard.servers.kubeflow.connection import Server
 
 if TYPE_CHECKING:
-    from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.records import Record
+    from pipeyard.deployment.desired import Desired
+    from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
     from pipeyard.settings import Environment
 
 
 @dataclass(frozen=True)
 class OnKubeflow:
-    """Kubeflow Pipelines. See `targets.Target`."""
+    """Kubeflow Pipelines. See `interface.Target`."""
 
     server: Server
     environment: "Environment"

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeyard.delivery import planning, records, uploads
-from pipeyard.delivery.desired import Desired
-from pipeyard.delivery.planning import Missing, Plan
-from pipeyard.delivery.records import Record
-from pipeyard.delivery.targets import Target
-from pipeyard.delivery.uploads import Upload
+from pipeyard.deployment import planning, records, uploads
+from pipeyard.deployment.desired import Desired
+from pipeyard.deployment.planning import Missing, Plan
+from pipeyard.deployment.records import Record
+from pipeyard.deployment.targets.interface import Target
+from pipeyard.deployment.uploads import Upload
 from pipeyard.errors import PipeyardError
 from pipeyard.system.bucket import Bucket
 

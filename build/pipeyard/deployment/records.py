@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pipeyard.delivery import pointers, stages, uploads
-from pipeyard.delivery.planning import State
+from pipeyard.deployment import cache_keys, pointers, uploads
+from pipeyard.deployment.planning import State
 from pipeyard.errors import PipeyardError
 from pipeyard.packages.packages import Package
 from pipeyard.settings import durations
@@ -46,7 +46,7 @@ class Record:
         Args:
             package: that it names; None: it is gone, and so its steps aren't known.
         """
-        steps = stages.read(package.text, self.parameters) if package else {}
+        steps = cache_keys.read(package.text, self.parameters) if package else {}
         return State(self.commit, self.pipeline_sha256, self.images, self.parameters, self.run, steps)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.delivery.planning import Missing
-from pipeyard.delivery.targets import INTERVAL, schedule_name
+from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
 from pipeyard.servers.kubeflow.runs import Outcome
@@ -16,15 +16,15 @@ from pipeyard.servers.vertex.connection import Vertex
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
 
-    from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.records import Record
+    from pipeyard.deployment.desired import Desired
+    from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
     from pipeyard.settings import Environment
 
 
 @dataclass(frozen=True)
 class OnVertex:
-    """Vertex AI Pipelines. It has no versions: each run brings its pipeline. See `targets.Target`."""
+    """Vertex AI Pipelines. It has no versions: each run brings its pipeline. See `interface.Target`."""
 
     vertex: Vertex
     environment: "Environment"

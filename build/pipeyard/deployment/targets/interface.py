@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeyard.delivery.planning import Missing
+from pipeyard.deployment.planning import Missing
 
 if TYPE_CHECKING:
-    from pipeyard.delivery.desired import Desired
-    from pipeyard.delivery.records import Record
+    from pipeyard.deployment.desired import Desired
+    from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
     from pipeyard.servers.kubeflow.runs import Outcome
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pipeyard.delivery.targets import Target
+from pipeyard.deployment.targets.interface import Target
 
 if TYPE_CHECKING:
     from pipeyard.settings import Environment
@@ -15,11 +15,11 @@ def connect(environment: "Environment") -> Target:
         PipeyardError: it lacks credentials.
     """
     if environment.target == "vertex":
-        from pipeyard.delivery.on_vertex import OnVertex
+        from pipeyard.deployment.targets.vertex import OnVertex
         from pipeyard.servers.vertex import connection as vertex
 
         return OnVertex(vertex.connect(environment), environment)
-    from pipeyard.delivery.on_kubeflow import OnKubeflow
+    from pipeyard.deployment.targets.kfp import OnKubeflow
     from pipeyard.servers.kubeflow import connection as kubeflow
 
     return OnKubeflow(kubeflow.connect(environment), environment)

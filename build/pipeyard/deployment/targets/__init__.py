@@ -1,0 +1,1 @@
+"""Where pipelines are deployed and run, a module a target."""
