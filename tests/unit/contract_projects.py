@@ -6,7 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from pipeyard import dockerfile_template, readmes
+from pipeyard.checks import dockerfile_template, readmes
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project, find
 

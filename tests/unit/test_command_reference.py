@@ -4,7 +4,8 @@ import click
 import pytest
 from checkout import ROOT
 
-from pipeyard import cli, command_reference
+from pipeyard import cli
+from pipeyard.checks import command_reference
 
 GROUP = cli._group  # pylint: disable=protected-access
 

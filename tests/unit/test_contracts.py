@@ -8,9 +8,8 @@ from click.testing import CliRunner
 from contract_projects import ROOT, change, copy_of, stamp, whole_project, write
 from rich.console import Console
 
-from pipeyard import dockerfile_template, readmes
+from pipeyard.checks import dockerfile_template, dry_run, generated, interface, kfp_versions, readmes, wheels
 from pipeyard.commands import check
-from pipeyard.contracts import dry_run, generated, interface, kfp_versions, wheels
 from pipeyard.errors import PipeyardError
 from pipeyard.local.display import Lines
 from pipeyard.repository import venvs

@@ -3,8 +3,8 @@
 import pytest
 from contract_projects import change, copy_of, tiny
 
-from pipeyard.contracts import program
-from pipeyard.contracts.arguments import Passed, passed
+from pipeyard.checks import program
+from pipeyard.checks.arguments import Passed, passed
 from pipeyard.errors import PipeyardError
 
 CLI = "components/summarize/src/summarize/cli.py"

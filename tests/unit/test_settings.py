@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pipeyard import ir, settings
+from pipeyard.checks import generated
 from pipeyard.compiling import compiler
-from pipeyard.contracts import generated
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import project
 from pipeyard.settings import checking, durations, schema

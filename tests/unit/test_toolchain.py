@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard import readmes
+from pipeyard.checks import readmes
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError

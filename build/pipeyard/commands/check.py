@@ -24,7 +24,7 @@ def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool,
 
     from rich.console import Console
 
-    from pipeyard.contracts import checker
+    from pipeyard.checks import checker
     from pipeyard.local import display
 
     console = Console(stderr=True, quiet=as_json)

@@ -99,9 +99,9 @@ def values_command(flow_name: str, project_folder: Path) -> None:
             f"{error}\nA build sets these itself, by substitutions: `pipeyard ci run {given_as}`, or write values into "
             "[tool.pipeyard.ci.variables] of pyproject.toml and render; see docs/ci.md."
         ) from error
-    from pipeyard.settings import fitting
+    from pipeyard.checks import parameters
 
-    fitting.check(project, place)
+    parameters.check(project, place)
 
 
 @command.command("once", context_settings={"ignore_unknown_options": True})

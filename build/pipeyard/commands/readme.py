@@ -12,7 +12,7 @@ from pipeyard.commands import find_project, project_option
 @project_option
 def command(fix: bool, project_folder: Path) -> int:
     """Check that what is rendered is current: tables in READMEs, components' Dockerfiles, docs/commands.md."""
-    from pipeyard import command_reference, dockerfile_template, readmes
+    from pipeyard.checks import command_reference, dockerfile_template, readmes
 
     project = find_project(project_folder)
     wanted = readmes.expected(project)

@@ -50,9 +50,9 @@ def command(
         return 0
     place = loaded.environment(environment)
     if check_all:
-        from pipeyard.settings import fitting
+        from pipeyard.checks import parameters
 
-        names = fitting.check(project, place)
+        names = parameters.check(project, place)
         click.echo(f"{place.name}: the parameters of {', '.join(names)} fit.", err=True)
     _show(project, place, pipeline or "", as_json)
     return 0
@@ -93,9 +93,10 @@ def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool
 
     inputs = None
     if pipeline:
-        from pipeyard.settings import checking, fitting
+        from pipeyard.checks import parameters
+        from pipeyard.settings import checking
 
-        compiled = fitting.compiled(project, pipeline)
+        compiled = parameters.compiled(project, pipeline)
         inputs = compiled.spec.root.input_definitions
         checking.check(place, pipeline, inputs)
         checking.retries(place, pipeline, compiled.text)

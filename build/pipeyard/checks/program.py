@@ -12,8 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pipeyard.contracts import agreement, kinds
-from pipeyard.contracts.arguments import Passed, passed
+from pipeyard.checks import agreement, kinds
+from pipeyard.checks.arguments import Passed, passed
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
 from pipeyard.repository import venvs
@@ -89,7 +89,7 @@ def _ask(component: Component, question: Mapping[str, Any]) -> dict[str, Any]:
             f"its command {command} can't be asked for its flags. Write [python, -m, {component.name}]."
         )
     python = venvs.folder_of(component.folder) / "bin" / "python"
-    probe = resources.files("pipeyard.contracts").joinpath("probe.py").read_text(encoding="utf-8")
+    probe = resources.files("pipeyard.checks").joinpath("probe.py").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
         request, answer = Path(scratch) / "request.json", Path(scratch) / "answer.json"
         request.write_text(json.dumps(question), encoding="utf-8")

@@ -17,7 +17,7 @@ def stale_files(part: str, check: str, wanted: Mapping[Path, str], fix: bool) ->
     Args:
         part: what findings call what the files are of.
         check: name of the check.
-        wanted: file to what it should be, see `pipeyard.readmes` and `pipeyard.dockerfile_template`.
+        wanted: file to what it should be, see `pipeyard.checks.readmes` and `pipeyard.checks.dockerfile_template`.
         fix: write them, and yield nothing.
     """
     for path, text in wanted.items():

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeyard import dockerfile_template, readmes
+from pipeyard.checks import dockerfile_template, dry_run, generated, interface, kfp_versions, program, readmes, wheels
 from pipeyard.compiling import compiler
-from pipeyard.contracts import dry_run, generated, interface, kfp_versions, program, wheels
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
 from pipeyard.local.display import Display

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeyard.contracts import kinds
-from pipeyard.contracts.arguments import Passed
+from pipeyard.checks import kinds
+from pipeyard.checks.arguments import Passed
 from pipeyard.findings import Finding
 
 # A probe's answer for one flag that exists.

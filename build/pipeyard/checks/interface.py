@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
+from pipeyard.checks import kinds
+from pipeyard.checks.arguments import Passed, passed
 from pipeyard.compiling import semantics
-from pipeyard.contracts import kinds
-from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.errors import near_misses
 from pipeyard.findings import Finding
 from pipeyard.repository.project import ANNOTATION_PREFIX, Component
