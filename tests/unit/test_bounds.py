@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeyard import ir, settings
-from pipeyard.ci import documents, lint, linting
+from pipeyard.ci import cloudbuild_rules, documents, linter
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
@@ -171,7 +171,7 @@ BUILDS = [
 @pytest.mark.parametrize("number", range(len(BUILDS)))
 def test_a_build_of_any_shape_is_a_finding_with_its_line(tmp_path, number):
     (tmp_path / "cloudbuild.yaml").write_text(BUILDS[number], encoding="utf-8")
-    found = linting.check(Project(tmp_path), ("cloudbuild.yaml",))
+    found = linter.check(Project(tmp_path), ("cloudbuild.yaml",))
     assert found
     assert any(":" in each.part or "line" in each.problem or ".yaml:" in each.problem for each in found), found
 
@@ -181,4 +181,4 @@ def test_a_build_of_any_shape_is_a_finding_with_its_line(tmp_path, number):
 )
 def test_a_field_that_is_null_is_one_that_isn_t_set(field):
     text = f"steps:\n- {{name: i, {field}: null}}\n"
-    assert lint.check_build(documents.parse(text, Path("cloudbuild.yaml"))) == []
+    assert cloudbuild_rules.check_build(documents.parse(text, Path("cloudbuild.yaml"))) == []

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeyard.ci import cloudbuild, documents, flow, generated, lint, linting, triggers
+from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, generated, linter, push_triggers
 from pipeyard.commands import ci
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import changes, dependency_graph, project
@@ -32,7 +32,7 @@ def _awaited(steps: dict[str, dict], name: str) -> set[str]:
 
 
 def test_what_ci_servers_read_is_what_is_rendered_and_has_nothing_to_mend():
-    assert linting.check(PROJECT) == []
+    assert linter.check(PROJECT) == []
 
 
 def test_the_ten_steps_of_the_reference_flow_are_steps_of_their_own():
@@ -70,7 +70,7 @@ def test_a_deploy_that_doesn_t_wait_for_the_push_is_found(tmp_path, monkeypatch)
     text = (ROOT / "cloudbuild.yaml").read_text(encoding="utf-8")
     changed = text.replace("    - upload\n", "    - toolchain\n", 1).replace("    - unit-tests\n", "", 1)
     (tmp_path / "cloudbuild.yaml").write_text(changed, encoding="utf-8")
-    found = [str(each) for each in linting.check(project.Project(tmp_path), ("cloudbuild.yaml",))]
+    found = [str(each) for each in linter.check(project.Project(tmp_path), ("cloudbuild.yaml",))]
     assert any("deploy doesn't wait for push-images" in each for each in found)
     assert any("push-images doesn't wait for unit-tests" in each for each in found)
 
@@ -113,7 +113,7 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     assert "# _TEAM: whose it is" in files["cloudbuild.yaml"]
     assert "secretEnv" not in steps["unit-tests"]
     assert build["availableSecrets"]["secretManager"][0]["env"] == "KFP_TOKEN"
-    assert lint.check_build(documents.parse(files["cloudbuild.yaml"], tmp_path / "cloudbuild.yaml")) == []
+    assert cloudbuild_rules.check_build(documents.parse(files["cloudbuild.yaml"], tmp_path / "cloudbuild.yaml")) == []
     limit = {step.name: step.minutes for step in flow.delivery(small).steps}["build-images"]
     assert limit < {step.name: step.minutes for step in flow.delivery(PROJECT).steps}["build-images"]
     included = yaml.safe_load(files["triggers/cloud-build/main.yaml"])["includedFiles"]
@@ -171,7 +171,7 @@ def test_values_in_order_pass():
 
 
 def _starts(name: str, kind: str, ref: str, *files: str) -> tuple[bool, str]:
-    return triggers.starts(_content(f"{cloudbuild.TRIGGERS}/{name}.yaml"), kind, ref, files)
+    return push_triggers.starts(_content(f"{cloudbuild.TRIGGERS}/{name}.yaml"), kind, ref, files)
 
 
 def test_each_push_starts_the_trigger_that_is_meant():
@@ -215,7 +215,7 @@ def test_a_file_starts_a_build_exactly_if_something_is_made_of_it():
     ],
 )
 def test_patterns_are_cloud_build_s(name, pattern, fits):
-    assert triggers.matches(name, pattern) == fits
+    assert push_triggers.matches(name, pattern) == fits
 
 
 def test_a_package_that_is_there_needs_no_installation_and_one_that_is_not_is_named(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard.ci import documents, lint
+from pipeyard.ci import cloudbuild_rules, documents
 from pipeyard.errors import PipeyardError
 
 GOOD = """\
@@ -29,7 +29,9 @@ availableSecrets:
 
 
 def _found(text: str, triggered: bool = False) -> list[str]:
-    return [str(each) for each in lint.check_build(documents.parse(text, Path("cloudbuild.yaml")), triggered)]
+    return [
+        str(each) for each in cloudbuild_rules.check_build(documents.parse(text, Path("cloudbuild.yaml")), triggered)
+    ]
 
 
 def test_a_build_in_order_has_nothing_to_mend():
@@ -191,7 +193,8 @@ def test_a_trigger_s_mistakes_are_told(tmp_path, was, now, told):
     def found(text: str) -> list[str]:
         document = documents.parse(text, tmp_path / "main.yaml")
         return [
-            str(each) for each in lint.check_trigger(document, tmp_path, lambda name: documents.load(tmp_path / name))
+            str(each)
+            for each in cloudbuild_rules.check_trigger(document, tmp_path, lambda name: documents.load(tmp_path / name))
         ]
 
     assert found(TRIGGER) == []

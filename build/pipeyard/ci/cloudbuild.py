@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeyard.ci import flow
-from pipeyard.ci.rendering import as_yaml
+from pipeyard.ci.yaml_style import as_yaml
 
 FILES = {flow.DELIVERY: "cloudbuild.yaml", flow.DEVELOPMENT: "cloudbuild.development.yaml"}
 TRIGGERS = "triggers/cloud-build"

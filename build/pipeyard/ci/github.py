@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeyard.ci import flow
-from pipeyard.ci.rendering import as_yaml
+from pipeyard.ci.yaml_style import as_yaml
 
 FILE = ".github/workflows/pipeyard.yaml"
 _RELEASED = "github.ref == 'refs/heads/main' || startsWith(github.ref, 'refs/tags/')"

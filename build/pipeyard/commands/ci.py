@@ -8,7 +8,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.ci.runner import Result, StepResult
+    from pipeyard.ci.emulator.scheduler import Result, StepResult
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -58,9 +58,9 @@ def lint_command(files: tuple[str, ...], as_json: bool, project_folder: Path) ->
     import dataclasses
     import json
 
-    from pipeyard.ci import linting
+    from pipeyard.ci import linter
 
-    found = linting.check(find_project(project_folder), files)
+    found = linter.check(find_project(project_folder), files)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
     else:
@@ -146,7 +146,7 @@ def starts_command(since: str, branch: str, tag: str, as_json: bool, project_fol
     """Tell which triggers a push of the changes since REV starts, and why."""
     import json
 
-    from pipeyard.ci import cloudbuild, documents, triggers
+    from pipeyard.ci import cloudbuild, documents, push_triggers
     from pipeyard.repository import changes
 
     if bool(branch) == bool(tag):
@@ -156,7 +156,7 @@ def starts_command(since: str, branch: str, tag: str, as_json: bool, project_fol
     told = {}
     for path in sorted((project.root / cloudbuild.TRIGGERS).glob("*.yaml")):
         content = documents.load(path).content
-        begins, reason = triggers.starts(content, "branch" if branch else "tag", branch or tag, files)
+        begins, reason = push_triggers.starts(content, "branch" if branch else "tag", branch or tag, files)
         told[path.stem] = {"starts": begins, "reason": reason}
     if as_json:
         click.echo(json.dumps(told, indent=2))
@@ -213,7 +213,7 @@ def run_command(
 
     from rich.console import Console
 
-    from pipeyard.ci import executing, starting, workspaces
+    from pipeyard.ci.emulator import causes, execution, workspaces
     from pipeyard.repository import changes
 
     if trigger_name and filename:
@@ -225,18 +225,18 @@ def run_command(
     commit = git(["rev-parse", "HEAD"]).strip()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if trigger_name:
-        start = starting.by_trigger(project.root, trigger_name, git, commit, ref)
+        start = causes.by_trigger(project.root, trigger_name, git, commit, ref)
         if git(["status", "--porcelain"]):
             console.print("What isn't committed is left out: a trigger builds commits.")
     elif ref:
         raise click.UsageError("--ref is of --trigger.")
     else:
-        start = starting.by_hand(filename)
+        start = causes.by_hand(filename)
     folder = workspace or project.root / "runs" / ".ci" / "workspace"
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has the first ignored
         signal.signal(number, signal.default_int_handler)
     with workspaces.prepared(project.root, folder.absolute(), commit, not start.triggered) as ready:
-        result = executing.execute(
+        result = execution.execute(
             ready, start, _pairs(given, "substitution"), where, lambda step: _tell(step, console), network
         )
     return _conclude(result, as_json, console)

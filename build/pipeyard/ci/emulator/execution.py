@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pipeyard.ci import builds, documents, lint, processes, runner
-from pipeyard.ci.builds import Build
-from pipeyard.ci.starting import Start
+from pipeyard.ci import build_config, cloudbuild_rules, documents
+from pipeyard.ci.build_config import Build
+from pipeyard.ci.emulator import processes, scheduler
+from pipeyard.ci.emulator.causes import Start
 from pipeyard.errors import PipeyardError
 
 Where = Literal["host", "docker"]
@@ -18,9 +19,9 @@ def execute(
     start: Start,
     given: Mapping[str, str],
     where: Where,
-    tell: Callable[[runner.StepResult], None],
+    tell: Callable[[scheduler.StepResult], None],
     network: str = "",
-) -> runner.Result:
+) -> scheduler.Result:
     """Executes a build; logs and scripts are kept beside the workspace.
 
     Args:
@@ -35,11 +36,11 @@ def execute(
     if not (workspace / start.filename).is_file():
         raise PipeyardError(f"{start.filename} isn't in the commit. Commit it; `pipeyard ci cloudbuild` writes it.")
     document = documents.load(workspace / start.filename)
-    if findings := lint.check_build(document, start.triggered):
+    if findings := cloudbuild_rules.check_build(document, start.triggered):
         raise PipeyardError("Cloud Build would refuse this build, or fail at it:\n" + "\n".join(map(str, findings)))
     content = document.content
-    values = builds.given_values(content, {**start.substitutions, **given}, start.triggered)
-    build = builds.of(content, values, builds.is_loose(content, start.triggered))
+    values = build_config.given_values(content, {**start.substitutions, **given}, start.triggered)
+    build = build_config.of(content, values, build_config.is_loose(content, start.triggered))
     state = workspace.with_name(f"{workspace.name}.build")
     found = secrets(build, os.environ)
     if where == "host":
@@ -51,7 +52,7 @@ def execute(
         executor = processes.InContainers(
             processes.docker_client(), workspace, state / "scripts", home, os.environ, found, name, network
         )
-    return runner.run(build, executor, state / "logs", tell)
+    return scheduler.run(build, executor, state / "logs", tell)
 
 
 def secrets(build: Build, variables: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeyard.ci import cloudbuild, documents, flow, triggers
+from pipeyard.ci import cloudbuild, documents, flow, push_triggers
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.changes import Git
 
@@ -49,11 +49,11 @@ def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> S
     if name not in known:
         raise PipeyardError(f"No trigger {name!r} in {folder}. {near_misses(name, known)}")
     trigger = documents.load(folder / f"{name}.yaml").content
-    push = triggers.push_of(trigger)
+    push = push_triggers.push_of(trigger)
     kind = "tag" if "tag" in push else "branch"
     if kind not in push:
         raise PipeyardError(f"The trigger {name} is for no push. Name one that is: {', '.join(known)}.")
-    if ref and not triggers.fits(push, kind, ref):
+    if ref and not push_triggers.fits(push, kind, ref):
         raise PipeyardError(f"The trigger {name} isn't for the {kind} {ref}. Give --ref with one that it is for.")
     ref = ref or _pushed(git, push, kind)
     if not ref:
@@ -80,7 +80,7 @@ def _always() -> dict[str, str]:
 def _pushed(git: Git, push: Mapping[str, Any], kind: str) -> str:
     """Returns the branch or tag that is checked out, if it fits, or the only one that does; '' if neither is known."""
     ref = _current(git, kind)
-    if ref and triggers.fits(push, kind, ref):
+    if ref and push_triggers.fits(push, kind, ref):
         return ref
     only = re.fullmatch(r"\^([\w-]+)\$", push[kind])
     return only[1] if only and not push.get("invertRegex") else ""

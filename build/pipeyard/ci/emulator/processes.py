@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from pipeyard.ci import flow, substitutions
-from pipeyard.ci.builds import Step
+from pipeyard.ci.build_config import Step
 from pipeyard.errors import PipeyardError
 from pipeyard.system import process
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeyard.ci import builds, substitutions, triggers
+from pipeyard.ci import build_config, push_triggers, substitutions
 from pipeyard.ci.documents import Document
 from pipeyard.errors import near_misses
 from pipeyard.findings import Finding
@@ -149,13 +149,13 @@ def _order(content: dict[str, Any]) -> _Found:
         way = ("steps", index)
         if ids[index] and ids[index] in ids[:index]:
             yield (*way, "id"), "order", f"two steps are called {ids[index]!r}", "Give each an id of its own."
-        if ids[index] == builds.AT_ONCE:
+        if ids[index] == build_config.AT_ONCE:
             yield (*way, "id"), "order", "'-' is no id: in waitFor it means none", "Call it otherwise."
         wanted = step.get("waitFor") or []
-        if builds.AT_ONCE in wanted and len(wanted) > 1:
+        if build_config.AT_ONCE in wanted and len(wanted) > 1:
             yield (*way, "waitFor"), "order", "waitFor has '-' beside steps", "'-' waits for nothing: keep one."
         for name in wanted:
-            if name == builds.AT_ONCE or name in ids[:index]:
+            if name == build_config.AT_ONCE or name in ids[:index]:
                 continue
             here = (*way, "waitFor")
             if name not in ids:
@@ -189,7 +189,7 @@ def _circle(start: str, waits: dict[str, list[str]]) -> list[str]:
 def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
     declared = content.get("substitutions") or {}
     yield from _declared(declared)
-    loose = builds.is_loose(content, triggered)
+    loose = build_config.is_loose(content, triggered)
     used: set[str] = set()
     for way, text in substitutions.texts(content):
         names = substitutions.used(text)
@@ -248,7 +248,7 @@ def _environment(content: dict[str, Any]) -> _Found:
         script = place.get("script", "")
         if not script or place.get("automapSubstitutions", options.get("automapSubstitutions")):
             continue
-        known = {*builds.environment(options.get("env")), *builds.environment(place.get("env"))}
+        known = {*build_config.environment(options.get("env")), *build_config.environment(place.get("env"))}
         for name in sorted({match[1] for match in _IN_SHELL.finditer(script)} & declared - known):
             yield (
                 (*way, "script"),
@@ -270,7 +270,7 @@ def _secrets(content: dict[str, Any]) -> _Found:
     for way, place in places:
         names = place.get("secretEnv") or []
         used |= set(names)
-        plain = builds.environment(place.get("env"))
+        plain = build_config.environment(place.get("env"))
         for name in names:
             if name not in known:
                 yield (
@@ -291,11 +291,11 @@ def _secrets(content: dict[str, Any]) -> _Found:
 
 
 def _limits(content: dict[str, Any]) -> _Found:
-    whole = builds.limit_of(content)
+    whole = build_config.limit_of(content)
     if whole > _LONGEST:
         yield ("timeout",), "timeouts", "24 hours are the most", "Give 86400s or less."
     for index, step in enumerate(content.get("steps") or []):
-        limit = builds.seconds((step or {}).get("timeout"))
+        limit = build_config.seconds((step or {}).get("timeout"))
         if limit > whole:
             said = "" if content.get("timeout") else ", as it doesn't say"
             yield (
@@ -357,7 +357,7 @@ def _habits(content: dict[str, Any]) -> _Found:
 def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], Document]) -> _Found:
     if not content.get("name"):
         yield (), "trigger", "it has no `name`", "Name it as its file is named."
-    push = triggers.push_of(content)
+    push = push_triggers.push_of(content)
     if not push:
         yield (), "trigger", "nothing starts it", "Give it repositoryEventConfig.push with a branch or a tag."
     for key in ("branch", "tag"):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from pipeyard.ci.builds import Build, Step
-from pipeyard.ci.processes import Executor
+from pipeyard.ci.build_config import Build, Step
+from pipeyard.ci.emulator.processes import Executor
 from pipeyard.system import process
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeyard.ci import cloudbuild, documents, flow, generated, lint
+from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, generated
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
 from pipeyard.repository.project import Project
@@ -20,7 +20,9 @@ def check(project: Project, filenames: tuple[str, ...] = ()) -> list[Finding]:
     for path in sorted((project.root / cloudbuild.TRIGGERS).glob("*.yaml")):
         try:
             trigger = documents.load(path)
-            found += lint.check_trigger(trigger, project.root, lambda name: documents.load(project.root / name))
+            found += cloudbuild_rules.check_trigger(
+                trigger, project.root, lambda name: documents.load(project.root / name)
+            )
         except PipeyardError as error:
             found.append(Finding(path.name, "yaml", str(error)))
     for server in generated.SERVERS:
@@ -35,9 +37,9 @@ def _build(project: Project, name: str) -> Iterator[Finding]:
     except PipeyardError as error:
         yield Finding(name, "yaml", str(error))
         return
-    found = lint.check_build(document)
+    found = cloudbuild_rules.check_build(document)
     yield from found
-    if name == cloudbuild.FILES[flow.DELIVERY] and not any(each.check == lint.SCHEMA for each in found):
+    if name == cloudbuild.FILES[flow.DELIVERY] and not any(each.check == cloudbuild_rules.SCHEMA for each in found):
         yield from _nothing_early(document)
 
 

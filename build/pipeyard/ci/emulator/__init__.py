@@ -1,0 +1,1 @@
+"""Executes a build on this machine, as Cloud Build would."""
