@@ -12,6 +12,7 @@ from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
+from pipeyard.servers import outcome
 from pipeyard.servers.kubeflow import connection, experiments, pipelines, runs
 
 
@@ -41,7 +42,7 @@ def run(server, project, tmp_path):
     place = settings.load(project).environment("local")
     given = {**place.parameters_of("chicago_taxi", declared), "registry_uri": f"sqlite:///{tmp_path}/registry.db"}
 
-    def go(name: str, **parameters: object) -> runs.Outcome:
+    def go(name: str, **parameters: object) -> outcome.Outcome:
         key = runs.start(connected, experiment, version, name, given | parameters, "gs://here/root")
         return runs.wait(connected, key, timeout=600, interval=0.2)
 

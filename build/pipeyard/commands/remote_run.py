@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from pipeyard.deployment.deployed_runs import Started
-    from pipeyard.servers.kubeflow.runs import Outcome
+    from pipeyard.servers.outcome import Outcome
     from pipeyard.settings import Environment
 
 

@@ -13,7 +13,7 @@ from pipeyard.ir import derivation
 from pipeyard.system import bucket as buckets
 
 if TYPE_CHECKING:
-    from pipeyard.servers.kubeflow.runs import Outcome
+    from pipeyard.servers.outcome import Outcome
     from pipeyard.settings import Environment
 
 

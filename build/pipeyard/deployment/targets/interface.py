@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
     from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
-    from pipeyard.servers.kubeflow.runs import Outcome
+    from pipeyard.servers.outcome import Outcome
 
 # Seconds between two looks at a run, at most.
 INTERVAL = 5.0

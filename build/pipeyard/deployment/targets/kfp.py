@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.deployment.planning import Missing
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.packages import archives
+from pipeyard.servers import outcome
 from pipeyard.servers.kubeflow import cron, experiments, names, pipelines, runs, schedules, server_versions, steps
 from pipeyard.servers.kubeflow.connection import Server
 
@@ -91,7 +92,7 @@ class OnKubeflow:
         )
         return run, steps.page_of(self.server.host, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> runs.Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.Outcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
 
     def warnings(self, desired: "Desired") -> list[str]:

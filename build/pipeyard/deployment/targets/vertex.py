@@ -9,7 +9,7 @@ from pipeyard.deployment.planning import Missing
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
-from pipeyard.servers.kubeflow.runs import Outcome
+from pipeyard.servers.outcome import Outcome
 from pipeyard.servers.vertex import jobs, schedules, templates
 from pipeyard.servers.vertex.connection import Vertex
 

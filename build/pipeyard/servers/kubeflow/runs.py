@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -12,10 +11,9 @@ from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
 from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.servers.kubeflow.pipelines import Version
-from pipeyard.servers.kubeflow.steps import FailedStep
+from pipeyard.servers.outcome import SUCCEEDED, Outcome
 from pipeyard.system import polling
 
-SUCCEEDED = "SUCCEEDED"
 # What a run goes through that somebody stops. It ends FAILED then, and its history doesn't tell.
 CANCELING = "CANCELING"
 # States that a run stays in.
@@ -24,32 +22,6 @@ ENDS = (SUCCEEDED, "FAILED", "SKIPPED", "CANCELED")
 PATIENCE = 600.0
 # Whole numbers beyond are rounded on the way: JSON's numbers are doubles to the server.
 _LARGEST = 2**53
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        state: one of ENDS.
-        seconds: that it took, by the server's clock.
-        failed: the steps that failed.
-        error: what the server says of the whole run; may be empty.
-        page: the run's address.
-        terminated: somebody stopped it. The server tells only while it does, so that False isn't certain.
-    """
-
-    state: str
-    seconds: float
-    failed: list[FailedStep] = field(default_factory=list)
-    error: str = ""
-    page: str = ""
-    terminated: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether all is well. SKIPPED and CANCELED aren't."""
-        return self.state == SUCCEEDED
 
 
 def start(

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pipeyard.servers.kubeflow.cluster import NAMESPACE, RUN_ID
+from pipeyard.servers.outcome import FailedStep
 
 _DRIVER = "-driver"
 # Attempts and items of loops: `train(0)`, `check(1:2)`.
@@ -48,23 +49,6 @@ class Task:
         """Paths of the groups that it is in, the outermost first."""
         parts = self.path.split("/")
         return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-@dataclass(frozen=True)
-class FailedStep:
-    """A step that failed.
-
-    Attributes:
-        name: its path in the pipeline.
-        reason: as the server tells it; may be empty.
-        log_url: of its log, or of the run where the server names no log.
-        look: where else its log is, in words; may be empty.
-    """
-
-    name: str
-    reason: str
-    log_url: str
-    look: str = ""
 
 
 def page_of(host: str, run_id: str) -> str:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.kubeflow.runs import Outcome
-from pipeyard.servers.kubeflow.steps import FailedStep
+from pipeyard.servers.outcome import FailedStep, Outcome
 from pipeyard.servers.vertex.connection import Conflict, Unavailable, Vertex
 from pipeyard.system import polling
 
