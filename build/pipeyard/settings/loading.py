@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
-from pipeyard.servers.kubeflow import cron
-from pipeyard.settings import completions, explaining, layers, reading, secrets, variables
+from pipeyard.settings import completions, explaining, layers, reading, secrets, times, variables
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.reading import Document, Key
@@ -247,7 +246,7 @@ class _Loader:
 
 def _unkept_schedules(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
     for pipeline, each in environment.pipelines.items():
-        if environment.target == "kfp" and each.schedule and each.schedule.timezone not in cron.UTC:
+        if environment.target == "kfp" and each.schedule and each.schedule.timezone not in times.UTC_ZONES:
             key = ("pipelines", pipeline, "schedule", "timezone")
             yield (
                 key,

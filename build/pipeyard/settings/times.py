@@ -9,6 +9,8 @@ from croniter import CroniterBadDateError, CroniterError, croniter
 from pipeyard.errors import near_misses
 from pipeyard.settings.problems import Unfit
 
+UTC_ZONES = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu")
+
 # croniter knows more than Kubeflow does: L, #, H, R, @daily.
 _NUMBERS = r"[0-9*,/?-]+"
 _NAMES = r"[0-9a-zA-Z*,/?-]+"

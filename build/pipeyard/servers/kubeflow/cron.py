@@ -7,10 +7,10 @@ another way becomes a list. Source: robfig/cron v1.2.0, parser.go and spec.go.
 """
 
 from pipeyard.errors import PipeyardError
+from pipeyard.settings.times import UTC_ZONES
 
 # Places of the fields for the day of the month and of the week.
 _DAYS = (2, 4)
-UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu")
 
 
 def six_fields(cron: str, timezone: str = "UTC") -> str:
@@ -25,7 +25,7 @@ def six_fields(cron: str, timezone: str = "UTC") -> str:
     """
     from croniter import croniter
 
-    if timezone not in UTC:
+    if timezone not in UTC_ZONES:
         raise PipeyardError(
             f"The schedule is in the time zone {timezone!r}, and Kubeflow Pipelines' schedules have none. "
             "Write `cron:` in UTC, and leave `timezone:` out."
