@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.loading import LoadedComponent
+    from pipeyard.component_store.components import LoadedComponent
     from pipeyard.ir import Pipeline
 
 # Argo keeps the workflow in etcd, which takes 1.5 MiB; Pipeyard's own annotations and the run's parameters come on top.

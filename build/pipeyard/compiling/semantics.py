@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeyard.component_store.loading import LoadedComponent
+from pipeyard.component_store.components import LoadedComponent
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 from pipeyard.repository.project import ANNOTATION_PREFIX

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.loading import LoadedComponent
+    from pipeyard.component_store.components import LoadedComponent
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.system import yamls
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.loading import LoadedComponent
+    from pipeyard.component_store.components import LoadedComponent
 
 _log = logging.getLogger(__name__)
 
