@@ -8,7 +8,6 @@ from pathlib import Path
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import archives, builds
-from pipeyard.releases import shipments
 
 CONTENT_DIGITS = 12
 
@@ -52,7 +51,7 @@ def read(folder: Path, build: builds.Build) -> Package:
     Raises:
         PipeyardError: a file is missing or damaged, or of another commit or of other images than the build's.
     """
-    contents = shipments.package(folder, build)
+    contents = package_files(folder, build)
     return of_archive(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW), contents.get(archives.VERTEX))
 
 
@@ -114,3 +113,36 @@ def document(package: Package) -> bytes:
             f"which Vertex AI doesn't take. Remove them from pipelines/{package.pipeline}/pipeline.py."
         )
     return package.files[archives.VERTEX]
+
+
+def made_file(path: Path, command: str) -> bytes:
+    """Returns what is in a file that a command makes.
+
+    Raises:
+        PipeyardError: there is none; names the command.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PipeyardError(f"{path} is missing. Run `{command}` for this commit.") from error
+
+
+def package_files(folder: Path, build: builds.Build) -> dict[str, bytes]:
+    """Returns a compiled pipeline's files, by name.
+
+    Args:
+        folder: `dist/<pipeline>/`.
+
+    Raises:
+        PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
+    """
+    command = f"pipeyard compile {folder.name}"
+    contents = {name: made_file(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
+    if (folder / archives.VERTEX).exists():
+        contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()
+    text, of = archives.unpack(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW))
+    other = sorted(name for name, image in of["images"].items() if build.images.get(name) != image)
+    if of["commit"] != build.commit or other or text != contents[archives.PIPELINE]:
+        what = f"images of {', '.join(other)}" if other else f"commit {of['commit']}"
+        raise PipeyardError(f"{folder / archives.WORKFLOW} is of other content ({what}). Run `{command}` again.")
+    return contents

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
-from pipeyard.packages import archives, builds, component_specs, dist_folder
+from pipeyard.packages import builds, component_specs, dist_folder
+from pipeyard.packages.packages import made_file, package_files
 from pipeyard.releases import provenance
 from pipeyard.repository.project import Project
 from pipeyard.system import jsons
@@ -41,23 +42,16 @@ def collect(project: Project, folder: Path) -> Shipment:
     built = lock.read(folder / lock.FILE)
     specs = {name: _spec(project, build.specs / name / "component.yaml", image) for name, image in built.images.items()}
     names = [lock.FILE, dist_folder.PROVENANCE, *(dist_folder.sbom_path(name) for name in built.images)]
-    files = {name: _read(folder / name, "pipeyard build") for name in names}
+    files = {name: made_file(folder / name, "pipeyard build") for name in names}
     _check_subjects(built, files, folder)
     for name in project.pipelines:
-        for file, data in package(folder / name, build).items():
+        for file, data in package_files(folder / name, build).items():
             files[f"{PIPELINES}/{name}/{file}"] = data
     return Shipment(built, specs, files)
 
 
-def _read(path: Path, command: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise PipeyardError(f"{path} is missing. Run `{command}` for this commit.") from error
-
-
 def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
-    data = _read(path, "pipeyard build")
+    data = made_file(path, "pipeyard build")
     committed = (project.components[path.parent.name].folder / path.name).read_text(encoding="utf-8")
     allowed = [component_specs.with_image(committed, str(image.reference(by))) for by in ("digest", "tag")]
     if data.decode() not in allowed:
@@ -78,24 +72,3 @@ def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) 
     digests = {name: image.digest for name, image in built.images.items()}
     if described != digests or not expected.items() <= stated.items():
         raise PipeyardError(f"Provenance or SBOMs in {folder} are of other images. Run `pipeyard build` again.")
-
-
-def package(folder: Path, build: builds.Build) -> dict[str, bytes]:
-    """Returns a compiled pipeline's files, by name.
-
-    Args:
-        folder: `dist/<pipeline>/`.
-
-    Raises:
-        PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
-    """
-    command = f"pipeyard compile {folder.name}"
-    contents = {name: _read(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
-    if (folder / archives.VERTEX).exists():
-        contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()
-    text, of = archives.unpack(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW))
-    other = sorted(name for name, image in of["images"].items() if build.images.get(name) != image)
-    if of["commit"] != build.commit or other or text != contents[archives.PIPELINE]:
-        what = f"images of {', '.join(other)}" if other else f"commit {of['commit']}"
-        raise PipeyardError(f"{folder / archives.WORKFLOW} is of other content ({what}). Run `{command}` again.")
-    return contents
