@@ -12,7 +12,9 @@ from rich.console import Console
 
 from pipeyard.commands.runs import command
 from pipeyard.errors import PipeyardError
-from pipeyard.runs import stored_runs
+from pipeyard.runs import stored_runs, tables
+from pipeyard.runs.comparison import compare
+from pipeyard.runs.report import browser
 
 
 @pytest.fixture(name="root")
@@ -92,7 +94,7 @@ def test_comparison_shows_what_differs(tmp_path):
 
     first = stored_runs.load(example_runs.succeeded(tmp_path / "first"))
     second = stored_runs.load(example_runs.succeeded(tmp_path / "second", change, auc=0.95))
-    comparison = stored_runs.compare(first, second)
+    comparison = compare(first, second)
     assert [(row.name, row.values) for row in comparison.parameters] == [("epochs", [8, 12]), ("train.epochs", [8, 12])]
     auc = next(row for row in comparison.metrics if row.name == "evaluate.AUC")
     assert auc.values == [0.9112, 0.95] and auc.deltas[1] == pytest.approx(0.0388)
@@ -102,9 +104,7 @@ def test_comparison_shows_what_differs(tmp_path):
 
 
 def test_steps_that_ran_in_one_run_alone_have_no_numbers_in_the_other(root):
-    comparison = stored_runs.compare(
-        *(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "chicago-taxi-3-cccc"))
-    )
+    comparison = compare(*(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "chicago-taxi-3-cccc")))
     states = {row.name: row.values for row in comparison.states}
     seconds = {row.name: row.values for row in comparison.seconds}
     assert states["deploy"] == ["SUCCEEDED", "SKIPPED"] and seconds["deploy"] == [5.2, None]
@@ -116,22 +116,20 @@ def test_steps_that_ran_in_one_run_alone_have_no_numbers_in_the_other(root):
 
 def test_three_runs_compare_and_one_does_not(root):
     listed = stored_runs.list_runs(root)
-    assert len(stored_runs.compare(*listed[:3]).as_dict()["runs"]) == 3
+    assert len(compare(*listed[:3]).as_dict()["runs"]) == 3
     with pytest.raises(PipeyardError, match="two runs or more"):
-        stored_runs.compare(listed[0])
+        compare(listed[0])
 
 
 def test_comparison_as_json_and_as_tables(root):
-    comparison = stored_runs.compare(
-        *(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "flights-4-dddd"))
-    )
+    comparison = compare(*(stored_runs.load(root / name) for name in ("chicago-taxi-1-aaaa", "flights-4-dddd")))
     told = json.loads(json.dumps(comparison.as_dict()))
     assert told["runs"] == ["chicago-taxi-1-aaaa", "flights-4-dddd"]
     assert told["facts"]["pipeline"] == ["chicago-taxi", "flights"]
     assert told["metrics"]["evaluate.AUC"]["deltas"] == [0, pytest.approx(-0.1612)]
     assert told["tasks"]["deploy"]["states"] == ["SUCCEEDED", "SUCCEEDED"]
     assert told["artifacts"]["evaluate.metrics"]["equal"] is False
-    text = as_text(*stored_runs.compare_tables(comparison))
+    text = as_text(*tables.compare_tables(comparison))
     assert "-0.1612" in text and "All parameters are equal." in text
 
 
@@ -141,19 +139,17 @@ def test_brackets_in_values_are_no_markup(tmp_path):
 
     first = stored_runs.load(example_runs.succeeded(tmp_path / "first"))
     second = stored_runs.load(example_runs.succeeded(tmp_path / "second", change))
-    assert "[bold]payment[/bold] [/nonsense]" in as_text(
-        *stored_runs.compare_tables(stored_runs.compare(first, second))
-    )
+    assert "[bold]payment[/bold] [/nonsense]" in as_text(*tables.compare_tables(compare(first, second)))
 
 
 def test_a_report_is_opened_and_rendered_first_if_it_is_not_there(root):
     folder = root / "chicago-taxi-1-aaaa"
     opened = []
-    page = stored_runs.open_report(folder, lambda url: bool(opened.append(url)) or True)
+    page = browser.open_report(folder, lambda url: bool(opened.append(url)) or True)
     assert page == folder / "report.html" and page.is_file()
     assert opened == [page.as_uri()]
     with pytest.raises(PipeyardError, match=r"No browser could be started\. Open this file in one: .*report\.html"):
-        stored_runs.open_report(folder, lambda _: False)
+        browser.open_report(folder, lambda _: False)
 
 
 def as_text(*parts) -> str:

@@ -155,9 +155,9 @@ def command(
         click.echo(run.model_dump_json(indent=2))
     _conclude(console, run, page, run_folder)
     if open_report:
-        from pipeyard.runs import stored_runs
+        from pipeyard.runs.report import browser
 
-        stored_runs.open_report(run_folder)
+        browser.open_report(run_folder)
     return EXIT_CODES[run.state]
 
 

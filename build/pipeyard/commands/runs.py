@@ -35,7 +35,7 @@ def command(context: click.Context, root: Path | None, environment: str, project
 @click.pass_obj
 def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
-    from pipeyard.runs import stored_runs
+    from pipeyard.runs import stored_runs, tables
 
     found = stored_runs.list_runs(root(), lambda text: click.echo(f"warning: {text}", err=True))
     if pipeline:
@@ -44,7 +44,7 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
     if as_json:
         _print_json([stored.as_dict() for stored in found])
     elif found:
-        _print(stored_runs.list_table(found))
+        _print(tables.list_table(found))
     else:
         click.echo(f"There are no runs{f' of {pipeline}' if pipeline else ''} in {root()}.", err=True)
 
@@ -55,13 +55,13 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
 @click.pass_obj
 def show_command(root, run: str, as_json: bool) -> None:
     """Show a RUN's outcome, steps and metrics; without one, the latest's."""
-    from pipeyard.runs import stored_runs
+    from pipeyard.runs import stored_runs, tables
 
     stored = stored_runs.load(stored_runs.find(root(), run))
     if as_json:
         _print_json({**stored.as_dict(), "record": stored.run.model_dump(mode="json")})
     else:
-        _print(*stored_runs.show_tables(stored))
+        _print(*tables.show_tables(stored))
 
 
 @command.command("compare")
@@ -70,15 +70,16 @@ def show_command(root, run: str, as_json: bool) -> None:
 @click.pass_obj
 def compare_command(root, run: tuple[str, ...], as_json: bool) -> None:
     """Compare RUNs: parameters that differ, metrics, steps, artifacts."""
-    from pipeyard.runs import stored_runs
+    from pipeyard.runs import stored_runs, tables
+    from pipeyard.runs.comparison import compare
 
     if len(run) < 2:
         raise click.UsageError("A comparison needs two runs or more.")
-    comparison = stored_runs.compare(*(stored_runs.load(stored_runs.find(root(), reference)) for reference in run))
+    comparison = compare(*(stored_runs.load(stored_runs.find(root(), reference)) for reference in run))
     if as_json:
         _print_json(comparison.as_dict())
     else:
-        _print(*stored_runs.compare_tables(comparison))
+        _print(*tables.compare_tables(comparison))
 
 
 @command.command("open")
@@ -89,11 +90,12 @@ def compare_command(root, run: tuple[str, ...], as_json: bool) -> None:
 def open_command(root, run: str, render: bool, only_print: bool) -> None:
     """Open a RUN's report in a browser; without one, the latest's."""
     from pipeyard.runs import report, stored_runs
+    from pipeyard.runs.report import browser
 
     folder = stored_runs.find(root(), run)
     if render:
         report.render(folder)
-    click.echo(stored_runs.open_report(folder, lambda _: True) if only_print else stored_runs.open_report(folder))
+    click.echo(browser.open_report(folder, lambda _: True) if only_print else browser.open_report(folder))
 
 
 def _default_root(project_folder: Path, environment: str) -> Path:

@@ -1,0 +1,150 @@
+"""Runs side by side: what is equal in them, and how far apart their numbers are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeyard.errors import PipeyardError
+from pipeyard.runs import formats, record, results
+from pipeyard.runs.record import Run
+from pipeyard.runs.stored_runs import StoredRun
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a comparison: a value a run; None where the run has none."""
+
+    name: str
+    values: list[Any]
+
+    @property
+    def equal(self) -> bool:
+        """True if all runs have the same value."""
+        return all(value == self.values[0] for value in self.values[1:])
+
+    @property
+    def deltas(self) -> list[float | None]:
+        """How far each number is from the first run's; None where either is missing."""
+        first = self.values[0]
+        return [
+            value - first if results.is_number(value) and results.is_number(first) else None for value in self.values
+        ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side; the first is what the others are compared with.
+
+    Attributes:
+        facts: what the runs are: pipeline, state, outcome, commit, versions, seconds.
+        parameters: the pipeline's and the tasks' (`task.parameter`), those that differ.
+        metrics: all.
+        seconds: per task; None where it didn't run.
+        states: per task.
+        digests: per artifact, `task.output`.
+    """
+
+    runs: list[StoredRun]
+    facts: list[Row] = field(default_factory=list)
+    parameters: list[Row] = field(default_factory=list)
+    metrics: list[Row] = field(default_factory=list)
+    seconds: list[Row] = field(default_factory=list)
+    states: list[Row] = field(default_factory=list)
+    digests: list[Row] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the comparison for JSON; lists are in the order of `runs`."""
+        return {
+            "runs": [stored.run.id for stored in self.runs],
+            "facts": {row.name: row.values for row in self.facts},
+            "parameters": {row.name: row.values for row in self.parameters},
+            "metrics": {row.name: {"values": row.values, "deltas": row.deltas} for row in self.metrics},
+            "tasks": {
+                states.name: {"states": states.values, "seconds": seconds.values, "deltas": seconds.deltas}
+                for states, seconds in zip(self.states, self.seconds, strict=True)
+            },
+            "artifacts": {row.name: {"equal": row.equal, "digests": row.values} for row in self.digests},
+        }
+
+
+def compare(*runs: StoredRun) -> Comparison:
+    """Compares runs, usually two; the first is the one that numbers are compared with.
+
+    A run's own id is taken for the same in all parameters, as else steps that are told it would always differ.
+
+    Raises:
+        PipeyardError: there are fewer than two.
+    """
+    if len(runs) < 2:
+        raise PipeyardError("A comparison needs two runs or more.")
+    tasks = [{results.labels(stored.run)[task.path]: task for task in stored.run.tasks} for stored in runs]
+    names = list(dict.fromkeys(name for known in tasks for name in known))
+    return Comparison(
+        runs=list(runs),
+        facts=_rows([_facts(stored) for stored in runs]),
+        parameters=_differing_parameters(runs),
+        metrics=_rows([stored.metrics for stored in runs]),
+        seconds=[
+            Row(name, [_rounded_seconds(known[name]) if name in known else None for known in tasks]) for name in names
+        ],
+        states=[Row(name, [str(known[name].state) if name in known else None for known in tasks]) for name in names],
+        digests=_rows([_digests(stored) for stored in runs]),
+    )
+
+
+def _rows(columns: Sequence[dict[str, Any]]) -> list[Row]:
+    names = dict.fromkeys(name for column in columns for name in column)
+    return [Row(name, [column.get(name) for column in columns]) for name in names]
+
+
+def _facts(stored: StoredRun) -> dict[str, Any]:
+    run = stored.run
+    return {
+        "pipeline": run.pipeline,
+        "state": str(run.state),
+        "outcome": stored.verdict.text,
+        "reason": stored.verdict.detail,
+        "started_at": formats.when(run.started_at),
+        "seconds": round(run.seconds, 3),
+        "commit": run.commit,
+        "pipeline_digest": run.pipeline_digest,
+        **run.versions,
+    }
+
+
+def _differing_parameters(runs: Sequence[StoredRun]) -> list[Row]:
+    """Returns the pipeline's parameters that differ, and those of tasks that differ among the runs they ran in."""
+    of_pipeline = _rows([_without_id(stored.run.parameters, stored.run) for stored in runs])
+    of_tasks = _rows([_task_parameters(stored) for stored in runs])
+    return [row for row in of_pipeline if not row.equal] + [
+        row for row in of_tasks if not Row(row.name, [value for value in row.values if value is not None]).equal
+    ]
+
+
+def _task_parameters(stored: StoredRun) -> dict[str, Any]:
+    labels = results.labels(stored.run)
+    return {
+        f"{labels[task.path]}.{name}": value
+        for task in stored.run.tasks
+        for name, value in _without_id(task.parameters, stored.run).items()
+    }
+
+
+def _without_id(parameters: dict[str, Any], run: Run) -> dict[str, Any]:
+    return {
+        name: value.replace(run.id, "(run id)") if isinstance(value, str) else value
+        for name, value in parameters.items()
+    }
+
+
+def _digests(stored: StoredRun) -> dict[str, str]:
+    labels = results.labels(stored.run)
+    return {
+        f"{labels[task.path]}.{name}": artifact.digest
+        for task in stored.run.tasks
+        for name, artifact in task.output_artifacts.items()
+    }
+
+
+def _rounded_seconds(task: record.Task) -> float | None:
+    return round(task.seconds, 3) if task.started_at and task.ended_at else None
