@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from checkout import ROOT
 from engine.sandbox import programs
+from support.checkout import ROOT
 
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")

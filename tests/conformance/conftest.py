@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kfp import compiler
 from rich.console import Console
-from tiny_components import Result
+from support.tiny_components import Result
 
 from pipeyard import ir
 from pipeyard.local import runner

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from kfp import dsl
-from tiny_components import component
+from support.tiny_components import component
 
 from pipeyard.runs.record import State
 

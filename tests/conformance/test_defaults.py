@@ -1,7 +1,7 @@
 """A pipeline with its defaults written into the tasks runs here as the one that kfp compiled."""
 
 from kfp import dsl
-from tiny_components import component
+from support.tiny_components import component
 
 from pipeyard.compiling.passes import defaults
 from pipeyard.runs.record import State

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from kfp import components, dsl
-from tiny_components import Result
+from support.tiny_components import Result
 
 from pipeyard.local import runner
 from pipeyard.local.prestart import Prestart

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from kfp import dsl
-from tiny_components import component
+from support.tiny_components import component
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import launching, runner

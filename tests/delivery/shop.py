@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import scratch_git
 from servers.kubeflow import KubeflowServer
+from support import scratch_git
 
 ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import scratch_git
 from shop import PIPEYARD
+from support import scratch_git
 
 BUILD = """\
 steps:

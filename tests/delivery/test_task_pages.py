@@ -16,8 +16,8 @@ from servers.scheduler import SchedulerServer
 from servers.storage import BUCKET
 from servers.vertex import PROJECT, REGION, VertexServer
 from shop import DATA, PIPELINE, PIPEYARD, ROOT, states, versions
+from support.statistics_artifacts import artifact
 from task_pages import Walk, stand_in, terminal
-from unit.statistics_artifacts import artifact
 
 from pipeyard.triggers import statistics
 from stepkit import served

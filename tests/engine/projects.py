@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import scratch_git
+from support import scratch_git
 
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 

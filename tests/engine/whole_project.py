@@ -4,9 +4,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import checkout
-import scratch_git
 from projects import Project
+from support import checkout, scratch_git
 
 from pipeyard.repository import project, venvs
 

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import checkout
 import pytest
+from support import checkout
 from whole_runs import PIPEYARD, SETUP, Ran
 
 from pipeyard.runs import record

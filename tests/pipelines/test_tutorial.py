@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-import checkout
 import pytest
+from support import checkout
 from task_pages import Walk, terminal
 from whole_runs import SETUP
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import fsspec
 import pytest
 import yaml
-from checkout import ROOT
 from servers.launcher import Artifact, Execution, Launch, Records, Run, Store, Walk
+from support.checkout import ROOT
 
 from pipeyard.compiling import compiler
 from pipeyard.local import runner

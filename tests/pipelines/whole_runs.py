@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from checkout import ROOT
+from support.checkout import ROOT
 
 from pipeyard.repository import project, venvs
 from pipeyard.runs.record import Run, Task

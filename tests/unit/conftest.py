@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import delivered_projects
 import pytest
 from servers.kubeflow import KubeflowServer
 from servers.storage import storage
+from support import delivered_projects
 
 from pipeyard.repository import commits
 

@@ -2,7 +2,7 @@
 
 import click
 import pytest
-from checkout import ROOT
+from support.checkout import ROOT
 
 from pipeyard import cli
 from pipeyard.checks import command_reference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from shown_commands import understand
+from support.shown_commands import understand
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from built_repositories import SETTINGS, SPEC, Repository
-from kubeflow_connections import connect
 from servers.kubeflow import KubeflowServer
+from support.built_repositories import SETTINGS, SPEC, Repository
+from support.kubeflow_connections import connect
 
 from pipeyard import settings
 from pipeyard.compiling import compiler

@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import Path
 
-import checkout
 import pytest
+from support import checkout
 
 from pipeyard.repository import project
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-import trigger_projects
+from support import trigger_projects
 
 from pipeyard import cli
 from pipeyard.errors import PipeyardError

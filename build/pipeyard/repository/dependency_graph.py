@@ -6,6 +6,7 @@ that a `pipeline.py` loads). A file that no rule knows reaches everything.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,8 +28,10 @@ _TOOLCHAIN = {"pyproject.toml", "uv.lock"}
 _SERVERS = {"cloudbuild.yaml", "cloudbuild.development.yaml", "Jenkinsfile", ".gcloudignore"}
 # Suites that test the toolchain; any other folder of tests/ is a suite of its own.
 _TOOLCHAIN_TESTS = {"unit", "conformance"}
-# The package of servers that suites start instead of those on the network.
+# The package of servers that suites start instead of those on the network, which counts as one, and the helpers that
+# suites share, of which each counts alone.
 _TEST_SERVERS = "servers"
+_TEST_HELPERS = "support"
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
 # The suite that delivers a small project, from a commit to a run, and follows these pages.
@@ -101,7 +104,7 @@ class Graph:
         self._edges: dict[Node, set[Node]] = {}
         self._taken: dict[str, set[Node]] = {}
         folders = (project.root / "tests").glob("*/")
-        self._suites = {folder.name for folder in folders if list(folder.glob("test_*"))}
+        self._suites = {folder.name for folder in folders if list(folder.rglob("test_*.py"))}
         self._build()
 
     def reached(self, files: Iterable[str]) -> list[Reached]:
@@ -168,17 +171,22 @@ class Graph:
         if len(rest) == 1:
             return [node for node in self._edges[Node("everything")] if node.kind in ("test", "lint")]
         own = {_suite(rest[0])} if rest[0] in self._suites | _TOOLCHAIN_TESTS else set()
-        if not own and rest[0] != _TEST_SERVERS:  # an environment that tests and checks use
+        if not own and rest[0] not in (_TEST_SERVERS, _TEST_HELPERS):  # an environment that tests and checks use
             return [Node("test", "toolchain"), _CONTRACTS]
-        return sorted({*own, *self._suites_that_import(rest[0]), Node("lint")})
+        return sorted({*own, *self._suites_that_import(rest), Node("lint")})
 
-    def _suites_that_import(self, package: str) -> set[Node]:
-        folders = [self._project.root / "tests" / name for name in sorted(self._suites | _TOOLCHAIN_TESTS)]
+    def _suites_that_import(self, rest: tuple[str, ...]) -> set[Node]:
+        tests = self._project.root / "tests"
+        helper = f"{_TEST_HELPERS}.{PurePosixPath(rest[1]).stem}"
+        wanted = {helper if rest[0] == _TEST_HELPERS else rest[0]}
+        shared = {f"{_TEST_HELPERS}.{path.stem}": _imported(path) for path in (tests / _TEST_HELPERS).glob("*.py")}
+        while more := {name for name, used in shared.items() if used & wanted} - wanted:
+            wanted |= more
         return {
-            _suite(folder.name)
-            for folder in folders
-            for path in folder.glob("*.py")
-            if f"\nfrom {package}" in path.read_text(encoding="utf-8")
+            _suite(name)
+            for name in sorted(self._suites | _TOOLCHAIN_TESTS)
+            for path in (tests / name).rglob("*.py")
+            if _imported(path) & wanted
         }
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
@@ -254,6 +262,17 @@ def suites(reached: Iterable[Reached]) -> Iterator[str]:
     for each in reached:
         if each.action in ("lint", "test"):
             yield f"{each.action}/{each.part}" if each.part else each.action
+
+
+def _imported(path: Path) -> set[str]:
+    """Returns what a file imports, and what that is in: `a.b.c`, `a.b` and `a`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name[:end] for name in names for end in (*(m.start() for m in re.finditer(r"\.", name)), len(name))}
 
 
 def _suite(folder: str) -> Node:

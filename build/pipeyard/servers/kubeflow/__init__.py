@@ -1,8 +1,9 @@
 """Kubeflow Pipelines' API v2beta1, as far as what is built here goes there.
 
 Why not kfp.Client: its constructor talks to the network and reads the home folder, no call has a time limit, nothing is
-tried again, it waits for a canceled run forever, and more (tests/unit/test_kubeflow_client_traps.py shows each). Here
-the clients are used that KFP generates from its API definition (`kfp_server_api`), whose calls can have time limits.
+tried again, it waits for a canceled run forever, and more (tests/unit/servers/test_kubeflow_client_traps.py shows
+each). Here the clients are used that KFP generates from its API definition (`kfp_server_api`), whose calls can have
+time limits.
 
     connection   the server: time limits, repetition, what is said when it fails
     addresses    which may get a secret unencrypted

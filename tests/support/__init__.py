@@ -1,0 +1,1 @@
+"""What tests share: projects, repositories and documents that are made for them."""
