@@ -1,4 +1,11 @@
-"""KFP's intermediate representation: read strictly, and its values."""
+"""KFP's intermediate representation, read strictly.
+
+pipeline        a compiled pipeline as protobuf, checked; what is used of it is here: `parse`, `load`, `Pipeline`
+protobuf        its protobuf, without kfp's SDK
+values          parameter values: types, text forms
+cache_override  KFP's cache on or off for all steps
+derivation      a pipeline with the deadline and the retries of an environment
+"""
 
 from pipeyard.ir.pipeline import Pipeline, load, parse
 

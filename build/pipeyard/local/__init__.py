@@ -7,14 +7,11 @@ and versioned protobuf that KFP's backend reads too. What it doesn't know it ref
 an unknown field, a construct without an implementation. tests/conformance holds pipelines, compiled by the installed
 kfp, with what KFP's documentation says they do.
 
-    ir           the compiled pipeline as protobuf, checked
-    values       parameter values: types, text forms
     placeholders {{$.inputs...}} and the like in commands
     conditions   CEL
     scheduler    DAGs, conditions, loops, exit handlers
     steps        one task: cache, attempts, outputs
     launching    how a step's process is started
-    process      one process of this machine
     prestart     one that starts ahead of its step
     containers   one container in its place
     sandbox      what it may touch, as whom
@@ -22,7 +19,6 @@ kfp, with what KFP's documentation says they do.
     reaper       removes containers when the runner is gone
     cache        outputs by content of the inputs
     external     content of things outside the run
-    record       run.json
     display      what a person sees meanwhile
     runner       the whole: parameters in, a run folder out
 """

@@ -1,1 +1,12 @@
-"""The machine and the network below everything: nothing here knows of pipelines."""
+"""The machine and the network below everything: nothing here knows of pipelines.
+
+files         files that appear whole or not at all; folders that one process at a time changes
+yamls         YAML without Python objects
+jsons         JSON that somebody else wrote
+bounds        how large a document may be that is read
+process       one process, its group and its log, with an end in bounded time
+memory        how much memory is to be had
+polling       how long to wait before one looks again
+google_login  what is told when Google's servers don't know us
+bucket        Cloud Storage: what is written stays, and what moves, moves from what was seen
+"""

@@ -1,6 +1,6 @@
 """The page that tells what a run did: `report.html`, one file that needs no network.
 
-`findings` and `artifacts` read records and are light to import; `page` needs jinja2.
+What reads records is in `runs`, and light to import; `page` needs jinja2.
 """
 
 from pathlib import Path

@@ -14,7 +14,6 @@ time limits.
     pages        lists that come in pages
     experiments  create-or-get
     pipelines    one pipeline of a name, a version for each content
-    caching      a compiled pipeline with the cache off for all its steps, or as it is
     creation     what, done twice, would be two: made once, and looked for where that is in doubt
     runs         start, wait
     steps        which steps of a run failed, and where their logs are
