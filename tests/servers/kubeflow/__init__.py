@@ -27,7 +27,8 @@
     recorded/   303 requests with the answers of a real server
 
 The rules are those of the API server of Kubeflow Pipelines 2.17.0. Recorded are the answers in `recorded/`, which
-`tests/unit/servers/test_kubeflow_recording.py` holds the server to: status, content type, fields and their kinds, gRPC codes.
+`tests/unit/servers/test_kubeflow_recording.py` holds the server to: status, content type, fields and their kinds, gRPC
+codes.
 What holds beside the recorded cases was read in kubeflow/pipelines' source; each module says where. What can't be
 recorded (nodes of a run, archived and deleted experiments that go on, CANCELING then FAILED, ML Metadata's states) was
 seen of a real server, or its driver and launcher, on the same day. Kubernetes' side (`objects`) was only read.
