@@ -1,6 +1,7 @@
 """`pipeyard build`."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -69,7 +70,7 @@ def command(
     registry: str,
     environment: str,
     python_image: str,
-    reference: str,
+    reference: Literal["digest", "tag"],
     builder: str,
     options: tuple[str, ...],
     jobs: int,
@@ -146,7 +147,7 @@ def command(
         return
     source = provenance.source_of(changes.git_of(project.root))
     documents = supply_chain.documents(project, made, commit, source, builder_id)
-    dist_folder.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
+    dist_folder.render(project, made, folder, reference, documents)
     images = [each for each in outcomes if each.name in project.components]
     measured = sizes.measure(client.unpacked_bytes, images)
     wanted = sizes.goals(project)

@@ -8,6 +8,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
+    from pipeyard.ci.emulator.execution import Where
     from pipeyard.ci.emulator.scheduler import Result, StepResult
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
@@ -198,7 +199,7 @@ def run_command(
     ref: str,
     filename: str,
     given: tuple[str, ...],
-    where: str,
+    where: "Where",
     network: str,
     workspace: Path | None,
     as_json: bool,

@@ -100,7 +100,7 @@ def command(
     if place.target != "local":
         from pipeyard.commands import remote_run
 
-        for name, given in {
+        for name, value in {
             "--resume": resume,
             "--max-parallel": max_parallel,
             "--task-timeout": task_timeout,
@@ -108,7 +108,7 @@ def command(
             "--no-prestart": no_prestart,
             "--open": open_report,
         }.items():
-            if given:
+            if value:
                 raise click.UsageError(f"{name} is of runs on this machine; {environment} is on {place.target}.")
         return remote_run.run(place, pipeline, _parse(params), no_cache, wait, key, timeout, as_json)
     if key or timeout is not None:
@@ -175,7 +175,7 @@ def _earlier_run(root: Path, reference: str, pipeline: str) -> Path:
 
 
 def _parse(params: tuple[str, ...]) -> dict[str, object]:
-    parsed = {}
+    parsed: dict[str, object] = {}
     for text in params:
         name, separator, value = text.partition("=")
         if not separator:

@@ -121,7 +121,7 @@ def _edges(pipeline: Pipeline, specs: Mapping[str, Mapping[str, Any]]) -> Iterat
 
 
 def _by_executor(loaded: Iterable[LoadedComponent]) -> dict[str, Mapping[str, Any]]:
-    specs = {}
+    specs: dict[str, Mapping[str, Any]] = {}
     for component in loaded:
         if component.spec:
             deployment = component.component_spec.to_pipeline_spec().deployment_spec

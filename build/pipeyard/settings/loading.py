@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
 from pipeyard.settings import completions, explaining, layers, reading, secrets, times, variables
-from pipeyard.settings.model import TARGETS, Environment
+from pipeyard.settings.model import TARGETS, DriftTrigger, Environment, QualityTrigger
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.reading import Document, Key
 
@@ -195,7 +195,7 @@ class _Loader:
 
     def _pipelines(self) -> Iterator[tuple[Key, list[str]]]:
         """Yields where pipelines are named, and their names."""
-        places = [(("defaults",), self._part("defaults"))]
+        places: list[tuple[Key, Any]] = [(("defaults",), self._part("defaults"))]
         places += [(("environments", name), each) for name, each in self._part("environments").items()]
         for key, data in places:
             if isinstance(data, dict) and isinstance(data.get("pipelines"), dict):
@@ -203,7 +203,7 @@ class _Loader:
 
     def _check_variables(self) -> None:
         for name, meaning in self._part("variables").items():
-            key = ("variables", name)
+            key: Key = ("variables", name)
             if not variables.NAME.fullmatch(name) or name == variables.PROJECT_ROOT:
                 fix = (
                     "It is always there."
@@ -259,7 +259,7 @@ def _unkept_schedules(environment: Environment) -> Iterator[tuple[Key, str, str,
 def _lacking_baselines(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
     for pipeline, each in environment.pipelines.items() if environment.target != "local" else ():
         for index, trigger in enumerate(each.triggers):
-            if trigger.compares and not trigger.baseline:
+            if isinstance(trigger, DriftTrigger | QualityTrigger) and trigger.compares and not trigger.baseline:
                 yield (
                     ("pipelines", pipeline, "triggers", index),
                     f"there is nothing to compare with: {environment.target} doesn't tell where a run's artifacts are",

@@ -78,7 +78,9 @@ def _hold(known: State, holder: str, now: datetime, key: str) -> tuple[State, li
     Args:
         key: of the start that was decided on just now: it goes first. Of others no more are taken than `MOST_TAKEN`.
     """
-    starts, mine, given_up = [], [], {}
+    starts: list[Start] = []
+    mine: list[Start] = []
+    given_up: dict[str, str] = {}
     for each in known.starts:
         kept = each
         if each.open and (each.held_until is None or each.held_until <= now):

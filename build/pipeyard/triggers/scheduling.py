@@ -151,7 +151,7 @@ def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
         retry=tenacity.retry_if_exception_type((requests.ConnectionError, requests.Timeout))
         | tenacity.retry_if_result(lambda answer: answer.status_code in passing),
-        retry_error_callback=lambda state: state.outcome.result(),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     try:
         answer = retrying(once)

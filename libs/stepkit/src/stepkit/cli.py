@@ -77,7 +77,7 @@ def add_executor_input(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_module(parser: argparse.ArgumentParser, functions: str) -> None:
+def add_module(parser: argparse._ActionsContainer, functions: str) -> None:
     """Adds `--module` and `--module-uri`, of which a step needs one (see `stepkit.modules`)."""
     parser.add_argument("--module", default="", help=f"Python source of the pipeline module that defines {functions}")
     parser.add_argument(
