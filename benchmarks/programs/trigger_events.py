@@ -16,7 +16,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeyard.triggers import decision, routing, serving, shards
+from pipeyard.triggers import decision, routing, serving, shards, state, telling
 from pipeyard.triggers.model import Asked, Code, Event, Kind, Newest, Seen, State
 
 _SETTINGS = """\
@@ -65,12 +65,12 @@ def _make(folder: Path, objects: int) -> None:
     store.write(State(sharded=True).model_dump_json().encode(), b"")
 
 
-def _store(folder: Path) -> routing.state.Store:
+def _store(folder: Path) -> state.Store:
     served = _served(folder)
     return routing.store(served.environment, routing.all_of(served.environment)[0])
 
 
-def _served(folder: Path) -> serving.Triggers:
+def _served(folder: Path) -> telling.Triggers:
     return serving.triggers(folder, {serving.ENVIRONMENT: "here"}, lambda env, pipeline, parameters, key: f"run-{key}")
 
 
@@ -87,7 +87,7 @@ def _measure(folder: Path, events: int) -> None:
     print(json.dumps({**told, "most_ms": max(times)}))
 
 
-def _tell(served: serving.Triggers, message: str, body: dict[str, str], code: str) -> float:
+def _tell(served: telling.Triggers, message: str, body: dict[str, str], code: str) -> float:
     headers = {"content-type": "application/json", "x-goog-pubsub-message-id": message}
     content = json.dumps(body).encode()
     began = time.process_time()

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from stepkit.errors import StepError, UsageError
+
+T = TypeVar("T")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -37,14 +39,15 @@ def integer(text: str) -> int:
     return int(number)
 
 
-def _json(text: str, kind: type, word: str) -> Any:
+def _json(text: str, kind: type[T], word: str) -> T:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
     if not isinstance(value, kind):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
-    return whole_numbers(value)
+    whole: T = whole_numbers(value)
+    return whole
 
 
 def whole_numbers(value: Any) -> Any:
