@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from pipeyard.component_store import layout, session
-from pipeyard.component_store.layout import Entry, Version
+from pipeyard.component_store.layout import Entry, VersionSelector
 from pipeyard.component_store.places import Folder, Missing, Place, PlaceError, Unavailable, WrongDigest
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.system import yamls
@@ -162,7 +162,7 @@ class ComponentStore:
             ComponentNotFoundError: no place has it, or what they have isn't of this digest.
             PipeyardError: an argument is wrong, or it isn't a component specification that kfp can load.
         """
-        version = Version.of(digest, tag)
+        version = VersionSelector.of(digest, tag)
         tried: list[Attempt] = []
         for place in self._places:
             found = self._find(place, layout.check_name(name), version, tried)
@@ -190,7 +190,7 @@ class ComponentStore:
             wanted.update({each: None} if isinstance(each, str) else each)
         loaded = {}
         for name, text in wanted.items():
-            version = Version.parse(text)
+            version = VersionSelector.parse(text)
             loaded[name] = self.load_component(name, version.digest, version.tag, retype=retype)
         return Components(loaded)
 
@@ -207,7 +207,7 @@ class ComponentStore:
         self, url: str, digest: str | None = None, *, retype: bool = False
     ) -> "LoadedComponent":
         """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`."""
-        version = Version.of(digest)
+        version = VersionSelector.of(digest)
         prefix, _, file = url.rpartition("/")
         try:
             data = self._remote(prefix, [prefix, *self._prefixes]).read(file)
@@ -259,7 +259,9 @@ class ComponentStore:
             place = BucketPlace(prefix, credentials or {}, self._timeout)
         return Cached(place, Cache(Path(self._cache_dir or default_folder())), self._offline)
 
-    def _find(self, place: Place, name: str, version: Version, tried: list[Attempt]) -> tuple[str, bytes] | None:
+    def _find(
+        self, place: Place, name: str, version: VersionSelector, tried: list[Attempt]
+    ) -> tuple[str, bytes] | None:
         """Reads a version of a component from a place, under any spelling of its name; adds to `tried` what fails."""
         for spelling in _spellings(name):
             paths = [version.path(spelling)]
@@ -275,12 +277,12 @@ class ComponentStore:
         return None
 
     @staticmethod
-    def _read(place: Place, name: str, path: str, version: Version) -> tuple[str, bytes]:
+    def _read(place: Place, name: str, path: str, version: VersionSelector) -> tuple[str, bytes]:
         data = place.read(path)
         if version.tag:
             digest = layout.pointer(data)
             if digest:
-                version = Version(digest)
+                version = VersionSelector(digest)
                 path = version.path(name)
                 try:
                     data = place.read(path)
@@ -291,7 +293,7 @@ class ComponentStore:
         _verify(data, version)
         return place.location(path), data
 
-    def _not_found(self, name: str, version: Version, tried: Sequence[Attempt]) -> ComponentNotFoundError:
+    def _not_found(self, name: str, version: VersionSelector, tried: Sequence[Attempt]) -> ComponentNotFoundError:
         known: set[str] = set()
         digests: set[str] = set()
         tags: set[str] = set()
@@ -322,7 +324,7 @@ class ComponentStore:
         return ComponentNotFoundError("\n".join(lines), tried)
 
 
-def _verify(data: bytes, version: Version) -> None:
+def _verify(data: bytes, version: VersionSelector) -> None:
     if version.digest and not layout.has_digest(data, version.digest):
         raise WrongDigest(f"wrong digest: its content has sha256:{layout.digest_of(data)}; refused")
 

@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry, Version
+from pipeyard.component_store.layout import Entry, VersionSelector
 from pipeyard.component_store.places import NOTHING, Changed, Folder, Missing, PlaceError, Unavailable, Writable
 from pipeyard.errors import PipeyardError
 from pipeyard.system import yamls
@@ -376,6 +376,6 @@ def _channel_path(channel: str) -> str:
 
 
 def _tag(text: str) -> str:
-    tag = Version.of(tag=text).tag
+    tag = VersionSelector.of(tag=text).tag
     assert tag
     return tag

@@ -77,7 +77,9 @@ class OnKubeflow:
         name = f"{record.pipeline}-{key}" if key else _new_name(record.pipeline, record.commit)
         names.check("run", name, "Choose a shorter --key.")
         server = record.server
-        version = pipelines.Version(server["pipeline_id"], server["version_id"], server["version"], created=False)
+        version = pipelines.PipelineVersion(
+            server["pipeline_id"], server["version_id"], server["version"], created=False
+        )
         experiment = experiments.ensure(self.server, record.run["experiment"])
         run = runs.start(
             self.server,
@@ -98,7 +100,7 @@ class OnKubeflow:
     def warnings(self, desired: "Desired") -> list[str]:
         return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
-    def _wanted(self, desired: "Desired", experiment: str, version: pipelines.Version) -> schedules.Wanted:
+    def _wanted(self, desired: "Desired", experiment: str, version: pipelines.PipelineVersion) -> schedules.Wanted:
         assert desired.schedule
         return schedules.wanted(
             schedule_name(desired.pipeline, self.environment.name),

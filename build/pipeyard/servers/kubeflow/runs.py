@@ -10,7 +10,7 @@ from pipeyard.ir import cache_override as caches
 from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
 from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
-from pipeyard.servers.kubeflow.pipelines import Version
+from pipeyard.servers.kubeflow.pipelines import PipelineVersion
 from pipeyard.servers.outcome import SUCCEEDED, Outcome
 from pipeyard.system import polling
 
@@ -27,7 +27,7 @@ _LARGEST = 2**53
 def start(
     server: Server,
     experiment_id: str,
-    version: Version,
+    version: PipelineVersion,
     name: str,
     parameters: Mapping[str, Any],
     pipeline_root: str,

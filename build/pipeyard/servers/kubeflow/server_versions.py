@@ -17,10 +17,10 @@ from pipeyard.system import yamls
 if TYPE_CHECKING:
     from pipeyard.servers.kubeflow.connection import Server
 
-Version = tuple[int, int, int]
+ServerVersion = tuple[int, int, int]
 # Columns of the table.
-SHOWN: tuple[Version, ...] = ((2, 5, 0), (2, 14, 0), (2, 16, 0), (2, 17, 0), (2, 17, 1))
-NEVER: Version = (999, 0, 0)
+SHOWN: tuple[ServerVersion, ...] = ((2, 5, 0), (2, 14, 0), (2, 16, 0), (2, 17, 0), (2, 17, 1))
+NEVER: ServerVersion = (999, 0, 0)
 _OF_A_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _REFUSED = "the server refuses the pipeline: `unknown template format`"
 _IGNORED = "the server ignores **all** of the Kubernetes settings, those of steps, too, without a word"
@@ -39,12 +39,12 @@ class Difference:
     """
 
     what: str
-    lacking: tuple[Version, Version]
+    lacking: tuple[ServerVersion, ServerVersion]
     instead: str
     source: str
     needed_by: Callable[["Compiled"], Iterable[str]] = lambda _: ()
 
-    def is_lacking(self, version: Version) -> bool:
+    def is_lacking(self, version: ServerVersion) -> bool:
         """Whether a server of a version lacks it."""
         return self.lacking[0] <= version < self.lacking[1]
 
@@ -165,7 +165,7 @@ def _configured(*fields: str) -> Callable[[Compiled], Iterator[str]]:
     return needed_by
 
 
-_FIRST: Version = (0, 0, 0)
+_FIRST: ServerVersion = (0, 0, 0)
 _TTL = ("resourceTtlOnCompletion", "resourceTtlOnFailure", "resourceTtlOnSuccess")
 DIFFERENCES = (
     Difference(
@@ -295,7 +295,7 @@ def read(server: "Server") -> str:
         return ""
 
 
-def parse(name: str) -> Version | None:
+def parse(name: str) -> ServerVersion | None:
     """Returns the version that a server's name for it is of; None if it is no release."""
     found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)([-+].*)?", name)
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
@@ -337,5 +337,5 @@ def table() -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _shown(version: Version) -> str:
+def _shown(version: ServerVersion) -> str:
     return ".".join(map(str, version))
