@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class CachedStep:
     """One step.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Source:
     steps: frozenset[str]
 
 
-def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
+def read(text: str, parameters: Mapping[str, Any]) -> dict[str, CachedStep]:
     """Returns a pipeline's steps by path (`group/step`).
 
     Args:
@@ -60,7 +60,7 @@ def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
         given[name] = parameters.get(name, values.from_proto(definition.default_value))
     for name in pipeline.spec.root.input_definitions.artifacts:
         given[name] = _Source(f"the pipeline's {name}", frozenset())
-    found: dict[str, Step] = {}
+    found: dict[str, CachedStep] = {}
     suppliers: dict[str, frozenset[str]] = {}
     _walk(pipeline, pipeline.spec.root, "", given, found, suppliers)
     again = {path for path, step in found.items() if not step.cached}
@@ -78,7 +78,7 @@ def _walk(
     component: "pb.ComponentSpec",
     path: str,
     given: Mapping[str, Any],
-    found: dict[str, Step],
+    found: dict[str, CachedStep],
     suppliers: dict[str, frozenset[str]],
 ) -> None:
     """Adds the steps below a group, and whose artifacts each takes; `given` has the values of the group's inputs."""
@@ -103,7 +103,7 @@ def _walk(
         importer = executor.get("importer") or {}
         sources = [each for each in (*inputs.values(), *artifacts.values()) if isinstance(each, _Source)]
         suppliers[here] = frozenset().union(*(each.steps for each in artifacts.values()))
-        found[here] = Step(
+        found[here] = CachedStep(
             image=container.get("image", ""),
             command=(*container.get("command", []), *container.get("args", []), *map(str, sorted(importer.items()))),
             parameters={

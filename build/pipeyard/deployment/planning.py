@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipeyard.deployment.cache_keys import Step
+from pipeyard.deployment.cache_keys import CachedStep
 
 Kind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
 _ABSENT = "(none)"
@@ -28,7 +28,7 @@ class State:
     images: Mapping[str, str]
     parameters: Mapping[str, Any]
     run: Mapping[str, str]
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    steps: Mapping[str, CachedStep] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def plan(
     return Plan(environment, pipeline, wanted.commit, wanted.sha256, tuple(changes), lost, back)
 
 
-def uncached(before: Mapping[str, Step], after: Mapping[str, Step]) -> Iterator[Uncached]:
+def uncached(before: Mapping[str, CachedStep], after: Mapping[str, CachedStep]) -> Iterator[Uncached]:
     """Yields the steps that don't find earlier results any more, by path.
 
     Steps that are new, or are never cached, have none to lose.
@@ -168,7 +168,7 @@ def _among(sources: Iterable[str], steps: Collection[str]) -> list[str]:
     return [each for each in sorted(sources) if any(f"{step}/".startswith(f"{each}/") for step in steps)]
 
 
-def _reasons(before: Step, after: Step) -> tuple[str, ...]:
+def _reasons(before: CachedStep, after: CachedStep) -> tuple[str, ...]:
     found = []
     if before.image != after.image:
         found.append("other image")

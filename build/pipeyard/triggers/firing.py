@@ -28,7 +28,7 @@ GIVE_UP = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EventOutcome:
     """What became of an event.
 
     Attributes:
@@ -50,7 +50,7 @@ def handle(
     start: Starter,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = sleep,
-) -> Outcome:
+) -> EventOutcome:
     """Decides on an event and starts what is to be started.
 
     Raises:
@@ -69,7 +69,7 @@ def handle(
     started, problems = _start(store, mine, start, wait)
     # A repetition may be of what is being started: if that fails, nobody would tell it again.
     again = decision.again or bool(problems) or (others and decision.code == Code.DUPLICATE)
-    return Outcome(decision, started, {**given_up, **problems}, again)
+    return EventOutcome(decision, started, {**given_up, **problems}, again)
 
 
 def _hold(known: State, holder: str, now: datetime, key: str) -> tuple[State, list[Start], dict[str, str]]:

@@ -77,8 +77,8 @@ def test_steps_that_are_never_cached_have_nothing_to_lose():
 
 
 def test_what_takes_something_from_a_group_follows_the_steps_in_it():
-    inner = cache_keys.Step("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
-    outer = cache_keys.Step("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
+    inner = cache_keys.CachedStep("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
+    outer = cache_keys.CachedStep("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
     before = {"group/inner": inner, "outer": outer, "groups": inner}
     after = {**before, "group/inner": dataclasses.replace(inner, parameters={"n": 2})}
     lost = {each.step: each.reasons for each in planning.uncached(before, after)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeyard.ci import build_config, cloudbuild_rules, documents
-from pipeyard.ci.build_config import Build
+from pipeyard.ci.build_config import BuildConfig
 from pipeyard.ci.emulator import processes, scheduler
 from pipeyard.ci.emulator.causes import Start
 from pipeyard.errors import PipeyardError
@@ -55,7 +55,7 @@ def execute(
     return scheduler.run(build, executor, state / "logs", tell)
 
 
-def secrets(build: Build, variables: Mapping[str, str]) -> dict[str, str]:
+def secrets(build: BuildConfig, variables: Mapping[str, str]) -> dict[str, str]:
     """Returns the secrets of a build's steps, from variables of their names.
 
     Raises:

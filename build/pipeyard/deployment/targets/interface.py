@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
     from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
 
 # Seconds between two looks at a run, at most.
 INTERVAL = 5.0
@@ -49,7 +49,7 @@ class Target(Protocol):
             The run's id, and the address of its page.
         """
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
         """Returns how a run ended; see `kubeflow.runs.wait`."""
 
 

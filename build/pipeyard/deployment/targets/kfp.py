@@ -94,7 +94,7 @@ class OnKubeflow:
         )
         return run, steps.page_of(self.server.host, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.RunOutcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
 
     def warnings(self, desired: "Desired") -> list[str]:

@@ -9,7 +9,7 @@ from pipeyard.deployment.planning import Missing
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
-from pipeyard.servers.outcome import Outcome
+from pipeyard.servers.outcome import RunOutcome
 from pipeyard.servers.vertex import jobs, schedules, templates
 from pipeyard.servers.vertex.connection import Vertex
 
@@ -77,7 +77,7 @@ class OnVertex:
         run = jobs.start(self.vertex, wanted, jobs.job_id(record.pipeline, key))
         return run, jobs.page(self.vertex, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:
         return jobs.wait(self.vertex, run, timeout, INTERVAL, tell)
 
     def _kept(self, desired: "Desired", record: "Record | None") -> str:

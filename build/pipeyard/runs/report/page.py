@@ -53,7 +53,7 @@ class StoredArtifact:
 
 
 @dataclass(frozen=True)
-class Step:
+class TaskSection:
     """A task and what is said of it in its own part of the page."""
 
     task: Task
@@ -136,9 +136,9 @@ def _environment() -> jinja2.Environment:
 
 def _step(
     run: Run, task: Task, folder: Path, labels: dict[str, str], anchors: dict[str, str], topic: topics.Topic | None
-) -> Step:
+) -> TaskSection:
     cached_report = folder.parent / task.cached_from / FILE
-    return Step(
+    return TaskSection(
         task=task,
         anchor=anchors[task.path],
         label=labels[task.path],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.ir.derivation import Step, steps
+from pipeyard.ir.derivation import SpecTask, steps
 from pipeyard.system import yamls
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ class Compiled:
 
     spec: dict[str, Any]
     kubernetes: dict[str, Any]
-    steps: list[Step]
+    steps: list[SpecTask]
 
-    def component(self, step: Step) -> dict[str, Any]:
+    def component(self, step: SpecTask) -> dict[str, Any]:
         """Returns a task's ComponentSpec."""
         return self.spec["components"][step.task["componentRef"]["name"]]
 
-    def command(self, step: Step) -> list[str]:
+    def command(self, step: SpecTask) -> list[str]:
         """Returns a step's command and arguments; of a group none."""
         executors = self.spec.get("deploymentSpec", {}).get("executors", {})
         container = executors.get(self.component(step).get("executorLabel"), {}).get("container", {})
