@@ -11,7 +11,7 @@ _ABSENT = "(none)"
 
 
 @dataclass(frozen=True)
-class State:
+class DeployedPipeline:
     """One pipeline in one environment.
 
     Attributes:
@@ -32,7 +32,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Discrepancy:
     """What a server or bucket lacks or has otherwise, as it was found by looking there.
 
     Attributes:
@@ -123,7 +123,12 @@ class Plan:
 
 
 def plan(
-    environment: str, pipeline: str, wanted: State, found: State | None, seen: tuple[Missing, ...] = (), back: str = ""
+    environment: str,
+    pipeline: str,
+    wanted: DeployedPipeline,
+    found: DeployedPipeline | None,
+    seen: tuple[Discrepancy, ...] = (),
+    back: str = "",
 ) -> Plan:
     """Compares what is wanted with what was found.
 
@@ -133,7 +138,7 @@ def plan(
         back: see `Plan`.
     """
     changes = [Change(each.kind, each.name, each.before or None, each.after or None) for each in seen]
-    before = found or State("", "", {}, {}, {})
+    before = found or DeployedPipeline("", "", {}, {}, {})
     changes += _compare("image", before.images, wanted.images)
     changes += _compare("parameter", before.parameters, wanted.parameters)
     changes += _compare("run", before.run, {key: value for key, value in wanted.run.items() if value})

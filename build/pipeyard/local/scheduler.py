@@ -80,7 +80,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Nesting:
     """Where in the nesting of DAGs a task stands."""
 
     prefix: str = ""
@@ -123,12 +123,12 @@ class Scheduler:
     def run(self, parameters: Mapping[str, Any]) -> TaskOutcome:
         """Runs the pipeline with `parameters`, which must be complete and of the declared types."""
         root = self._pipeline.spec.root
-        for leaf in self._plan(root, _Place(), {}):
+        for leaf in self._plan(root, _Nesting(), {}):
             self._executor.planned(leaf)
         scope = Scope({name: Bound(value) for name, value in parameters.items() if value is not None})
-        return self._run_dag(root, scope, _Place())
+        return self._run_dag(root, scope, _Nesting())
 
-    def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Place) -> TaskOutcome:
+    def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Nesting) -> TaskOutcome:
         tasks = dict(component.dag.tasks)
         order = _in_order(tasks)
         done: dict[str, TaskOutcome] = {}
@@ -147,7 +147,7 @@ class Scheduler:
         return _merge(done, *_dag_outputs(component.dag, done))
 
     def _run_task(
-        self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome], place: _Place
+        self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome], place: _Nesting
     ) -> TaskOutcome:
         failed = [needed for needed in sorted(_needs(task)) if not _passable(done[needed])]
         if self._canceled():
@@ -181,7 +181,7 @@ class Scheduler:
         task: pb.PipelineTaskSpec,
         component: pb.ComponentSpec,
         inputs: Scope,
-        place: _Place,
+        place: _Nesting,
         done: Mapping[str, TaskOutcome],
     ) -> TaskOutcome:
         after = frozenset().union(*(done[needed].leaves for needed in task.dependent_tasks if needed in done))
@@ -207,7 +207,7 @@ class Scheduler:
         task: pb.PipelineTaskSpec,
         component: pb.ComponentSpec,
         inputs: Scope,
-        place: _Place,
+        place: _Nesting,
         done: Mapping[str, TaskOutcome],
     ) -> TaskOutcome:
         kind = task.WhichOneof("iterator")
@@ -289,13 +289,13 @@ class Scheduler:
             producers = frozenset().union(*(bound.producers for key, bound in parameters.items() if key != name))
             parameters[name] = Bound(_deep(parameters[name].value, resolver), producers)
 
-    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Place, state: State, reason: str) -> TaskOutcome:
+    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting, state: State, reason: str) -> TaskOutcome:
         leaves = list(self._leaves_of(name, task, place))
         for leaf in leaves:
             self._executor.not_run(leaf, state, reason)
         return TaskOutcome(state, leaves=frozenset(leaf.path for leaf in leaves))
 
-    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Place) -> Iterator[Leaf]:
+    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting) -> Iterator[Leaf]:
         component = self._pipeline.component(task)
         if component.WhichOneof("implementation") == "dag":
             yield from self._plan(component, replace(place, prefix=place.path(name)), {})
@@ -303,7 +303,7 @@ class Scheduler:
             yield Leaf(place.path(name), name, task, component, upstream=place.gates, condition=place.condition)
 
     def _plan(
-        self, component: pb.ComponentSpec, place: _Place, sources: Mapping[str, frozenset[str]]
+        self, component: pb.ComponentSpec, place: _Nesting, sources: Mapping[str, frozenset[str]]
     ) -> Iterator[Leaf]:
         """Yields a DAG's leaf tasks in the order of their dependencies, as far as they are known beforehand.
 

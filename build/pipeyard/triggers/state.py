@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.system import files, jsons
 from pipeyard.triggers import shards
-from pipeyard.triggers.model import FORMAT, Asked, Policy, State
+from pipeyard.triggers.model import FORMAT, Asked, Policy, TriggerState
 
 if TYPE_CHECKING:
     from pipeyard.system.bucket import Bucket
@@ -28,7 +28,7 @@ _DEADLINE = 60.0
 _SCHEME = "gs://"
 _KEPT = Policy(name="").kept
 # States of which it is known what they are, by their text: so many, none of more bytes.
-_PARSED: dict[bytes, State] = {}
+_PARSED: dict[bytes, TriggerState] = {}
 _STATES, _MOST_REMEMBERED = 16, 4 * 1024 * 1024
 
 
@@ -55,7 +55,7 @@ class Store(Protocol):
 
 def update(
     store: Store,
-    change: Callable[[State], tuple[State, T]],
+    change: Callable[[TriggerState], tuple[TriggerState, T]],
     wait: Callable[[float], None] = sleep,
     about: Asked | None = None,
     kept: timedelta = _KEPT,
@@ -105,28 +105,28 @@ def turns(wait: Callable[[float], None]) -> Iterator[None]:
         pause = min(2 * pause, _LONGEST)
 
 
-def read(store: Store) -> State:
+def read(store: Store) -> TriggerState:
     """Returns the state that is kept, without what is in shards."""
     return parse(store.read()[0])
 
 
-def recall(store: Store, about: Asked) -> State:
+def recall(store: Store, about: Asked) -> TriggerState:
     """Returns the state that is kept, with what its shards have of something."""
     return _with_recalled(store, read(store), about)
 
 
-def parse(content: bytes) -> State:
+def parse(content: bytes) -> TriggerState:
     """Returns the state; an empty one of nothing. One of an earlier format is read as what it is in today's.
 
     Raises:
         PipeyardError: it is no state, or of a later format.
     """
     if not content:
-        return State()
+        return TriggerState()
     if content in _PARSED:
         return _PARSED[content]
     try:
-        known = State.model_validate_json(content)
+        known = TriggerState.model_validate_json(content)
     except ValidationError as error:
         written = _format(content)
         if written > FORMAT:
@@ -143,7 +143,7 @@ def parse(content: bytes) -> State:
     return known
 
 
-def _remember(content: bytes, known: State) -> None:
+def _remember(content: bytes, known: TriggerState) -> None:
     """Keeps what a text is: the next event mostly finds what this one wrote. Nothing changes a state in place."""
     if len(content) <= _MOST_REMEMBERED:
         if len(_PARSED) >= _STATES:
@@ -158,7 +158,7 @@ def _format(content: bytes) -> int:
         return 0
 
 
-def _of_format_1(known: State) -> State:
+def _of_format_1(known: TriggerState) -> TriggerState:
     """Counts starts, all of which were kept for as long as they counted."""
     if not known.starts:
         return known
@@ -167,7 +167,7 @@ def _of_format_1(known: State) -> State:
     return known.model_copy(update={"last_start": last, "day": last.date(), "today": today})
 
 
-def _with_recalled(store: Store, known: State, about: Asked | None) -> State:
+def _with_recalled(store: Store, known: TriggerState, about: Asked | None) -> TriggerState:
     if about is None or not known.sharded:
         return known
     seen = [key for key in about.seen if key not in known.seen]
@@ -180,7 +180,7 @@ def _with_recalled(store: Store, known: State, about: Asked | None) -> State:
     return known.model_copy(update={"seen": found_seen, "newest": found_newest})
 
 
-def _without_recalled(after: State, known: State, before: State) -> State:
+def _without_recalled(after: TriggerState, known: TriggerState, before: TriggerState) -> TriggerState:
     """Returns a state without what is in shards, and there as it was."""
     if known is before:
         return after

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planning import Discrepancy
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
@@ -18,7 +18,7 @@ INTERVAL = 5.0
 class Target(Protocol):
     """A server."""
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         """Returns what `apply` would change. Only reads."""
 
     def warnings(self, desired: "Desired") -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planning import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.packages import archives
 from pipeyard.servers import outcome
@@ -29,28 +29,28 @@ class OnKubeflow:
     server: Server
     environment: "Environment"
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
         version = pipelines.find_version(self.server, desired.pipeline, desired.package.sha256)
         if version is None:
             before = record.server.get("version", "") if record else ""
-            found.append(Missing("version", desired.pipeline, before, desired.package.version))
+            found.append(Discrepancy("version", desired.pipeline, before, desired.package.version))
         name = schedule_name(desired.pipeline, self.environment.name)
         experiment = experiments.find(self.server, desired.experiment)
         schedule = desired.schedule
         if schedule is None:
             before = record.schedule["cron"] if record and record.schedule else ""
             if before or schedules.found(self.server, name):
-                found.append(Missing("schedule", name, before or "not of this deployment", ""))
+                found.append(Discrepancy("schedule", name, before or "not of this deployment", ""))
         elif version is None or experiment is None:
             before = record.schedule["cron"] if record and record.schedule else ""
             # With the version changes what it starts, though not when.
-            found.append(Missing("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
+            found.append(Discrepancy("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
         else:
             wanted = self._wanted(desired, experiment, version)
             before = record.schedule["cron"] if record and record.schedule else ""
             found += [
-                Missing("schedule", name, before, line.removeprefix(f"schedule {name}: "))
+                Discrepancy("schedule", name, before, line.removeprefix(f"schedule {name}: "))
                 for line in schedules.differences(self.server, wanted)
             ]
         return tuple(found)

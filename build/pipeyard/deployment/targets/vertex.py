@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planning import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
@@ -29,18 +29,18 @@ class OnVertex:
     vertex: Vertex
     environment: "Environment"
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
         template = self._kept(desired, record)
         if self.environment.templates and not template:
             before = record.server.get("template", "") if record else ""
-            found.append(Missing("template", desired.pipeline, before, self.environment.templates))
+            found.append(Discrepancy("template", desired.pipeline, before, self.environment.templates))
         name = schedule_name(desired.pipeline, self.environment.name)
         if schedules.differs(self.vertex, name, self._timing(desired), self._scheduled(desired, template)):
             before = record.schedule["cron"] if record and record.schedule else ""
             schedule = desired.schedule
             after = f"{schedule.cron} {schedule.timezone}, of this content" if schedule else ""
-            found.append(Missing("schedule", name, before, after))
+            found.append(Discrepancy("schedule", name, before, after))
         return tuple(found)
 
     def warnings(self, desired: "Desired") -> list[str]:  # pylint: disable=unused-argument  # it has no versions
