@@ -84,7 +84,7 @@ class VersionSelector:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What a store's index tells of a component: its description, and the versions there are."""
 
     description: str = ""
@@ -160,7 +160,7 @@ def publication(name: str, spec: bytes, tags: Iterable[str] = ()) -> dict[str, b
     }
 
 
-def write_index(entries: Mapping[str, Entry]) -> bytes:
+def write_index(entries: Mapping[str, IndexEntry]) -> bytes:
     """Returns `index.json` for components by name; the same entries give the same bytes."""
     components = {
         name: {
@@ -173,7 +173,7 @@ def write_index(entries: Mapping[str, Entry]) -> bytes:
     return (json.dumps({"format": _INDEX_FORMAT, "components": components}, indent=1) + "\n").encode()
 
 
-def read_index(data: bytes) -> dict[str, Entry]:
+def read_index(data: bytes) -> dict[str, IndexEntry]:
     """Reads `index.json`.
 
     Raises:
@@ -189,5 +189,5 @@ def read_index(data: bytes) -> dict[str, Entry]:
     raise ValueError(f"{INDEX} has the format {found!r}; this Pipeyard reads {_INDEX_FORMAT}")
 
 
-def _entry(told: Mapping[str, Any]) -> Entry:
-    return Entry(str(told.get("description") or ""), tuple(told.get("digests", ())), dict(told.get("tags", {})))
+def _entry(told: Mapping[str, Any]) -> IndexEntry:
+    return IndexEntry(str(told.get("description") or ""), tuple(told.get("digests", ())), dict(told.get("tags", {})))

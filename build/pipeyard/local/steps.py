@@ -95,7 +95,7 @@ class StepRunner:
         hosts: Callable[[str], Host],
         launcher: Launcher,
         tracker: Tracker,
-        store: cache.Cache,
+        store: cache.StepCache,
         slots: threading.Semaphore,
         job: Mapping[str, str],
         canceled: Callable[[], bool],
@@ -124,7 +124,7 @@ class StepRunner:
         self._overrun = overrun
         self._now = now
         self._ahead: dict[str, Leaf] = {}
-        self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
+        self._external: list[tuple[Leaf, Host, cache.CacheEntry, dict[str, str]]] = []
         self._written: set[str] = set()
 
     def planned(self, leaf: Leaf) -> None:
@@ -225,7 +225,7 @@ class StepRunner:
         )
         return TaskOutcome(state, entry.parameters, entry.artifacts)
 
-    def _known_outputs(self, leaf: Leaf, cache_key: str) -> tuple[cache.Entry | None, State, str, datetime | None]:
+    def _known_outputs(self, leaf: Leaf, cache_key: str) -> tuple[cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
         started = {
             "started_at": self._now(),
@@ -245,7 +245,7 @@ class StepRunner:
             and all(cache.intact(artifact) for artifact in before.output_artifacts.values())
         ):
             self._tracker.update(leaf.path, started_at=before.started_at, attempts=before.attempts)
-            entry = cache.Entry(
+            entry = cache.CacheEntry(
                 run=before.cached_from or self._folder.name,
                 task=leaf.path,
                 parameters=before.output_parameters,
@@ -355,7 +355,7 @@ class StepRunner:
             return  # the task itself will say what is wrong
         self._prestart.begin(following.path, command, env, host.preload)
 
-    def _take_outputs(self, leaf: Leaf, host: Host) -> cache.Entry:
+    def _take_outputs(self, leaf: Leaf, host: Host) -> cache.CacheEntry:
         """Reads the outputs that a successful attempt left.
 
         Raises:
@@ -385,7 +385,7 @@ class StepRunner:
                 bytes=_size(path),
                 metadata=said.get("metadata", {}),
             )
-        return cache.Entry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
+        return cache.CacheEntry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
 
     def _import(self, leaf: Leaf, importer: Mapping[str, Any]) -> TaskOutcome:
         """Runs a `dsl.importer`: its artifact is somewhere already."""

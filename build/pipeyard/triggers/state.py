@@ -32,7 +32,7 @@ _PARSED: dict[bytes, TriggerState] = {}
 _STATES, _MOST_REMEMBERED = 16, 4 * 1024 * 1024
 
 
-class Changed(Exception):
+class StateChanged(Exception):
     """Somebody else wrote after it was read."""
 
 
@@ -46,7 +46,7 @@ class Store(Protocol):
         """Writes in the place of the version that was read.
 
         Raises:
-            Changed: another version is there by now. Nothing was written.
+            StateChanged: another version is there by now. Nothing was written.
         """
 
     def shard(self, name: str) -> "Store":
@@ -86,7 +86,7 @@ def update(
         content = after.model_dump_json().encode()
         try:
             store.write(content, version)
-        except Changed:
+        except StateChanged:
             continue
         _remember(content, after)
         return result
@@ -203,7 +203,7 @@ def _add(shard: Store, added: shards.Lines, kept: timedelta, wait: Callable[[flo
             return
         try:
             shard.write(merged, version)
-        except Changed:
+        except StateChanged:
             continue
         return
     raise PipeyardError(f"{shard} was changed by others {_TRIES} times in a row. Send the event again.")
@@ -216,18 +216,18 @@ def store_at(place: str, name: str) -> Store:
         place: a local folder or gs://BUCKET[/PREFIX].
         name: of the file, with slashes.
     """
-    return Object(place, name) if place.startswith(_SCHEME) else Folder(Path(place) / name)
+    return StateObject(place, name) if place.startswith(_SCHEME) else StateFile(Path(place) / name)
 
 
-class Folder:
+class StateFile:
     """A file on this machine."""
 
     def __init__(self, path: Path, lock: Path | None = None) -> None:
         self._path = path
         self._lock = lock or path.with_suffix(".lock")
 
-    def shard(self, name: str) -> "Folder":
-        return Folder(self._path.with_suffix("") / name, self._lock)
+    def shard(self, name: str) -> "StateFile":
+        return StateFile(self._path.with_suffix("") / name, self._lock)
 
     def __str__(self) -> str:
         return str(self._path)
@@ -241,11 +241,11 @@ class Folder:
         with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as a file takes to be written
             if self.read()[0] != version:
-                raise Changed
+                raise StateChanged
             files.write_whole(self._path, content)
 
 
-class Object:
+class StateObject:
     """An object in Cloud Storage; its versions are generations.
 
     Args:
@@ -259,8 +259,8 @@ class Object:
     def __str__(self) -> str:
         return f"{self._place}/{self._name}"
 
-    def shard(self, name: str) -> "Object":
-        return Object(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
+    def shard(self, name: str) -> "StateObject":
+        return StateObject(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
 
     def read(self) -> tuple[bytes, int]:
         return self._bucket.read(self._name) or (b"", 0)
@@ -270,10 +270,10 @@ class Object:
 
         try:
             self._bucket.write(self._name, content, version)
-        except bucket.Changed as error:
+        except bucket.PreconditionFailed as error:
             # Where an answer got lost, the library asks again, and what stands in the way is what it wrote itself.
             if self.read()[0] != content:
-                raise Changed from error
+                raise StateChanged from error
 
     @cached_property
     def _bucket(self) -> "Bucket":

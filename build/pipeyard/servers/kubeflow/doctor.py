@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pipeyard.servers.kubeflow import experiments, runs, schedules
-from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, Object, Unreachable
+from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, KubernetesObject, Unreachable
 from pipeyard.servers.kubeflow.connection import Server
 from pipeyard.servers.kubeflow.creation import MARGIN, REMOVED_AFTER
 
@@ -136,7 +136,7 @@ def _objects(server: Server, cluster: Cluster, now: datetime, kept: str) -> list
     return findings
 
 
-def _object(found: Object, why: str, kept: str) -> Leftover:
+def _object(found: KubernetesObject, why: str, kept: str) -> Leftover:
     return Leftover(WORKFLOW if found.kind == WORKFLOW else SCHEDULED, found.name, found.uid, why, kept)
 
 
@@ -144,4 +144,4 @@ def _remove(server: Server, finding: Leftover) -> None:
     if finding.kind == "schedule":
         schedules.delete(server, finding.key, finding.name)
     else:
-        server.cluster().remove(Object(finding.kind, finding.name, finding.key, None))
+        server.cluster().remove(KubernetesObject(finding.kind, finding.name, finding.key, None))

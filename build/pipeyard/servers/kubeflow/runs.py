@@ -8,7 +8,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
-from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
+from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, KubernetesObject
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.servers.kubeflow.pipelines import PipelineVersion
 from pipeyard.servers.outcome import SUCCEEDED, RunOutcome
@@ -101,7 +101,7 @@ def is_recorded(server: Server, run_id: str) -> bool:
     return server.ask(asked, server.runs.run_service_get_run, run_id, none_for=HTTPStatus.NOT_FOUND) is not None
 
 
-def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[Object]:
+def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[KubernetesObject]:
     """Returns the workflows of a run's name, or of none, that the server doesn't know."""
     like = [each for each in cluster.list(WORKFLOW) if each.run_name in (name, "") and each.run_id]
     return [each for each in like if not is_recorded(server, each.run_id)]

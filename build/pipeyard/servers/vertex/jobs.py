@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.outcome import FailedStep, RunOutcome
-from pipeyard.servers.vertex.connection import Conflict, Unavailable, Vertex
+from pipeyard.servers.vertex.connection import Conflict, Vertex, VertexUnavailable
 from pipeyard.system import polling
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def wait(
                 name=name,
             )
             answered = clock()
-        except Unavailable as error:
+        except VertexUnavailable as error:
             if clock() - answered > OUTAGE:
                 raise PipeyardError(f"{error} The run goes on: {page(vertex, name)}") from error
             tell(f"no answer, waiting: {error}")
