@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeyard.triggers import decision, routing, serving, shards
-from pipeyard.triggers.model import Asked, Code, Event, Kind, Newest, Seen, State
+from pipeyard.triggers.model import Asked, Code, Event, Kind, Newest, Seen, TriggerState
 
 _SETTINGS = """\
 environments:
@@ -62,7 +62,7 @@ def _make(folder: Path, objects: int) -> None:
     store = _store(folder)
     for name, lines in groups.items():
         store.shard(name).write(shards.merge(b"", lines, timedelta(days=9)), b"")
-    store.write(State(sharded=True).model_dump_json().encode(), b"")
+    store.write(TriggerState(sharded=True).model_dump_json().encode(), b"")
 
 
 def _store(folder: Path) -> routing.state.Store:

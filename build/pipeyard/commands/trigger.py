@@ -26,7 +26,7 @@ def command(context: click.Context, environment: str, state: str, project_folder
 
     Exit code: 0 if it was decided, whether or not a run was started; 1 if a run couldn't be started, or failed here.
     """
-    context.obj = _Place(environment, state, project_folder)
+    context.obj = _TriggerOptions(environment, state, project_folder)
 
 
 @command.command("event")
@@ -210,7 +210,7 @@ def package_command(place, folder: Path) -> None:
         click.echo(str(path))
 
 
-class _Place:
+class _TriggerOptions:
     """What the group's options name."""
 
     def __init__(self, environment: str, state: str, folder: Path) -> None:

@@ -23,7 +23,7 @@ WORKFLOW_WARNING = 700 * 1024
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPipeline:
     """A compiled pipeline.
 
     Attributes:
@@ -43,7 +43,7 @@ class Compiled:
         return caching.without(self.text, self.reads_outside)
 
 
-def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
+def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
     """Compiles `<folder>/pipeline.py`.
 
     Tasks have the defaults of their components as constants: see `passes.defaults`.
@@ -92,10 +92,10 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
         text = _without_header(package.read_text(encoding="utf-8"))
     read = ir.parse(text)
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
-    return Compiled(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
+    return CompiledPipeline(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
 
 
-def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
+def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
     """Compiles as `compile_pipeline` does, in a process of its own, so that this one holds no kfp for hours.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import NOTHING, Changed, Missing, Unavailable
+from pipeyard.component_store.layout import IndexEntry
+from pipeyard.component_store.places import NOTHING, FileMissing, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
 from stepkit.uris import join
 
@@ -70,16 +70,16 @@ class BucketPlace:
     def read(self, path: str) -> bytes:
         return self._do("cat_file", path)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         try:
             return layout.read_index(self.read(layout.INDEX))
-        except Missing:  # without an index: what a listing shows, which is no group's components
-            return {name: Entry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
+        except FileMissing:  # without an index: what a listing shows, which is no group's components
+            return {name: IndexEntry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
         except ValueError as error:
-            raise Unavailable(str(error)) from error
+            raise PlaceUnavailable(str(error)) from error
 
-    def versions(self, name: str) -> Entry:
-        return Entry(
+    def versions(self, name: str) -> IndexEntry:
+        return IndexEntry(
             digests=tuple(self._listed(f"{name}/{layout.DIGESTS}")),
             tags=dict.fromkeys(self._listed(f"{name}/{layout.TAGS}"), ""),
         )
@@ -109,7 +109,7 @@ class BucketPlace:
     def _listed(self, path: str) -> list[str]:
         try:
             found = self._do("ls", path, detail=False)
-        except Missing:
+        except FileMissing:
             return []
         return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found} - {""})
 
@@ -127,18 +127,18 @@ class BucketPlace:
                 return asyn.sync(filesystem.loop, coroutine, full, *arguments, timeout=self._timeout, **options)
             return getattr(filesystem, operation)(full, *arguments, **options)
         except FileExistsError as error:
-            raise Changed("there is another one already") from error
+            raise PlaceChanged("there is another one already") from error
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise Missing("not there") from error
+            raise FileMissing("not there") from error
         except (asyn.FSTimeoutError, TimeoutError) as error:
-            raise Unavailable(f"timed out: no answer for {self._timeout:g} s") from error
+            raise PlaceUnavailable(f"timed out: no answer for {self._timeout:g} s") from error
         except Exception as error:  # each library has its own
             if isinstance(error, PermissionError) or "Forbidden" in str(error):  # gcsfs says it in words only
                 reason = f"not permitted ({error}): log in to it, or give fsspec's options with auth="
-                raise Unavailable(reason) from error
+                raise PlaceUnavailable(reason) from error
             if _refused_by_condition(error):
-                raise Changed("it was changed meanwhile") from error
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+                raise PlaceChanged("it was changed meanwhile") from error
+            raise PlaceUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 async def _write_over_generation(filesystem: Any, path: str, data: bytes, generation: str) -> None:

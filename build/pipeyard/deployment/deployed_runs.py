@@ -13,7 +13,7 @@ from pipeyard.ir import derivation
 from pipeyard.system import bucket as buckets
 
 if TYPE_CHECKING:
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 
@@ -85,7 +85,7 @@ def start(
     return Started(run, page, record, given, target, inputs, package.text)
 
 
-def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
     """Returns how a run ended.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment import cache_keys, records
-from pipeyard.deployment.planning import State
+from pipeyard.deployment.planning import DeployedPipeline
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import builds, packages
@@ -51,7 +51,7 @@ class Desired:
         return self.environment.experiment_of(self.pipeline) or self.pipeline
 
     @cached_property
-    def state(self) -> State:
+    def state(self) -> DeployedPipeline:
         """As plans compare it."""
         run = {
             "pipeline_root": self.environment.pipeline_root,
@@ -59,7 +59,7 @@ class Desired:
             "experiment": self.experiment,
             **records.limits(self.environment.deadline_of(self.pipeline), self.retries),
         }
-        return State(
+        return DeployedPipeline(
             self.package.commit,
             self.package.sha256,
             self.package.images,

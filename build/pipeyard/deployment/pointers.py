@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system.bucket import NOTHING, Bucket, Changed
+from pipeyard.system.bucket import NOTHING, Bucket, PreconditionFailed
 
 _TRIES = 8
 
@@ -50,7 +50,7 @@ def move(
             return found[0]
         try:
             bucket.write(path, data, found[1] if found else NOTHING)
-        except Changed:
+        except PreconditionFailed:
             continue  # another one was quicker, or it was this one and the answer was lost: look again
         return wanted
     raise PipeyardError(

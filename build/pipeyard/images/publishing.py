@@ -27,7 +27,7 @@ _TITLE_LABEL = "org.opencontainers.image.title"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImageOutcome:
     """What was done for one image.
 
     Attributes:
@@ -86,7 +86,7 @@ class Publisher:
     tests: bool = True
     tell: Callable[[str, str], None] = lambda image, phrase: None
 
-    def publish(self, components: Iterable[str]) -> tuple[lock.Lock, list[Outcome]]:
+    def publish(self, components: Iterable[str]) -> tuple[lock.Lock, list[ImageOutcome]]:
         """Makes the images of components be in the registry, under the commit's tag.
 
         Returns:
@@ -171,7 +171,7 @@ class Publisher:
                     )
         return files
 
-    def _one(self, file: Dockerfile, bases: Mapping[str, str]) -> Outcome:
+    def _one(self, file: Dockerfile, bases: Mapping[str, str]) -> ImageOutcome:
         arguments, source, content = self._content(file, bases)
         found = self.registry.manifest(content)
         built = found is None
@@ -189,9 +189,9 @@ class Publisher:
             digest=found.digest,
             bytes=sum(layer.bytes for layer in layers),
         )
-        return Outcome(file.name, entry, built, found, layers)
+        return ImageOutcome(file.name, entry, built, found, layers)
 
-    def _tag(self, done: Outcome) -> None:
+    def _tag(self, done: ImageOutcome) -> None:
         self.registry.tag(done.manifest, done.image.reference("tag"))
 
     def _prepared(self, file: Dockerfile, bases: Mapping[str, str]) -> Prepared:

@@ -135,7 +135,7 @@ def run(
         hosts,
         launcher,
         tracker,
-        cache.Cache(root / CACHE_FOLDER),
+        cache.StepCache(root / CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
         job,
         stop.is_set,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.runs import formats, results
-from pipeyard.runs.comparison import Comparison, Row
+from pipeyard.runs.comparison import Comparison, ComparisonRow
 from pipeyard.runs.record import State
 from pipeyard.runs.stored_runs import StoredRun
 from stepkit import digest
@@ -119,7 +119,7 @@ def compare_tables(comparison: Comparison) -> list["RenderableType"]:
     return parts
 
 
-def _with_deltas(row: Row, written: Callable[[float], str]) -> list[Any]:
+def _with_deltas(row: ComparisonRow, written: Callable[[float], str]) -> list[Any]:
     cells = []
     for position, (value, delta) in enumerate(zip(row.values, row.deltas, strict=True)):
         text = _text(formats.NOTHING if value is None else written(value))

@@ -18,7 +18,7 @@ from pipeyard.settings.model import (
     Schedule,
     Trigger,
 )
-from pipeyard.settings.origins import Value, provenance
+from pipeyard.settings.origins import SettingValue, provenance
 from pipeyard.settings.problems import FILE
 
 __all__ = [

@@ -25,7 +25,7 @@ NOTHING = 0
 _SCHEME = "gs://"
 
 
-class Changed(Exception):
+class PreconditionFailed(Exception):
     """An object isn't of the generation that was asked for."""
 
 
@@ -77,7 +77,7 @@ class Bucket:
         # A repetition of a write whose answer was lost finds what it wrote, too.
         try:
             return Stored(self.uri(path), self.write(path, data, NOTHING, content_type), created=True)
-        except Changed:
+        except PreconditionFailed:
             pass
         with self._telling(path):
             blob = self._bucket.blob(self._prefix + path)
@@ -96,7 +96,7 @@ class Bucket:
             The new generation.
 
         Raises:
-            Changed: it is of another.
+            PreconditionFailed: it is of another.
             PipeyardError: Cloud Storage refuses or can't be reached.
         """
         with self._telling(path):
@@ -172,7 +172,7 @@ class Bucket:
         try:
             yield
         except exceptions.PreconditionFailed as error:
-            raise Changed(uri) from error
+            raise PreconditionFailed(uri) from error
         except (exceptions.Forbidden, exceptions.Unauthorized) as error:
             raise PipeyardError(
                 f"{uri}: not permitted ({error.message}). Give this identity the role Storage Object User on the "
@@ -200,7 +200,7 @@ class Bucket:
             raise PipeyardError(f"{uri}: it arrived damaged ({error}). Run the same command again.") from error
         except (exceptions.GoogleAPICallError, InvalidResponse) as error:
             if getattr(getattr(error, "response", None), "status_code", None) == 412:
-                raise Changed(uri) from error
+                raise PreconditionFailed(uri) from error
             raise PipeyardError(f"{uri}: Cloud Storage refused: {error}. Run the same command again later.") from error
 
 

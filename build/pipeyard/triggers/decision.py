@@ -13,14 +13,14 @@ from pipeyard.triggers.model import (
     Asked,
     Code,
     Decision,
-    Entry,
     Event,
     Kind,
+    LogEntry,
     Newest,
     Policy,
+    RunStart,
     Seen,
-    Start,
-    State,
+    TriggerState,
     digest,
     run_key,
 )
@@ -36,7 +36,7 @@ _HISTORY = 200
 _SEPARATOR = ","
 
 
-def decide(state: State, event: Event, policy: Policy, now: datetime) -> Decision:
+def decide(state: TriggerState, event: Event, policy: Policy, now: datetime) -> Decision:
     """Returns what an event means, and what is known after it.
 
     Args:
@@ -76,7 +76,7 @@ def decide(state: State, event: Event, policy: Policy, now: datetime) -> Decisio
 class _Known:
     """A state that is being changed to the next one."""
 
-    def __init__(self, state: State, policy: Policy, now: datetime) -> None:
+    def __init__(self, state: TriggerState, policy: Policy, now: datetime) -> None:
         self._policy, self._now = policy, now
         since = now - policy.kept
         self.seen = {key: seen for key, seen in state.seen.items() if seen.at > since}
@@ -135,16 +135,16 @@ class _Known:
         code: Code,
         reason: str,
         again: bool = False,
-        start: Start | None = None,
+        start: RunStart | None = None,
     ) -> Decision:
         """Returns the decision, with the state in which it is recorded."""
         if not again and code != Code.DUPLICATE and event.kind != Kind.TICK:
             self.seen |= {key: Seen(at=self._now, code=code) for key in _keys(event)}
         key = start.key if start else ""
-        entry = Entry(at=self._now, event=event, code=code, reason=reason, key=key)
+        entry = LogEntry(at=self._now, event=event, code=code, reason=reason, key=key)
         looked = event.kind == Kind.TICK or (code == Code.DUPLICATE and event.kind in LOOKED_FOR)
         kept = [*self._history, *([] if looked and not start else [entry])]  # else hourly looks would be all there is
-        state = State(
+        state = TriggerState(
             seen=self.seen,
             newest=self.newest,
             sharded=self._sharded,
@@ -170,7 +170,7 @@ class _Known:
         waiting = _in_order(self.due)
         uris = [each.uri for each in waiting if each.uri]
         given = {self._policy.parameter: _SEPARATOR.join(uris)} if self._policy.parameter and uris else {}
-        start = Start(
+        start = RunStart(
             key=run_key(self._policy, [each.subject for each in waiting]),
             parameters={**self._policy.parameters, **given},
             uris=uris,
@@ -209,7 +209,7 @@ def asked(event: Event) -> Asked:
     return Asked(seen=_asked(event), newest=[digest(_place(event))])
 
 
-def _lately(starts: Sequence[Start], since: datetime) -> list[Start]:
+def _lately(starts: Sequence[RunStart], since: datetime) -> list[RunStart]:
     """Returns the starts that are kept: those that are open, and of the others the newest, within bounds."""
     kept, uris = [], 0
     for number, start in enumerate(reversed(starts)):

@@ -42,14 +42,14 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Assessment:
     """All that was measured, farthest past its bound first, and the event that it is; None if all is well."""
 
     measured: list[Measured]
     event: Event | None
 
 
-def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Finding:
+def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Assessment:
     """Compares the statistics of new data with those of the last training run.
 
     Args:
@@ -85,7 +85,7 @@ def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Finding:
     return _finding(Kind.DRIFT, measured, digest(*(_sum(content) for content in contents)), now)
 
 
-def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Finding:
+def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Assessment:
     """Compares the metrics of the served model with bounds, and with those that it had when it was trained.
 
     Args:
@@ -111,14 +111,14 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Finding:
     return _finding(Kind.QUALITY, measured, digest(_sum(content), _sum(earlier)), now)
 
 
-def _finding(kind: Kind, measured: list[Measured], content: str, now: datetime) -> Finding:
+def _finding(kind: Kind, measured: list[Measured], content: str, now: datetime) -> Assessment:
     """The same content is the same event: a check that runs hourly starts one run for it."""
     measured.sort(key=lambda each: (not each.past, -_excess(each)))
     past = [each for each in measured if each.past]
     if not past:
-        return Finding(measured, None)
+        return Assessment(measured, None)
     detail = ", ".join(map(str, past[:3])) + (f" and {len(past) - 3} more" if len(past) > 3 else "")
-    return Finding(measured, Event(kind=kind, subject=f"{kind} {content}", time=now, detail=detail))
+    return Assessment(measured, Event(kind=kind, subject=f"{kind} {content}", time=now, detail=detail))
 
 
 def _excess(measured: Measured) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import Code, Newest, Seen, State, digest
+from pipeyard.triggers.model import Code, Newest, Seen, TriggerState, digest
 
 # Shards a trigger has at most. A million objects are three million entries: 6,000 a shard, about 240 KB.
 SHARDS = 512
@@ -105,7 +105,7 @@ def _opened(content: bytes) -> tuple[int, bytes]:
     return int(swept), content[end:]
 
 
-def overflowing(known: State) -> dict[str, Lines]:
+def overflowing(known: TriggerState) -> dict[str, Lines]:
     """Returns, by shard, entries to move there so that no more than `MOST_RECENT` stay: the fullest shards first.
 
     What is known of objects that wait for a run stays.
@@ -123,7 +123,7 @@ def overflowing(known: State) -> dict[str, Lines]:
     return chosen
 
 
-def without(known: State, before: State, moved: Iterable[str]) -> State:
+def without(known: TriggerState, before: TriggerState, moved: Iterable[str]) -> TriggerState:
     """Returns a state without entries that were moved, unless they have changed since.
 
     Args:
@@ -149,7 +149,7 @@ def without(known: State, before: State, moved: Iterable[str]) -> State:
     )
 
 
-def _by_shard(known: State) -> dict[str, Lines]:
+def _by_shard(known: TriggerState) -> dict[str, Lines]:
     wait = {digest(place) for place in (*known.held, *known.due)}
     found: dict[str, Lines] = defaultdict(dict)
     for key, seen in known.seen.items():

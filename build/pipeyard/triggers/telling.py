@@ -83,7 +83,7 @@ class Triggers:
         store = routing.store(self.environment, route, self.place)
         if self.dry:
             decision = decide(state.recall(store, asked(event)), event, route.policy, self.clock())
-            outcome = firing.Outcome(decision, again=decision.again)
+            outcome = firing.EventOutcome(decision, again=decision.again)
         else:
             outcome = firing.handle(
                 store,

@@ -21,7 +21,7 @@ NAME = "summarize"
 FOLDER = f"components/{NAME}"
 EXTRACT = "components/extract"
 SPEC = f"{FOLDER}/component.yaml"
-TARGET = wheels.Target()
+TARGET = wheels.WheelPlatform()
 SHAPELESS = """\
 name: shape
 metadata: {annotations: {pipeyard.dev/output-types: '[1]', pipeyard.dev/preload: '["a'}}

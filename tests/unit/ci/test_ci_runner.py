@@ -20,7 +20,7 @@ from pipeyard.commands import ci
 from pipeyard.errors import PipeyardError
 
 
-def _build(text: str, given: dict[str, str] | None = None, triggered: bool = False) -> build_config.Build:
+def _build(text: str, given: dict[str, str] | None = None, triggered: bool = False) -> build_config.BuildConfig:
     content = documents.parse(text, Path("cloudbuild.yaml")).content
     values = build_config.given_values(content, {"PROJECT_ID": "p", **(given or {})}, triggered)
     return build_config.of(content, values, build_config.is_loose(content, triggered))

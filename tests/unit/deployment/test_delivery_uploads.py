@@ -159,7 +159,7 @@ def test_a_damaged_pointer_is_told(place):
 
 def test_a_pointer_that_others_change_all_the_time_is_told(place, monkeypatch):
     def changed(*_):
-        raise bucket.Changed
+        raise bucket.PreconditionFailed
 
     monkeypatch.setattr(place, "write", changed)
     with pytest.raises(PipeyardError, match="was changed by others 8 times"):

@@ -294,7 +294,7 @@ def test_of_two_builds_into_one_folder_at_once_one_is_there_whole(tree):
 def _outcome(name, *layers):
     image = lock.Image(repository=f"h.io/{name}", tag="c", content_tag="s", source="s", digest=DIGEST, bytes=1)
     manifest = registry.Manifest(DIGEST, b"{}", "")
-    return publishing.Outcome(name, image, True, manifest, [registry.Layer(layer, 1, True) for layer in layers])
+    return publishing.ImageOutcome(name, image, True, manifest, [registry.Layer(layer, 1, True) for layer in layers])
 
 
 def test_sizes_on_disk_count_a_shared_layer_once():

@@ -9,14 +9,14 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import decision, replaying
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Code, Entry, Event, Kind, Policy, State
+from pipeyard.triggers.model import Code, Event, Kind, LogEntry, Policy, TriggerState
 
 EACH = Policy(name="each", parameter="source")
 
 
 def told(policy, *events, state=None):
     """Tells events, each a minute after the one before or at the time beside it; returns the decisions."""
-    return list(_told(policy, events, state or State()))
+    return list(_told(policy, events, state or TriggerState()))
 
 
 def _told(policy, events, known):
@@ -176,7 +176,9 @@ def test_what_doesn_t_fit_is_to_be_told_again(monkeypatch):
     policy = Policy(name="many", parameter="source", quorum=9)
     decisions = told(policy, *(new_object(str(n), BEGIN, n + 1, str(n)) for n in range(3)))
     assert (decisions[2].code, decisions[2].again) == (Code.FULL, True)
-    assert codes(told(policy, new_object("2", BEGIN, 3, "2"), state=State(seen=decisions[2].state.seen))) == ["waiting"]
+    assert codes(told(policy, new_object("2", BEGIN, 3, "2"), state=TriggerState(seen=decisions[2].state.seen))) == [
+        "waiting"
+    ]
 
 
 def test_looks_that_find_nothing_new_are_no_part_of_the_log():
@@ -214,6 +216,6 @@ def test_a_log_replays_to_the_same_decisions_and_shows_what_another_policy_would
 
 
 def test_a_line_that_is_no_entry_is_named():
-    good = Entry(at=BEGIN, event=new_object("a", BEGIN, 1, "m"), code=Code.STARTED, reason="").model_dump_json()
+    good = LogEntry(at=BEGIN, event=new_object("a", BEGIN, 1, "m"), code=Code.STARTED, reason="").model_dump_json()
     with pytest.raises(PipeyardError, match=r"^log:3 is no line of a trigger's log: .*show --log"):
         replaying.read([good, "", '{"at": 1}'], "log")

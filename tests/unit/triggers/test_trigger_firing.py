@@ -236,7 +236,7 @@ def test_a_write_over_what_somebody_else_wrote_is_refused_by_a_bucket(place):
     one, other = (state.store_at(place, "dev/taxi/over.json") for _ in range(2))
     version = one.read()[1]
     other.write(b"{}", other.read()[1])
-    with pytest.raises(state.Changed):
+    with pytest.raises(state.StateChanged):
         one.write(b'{"starts": []}', version)
     assert one.read()[0] == b"{}"
 
@@ -269,7 +269,7 @@ def test_constant_changes_by_others_end_in_an_error_that_is_safe_to_repeat():
             return b"", 0
 
         def write(self, _content, _version):
-            raise state.Changed
+            raise state.StateChanged
 
     waits = []
     with pytest.raises(PipeyardError, match="changed by others 12 times in a row. Send the event again"):

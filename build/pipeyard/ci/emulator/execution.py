@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeyard.ci import build_config, cloudbuild_rules, documents
-from pipeyard.ci.build_config import Build
+from pipeyard.ci.build_config import BuildConfig
 from pipeyard.ci.emulator import processes, scheduler
-from pipeyard.ci.emulator.causes import Start
+from pipeyard.ci.emulator.causes import BuildStart
 from pipeyard.errors import PipeyardError
 
 Where = Literal["host", "docker"]
@@ -16,7 +16,7 @@ Where = Literal["host", "docker"]
 
 def execute(
     workspace: Path,
-    start: Start,
+    start: BuildStart,
     given: Mapping[str, str],
     where: Where,
     tell: Callable[[scheduler.StepResult], None],
@@ -55,7 +55,7 @@ def execute(
     return scheduler.run(build, executor, state / "logs", tell)
 
 
-def secrets(build: Build, variables: Mapping[str, str]) -> dict[str, str]:
+def secrets(build: BuildConfig, variables: Mapping[str, str]) -> dict[str, str]:
     """Returns the secrets of a build's steps, from variables of their names.
 
     Raises:

@@ -217,7 +217,7 @@ class Server:
         """Returns who we are; a token may be got from Google for it, which has a time limit, too."""
         try:
             return deadlines.within(seconds, lambda: self.credentials.headers(renew))
-        except credentials.Unavailable as error:
+        except credentials.SecretUnavailable as error:
             told, passing = str(error), error.passing
         except deadlines.Expired:
             told, passing = f"{self.credentials.origin} wasn't given in {seconds:g} s. {self.credentials.remedy}", True

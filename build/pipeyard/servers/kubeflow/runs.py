@@ -8,10 +8,10 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
-from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
+from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, KubernetesObject
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
-from pipeyard.servers.kubeflow.pipelines import Version
-from pipeyard.servers.outcome import SUCCEEDED, Outcome
+from pipeyard.servers.kubeflow.pipelines import PipelineVersion
+from pipeyard.servers.outcome import SUCCEEDED, RunOutcome
 from pipeyard.system import polling
 
 # What a run goes through that somebody stops. It ends FAILED then, and its history doesn't tell.
@@ -27,7 +27,7 @@ _LARGEST = 2**53
 def start(
     server: Server,
     experiment_id: str,
-    version: Version,
+    version: PipelineVersion,
     name: str,
     parameters: Mapping[str, Any],
     pipeline_root: str,
@@ -101,7 +101,7 @@ def is_recorded(server: Server, run_id: str) -> bool:
     return server.ask(asked, server.runs.run_service_get_run, run_id, none_for=HTTPStatus.NOT_FOUND) is not None
 
 
-def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[Object]:
+def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[KubernetesObject]:
     """Returns the workflows of a run's name, or of none, that the server doesn't know."""
     like = [each for each in cluster.list(WORKFLOW) if each.run_name in (name, "") and each.run_id]
     return [each for each in like if not is_recorded(server, each.run_id)]
@@ -136,7 +136,7 @@ def wait(
     interval: float = 5.0,
     tell: Callable[[str], object] = lambda line: None,
     patience: float = PATIENCE,
-) -> Outcome:
+) -> RunOutcome:
     """Waits for a run's end, through failures of the server and tokens that expire meanwhile.
 
     Args:
@@ -204,10 +204,10 @@ class _Tasks:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._found: list[steps.Task] | None = None
+        self._found: list[steps.WatchedTask] | None = None
         self._unknown = False
 
-    def of(self, run: Any, last: bool = False) -> list[steps.Task] | None:
+    def of(self, run: Any, last: bool = False) -> list[steps.WatchedTask] | None:
         """Returns the tasks; None if they aren't known.
 
         Args:
@@ -236,13 +236,15 @@ class _Tasks:
         return (spec or {}).get("pipeline_spec", spec or {})
 
 
-def _outcome(server: Server, run: Any, tasks: list[steps.Task] | None, page: str, terminated: bool) -> Outcome:
+def _outcome(
+    server: Server, run: Any, tasks: list[steps.WatchedTask] | None, page: str, terminated: bool
+) -> RunOutcome:
     seconds = 0.0
     if run.created_at and run.finished_at:
         seconds = max(0.0, (run.finished_at - run.created_at).total_seconds())
     error = " ".join(run.error.message.split()) if run.error and run.error.message else ""
     failed = steps.failed(run, tasks, server.host, server.namespace)
-    return Outcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
+    return RunOutcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ repeats nothing.
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.vertex.connection import CALL, PATIENCE, Unavailable
+from pipeyard.servers.vertex.connection import CALL, PATIENCE, VertexUnavailable
 from pipeyard.system import google_login
 
 _TOO_LARGE = 413
@@ -31,7 +31,7 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
         The version's address, which ends in `/sha256:...`: what a tag names can change.
 
     Raises:
-        Unavailable: the registry can't be reached.
+        VertexUnavailable: the registry can't be reached.
         PipeyardError: it refuses, or answers what isn't a version.
     """
     import tenacity
@@ -45,7 +45,7 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
     try:
         answer = attempts(_post, repository.rstrip("/"), text, tags, session, min(CALL, patience))
     except _Passing as error:
-        raise Unavailable(
+        raise VertexUnavailable(
             f"{repository} can't be reached ({error}). Nothing is half uploaded: run the same command again."
         ) from error
     package, _, version = answer.partition("/")
