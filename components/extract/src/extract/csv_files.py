@@ -1,7 +1,6 @@
 """CSV files as a SQL table."""
 
 import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,14 +151,13 @@ def _sample(path: str, wanted: Dialect) -> _Sample:
 
 
 def _layout(path: str, sample: _Sample, found: Dialect) -> Layout:
-    rows = found.reader(io.StringIO(sample.text, newline=""), strict=False)
-    row = next(rows, [])
-    if not row:
+    rows = dialect.first_rows(sample.text, found)
+    if not rows or sample.text[0] in "\r\n":
         raise StepError(
             f"{path!r} has no header: its first line is blank. Put the columns' names there, or say --header false "
             "and --column-names."
         )
-    below = next(filter(None, rows), row)
+    row, below = rows[0], rows[min(1, len(rows) - 1)]
     if row[0].startswith("#") and len(row) < len(below) and not found.comment:
         raise StepError(
             f"{path!r}, line 1: it starts with '#' and has {len(row)} values, the next {len(below)}. If such lines are "

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import fsspec
 
-from extract.dialect import Dialect
+from extract.dialect import LONGEST, Dialect
 from stepkit.errors import StepError
 
-_LONGEST = 2_000_000  # bytes of a row that DuckDB takes
 # After an even number of backslashes, one before a letter or digit: MySQL's \N is a null, other writers' is an N.
 _MEANT = re.compile(r"(?<!\\)(?:\\\\)*\\[A-Za-z0-9]")
 
@@ -73,7 +72,6 @@ def read(path: str, dialect: Dialect, columns: int) -> Iterator[list[str]]:
 
 
 def _rows(path: str, lines: Lines, dialect: Dialect, columns: int) -> Iterator[list[str]]:
-    before = csv.field_size_limit(_LONGEST)
     start, is_header = 1, dialect.header
     try:
         for row in dialect.reader(_watched(lines, dialect)):
@@ -96,8 +94,6 @@ def _rows(path: str, lines: Lines, dialect: Dialect, columns: int) -> Iterator[l
             f"{path!r}{where}: the bytes aren't {dialect.encoding.upper()} text ({reason}{at}). Say which encoding it "
             "is by --encoding, e.g. cp1252 or latin-1."
         ) from error
-    finally:
-        csv.field_size_limit(before)
 
 
 def _watched(lines: Lines, dialect: Dialect) -> Iterator[str]:
@@ -146,7 +142,7 @@ def _unclosed(path: str, line: int, text: str, error: csv.Error, dialect: Dialec
         return StepError(f"{path!r}, line {line}: {error}, which --escape doesn't read. Write such values otherwise.")
     if "field larger" in str(error):
         return StepError(
-            f"{path!r}, line {line}: a value has more than {_LONGEST:,} characters. A quote that isn't closed may be "
+            f"{path!r}, line {line}: a value has more than {LONGEST:,} characters. A quote that isn't closed may be "
             "why: close it."
         )
     if '\\"' in text and not dialect.escape:

@@ -1,6 +1,7 @@
 """How CSV files are written: what the command line says, and what the files' first rows show."""
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
@@ -12,6 +13,7 @@ from extract.names import refuse_clashes
 from stepkit.errors import StepError, UsageError
 
 DELIMITERS = ",\t;|"
+LONGEST = 2_000_000  # bytes of a row that DuckDB takes
 _ROWS = 200  # as many rows of a file as are asked for its delimiter
 _NAMES = {"\\t": "\t", "tab": "\t"}
 
@@ -45,7 +47,8 @@ class Dialect:
         return self.encoding == "utf-8" and not self.escape and not self.comment
 
     def reader(self, lines: Any, strict: bool = True) -> Any:
-        """Returns Python's reader of such files."""
+        """Returns Python's reader of such files, which takes values as long as DuckDB does."""
+        csv.field_size_limit(LONGEST)
         return csv.reader(
             lines,
             delimiter=self.delimiter,
@@ -150,13 +153,20 @@ def _doubts(text: str, whole: bool, dialect: Dialect) -> int | None:
     return doubts
 
 
+def first_rows(text: str, dialect: Dialect) -> list[list[str]]:
+    """Returns the rows that a file's first lines have, up to what can't be read; blank ones aren't among them."""
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        rows.extend(itertools.islice(filter(None, dialect.reader(io.StringIO(text, newline=""), strict=False)), _ROWS))
+    return rows
+
+
 def _likeliest(samples: Mapping[str, tuple[str, bool]], dialect: Dialect) -> str:
     """Returns what to read files by of which no delimiter fits all rows: the reader then says which row is wrong."""
     counts = dict.fromkeys(DELIMITERS, 0)
     for text, _ in samples.values():
         for item in DELIMITERS:
-            reader = replace(dialect, delimiter=item).reader(io.StringIO(text, newline=""), strict=False)
-            rows = [len(row) for row in itertools.islice(reader, _ROWS) if row]
+            rows = [len(row) for row in first_rows(text, replace(dialect, delimiter=item))]
             counts[item] += sum(found == rows[0] for found in rows) if rows and rows[0] > 1 else 0
     best = max(counts.values())
     found = [item for item, count in counts.items() if count == best]
