@@ -33,6 +33,7 @@ EXACT = 2**53  # a double has every whole number up to here, and not every one b
 _SURE_DIGITS = 15  # as many decimal digits as any double keeps
 
 _INTEGER = r"^ *(?:\+?0|[+-]?[1-9][0-9]*) *$"
+_FIXED = r"^ *[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+) *$"
 _NUMBER = r"^ *[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *$"
 _DATE = r"^ *[0-9]{4}-[0-9]{2}-[0-9]{2} *$"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
@@ -130,11 +131,12 @@ def _are_doubles(texts: pa.Array, decimal: str) -> bool:
         if pc.any(pc.match_substring(texts, ".")).as_py():
             return False
         texts = pc.replace_substring(texts, decimal, ".", max_replacements=1)
-    if not _all(pc.match_substring_regex(texts, _NUMBER)):
-        return False
-    doubtful = pc.or_(
-        pc.greater(pc.binary_length(texts), _SURE_DIGITS), pc.match_substring(texts, "e", ignore_case=True)
-    )
+    doubtful = pc.greater(pc.binary_length(texts), _SURE_DIGITS)
+    fixed = pc.match_substring_regex(texts, _FIXED)
+    if not _all(fixed):
+        if not _all(pc.match_substring_regex(texts, _NUMBER)):
+            return False
+        doubtful = pc.or_(doubtful, pc.invert(fixed))
     texts = texts.filter(doubtful)
     if len(texts) == 0:
         return True
