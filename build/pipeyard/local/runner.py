@@ -19,6 +19,7 @@ from typing import IO, Any
 from pipeyard import environments, files
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import cache, external, ir, record, values
+from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
@@ -26,6 +27,7 @@ from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.project import Component, Project
+from pipeyard.settings.secrets import problems as secrets_in
 from stepkit import digest
 
 CACHE_FOLDER = ".cache"
@@ -114,6 +116,7 @@ def run(
         started.save(place)
     tracker = _Tracker(started, folder, before, display)
     stop = threading.Event()
+    deadline = Deadline(pipeline.deadline, stop)
     job = {
         "pipeline_job_uuid": folder.name,
         "pipeline_job_name": folder.name,
@@ -138,18 +141,19 @@ def run(
         prestart=prestart,
         # What a step reads may point to such a place: a model registry to where models are served.
         places=external.places(complete),
+        overrun=lambda: deadline.told,
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
-    with lock, closing(launcher), signals, display:
+    with lock, closing(launcher), signals, display, deadline:
         try:
             outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
         except BaseException as error:
             tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
             raise
-        state = State.CANCELED if stop.is_set() else outcome.state
+        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
         if state == State.SUCCEEDED:
             steps.restamp()
-        tracker.end(state, outcome.error)
+        tracker.end(state, outcome.error or deadline.told)
     return tracker.run, folder
 
 
@@ -164,17 +168,18 @@ def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict
         f"there is no parameter {name!r}. {near_misses(name, declared)}" for name in given if name not in declared
     ]
     complete: dict[str, Any] = {}
+    defaults = {
+        name: values.from_proto(each.default_value) for name, each in declared.items() if each.HasField("default_value")
+    }
+    in_force = defaults | dict(given)
+    secret = secrets_in(in_force, lambda name: f"the parameter {name!r}")
+    problems += secret.values()
     for name, definition in declared.items():
-        if name in given:
-            value = given[name]
-        elif definition.HasField("default_value"):
-            value = values.from_proto(definition.default_value)
-        else:
-            if not definition.is_optional:
-                problems.append(
-                    f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=..."
-                )
+        if name not in in_force and not definition.is_optional:
+            problems.append(f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=...")
+        if name not in in_force or name in secret:
             continue
+        value = in_force[name]
         try:
             complete[name] = values.coerce(value, definition.parameter_type, f"the parameter {name!r}")
         except PipeyardError as error:

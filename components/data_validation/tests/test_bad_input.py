@@ -16,6 +16,8 @@ import pytest
 from conftest import SCHEMA, columns, flags, write_examples
 from data_validation import computing, slicing, storing
 
+from stepkit import uris
+
 
 def test_examples_without_manifest(step, tmp_path):
     (tmp_path / "empty").mkdir()
@@ -165,6 +167,21 @@ def test_an_unknown_beam_runner(step, examples):
 def test_beam_workers_elsewhere_need_a_shared_folder(step, examples):
     outcome = step(examples, beam_args='["--runner=PortableRunner", "--job_endpoint=localhost:1"]')
     outcome.assert_refused("PortableRunner has workers elsewhere; add --temp_location=URI", code=2)
+
+
+def test_a_folder_for_beam_workers_that_beam_cannot_write_to_is_refused_before_any_work(step, examples):
+    outcome = step(examples, beam_args='["--runner=FlinkRunner", "--temp_location=minio://mlpipeline/tmp"]')
+    outcome.assert_refused("Beam can't write to --temp_location=minio://mlpipeline/tmp; give a folder at gs://", code=2)
+
+
+def test_baseline_statistics_on_minio_without_access_are_refused_with_the_remedy(step, examples, monkeypatch):
+    for name in uris.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    outcome = step(examples, baseline_statistics_uri="minio://mlpipeline/v2/artifacts/statistics")
+    outcome.assert_refused(
+        "Can't open 'minio://mlpipeline/v2/artifacts/statistics'",
+        "Set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY in the step's environment",
+    )
 
 
 def test_beam_arguments_without_a_runner_mean_beam_too(step, examples, monkeypatch):

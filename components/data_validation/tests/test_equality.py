@@ -1,8 +1,10 @@
 """The statistics are TFDV's own: those of its Beam pipelines, whatever computes them here."""
 
+import json
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from data_validation import computing, on_cpus, reading, workers
 from pyarrow import csv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from stepkit import uris
 from stepkit.errors import StepError
 
 ROWS = 3000
@@ -147,6 +150,45 @@ def test_a_beam_runner_gives_the_same(step, taxi, tmp_path, monkeypatch, schema)
         assert_same(there.statistics[name], dataset)
     assert here.report == there.report
     assert here.parameters == there.parameters
+
+
+# What the launcher of Kubeflow Pipelines tells with its default pipeline root, which no filesystem of a step's reads.
+ON_MINIO = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": "minio://mlpipeline/v2/artifacts/examples"}]}}}}
+
+
+@pytest.mark.parametrize(
+    "beam_args",
+    [
+        ["--runner=FnApiRunner"],
+        [
+            "--runner=PortableRunner",
+            "--job_endpoint=embed",
+            "--environment_type=beam:env:harness_subprocess_python:v1",
+            f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
+            "--temp_location=exchanged",
+        ],
+    ],
+    ids=["in process", "as if elsewhere"],
+)
+def test_beam_reads_the_local_copy_of_examples_on_minio(step, tmp_path, monkeypatch, beam_args):
+    monkeypatch.chdir(tmp_path)
+    for name in uris.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    examples = write_examples(tmp_path / "data", {"train": [pa.table(columns())], "eval": [pa.table(columns(200))]})
+    here = step(examples, to="here", schema_text=SCHEMA)
+    there = step(
+        examples,
+        to="there",
+        schema_text=SCHEMA,
+        beam_args=json.dumps(beam_args),
+        executor_input=json.dumps(ON_MINIO),
+    )
+    assert there.code == 0, there.err
+    assert list(here.statistics) == list(there.statistics)
+    for name, dataset in here.statistics.items():
+        assert_same(there.statistics[name], dataset)
+    assert (tmp_path / "exchanged").is_dir() == ("--temp_location=exchanged" in beam_args)
+    assert not list(tmp_path.glob("exchanged/data_validation-*"))
 
 
 def statistics(examples: Path, slices: tuple = (), cpus: int = 1) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:

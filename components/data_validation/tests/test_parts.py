@@ -10,11 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
 from conftest import columns, write_examples
-from data_validation import cli, reading, slicing, topk
+from data_validation import cli, on_beam, reading, slicing, topk
 from tensorflow_data_validation import StatsOptions
+
+from stepkit import workplace
 
 COMPONENT = Path(__file__).parents[1] / "component.yaml"
 
@@ -103,13 +106,34 @@ def test_types_of_columns(tmp_path):
     assert found.to_pydict()["n"] == [None]
 
 
-def test_workers_elsewhere_read_the_uri_that_kfp_names(tmp_path):
-    (split,) = reading.open_splits(write_examples(tmp_path / "data", {"train": [pa.table(columns())]}))
+def test_the_uri_that_kfp_names_is_known_where_it_tells_it():
     executor = {"inputs": {"artifacts": {"examples": {"artifacts": [{"uri": "gs://bucket/run/examples"}]}}}}
-    (part,) = reading.shared_parts(split, tmp_path / "data", json.dumps(executor))
-    assert part.file == "gs://bucket/run/examples/train/part-00000.parquet"
-    for nothing in ("", "{{$}}", "{}"):
-        assert reading.shared_parts(split, tmp_path / "data", nothing) == list(split.parts)
+    assert reading.declared_uri(json.dumps(executor)) == "gs://bucket/run/examples"
+    assert [reading.declared_uri(nothing) for nothing in ("", "{{$}}", "{}")] == [""] * 3
+
+
+@pytest.mark.parametrize(
+    ("uri", "scratch", "direct"),
+    [
+        ("gs://bucket/run/examples", "gs://bucket/tmp", True),
+        ("minio://mlpipeline/run/examples", "gs://bucket/tmp", False),
+        ("s3://bucket/run/examples", "memory://tmp", False),
+        ("", "gs://bucket/tmp", False),
+    ],
+)
+def test_workers_elsewhere_read_where_they_are_sure_to_and_else_copies(tmp_path, monkeypatch, uri, scratch, direct):
+    (split,) = reading.open_splits(write_examples(tmp_path / "data", {"train": [pa.table(columns())]}))
+    memory = fsspec.filesystem("memory")
+    monkeypatch.setattr("stepkit.uris.filesystem", lambda uri: (memory, uri.partition("://")[2]))
+    place = workplace.Workplace(None, scratch, shared=True)
+    splits = {"train": (reading.chunks(split.parts), None)}
+    ((name, (part,)),) = on_beam._sent(splits, place, on_beam.Source(tmp_path / "data", uri))  # pylint: disable=protected-access
+    assert (name, part.rows) == ("train", 300)
+    if direct:
+        assert part.file == "gs://bucket/run/examples/train/part-00000.parquet"
+    else:
+        assert part.file.startswith(f"{scratch}/")
+        assert memory.cat(part.file.partition("://")[2]) == Path(split.parts[0].file).read_bytes()
 
 
 def test_parts_are_read_from_remote_files_too(tmp_path):

@@ -109,6 +109,71 @@ def test_any_status_is_taken(tmp_path, status, state, outcome):
     assert ("jobs/7" in text) == ("jobs/7" in status)
 
 
+def of_mlmd(state: str) -> str:
+    """The final status as the driver of KFP 2.17.0 writes it."""
+    return json.dumps(
+        {"state": state, "error": {}, "pipelineJobResourceName": "taxi 7", "pipelineTaskName": "exit-handler-1"}
+    )
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "CACHED"])
+def test_mlmd_s_word_for_success_is_a_success(tmp_path, serving, state):
+    push(f"{serving}/taxi", 10, {"run_id": "run-0"})
+    outcome, text = summarize(tmp_path, "--status", of_mlmd(state), "--serving-uri", serving, "--model-name", "taxi")
+    assert outcome == "not deployed"
+    assert "| State | SUCCEEDED |" in text
+    assert "If its deploy step was served from a cache" in text
+    assert "## Error" not in text
+
+
+def test_a_success_after_a_push_is_told_without_a_but(tmp_path, serving):
+    push(f"{serving}/taxi", 10, {"run_id": "run-1"})
+    flags = ["--status", of_mlmd("COMPLETE"), "--serving-uri", serving, "--model-name", "taxi"]
+    outcome, text = summarize(tmp_path, *flags)
+    assert outcome == "deployed"
+    assert "The run then ended" not in text
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_mlmd_s_words_for_failure_are_failures_without_an_error(tmp_path, state):
+    outcome, text = summarize(tmp_path, "--status", of_mlmd(state))
+    assert outcome == "failed"
+    assert f"| State | {state} |" in text
+    assert "## Error" not in text
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "NEW"])
+def test_a_state_that_is_not_told_is_settled_by_the_version_that_the_run_pushed(tmp_path, serving, state):
+    push(f"{serving}/taxi", 10, {"run_id": "run-1"})
+    outcome, text = summarize(tmp_path, "--status", of_mlmd(state), "--serving-uri", serving, "--model-name", "taxi")
+    assert outcome == "deployed"
+    assert f"| State | not told (the backend said {state}) |" in text
+    assert "its version is in the serving layout: its deploy step did its work." in text
+    assert "The run then ended" not in text
+
+
+def test_a_state_that_is_not_told_without_a_version_is_no_failure(tmp_path, serving):
+    push(f"{serving}/taxi", 10, {"run_id": "run-0"})
+    flags = ["--status", of_mlmd("RUNNING"), "--serving-uri", serving, "--model-name", "taxi"]
+    outcome, text = summarize(tmp_path, *flags)
+    assert outcome == "not deployed"
+    assert "either a condition wasn't met (the data or the model isn't good enough), or a step couldn't be" in text
+    assert "served from a cache" not in text
+
+
+def test_a_state_that_is_not_told_and_storage_that_cannot_be_read_leave_it_open(tmp_path):
+    flags = ["--status", of_mlmd("RUNNING"), "--serving-uri", "nosuch://bucket", "--model-name", "taxi"]
+    outcome, text = summarize(tmp_path, *flags)
+    assert outcome == "not deployed"
+    assert "The backend doesn't tell how this run ended, and the serving layout can't be read." in text
+
+
+def test_a_state_s_number_as_a_code_is_no_error_of_a_success(tmp_path):
+    outcome, text = summarize(tmp_path, "--status", '{"state": "SUCCEEDED", "error": {"code": 3}}')
+    assert outcome == "not deployed"
+    assert "## Error" not in text
+
+
 @pytest.mark.parametrize("flags", [[], ["--status"]])
 def test_a_status_that_is_left_out_is_unknown(tmp_path, flags):
     outcome, text = summarize(tmp_path, *flags)

@@ -39,6 +39,15 @@ def test_report_shows_curves_offline(trained):
     assert "learning_rate" in html and "<script" not in html and "src=" not in html and "Tuning" not in html
 
 
+def test_tensorboard_files_have_the_same_names_in_every_attempt(trained):
+    """A retry's files replace those of the attempt before, instead of joining them."""
+    logs = trained.out / "tensorboard_logs"
+    assert sorted(str(file.relative_to(logs)) for file in logs.rglob("*") if file.is_file()) == [
+        "train/events.out.tfevents.1.v2",
+        "validation/events.out.tfevents.1.v2",
+    ]
+
+
 def test_tensorboard_logs_have_a_scalar_per_epoch(trained):
     for run in ("train", "validation"):
         (file,) = (trained.out / "tensorboard_logs" / run).iterdir()

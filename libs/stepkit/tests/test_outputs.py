@@ -1,10 +1,12 @@
 import json
+import math
 import tempfile
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 
 
@@ -102,7 +104,7 @@ def test_a_remote_failure_uploads_nothing(memory, temporary):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(True, "true"), (3, "3"), (0.5, "0.5"), ("a b", "a b"), (["x"], '["x"]'), ({"a": 1}, '{"a": 1}')],
+    [(True, "true"), (3, "3"), (3.0, "3"), (0.5, "0.5"), ("a b", "a b"), (["x"], '["x"]'), ({"a": 1}, '{"a": 1}')],
 )
 def test_parameters(tmp_path, value, text):
     with Outputs() as outputs:
@@ -156,3 +158,64 @@ def test_no_metadata_after_a_failure(tmp_path):
         outputs.metadata("metrics", {"auc": 0.5})
         raise ValueError("boo")
     assert not list(tmp_path.iterdir())
+
+
+def test_metadata_that_the_launcher_refuses_fails_the_step_before_anything_is_published(tmp_path):
+    given = executor_input(tmp_path)
+    with pytest.raises(StepError, match="output 'metrics' has nan at 'auc'"), Outputs(given) as outputs:
+        outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
+        outputs.parameter(str(tmp_path / "p"), 3)
+        outputs.metadata("metrics", {"auc": math.nan})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_parameter_that_the_launcher_refuses_fails_the_step_before_anything_is_published(tmp_path):
+    with pytest.raises(StepError, match="The output 'loss' has nan"), Outputs() as outputs:
+        outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
+        outputs.parameter(str(tmp_path / "loss"), math.nan)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_fields_of_an_artifact_that_every_launcher_knows_are_written(tmp_path):
+    given = json.loads(executor_input(tmp_path))
+    (artifact,) = given["outputs"]["artifacts"]["metrics"]["artifacts"]
+    artifact |= {"artifactId": "7", "customPath": "/x", "metadata": {"of": "before"}}
+    with Outputs(json.dumps(given)) as outputs:
+        outputs.metadata("metrics", {"auc": 0.5})
+    (written,) = json.loads((tmp_path / "kfp/executor_output.json").read_text())["artifacts"]["metrics"]["artifacts"]
+    assert written == {"name": "metrics", "uri": "s3://x/metrics", "metadata": {"auc": 0.5}}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_metadata_of_an_earlier_attempt_does_not_outlive_the_start(tmp_path, fails):
+    with Outputs(executor_input(tmp_path)) as outputs:
+        outputs.metadata("metrics", {"auc": 0.5})
+    try:
+        with Outputs(executor_input(tmp_path)) as outputs:
+            outputs.file(str(tmp_path / "file")).write_text("1", encoding="utf-8")
+            if fails:
+                raise ValueError("boo")
+    except ValueError:
+        pass
+    assert not (tmp_path / "kfp/executor_output.json").exists()
+
+
+@pytest.mark.parametrize("base", ["local", "memory://bucket"])
+@pytest.mark.parametrize("before", ["file", "folder"])
+def test_what_an_earlier_attempt_left_is_gone_whatever_it_was(tmp_path, memory, base, before):
+    root = str(tmp_path) if base == "local" else base
+    with Outputs() as outputs:
+        if before == "file":
+            outputs.file(f"{root}/x").write_text("old", encoding="utf-8")
+        else:
+            (outputs.directory(f"{root}/x") / "old").write_text("old", encoding="utf-8")
+    with Outputs() as outputs:
+        if before == "file":
+            (outputs.directory(f"{root}/x") / "new").write_text("new", encoding="utf-8")
+        else:
+            outputs.file(f"{root}/x").write_text("new", encoding="utf-8")
+    wanted = "x/new" if before == "file" else "x"
+    if base == "local":
+        assert [str(item.relative_to(tmp_path)) for item in tmp_path.rglob("*") if item.is_file()] == [wanted]
+    else:
+        assert memory.find("/bucket") == [f"/bucket/{wanted}"]

@@ -1,3 +1,6 @@
+import http.server
+import threading
+
 import fsspec
 import pytest
 
@@ -64,3 +67,66 @@ def test_local_copies(tmp_path, memory):
     assert tmp_path.exists()
     with pytest.raises(StepError, match="No data at 'memory://bucket/b'"), uris.local_copy("memory://bucket/b", "data"):
         raise AssertionError
+
+
+@pytest.fixture(name="no_access", autouse=True)
+def fixture_no_access(monkeypatch):
+    for name in uris.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(name="s3")
+def fixture_s3():
+    """An S3 server with one object; gives its port and what it was asked."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            asked.append((self.headers["Host"], self.path, self.headers["Authorization"]))
+            found = self.path == "/mlpipeline/v2/schema.pbtxt"
+            body = b"one" if found else b"<Error><Code>NoSuchKey</Code></Error>"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_minio_is_s3_at_the_endpoint_and_with_the_credentials_of_the_environment(monkeypatch, s3, variable):
+    port, asked = s3
+    # A name, as in a cluster: the bucket has to be in the path, for no other name leads there.
+    monkeypatch.setenv(variable, f"http://localhost:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    assert uris.read_text("minio://mlpipeline/v2/schema.pbtxt", "schema") == "one"
+    ((host, path, authorization), *_) = asked
+    assert (host, path) == (f"localhost:{port}", "/mlpipeline/v2/schema.pbtxt")
+    assert "Credential=the-key/" in authorization
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ENDPOINT_URL": "http://minio:9000"}, "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ENDPOINT_URL": "http://minio:9000", "AWS_ACCESS_KEY_ID": "x"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_PROFILE": "store"}, "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_minio_without_access_is_refused_and_told_what_to_set(monkeypatch, given, missing):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StepError, match=f"Can't open 'minio://b/k': .* Set {missing} in the step's environment"):
+        uris.filesystem("minio://b/k")

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -17,16 +19,34 @@ from stepkit.workplace import Workplace, open_workplace, reason
 Splits = Mapping[str, tuple[Sequence[reading.Chunk], computing.Task]]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where the examples are.
+
+    Attributes:
+        folder: that the chunks' files are in.
+        uri: that it was downloaded from; empty: not known.
+    """
+
+    folder: Path
+    uri: str = ""
+
+    def uri_of(self, file: str) -> str:
+        """Returns the URI that a file was downloaded from; empty: not known."""
+        return uris.join(self.uri, Path(file).relative_to(self.folder).as_posix()) if self.uri else ""
+
+
 def of_splits(
-    splits: Splits, beam_args: Sequence[str]
+    splits: Splits, beam_args: Sequence[str], source: Source
 ) -> dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]]:
     """Returns, by split, the statistics of all rows under `""` and those of slices, in order of name, of one Beam job.
 
-    Workers must reach the files of the chunks. The result comes back through `--temp_location`, where workers are on
-    other machines.
+    Where workers are on other machines, they get the files of the chunks by way of `--temp_location`, unless they reach
+    those that the launcher downloaded; the result comes back that way.
 
     Args:
         splits: by name, what to read and what to compute of it, with one schema.
+        source: of the chunks.
 
     Raises:
         UsageError: the runner is unknown, or workers are elsewhere and there is no `--temp_location`.
@@ -34,7 +54,7 @@ def of_splits(
     """
     try:
         with open_workplace(beam_args, "data_validation") as workplace:
-            found = _run(splits, workplace)
+            found = _run(splits, workplace, source)
     except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
         logging.debug("Beam", exc_info=True)
         if known := reason(error):
@@ -52,8 +72,18 @@ def of_splits(
     return result
 
 
-def _run(splits: Splits, workplace: Workplace) -> dict[tuple[str, str], statistics_pb2.DatasetFeatureStatistics]:
+def _sent(splits: Splits, workplace: Workplace, source: Source) -> list[tuple[str, reading.Chunk]]:
+    """Returns the chunks, each with its split, with files that workers can read."""
     chunks = [(name, chunk) for name, (all_chunks, _) in splits.items() for chunk in all_chunks]
+    files = dict.fromkeys(part.file for _, chunk in chunks for part in chunk)
+    seen = {file: workplace.sent(Path(file), source.uri_of(file)) for file in files}
+    return [(name, [replace(part, file=seen[part.file]) for part in chunk]) for name, chunk in chunks]
+
+
+def _run(
+    splits: Splits, workplace: Workplace, source: Source
+) -> dict[tuple[str, str], statistics_pb2.DatasetFeatureStatistics]:
+    chunks = _sent(splits, workplace, source)
     tasks = {name: task for name, (_, task) in splits.items()}
     output = uris.join(workplace.scratch, "statistics.tfrecord")
     with beam.Pipeline(options=workplace.options) as pipeline:

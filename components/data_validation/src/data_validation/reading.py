@@ -205,19 +205,9 @@ def _source(file: str) -> Any:
     return fs.open(path, "rb")
 
 
-def shared_parts(split: Split, examples: Path, executor_input: str) -> list[Part]:
-    """Returns a split's parts as Beam workers elsewhere can read them.
-
-    KFP hands over a local copy of the examples; where its executor input tells the URI that it came from, workers
-    read from there. Else they read the local path, which they must then share.
-    """
+def declared_uri(executor_input: str) -> str:
+    """Returns the URI that KFP's launcher downloaded the examples from; empty where the backend doesn't tell."""
     try:
-        declared = json.loads(executor_input)["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"]
+        return str(json.loads(executor_input)["inputs"]["artifacts"]["examples"]["artifacts"][0]["uri"])
     except (ValueError, KeyError, IndexError, TypeError):  # no KFP, or a backend that leaves the placeholder as it is
-        return list(split.parts)
-    if not uris.is_remote(declared):
-        return list(split.parts)
-    return [
-        Part(uris.join(declared, Path(part.file).relative_to(examples).as_posix()), part.row_group, part.rows)
-        for part in split.parts
-    ]
+        return ""

@@ -109,13 +109,13 @@ def _compute(
         kinds, wrong = reading.choose_kinds(split, schemas.kinds(schema))
         misfits += wrong
         present = tuple(names for names in crossings if set(names) <= set(split.columns))
-        parts = reading.shared_parts(split, examples, args.executor_input) if args.beam_args else split.parts
         task = computing.Task(kinds, present, schema.SerializeToString() if schema else b"")
-        work[split.name] = (reading.chunks(parts, computing.SLICED_ROWS if present else reading.CHUNK_ROWS), task)
+        work[split.name] = (reading.chunks(split.parts, computing.SLICED_ROWS if present else reading.CHUNK_ROWS), task)
     if args.beam_args:
         from data_validation import on_beam  # pylint: disable=import-outside-toplevel  # Beam's I/O, for those who ask
 
-        statistics = on_beam.of_splits(work, args.beam_args)
+        source = on_beam.Source(examples, reading.declared_uri(args.executor_input))
+        statistics = on_beam.of_splits(work, args.beam_args, source)
     else:
         with bar("statistics", sum(split.rows for split in splits)) as advance:
             statistics = on_cpus.of_splits(work, advance)

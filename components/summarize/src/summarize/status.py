@@ -7,6 +7,14 @@ from typing import Any
 
 SUCCEEDED = "SUCCEEDED"
 UNKNOWN = "UNKNOWN"
+NOT_TOLD = "NOT TOLD"
+
+# What KFP's API says (task and run states), and what ML Metadata does (`Execution.State` in metadata_store.proto), from
+# which the driver of KFP 2.17 takes it: a run that succeeded is COMPLETE there.
+_SUCCESS = {SUCCEEDED, "COMPLETE", "CACHED"}
+# ML Metadata has no more to say where a condition wasn't met, or a driver failed: the execution that stands for all of
+# the run's tasks stays as it was when it began.
+_UNTOLD = {"NEW", "RUNNING"}
 
 
 @dataclass(frozen=True)
@@ -14,14 +22,26 @@ class Status:
     """The end of a run.
 
     Attributes:
-        state: SUCCEEDED, FAILED, CANCELLED or what else the backend says; UNKNOWN if it says nothing.
+        state: SUCCEEDED; FAILED, CANCELLED or what else the backend says; NOT TOLD if it says of the run, which has
+            ended, that it is underway; UNKNOWN if it says nothing.
         error: why it failed; '' if it didn't or nothing is said.
         job: the backend's name of the run; '' if it isn't said.
+        said: the state in the backend's own word.
     """
 
     state: str
     error: str = ""
     job: str = ""
+    said: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state == SUCCEEDED
+
+    @property
+    def untold(self) -> bool:
+        """True if the backend doesn't say how it ended."""
+        return self.state in (UNKNOWN, NOT_TOLD)
 
 
 def parse(text: str) -> Status:
@@ -35,10 +55,11 @@ def parse(text: str) -> Status:
         return Status(UNKNOWN)
     if not isinstance(value, dict):
         return Status(UNKNOWN)
-    state = _text(value, "state").upper() or UNKNOWN
-    return Status(
-        state, _error(value.get("error")), _text(value, "pipelineJobResourceName", "pipeline_job_resource_name")
-    )
+    said = _text(value, "state").upper()
+    state = SUCCEEDED if said in _SUCCESS else NOT_TOLD if said in _UNTOLD else said or UNKNOWN
+    # Some drivers send the state's number as the error's code, of a success too.
+    error = "" if state == SUCCEEDED else _error(value.get("error"))
+    return Status(state, error, _text(value, "pipelineJobResourceName", "pipeline_job_resource_name"), said)
 
 
 def _text(value: Mapping[str, Any], *names: str) -> str:

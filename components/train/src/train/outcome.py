@@ -36,14 +36,21 @@ def shown_metrics(state: State) -> dict[str, float]:
     return {**best, "epochs": len(state.history), "best_epoch": state.best_epoch + 1}
 
 
+# TensorFlow puts the time, the machine and the process into the name. Of a step that is tried again in Kubeflow
+# Pipelines, the files of both attempts would then stay in the artifact, and TensorBoard show both.
+_EVENTS = "events.out.tfevents.1.v2"
+
+
 def write_tensorboard(folder: Path, state: State) -> None:
-    """Writes event files: the runs `train` and `validation`, a scalar a metric and epoch."""
+    """Writes event files, always of the same names: the runs `train` and `validation`, a scalar a metric and epoch."""
     for run, wanted in (("train", False), ("validation", True)):
         with tf.summary.create_file_writer(str(folder / run)).as_default():
             for epoch, log in enumerate(state.history):
                 for name, value in log.items():
                     if name.startswith(_VALIDATION) == wanted:
                         tf.summary.scalar(f"epoch_{name.removeprefix(_VALIDATION)}", value, step=epoch + 1)
+        (written,) = (folder / run).iterdir()
+        written.rename(written.with_name(_EVENTS))
 
 
 def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str, Any], trials: Sequence[Any]) -> str:

@@ -14,7 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from stepkit import uris
+from stepkit import uris, values
+
+# What the launcher reads of an artifact; a field that it doesn't know fails the step.
+_ARTIFACT_FIELDS = ("name", "uri")
 
 
 class Outputs:
@@ -26,7 +29,8 @@ class Outputs:
     ...     outputs.parameter(args.row_count, 3)
 
     Files become visible in the order they were asked for, parameters last. Local ones are renamed into place
-    (atomic on one filesystem); remote ones are uploaded whole from a temporary folder.
+    (atomic on one filesystem); remote ones are uploaded whole from a temporary folder. What an earlier attempt left is
+    gone then: an output is replaced, whatever it was, and metadata of before doesn't outlive the start.
     """
 
     def __init__(self, executor_input: str = "") -> None:
@@ -42,6 +46,8 @@ class Outputs:
                 self._executor_input = {}
 
     def __enter__(self) -> Self:
+        if stale := self._executor_output():
+            stale.unlink(missing_ok=True)
         return self
 
     def directory(self, uri: str) -> Path:
@@ -55,15 +61,23 @@ class Outputs:
         return self._aside(uri, self._moves)
 
     def parameter(self, path: str, value: bool | int | float | str | list | dict) -> None:
-        """Sets an output parameter: KFP reads its value as text from a file. An empty `path` sets nothing."""
+        """Sets an output parameter: KFP reads its value as text from a file. An empty `path` sets nothing.
+
+        Raises:
+            StepError: KFP's launcher would refuse the value (see `stepkit.values.parameter`).
+        """
         if not path:
             return
-        text = value if isinstance(value, str) else json.dumps(value)
+        text = values.parameter(Path(path).name, value)
         self._aside(path, self._parameters).write_text(text, encoding="utf-8")
 
-    def metadata(self, artifact: str, values: Mapping[str, Any]) -> None:
-        """Sets KFP metadata of the output artifact that the spec calls `artifact`; JSON values only."""
-        self._metadata.setdefault(artifact, {}).update(values)
+    def metadata(self, artifact: str, facts: Mapping[str, Any]) -> None:
+        """Sets KFP metadata of the output artifact that the spec calls `artifact`.
+
+        Raises:
+            StepError: KFP's launcher would refuse a value (see `stepkit.values.metadata`).
+        """
+        self._metadata.setdefault(artifact, {}).update(values.metadata(artifact, facts))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -90,36 +104,41 @@ class Outputs:
         register.append((aside, uri))
         return aside
 
+    def _executor_output(self) -> Path | None:
+        """Returns where the launcher looks for metadata; None without one."""
+        name = self._executor_input.get("outputs", {}).get("outputFile")
+        return Path(name) if name else None
+
     def _write_executor_output(self) -> None:
-        outputs = self._executor_input.get("outputs", {})
-        if not self._metadata or "outputFile" not in outputs:
+        target = self._executor_output()
+        if not self._metadata or not target:
             return
         artifacts = {}
-        for name, values in self._metadata.items():
-            declared = outputs.get("artifacts", {}).get(name, {}).get("artifacts", [])
+        for name, facts in self._metadata.items():
+            declared = self._executor_input["outputs"].get("artifacts", {}).get(name, {}).get("artifacts", [])
             if declared:
-                artifacts[name] = {"artifacts": [{**declared[0], "metadata": values}]}
-        target = Path(outputs["outputFile"])
+                known = {field: declared[0][field] for field in _ARTIFACT_FIELDS if field in declared[0]}
+                artifacts[name] = {"artifacts": [{**known, "metadata": facts}]}
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.partial")
-        aside.write_text(json.dumps({"artifacts": artifacts}), encoding="utf-8")
+        aside.write_text(json.dumps({"artifacts": artifacts}, allow_nan=False), encoding="utf-8")
         aside.replace(target)
 
 
 def _move(aside: Path, uri: str) -> None:
     if uris.is_remote(uri):
         fs, path = uris.filesystem(uri)
-        if fs.isdir(path):
+        if fs.isdir(path) or (aside.is_dir() and fs.exists(path)):
             fs.rm(path, recursive=True)
         # Without the slash, some filesystems would put the folder itself into the target.
         fs.put(f"{aside}/" if aside.is_dir() else str(aside), path, recursive=aside.is_dir())
         return
     target = uris.local_part(uri)
-    if target.is_dir():
+    if target.is_dir() or (aside.is_dir() and target.exists()):
         replaced = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.replaced")
         target.rename(replaced)
         aside.rename(target)
-        shutil.rmtree(replaced)
+        _remove(replaced)
     else:
         aside.replace(target)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apache_beam.io.filesystems import FileSystems  # pylint: disable=import-error
 from apache_beam.options.pipeline_options import (  # pylint: disable=import-error
     GoogleCloudOptions,
     PortableOptions,
@@ -25,6 +26,8 @@ from stepkit.errors import StepError, UsageError, near_misses
 # type.
 _STEP_ERROR = re.compile(r"\bStepError: (.*)")
 _WHILE = re.compile(r" \[while running .*")
+# Where a worker of the same project reads what another program wrote: its account, not a key, is what has access.
+_SURE = "gs://"
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,18 @@ class Workplace:
     scratch: str
     shared: bool
 
-    def sent(self, path: Path) -> str:
-        """Returns a URI from which workers can read a local file or folder: a copy of it, if need be."""
+    def sent(self, path: Path, also_at: str = "") -> str:
+        """Returns a URI from which workers can read a local file or folder: a copy of it, if need be.
+
+        Args:
+            also_at: the URI that the local one was downloaded from, if it is known. Workers read from there where they
+                are sure to be able to: on Cloud Storage, if they exchange files there. Of what is on `s3://` or
+                `minio://`, KFP's launcher has credentials that neither this step nor the workers have.
+        """
         if not self.shared:
             return str(path.absolute())
+        if also_at.startswith(_SURE) and self.scratch.startswith(_SURE):
+            return also_at
         uri = uris.join(self.scratch, uuid.uuid4().hex, path.name)
         fs, target = uris.filesystem(uri)
         fs.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -84,7 +95,7 @@ def open_workplace(beam_args: Sequence[str], program: str) -> Iterator[Workplace
     """Reads the Beam arguments of a program.
 
     Raises:
-        UsageError: they name no runner that Beam knows, or lack a folder that remote workers can reach.
+        UsageError: they name no runner that Beam knows, or lack a folder that remote workers can reach and Beam write.
     """
     options = beam.pipeline_options(beam_args)
     runner = options.view_as(StandardOptions).runner
@@ -103,6 +114,13 @@ def open_workplace(beam_args: Sequence[str], program: str) -> Iterator[Workplace
         raise UsageError(
             f"--beam-args: {runner} has workers elsewhere; add --temp_location=URI, a folder that all reach"
         )
+    try:
+        FileSystems.get_filesystem(base)
+    except ValueError as error:
+        raise UsageError(
+            f"--beam-args: Beam can't write to --temp_location={base}; give a folder at gs://, s3:// or another scheme "
+            "that this Beam has a filesystem for"
+        ) from error
     scratch = uris.join(base, f"{program}-{uuid.uuid4().hex}")
     fs, path = uris.filesystem(scratch)
     fs.makedirs(path, exist_ok=True)
