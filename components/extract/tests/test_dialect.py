@@ -75,6 +75,7 @@ OPTIONS = {
         ["--comment", "#"],
         {"a": "x\n# no comment", "b": 1},
     ),
+    "a blank line after comments": (b"# x\n\na,b\n1,2\n", ["--comment", "#"], {"a": 1, "b": 2}),
     "encoding": ("a,b\nÉté,1\n".encode("cp1252"), ["--encoding", "cp1252"], {"a": "Été", "b": 1}),
     "UTF-16": ("a,b\n汉,1\n".encode("utf-16"), ["--encoding", "utf-16"], {"a": "汉", "b": 1}),
     "Shift JIS": ("a,b\n表,1\n".encode("shift_jis"), ["--encoding", "shift_jis"], {"a": "表", "b": 1}),
@@ -158,6 +159,12 @@ ASKED = {
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "line 1: the header isn't UTF-8", ["--encoding", "utf-16"], [1]),
     "a name that comes twice": (b"a,A\n1,2\n", "names two columns 'a' and 'A'", ["--column-names", '["x", "y"]'], [1]),
     "a column without a name": (b"a,,c\n1,2,3\n", "Column 2 of", ["--column-names", '["a", "b", "c"]'], [1]),
+    "R's row names": (
+        b'"a","b"\n"1",2,3\n"2",4,5\n',
+        "line 2: the row has 3 values, the header 2",
+        ["--column-names", '["row", "a", "b"]'],
+        [{"row": 1, "a": 2, "b": 3}, {"row": 2, "a": 4, "b": 5}],
+    ),
     "a stray quote": (b'a,b\n"5"" x,1\n', "a quote isn't closed", ["--quote", ""], ['"5"" x']),
 }
 

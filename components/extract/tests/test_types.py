@@ -307,6 +307,18 @@ def test_numbers_of_json_lines(extract, csv, values, becomes, read):
     assert ("x" in manifest["notes"]) == (becomes == "string")
 
 
+def test_fractions_of_json_lines_that_are_rounded_are_warned_of(extract, csv):
+    lines = ['{"a": 0.30000000000000004, "b": {"c": [0.12345678901234567890]}, "d": "0.12345678901234567890"}'] * 2
+    source = csv("\n".join(lines), "data.jsonl")
+    assert extract.rows(source, "--columns", '["a", "d"]')[0] == {
+        "a": 0.30000000000000004,
+        "d": "0.12345678901234567890",
+    }
+    warned = extract.capsys.readouterr().err
+    assert "warning: column 'b' has numbers such as 0.12345678901234567890 in" in warned
+    assert warned.count("warning") == 1
+
+
 def test_long_numbers_within_objects_and_arrays_of_json_lines(extract, csv):
     line = {"trip": {"id": 12345678901234567890123, "fare": 0.5}, "ids": [2**64, 1], "pairs": [{"a b": 2**70}]}
     source = csv(json.dumps(line) + "\n", "data.jsonl")

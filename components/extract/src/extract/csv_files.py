@@ -152,7 +152,7 @@ def _sample(path: str, wanted: Dialect) -> _Sample:
 
 def _layout(path: str, sample: _Sample, found: Dialect) -> Layout:
     rows = dialect.first_rows(sample.text, found)
-    if not rows or sample.text[0] in "\r\n":
+    if not rows or (sample.text[0] in "\r\n" and not found.comment):
         raise StepError(
             f"{path!r} has no header: its first line is blank. Put the columns' names there, or say --header false "
             "and --column-names."

@@ -125,12 +125,14 @@ def _ragged(path: str, line: int, row: Sequence[str], columns: int, dialect: Dia
     hint = ""
     if row[0].startswith("#"):
         hint = " If lines that start with '#' are comments, say --comment '#'."
+    elif "\\" in shown and not dialect.escape:
+        hint = " If a backslash takes the next character as it is, say --escape '\\'."
+    elif len(row) == columns + 1 and dialect.header and not dialect.names:
+        hint = " If the header lacks the name of the first column, as R writes it, give --column-names."
     elif len(row) == 1:
         hint = f" If {dialect.delimiter!r} isn't what is between values, say --delimiter."
     elif not dialect.quote:
         hint = " If values may be quoted, say --quote '\"'."
-    elif "\\" in shown and not dialect.escape:
-        hint = " If a backslash takes the next character as it is, say --escape '\\'."
     return StepError(
         f"{path!r}, line {line}: the row has {len(row)} values, {than} {columns}: {shown!r}. "
         f"Correct the row; quote a value that has the delimiter in it.{hint}"

@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,8 @@ from stepkit.errors import StepError
 _WHOLE = ("BIGINT", "UBIGINT", "HUGEINT")
 _KINDS = {"NULL": "NULL", "BOOLEAN": "BOOLEAN", **dict.fromkeys(_WHOLE, "BIGINT"), "DOUBLE": "DOUBLE"}
 _ELEMENTS = "*"
+# What a fraction has that a double may round.
+_DIGITS = "[1-9][0-9.]{16}"
 # What a number has that a double may round or that 64 bits may not hold; most files have none.
 _LONG = "[0-9]{16}|[0-9][eE][+-]?[0-9]{3}"
 
@@ -90,10 +93,42 @@ def _infer(
     columns = {name: Column("VARCHAR" if name in column_types else _sql_type(kind)) for name, kind in structure.items()}
     leaves = [leaf for name, kind in structure.items() if name not in column_types for leaf in _numbers([name], kind)]
     if long and leaves:
+        _warn_of_rounding(connection, path)
         found = _learn(connection, path, leaves)
         for name in {leaf[0] for leaf in leaves}:
             columns[name] = _exact(structure[name], [name], found)
     return columns
+
+
+def _warn_of_rounding(connection: Any, path: str) -> None:
+    """Tells which columns have fractions with more digits than a double has; DuckDB has only the double of a fraction.
+
+    Looks at the first 1,000 lines that have so many digits.
+    """
+    scan = f"SELECT json FROM read_ndjson_objects({literal([path])}) WHERE regexp_matches(json, {literal(_DIGITS)}) "
+    columns: dict[str, str] = {}
+    for (line,) in connection.sql(f"{scan} LIMIT 1000").fetchall():
+        value = json.loads(line, parse_float=lambda text: float(text) if inference.comes_back(text) else _Rounded(text))
+        for name, item in value.items():
+            if text := _rounded(item):
+                columns.setdefault(name, text)
+    for name, text in columns.items():
+        print(
+            f"extract: warning: column {name!r} has numbers such as {text} in {path!r}, with more digits than a double "
+            "keeps: they are rounded. Write them as text if each digit counts",
+            file=sys.stderr,
+        )
+
+
+class _Rounded(str):
+    """A number that a double would round."""
+
+
+def _rounded(value: Any) -> str:
+    if isinstance(value, _Rounded):
+        return str(value)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_rounded, items)), "")
 
 
 def _check_keys(path: str, structure: Any) -> None:
