@@ -159,20 +159,30 @@ def _numbers(path: list[str], structure: Any) -> Iterator[tuple[str, ...]]:
 
 def _learn(connection: Any, path: str, leaves: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Column]:
     """Reads numbers as they are written: DuckDB keeps the text of those too long for 64 bits."""
-    found = {}
-    for leaf in leaves:
-        steps = ("[*]" if part == _ELEMENTS else f".{json.dumps(part, ensure_ascii=False)}" for part in leaf)
-        place = "$" + "".join(steps)
-        value = f"json_extract_string(json, {literal(place)})"
-        value = f"unnest({value})" if _ELEMENTS in leaf else value
-        column = Column()
-        for batch in stream(connection, f"SELECT {value} AS text FROM read_ndjson_objects({literal([path])})")[1]:
-            texts = batch.column(0)
-            # Python writes these for doubles that have no other way to be written.
-            words = pc.is_in(texts, pa.array(["NaN", "Infinity", "-Infinity", "null"]))
-            column = inference.learn(column, texts.filter(pc.invert(words)))
-        found[leaf] = column
+    flat = [leaf for leaf in leaves if len(leaf) == 1]
+    found = dict.fromkeys(leaves, Column())
+    for group in [flat, *([leaf] for leaf in leaves if len(leaf) > 1)]:
+        if not group:
+            continue
+        if group is flat:
+            kinds = literal({name: "VARCHAR" for (name,) in flat})
+            names = ", ".join(identifier(name) for (name,) in flat)
+            sql = f"SELECT {names} FROM read_json({literal([path])}, format='newline_delimited', columns={kinds})"
+        else:
+            sql = f"SELECT {_values(group[0])} FROM read_ndjson_objects({literal([path])})"
+        for batch in stream(connection, sql)[1]:
+            for leaf, texts in zip(group, batch.columns, strict=True):
+                # Python writes these for doubles that have no other way to be written.
+                words = pc.is_in(texts, pa.array(["NaN", "Infinity", "-Infinity", "null"]))
+                found[leaf] = inference.learn(found[leaf], texts.filter(pc.invert(words)))
     return found
+
+
+def _values(leaf: tuple[str, ...]) -> str:
+    """Returns the SQL for the texts of a number within objects and arrays, a row each."""
+    steps = ("[*]" if part == _ELEMENTS else f".{json.dumps(part, ensure_ascii=False)}" for part in leaf)
+    value = f"json_extract_string(json, {literal('$' + ''.join(steps))})"
+    return f"unnest({value})" if _ELEMENTS in leaf else value
 
 
 def _exact(structure: Any, path: list[str], found: Mapping[tuple[str, ...], Column]) -> Column:
