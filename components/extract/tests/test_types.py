@@ -512,9 +512,9 @@ ARROW = arrow_values()
 NOT_IN_PARQUET = ("months, days and nanoseconds", "run-end encoded")
 
 
-@pytest.mark.parametrize("name", ARROW)
-def test_a_type_of_arrow(extract, tmp_path, database_stream, name):
-    values, becomes, text, note = ARROW[name]
+@pytest.mark.parametrize(("name", "expected"), ARROW.items(), ids=ARROW)
+def test_a_type_of_arrow(extract, tmp_path, database_stream, name, expected):
+    values, becomes, text, note = expected
     table = pa.table({"k": [1], "x": values})
     ways = [database_stream(table)]
     if name not in NOT_IN_PARQUET:
