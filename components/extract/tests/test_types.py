@@ -478,7 +478,7 @@ def arrow_values() -> dict[str, tuple[pa.Array, str, str | None, str]]:
             at_ns + "Z",
             "",
         ),
-        **{f"duration, {unit}": (one.cast(pa.duration(unit)), "int64", "1", words[unit]) for unit in words},
+        **{f"duration, {unit}": (one.cast(pa.duration(unit)), "int64", "1", word) for unit, word in words.items()},
         **{str(kind): (pa.array(["x"], kind), "string", "x", "") for kind in text},
         **{str(kind): (pa.array([value], kind), "binary", "xy", "") for kind, value in binary.items()},
         "dictionary of text": (pa.array(["x"]).dictionary_encode(), "string", "x", ""),
