@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
 
@@ -18,23 +18,35 @@ if TYPE_CHECKING:
     from pipeyard.component_store.loading import LoadedComponent
     from pipeyard.local.ir import Pipeline
 
-# One argument of a process on Linux, and so one parameter of a step: MAX_ARG_STRLEN.
-ARGUMENT_LIMIT = 128 * 1024
-ARGUMENT_WARNING = 64 * 1024
 # Argo keeps the workflow in etcd, which takes 1.5 MiB; Pipeyard's own annotations and the run's parameters come on top.
 WORKFLOW_WARNING = 700 * 1024
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled pipeline: YAML text, and what its user should know of it."""
+    """A compiled pipeline.
+
+    Attributes:
+        text: YAML, as runs on this machine take it: with the cache for all steps that the pipeline leaves it to.
+        warnings: what its user should know.
+        reads_outside: the tasks that read outside the run, see `passes.caching`.
+    """
 
     text: str
     warnings: tuple[str, ...]
+    reads_outside: frozenset[tuple[str, str]] = frozenset()
+
+    def shipped(self) -> str:
+        """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
+        from pipeyard.passes import caching
+
+        return caching.without(self.text, self.reads_outside)
 
 
 def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
     """Compiles `<folder>/pipeline.py`.
+
+    Tasks have the defaults of their components as constants: see `passes.defaults`.
 
     Args:
         instead: folder of components to the one that is searched in its place, as for rendered specs.
@@ -46,8 +58,10 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     from kfp import compiler
     from kfp.dsl import graph_component
 
+    from pipeyard import semantics
     from pipeyard.component_store.session import session
     from pipeyard.local import ir
+    from pipeyard.passes import caching, defaults
 
     with session(instead or {}) as opened:
         module = _import(folder / "pipeline.py")
@@ -70,13 +84,15 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
             )
     with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
         package = Path(scratch) / "pipeline.yaml"
+        pipeline.pipeline_spec.CopyFrom(defaults.written(pipeline.pipeline_spec))
         try:
             compiler.Compiler().compile(pipeline, str(package))
         except Exception as error:  # kfp raises many kinds
             raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
         text = _without_header(package.read_text(encoding="utf-8"))
     read = ir.parse(text)
-    return Compiled(text, (*_check_sizes(read), *_check_meaning(folder, read, opened.loaded)))
+    warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
+    return Compiled(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
@@ -100,40 +116,37 @@ def _without_header(text: str) -> str:
     return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
 
 
-def _check_meaning(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") -> list[str]:
+def _check(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") -> list[str]:
     from pipeyard import semantics
+    from pipeyard.passes import driver
 
-    problems = semantics.problems(pipeline, loaded)
+    unstartable, doubtful = driver.check(pipeline)
+    problems = [*semantics.problems(pipeline, loaded), *unstartable]
     if problems:
         raise PipeyardError(f"{folder / 'pipeline.py'}: {' '.join(problems)}")
-    return semantics.warnings(pipeline)
+    return [*semantics.warnings(pipeline), *doubtful]
 
 
-def _check_sizes(pipeline: "Pipeline") -> tuple[str, ...]:
-    from google.protobuf import json_format
+def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> list[str]:
+    """Returns what is nearly too large to be started with some parameters.
 
-    warnings = []
-    dags = {"the pipeline": pipeline.spec.root, **dict(pipeline.spec.components)}
-    for component in dags.values():
-        for task_name, task in component.dag.tasks.items():
-            for name, spec in task.inputs.parameters.items():
-                value = json_format.MessageToDict(spec.runtime_value.constant) if spec.HasField("runtime_value") else ""
-                warnings += _check_size(f"the input {name!r} of {task_name!r}", value)
-    for name, definition in pipeline.spec.root.input_definitions.parameters.items():
-        warnings += _check_size(f"the default of {name!r}", json_format.MessageToDict(definition.default_value))
+    Args:
+        what: what is compiled with them, for the error.
+
+    Raises:
+        PipeyardError: a step can't be started with them.
+    """
+    from pipeyard.passes import sizes
+
+    found = list(sizes.large(pipeline, parameters))
+    if fatal := [each.text for each in found if each.fatal]:
+        raise PipeyardError(f"{what}: {' '.join(fatal)}")
+    warnings = [each.text for each in found]
     if len(pipeline.text) > WORKFLOW_WARNING:
         warnings.append(
             f"it is {len(pipeline.text) // 1024} KiB compiled; clusters refuse about 1.5 MiB. Pass large values by URI."
         )
-    return tuple(warnings)
-
-
-def _check_size(what: str, value: object) -> list[str]:
-    size = len(str(value).encode())
-    remedy = "Pass it by URI instead (module_uri, schema_uri)."
-    if size > ARGUMENT_LIMIT:
-        raise PipeyardError(f"{what} is {size // 1024} KiB; a process takes 128 KiB in one argument. {remedy}")
-    return [f"{what} is {size // 1024} KiB, near the limit of 128 KiB. {remedy}"] if size > ARGUMENT_WARNING else []
+    return warnings
 
 
 def _import(path: Path) -> object:

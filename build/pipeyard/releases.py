@@ -1,7 +1,7 @@
 """Compiled pipelines with the images of a commit, as they are shipped."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +72,17 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
         PipeyardError: see `compiling.compile_pipeline`.
     """
     compiled = compiling.compile_pipeline(project.pipeline(pipeline), {project.root / "components": build.specs})
+    text = compiled.shipped()
     config = (project.root / settings.FILE).read_bytes()
-    used = {name: image for name, image in build.images.items() if image in compiled.text}
-    described = packaging.manifest(pipeline, compiled.text, build.commit, used, config)
+    used = {name: image for name, image in build.images.items() if image in text}
+    described = packaging.manifest(pipeline, text, build.commit, used, config)
     contents: dict[str, str | bytes] = {
-        packaging.PIPELINE: compiled.text,
-        packaging.WORKFLOW: packaging.workflow(compiled.text, described),
+        packaging.PIPELINE: text,
+        packaging.WORKFLOW: packaging.workflow(text, described),
     }
-    warnings = list(compiled.warnings)
+    warnings = [*compiled.warnings, *_sizes_with_settings(project, pipeline, text)]
     try:
-        contents[packaging.VERTEX] = packaging.vertex(compiled.text)
+        contents[packaging.VERTEX] = packaging.vertex(text)
     except PipeyardError as error:
         warnings.append(f"no {packaging.VERTEX}: {error}")
     if build.commit == UNCOMMITTED:
@@ -89,6 +90,27 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tup
             "its images are those of the committed specs, which no registry has: it runs on this machine only"
         )
     return contents, tuple(warnings)
+
+
+def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator[str]:
+    """Yields what is nearly too large with the parameters that settings give a server; raises for what is too large."""
+    from pipeyard.local import ir
+
+    try:
+        loaded = settings.load(project.root)
+    except PipeyardError:
+        return  # told by what needs the settings
+    compiled = ir.parse(text)
+    declared = compiled.spec.root.input_definitions.parameters
+    for name in loaded.names:
+        try:
+            environment = loaded.environment(name)
+        except PipeyardError:
+            continue  # a variable isn't set here
+        given = environment.parameters_of(pipeline, declared)
+        if given and environment.target != "local":
+            told = compiling.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
+            yield from (f"{name}: {each}" for each in told if each not in compiling.sizes_of(compiled, {}, pipeline))
 
 
 def write(made: Package, folder: Path) -> list[Path]:

@@ -60,6 +60,17 @@ def constructs(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def external(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> dict[str, list[str]]:
+    """Returns executor label to the URI templates of what its component reads outside the run."""
+    specs = _by_executor(loaded)
+    found = {}
+    for label, executor in pipeline.executors.items():
+        spec = specs.get(_key(executor.get("container", {})))
+        if spec and (templates := json.loads(_annotations(spec).get(f"{ANNOTATION_PREFIX}external-state", "[]"))):
+            found[label] = templates
+    return found
+
+
 def warnings(pipeline: Pipeline) -> list[str]:
     """Returns what may fail on a backend."""
     images = {executor["container"]["image"] for executor in pipeline.executors.values() if "container" in executor}
@@ -125,11 +136,14 @@ def _key(container: Mapping[str, Any]) -> str:
 
 def _meanings(spec: Mapping[str, Any], direction: str) -> dict[str, str]:
     """Returns input (or output) to what its artifact means; those of kfp's general types alone are left out."""
-    annotations = (spec.get("metadata") or {}).get("annotations") or {}
-    annotated = json.loads(annotations.get(f"{ANNOTATION_PREFIX}{direction}-types", "{}"))
+    annotated = json.loads(_annotations(spec).get(f"{ANNOTATION_PREFIX}{direction}-types", "{}"))
     types = {each["name"]: each.get("type") for each in spec.get(f"{direction}s") or []}
     own = {name: type_ for name, type_ in types.items() if isinstance(type_, str) and type_ not in _GENERAL}
     return {_sanitized(name): meaning for name, meaning in {**own, **annotated}.items()}
+
+
+def _annotations(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    return (spec.get("metadata") or {}).get("annotations") or {}
 
 
 # Types of kfp that say how an artifact is shown or stored, not what it means.

@@ -50,7 +50,10 @@ implementation: {container: {image: i, command: [echo], args: [{inputValue: text
         ),
         ("import nothing_like_it", "can't be imported: ModuleNotFoundError"),
         ("1 +", "can't be imported: SyntaxError"),
-        (f"{ONE}\n@dsl.pipeline\ndef a(): echo(text='x' * 140_000)", "is 136 KiB; a process takes 128 KiB"),
+        (
+            f"{ONE}\n@dsl.pipeline\ndef a(): echo(text='x' * 140_000)",
+            "'echo' can't be started on KFP: .* 140 KB as JSON",
+        ),
         (f"{ONE}\n@dsl.pipeline\ndef a(text: str = 'two\\nlines'): echo(text=text)", "'text' has several lines"),
     ],
 )
@@ -64,7 +67,8 @@ def test_large_values_are_warned_of(tmp_path):
         _pipeline(tmp_path, f"{ONE}\n@dsl.pipeline\ndef a(): echo(text='x' * 70_000)")
     )
     assert len(compiled.warnings) == 1
-    assert "the input 'text' of 'echo' is 68 KiB" in compiled.warnings[0]
+    assert "the step 'echo' is near the 96 KB that KFP can't start" in compiled.warnings[0]
+    assert "70 KB of them are the input 'text'" in compiled.warnings[0]
 
 
 def test_locks_lose_their_index_and_keep_their_hashes():

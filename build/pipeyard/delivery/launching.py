@@ -46,7 +46,7 @@ def start(
         parameters: over those that were deployed; text is read as the pipeline declares it.
         key: lower case letters, digits and dashes. Started again with the same key, it is the same run.
             Empty: a new one.
-        caching: True or False: whatever the pipeline says.
+        caching: False: no step's cache is used, whatever the pipeline says.
 
     Raises:
         PipeyardError: it isn't deployed there, a parameter doesn't fit, or Cloud Storage or the target refuses or

@@ -5,7 +5,7 @@ its parameters, and its artifacts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Step:
         parameters: name to value; of what is known only in a run, to where it comes from.
         artifacts: name to where it comes from.
         after: paths of the steps that it takes something from.
-        cached: False: it runs each time.
+        cached: False: it runs each time, or takes an artifact of a step that does, and so another one each time.
     """
 
     image: str
@@ -60,14 +60,27 @@ def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
     for name in pipeline.spec.root.input_definitions.artifacts:
         given[name] = _Source(f"the pipeline's {name}", frozenset())
     found: dict[str, Step] = {}
-    _walk(pipeline, pipeline.spec.root, "", given, found)
-    return found
+    suppliers: dict[str, frozenset[str]] = {}
+    _walk(pipeline, pipeline.spec.root, "", given, found, suppliers)
+    again = {path for path, step in found.items() if not step.cached}
+    while further := {
+        path
+        for path, groups in suppliers.items()
+        if path not in again and any(f"{step}/".startswith(f"{group}/") for group in groups for step in again)
+    }:
+        again |= further
+    return {path: replace(step, cached=path not in again) for path, step in found.items()}
 
 
 def _walk(
-    pipeline: "Pipeline", component: "pb.ComponentSpec", path: str, given: Mapping[str, Any], found: dict[str, Step]
+    pipeline: "Pipeline",
+    component: "pb.ComponentSpec",
+    path: str,
+    given: Mapping[str, Any],
+    found: dict[str, Step],
+    suppliers: dict[str, frozenset[str]],
 ) -> None:
-    """Adds the steps below a group; `given` has the values of its inputs."""
+    """Adds the steps below a group, and whose artifacts each takes; `given` has the values of the group's inputs."""
     for name, task in component.dag.tasks.items():
         here = f"{path}{name}"
         inputs = {key: _value(spec, given, path, key) for key, spec in task.inputs.parameters.items()}
@@ -82,12 +95,13 @@ def _walk(
             inputs.setdefault(iterator, _Source(f"an item in {here}", around))
         if inner.HasField("dag"):
             # What decides whether or how often a group runs isn't in the cache's keys of its steps.
-            _walk(pipeline, inner, f"{here}/", {**inputs, **artifacts}, found)
+            _walk(pipeline, inner, f"{here}/", {**inputs, **artifacts}, found, suppliers)
             continue
         executor = pipeline.executor(inner)
         container = executor.get("container") or {}
         importer = executor.get("importer") or {}
         sources = [each for each in (*inputs.values(), *artifacts.values()) if isinstance(each, _Source)]
+        suppliers[here] = frozenset().union(*(each.steps for each in artifacts.values()))
         found[here] = Step(
             image=container.get("image", ""),
             command=(*container.get("command", []), *container.get("args", []), *map(str, sorted(importer.items()))),

@@ -12,7 +12,7 @@ the clients are used that KFP generates from its API definition (`kfp_server_api
     pages        lists that come in pages
     experiments  create-or-get
     pipelines    one pipeline of a name, a version for each content
-    caching      a compiled pipeline with the cache on or off for all its steps
+    caching      a compiled pipeline with the cache off for all its steps, or as it is
     runs         start, wait, stop
     steps        which steps of a run failed, and where their logs are
     cron         crontab's five fields as the six of KFP

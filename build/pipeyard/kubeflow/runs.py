@@ -66,8 +66,8 @@ def start(
     Args:
         name: the run's, as it is shown.
         parameters: name to value.
-        caching: True or False: the cache is used, or isn't, whatever the pipeline says. The server takes that with a
-            specification only, so it gets the version's, and the version's id as a remark. None: as the pipeline says.
+        caching: False: the cache isn't used, whatever the pipeline says. The server takes that with a specification
+            only, so it gets the version's, and the version's id as a remark. True or None: as the pipeline says.
         service_account: of Kubernetes; empty: the server's default.
         once: if the experiment has a run of the name already, in whatever state, its id is returned.
 
