@@ -454,3 +454,83 @@ def test_settings_that_need_a_cluster_are_refused(run):
     )
     with pytest.raises(PipeyardError, match="'exec-show' needs a cluster for pvcMount"):
         run(pipeline, platform=platform)
+
+
+_RUN_DEADLINE = "---\nplatforms:\n  kubernetes:\n    pipelineConfig: {{activeDeadlineSeconds: {}}}\n"
+_HANGING = "import time; Path(IN['seen']).touch(); time.sleep(60); write(OUT['x'], '')"
+
+
+def _hang(**texts):
+    return component("hang", {"seen": "String"}, {"x": "String"}, _HANGING, **texts)
+
+
+def test_a_run_s_deadline_stops_what_hangs_and_starts_nothing_more(run, tmp_path):
+    @dsl.pipeline(name="p")
+    def pipeline(seen: str):
+        with dsl.ExitHandler(show(s="last")):
+            # A step that the run's deadline ended isn't tried again.
+            show(s=_hang()(seen=seen).set_retry(3, backoff_duration="0s").outputs["x"])
+
+    began = time.monotonic()
+    result = run(pipeline, _RUN_DEADLINE.format(3), seen=str(tmp_path / "seen"))
+    assert time.monotonic() - began < 40
+    assert (tmp_path / "seen").exists()
+    assert result.run.state == State.FAILED
+    told = "the run's deadline of 3 s passed. If it isn't stuck, set a longer `deadline` in settings.yaml"
+    assert result.run.error.endswith(f"hang: {told}")
+    states = {path.rpartition("/")[2]: state for path, state in result.states.items()}
+    assert states == {"hang": FAILED, "show-2": State.CANCELED, "show": State.CANCELED}
+    (task,) = (each for each in result.run.tasks if each.name == "hang")
+    assert task.reason == told
+    assert [attempt.error for attempt in task.attempts] == [told]
+
+
+def test_a_run_that_its_deadline_ended_is_resumed(run, tmp_path):
+    wait = component(
+        "wait",
+        {"gate": "String"},
+        {"x": "String"},
+        "import time\nwhile not Path(IN['gate']).exists(): time.sleep(0.05)\nwrite(OUT['x'], '')",
+    )
+
+    @dsl.pipeline(name="p")
+    def pipeline(gate: str):
+        wait(gate=gate)
+
+    ended = run(pipeline, _RUN_DEADLINE.format(2), gate=str(tmp_path / "gate"))
+    assert ended.run.state == State.FAILED
+    (tmp_path / "gate").touch()
+    assert run(pipeline, _RUN_DEADLINE.format(60), gate=str(tmp_path / "gate"), resumed=ended.folder).run.state == OK
+
+
+def test_a_run_within_its_deadline_succeeds_and_leaves_no_timer(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        show(s="a")
+
+    result = run(pipeline, _RUN_DEADLINE.format(2_147_483_647))
+    assert (result.run.state, result.run.error) == (OK, "")
+    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+
+
+def test_a_step_s_own_limit_counts_where_it_is_shorter_than_the_run_s(run, tmp_path):
+    own = "    deploymentSpec: {executors: {exec-hang: {activeDeadlineSeconds: '1'}}}\n"
+
+    @dsl.pipeline(name="p")
+    def pipeline(seen: str):
+        _hang()(seen=seen)
+
+    result = run(pipeline, _RUN_DEADLINE.format(50) + own, seen=str(tmp_path / "seen"))
+    assert result["hang"].reason.startswith("timed out after 1")
+
+
+def test_the_user_s_limit_of_a_step_counts_though_each_is_within_the_run_s(run, tmp_path):
+    derived = "    deploymentSpec: {executors: {exec-hang: {activeDeadlineSeconds: '50'}}}\n"
+
+    @dsl.pipeline(name="p")
+    def pipeline(seen: str):
+        _hang()(seen=seen)
+
+    options = runner.Options(task_timeout_seconds=1)
+    result = run(pipeline, _RUN_DEADLINE.format(50) + derived, options, seen=str(tmp_path / "seen"))
+    assert result["hang"].reason.startswith("timed out after 1")

@@ -47,7 +47,7 @@ def _walk(project: Path, folder: Path) -> Walk:
     hosts = runner.project_hosts(Project(project))
     (spec, *_) = yaml.safe_load_all(compiling.compile_pipeline(project / "pipelines/chicago_taxi", {}).text)
     store = Store(fsspec.filesystem("file"), str(folder / "store"))
-    return Walk(spec, folder / "pods", store, Records(folder / "mlmd"), lambda image: hosts(image).env, mended=True)
+    return Walk(spec, folder / "pods", store, Records(folder / "mlmd"), lambda image: hosts(image).env)
 
 
 def _parameters(project: Path, folder: Path) -> dict[str, object]:

@@ -67,7 +67,7 @@ def _dag(
                 continue
             container = spec["deploymentSpec"]["executors"][component["executorLabel"]].get("container")
             if container:
-                found[here] = _resolved([*container.get("command", []), *container.get("args", [])], values)
+                found[here] = resolved([*container.get("command", []), *container.get("args", [])], values)
         except Refused as error:
             raise Refused(f"{name}: {error}") from error
 
@@ -138,7 +138,12 @@ def _value(
     return _MADE_UP[type_]
 
 
-def _resolved(elements: list[str], values: Mapping[str, Any]) -> list[str]:
+def resolved(elements: list[str], values: Mapping[str, Any]) -> list[str]:
+    """Returns a step's command and arguments as the launcher gets them: with inputs, and without what is absent.
+
+    Raises:
+        Refused: an input that they need isn't among the values.
+    """
     found = []
     for element in elements:
         if "$.outputs" in element:

@@ -369,6 +369,8 @@ def test_a_defaulted_input_that_is_left_out_stops_the_driver_of_2_17_0_and_not_t
     store = Store(fsspec.filesystem("file"), str(tmp_path / "store"))
     stock = Walk(spec, tmp_path / "stock", store, Records(tmp_path / "mlmd"), lambda image: ENV)
     run = stock.run({"good": ""})
-    assert run.refused == {"first": 'failed to resolve container args: parameter "good" not found in executor input'}
+    assert list(run.refused) == ["first"]
+    assert "failed to resolve container args: " in run.refused["first"]
+    assert 'parameter "good" not found in executor input' in run.refused["first"]
     mended = Walk(spec, tmp_path / "mended", store, Records(tmp_path / "mlmd"), lambda image: ENV, mended=True)
     assert mended.run({"good": ""}).executions["then"].state == "COMPLETE"

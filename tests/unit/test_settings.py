@@ -296,12 +296,13 @@ def test_the_command_never_shows_what_a_named_secret_holds():
 
 def test_the_project_s_parameters_fit_its_pipelines_in_every_environment():
     texts = {name: compiling.compile_pipeline(folder).text for name, folder in project.find(ROOT).pipelines.items()}
-    inputs = {name: ir.parse(text).spec.root.input_definitions for name, text in texts.items()}
+    compiled = {name: ir.parse(text) for name, text in texts.items()}
     loaded = settings.load(ROOT, SET)
     for place in map(loaded.environment, loaded.names):
         for name in place.pipelines:
-            checking.check(place, name, inputs[name])
-        assert not checking.unused(place, inputs)
+            checking.check(place, name, compiled[name].spec.root.input_definitions)
+            checking.retries(place, name, texts[name])
+        assert not checking.unused(place, compiled)
 
 
 def test_the_command_checks_the_parameters_of_all_pipelines(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from pipeyard import settings
 from pipeyard.errors import PipeyardError
+from pipeyard.local import ir
 from pipeyard.local.protobuf import pb
 from pipeyard.settings import checking
 
@@ -76,7 +77,9 @@ def test_a_typo_among_the_parameters_for_every_pipeline_is_told_with_its_line(tm
 
 
 def test_a_parameter_for_every_pipeline_that_none_has_is_told_with_its_line(tmp_path):
-    assert checking.unused(_dev(tmp_path), {"taxi": _inputs()})[0].startswith(
+    spec = pb.PipelineSpec()
+    spec.root.input_definitions.CopyFrom(_inputs())
+    assert checking.unused(_dev(tmp_path), {"taxi": ir.Pipeline(spec, "", {})})[0].startswith(
         "settings.yaml:7: no pipeline has a parameter 'unrelated'. "
     )
 

@@ -54,6 +54,9 @@ def command(
     for plan in plans:
         for line in plan.lines():
             console.print(line)
+    for each in wanted:
+        for line in target.warnings(each):
+            console.print(f"warning: {each.pipeline}: {line}")
     if not rollback:
         deploying.refuse_to_go_back(plans)
     _ask(environment, [plan for plan, each in zip(plans, wanted, strict=True) if each in unapproved])

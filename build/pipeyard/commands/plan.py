@@ -26,8 +26,8 @@ def command(
 ) -> int:
     """Show what `pipeyard deploy` would change for PIPELINES (default: those that the environment names, or all).
 
-    Packages, the pipeline's version, images, parameters, schedule, and which steps don't find their results in the
-    cache any more. Changes nothing.
+    Packages, the pipeline's version, images, parameters, deadline, retries, schedule, and which steps don't find their
+    results in the cache any more. Warns of what the server's version can't do. Changes nothing.
     """
     import json
 
@@ -42,6 +42,7 @@ def command(
     target, store = connecting.connect(place), bucket.connect(place.bucket)
     plans = [deploying.look(store, target, each, precedes) for each in wanted]
     left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    doubts = [target.warnings(each) for each in wanted]
     needed = place.approval == "required"
     approved = [approvals.find(git, each) if needed else None for each in wanted]
     if as_json:
@@ -50,8 +51,9 @@ def command(
                 **plan.as_json(),
                 "digest": each.digest,
                 "approval": {"required": needed, "by": approval.by if approval else None},
+                "warnings": doubt,
             }
-            for plan, each, approval in zip(plans, wanted, approved, strict=True)
+            for plan, each, approval, doubt in zip(plans, wanted, approved, doubts, strict=True)
         ]
         click.echo(json.dumps(told, indent=2))
     else:
@@ -62,6 +64,7 @@ def command(
                 click.echo(f"  approved by {approval.by} in {approval.commit[:12]}")
             elif needed and not plan.empty:
                 click.echo(f"  needs approval: pipeyard approve --env {environment} {each.pipeline} {each.digest}")
+    left += [f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some]
     for line in left:
         click.echo(f"warning: {line}", err=True)
     return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0

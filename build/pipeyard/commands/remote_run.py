@@ -67,7 +67,7 @@ def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
 
 
 def _warn(console: Any, place: "Environment", started: "Started") -> None:
-    """Says so if settings.yaml has other parameters than what is deployed."""
+    """Says so if settings.yaml has other parameters, or another deadline or retries, than what is deployed."""
     from pipeyard.delivery import launching
 
     differing = launching.differing(started, place)

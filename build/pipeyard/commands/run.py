@@ -84,8 +84,9 @@ def command(
     """
     from rich.console import Console
 
-    from pipeyard import compiling, report, settings
+    from pipeyard import compiling, deriving, report, settings
     from pipeyard.local import display, ir, record, runner
+    from pipeyard.settings import checking
 
     if runner_name == "host" and (build_folder or allow_dirty or network):
         raise click.UsageError("--build, --allow-dirty and --network are of --runner docker.")
@@ -127,7 +128,8 @@ def command(
     compiled = compiling.compile_apart(folder, specs)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
-    package = ir.parse(compiled.text)
+    retries = checking.retries(place, pipeline, compiled.text)
+    package = ir.parse(deriving.derive(compiled.text, place.deadline_of(pipeline), retries))
     earlier = _earlier_run(root, resume, package.name) if resume else None
     declared = package.spec.root.input_definitions.parameters
     given = record.load(earlier).parameters if earlier else place.parameters_of(pipeline, declared)
@@ -186,11 +188,13 @@ def _conclude(console, run, page: Path, folder: Path) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    for task in run.tasks:
-        if task.state == State.FAILED:
-            say(f"\n{task.path} failed: {task.reason}", "red")
-            if task.attempts:
-                say(f"Its whole log: {folder / task.attempts[-1].log}")
+    failed = [task for task in run.tasks if task.state == State.FAILED]
+    for task in failed:
+        say(f"\n{task.path} failed: {task.reason}", "red")
+        if task.attempts:
+            say(f"Its whole log: {folder / task.attempts[-1].log}")
+    if run.error and not failed:  # between two steps
+        say(f"\n{run.error}", "red")
     if run.state == State.SUCCEEDED:
         verdict = findings.verdict(run)
         say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s.")

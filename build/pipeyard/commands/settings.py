@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @click.command("settings")
 @click.option("--env", "environment", metavar="NAME", help="Show what is in force in this environment.")
 @click.option("--pipeline", metavar="NAME", help="With --env: what is in force for this pipeline, checked against it.")
-@click.option("--check", "check_all", is_flag=True, help="With --env: check the parameters of all its pipelines.")
+@click.option(
+    "--check", "check_all", is_flag=True, help="With --env: check the parameters and retries of all its pipelines."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what is shown as JSON.")
 @click.option("--schema", "write_schema", is_flag=True, help="Write the JSON Schema by which editors help.")
 @click.option("--check-schema", is_flag=True, help="Check that the JSON Schema is the model's.")
@@ -92,8 +94,10 @@ def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool
     if pipeline:
         from pipeyard.settings import checking, fitting
 
-        inputs = fitting.inputs_of(project, pipeline)
+        compiled = fitting.compiled(project, pipeline)
+        inputs = compiled.spec.root.input_definitions
         checking.check(place, pipeline, inputs)
+        checking.retries(place, pipeline, compiled.text)
     found = settings.provenance(place, pipeline, inputs)
     if as_json:
         values = [dataclasses.asdict(each) for each in found]

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard import releases
-from pipeyard.delivery import packages, stages
+from pipeyard import deriving, releases
+from pipeyard.delivery import packages, records, stages
 from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
@@ -24,12 +24,15 @@ class Desired:
     """A package with what its runs get in an environment.
 
     Attributes:
+        package: with the environment's deadline and retries in it; see `packages.limited`.
         parameters: typed as the pipeline declares them.
+        retries: path of a step to how often the environment has it tried again.
     """
 
     environment: "Environment"
     package: Package
     parameters: Mapping[str, Any]
+    retries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> str:
@@ -53,6 +56,7 @@ class Desired:
             "pipeline_root": self.environment.pipeline_root,
             "service_account": self.environment.service_account,
             "experiment": self.experiment,
+            **records.limits(self.environment.deadline_of(self.pipeline), self.retries),
         }
         return State(
             self.package.commit,
@@ -100,8 +104,8 @@ def read(
         dist: folder of `pipeyard build` and `pipeyard compile`.
 
     Raises:
-        PipeyardError: nothing can be deployed there, a package is missing or of other content, or parameters don't fit
-            the pipeline.
+        PipeyardError: nothing can be deployed there, a package is missing or of other content, parameters or retries
+            don't fit the pipeline, or the target keeps no deadline.
     """
     from pipeyard.local import ir
     from pipeyard.settings import checking
@@ -116,11 +120,29 @@ def read(
     if environment.target == "vertex":
         for package in read_packages:
             packages.document(package)
-    return [
-        Desired(
-            environment,
-            package,
-            checking.check(environment, package.pipeline, ir.parse(package.text).spec.root.input_definitions),
+    wanted = []
+    for package in read_packages:
+        inputs = ir.parse(package.text).spec.root.input_definitions
+        parameters = checking.check(environment, package.pipeline, inputs)
+        retries = checking.retries(environment, package.pipeline, package.text)
+        limited = packages.limited(package, _deadline(environment, package.pipeline), retries)
+        wanted.append(Desired(environment, limited, parameters, deriving.retried(package.text, retries)))
+    return wanted
+
+
+def _deadline(environment: "Environment", pipeline: str) -> float | None:
+    """Returns the deadline of a pipeline's runs.
+
+    Raises:
+        PipeyardError: the target keeps none.
+    """
+    deadline = environment.deadline_of(pipeline)
+    if deadline is not None and environment.target == "vertex":
+        own = environment.of(pipeline).deadline is not None
+        where = environment.where(*(("pipelines", pipeline) if own else ()), "deadline")
+        raise PipeyardError(
+            f"{where}: {environment.name!r} is on Vertex AI, which stops no run at a deadline. Take it out"
+            f"{'' if own else f', or write `deadline: null` in {environment.name} if it is of the defaults'}; "
+            "`timeout` says how long a run is waited for."
         )
-        for package in read_packages
-    ]
+    return deadline

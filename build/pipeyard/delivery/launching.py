@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeyard import deriving
 from pipeyard.delivery import bucket as buckets
 from pipeyard.delivery import connecting, records
 from pipeyard.delivery.records import Record
@@ -23,6 +24,7 @@ class Started:
         page: its address for people.
         parameters: with which it was started.
         inputs: that its pipeline declares, ComponentInputsSpec.
+        text: its compiled pipeline.
     """
 
     run_id: str
@@ -31,6 +33,7 @@ class Started:
     parameters: Mapping[str, Any]
     target: Target
     inputs: Any
+    text: str
 
 
 def start(
@@ -78,7 +81,7 @@ def start(
     given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
     target = connecting.connect(environment)
     run, page = target.start(record, package, given, key, caching)
-    return Started(run, page, record, given, target, inputs)
+    return Started(run, page, record, given, target, inputs, package.text)
 
 
 def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Outcome":
@@ -95,10 +98,20 @@ def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Ou
 
 
 def differing(started: Started, environment: "Environment") -> list[str]:
-    """Returns the names of parameters that settings.yaml has otherwise now than what is deployed."""
+    """Returns the names of parameters, and the deadline and retries, that settings.yaml has otherwise now."""
     deployed, declared = started.record.parameters, started.inputs.parameters
     now = environment.parameters_of(started.record.pipeline, declared)
-    return sorted(name for name in {*now, *deployed} if _typed(now.get(name), declared, name) != deployed.get(name))
+    names = sorted(name for name in {*now, *deployed} if _typed(now.get(name), declared, name) != deployed.get(name))
+    limits, kept = _limits(started, environment), records.limits_of(started.record)
+    return [*names, *sorted(name for name in {*limits, *kept} if limits.get(name) != kept.get(name))]
+
+
+def _limits(started: Started, environment: "Environment") -> dict[str, str]:
+    """Returns what a deployment now would record of a run's limits."""
+    pipeline = started.record.pipeline
+    steps = deriving.steps(started.text)
+    retries = environment.retries_of(pipeline, lambda key: any(step.is_named(key) for step in steps))
+    return records.limits(environment.deadline_of(pipeline), deriving.retried(started.text, retries))
 
 
 def _typed(value: Any, declared: Mapping[str, Any], name: str) -> Any:

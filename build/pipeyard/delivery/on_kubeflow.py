@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard import packaging
+from pipeyard.delivery import server_versions
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
 from pipeyard.errors import PipeyardError
@@ -93,6 +94,9 @@ class OnKubeflow:
 
     def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> runs.Outcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
+
+    def warnings(self, desired: "Desired") -> list[str]:
+        return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
     def _wanted(self, desired: "Desired", experiment: str, version: pipelines.Version) -> schedules.Wanted:
         assert desired.schedule

@@ -43,6 +43,9 @@ class OnVertex:
             found.append(Missing("schedule", name, before, after))
         return tuple(found)
 
+    def warnings(self, desired: "Desired") -> list[str]:  # pylint: disable=unused-argument  # it has no versions
+        return []
+
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
         done = []
         template = self._kept(desired, record)

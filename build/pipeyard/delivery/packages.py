@@ -1,10 +1,11 @@
 """A compiled pipeline as `pipeyard compile` left it, checked to be of what is checked out."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import packaging, releases, shipments
+from pipeyard import deriving, packaging, releases, shipments
 from pipeyard.errors import PipeyardError
 
 CONTENT_DIGITS = 12
@@ -76,6 +77,27 @@ def of_archive(workflow: bytes, name: str = packaging.WORKFLOW, vertex: bytes | 
         )
     except (KeyError, TypeError, UnicodeDecodeError) as error:
         raise PipeyardError(f"{name} is damaged: {error!r}. Run `pipeyard compile` again.") from error
+
+
+def limited(package: Package, deadline: float | None, retries: Mapping[str, int]) -> Package:
+    """Returns a package whose runs have an environment's limits: of another content, and named after that.
+
+    Without limits it is the package itself, byte for byte.
+
+    Args:
+        deadline, retries: see `deriving.derive`.
+    """
+    text = deriving.derive(package.text, deadline, retries)
+    if text == package.text:
+        return package
+    _, described = packaging.unpack(package.files[packaging.WORKFLOW])
+    content = hashlib.sha256(text.encode()).hexdigest()
+    described = {**described, "pipeline_sha256": content, "derived_from": package.sha256}
+    files = {packaging.WORKFLOW: packaging.workflow(text, described)}
+    # Vertex AI takes no document with a deadline in it.
+    if packaging.VERTEX in package.files and deadline is None:
+        files[packaging.VERTEX] = packaging.vertex(text).encode()
+    return Package(package.pipeline, package.commit, text, content, package.images, files)
 
 
 def document(package: Package) -> bytes:

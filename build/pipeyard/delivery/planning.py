@@ -19,7 +19,7 @@ class State:
         sha256: of the compiled pipeline.
         images: component to image.
         parameters: of its runs.
-        run: what else runs have: pipeline root, service account, experiment.
+        run: what else runs have: pipeline root, service account, experiment, deadline, retries of a step.
         steps: by path.
     """
 

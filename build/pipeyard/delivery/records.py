@@ -12,6 +12,10 @@ from pipeyard.delivery.bucket import Bucket
 from pipeyard.delivery.packages import Package
 from pipeyard.delivery.planning import State
 from pipeyard.errors import PipeyardError
+from pipeyard.settings import durations
+
+_DEADLINE = "deadline"
+_RETRIES_OF = "retries of "
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Record:
 
     Attributes:
         package: `<commit>-<content>` in the bucket.
-        run: what runs have but parameters: pipeline_root, service_account, experiment.
+        run: what runs have but parameters: pipeline_root, service_account, experiment, deadline, retries of a step.
         schedule: as settings.yaml has it; None: there is none.
         server: ids that the target gave: of the pipeline and version, or of the template.
     """
@@ -44,6 +48,22 @@ class Record:
         """
         steps = stages.read(package.text, self.parameters) if package else {}
         return State(self.commit, self.pipeline_sha256, self.images, self.parameters, self.run, steps)
+
+
+def limits(deadline: float | None, retries: Mapping[str, int]) -> dict[str, str]:
+    """Returns limits of runs as `Record.run` has them.
+
+    Args:
+        deadline: seconds; None: none.
+        retries: path of a step to how often it is tried again.
+    """
+    told = {} if deadline is None else {_DEADLINE: durations.as_text(deadline)}
+    return told | {f"{_RETRIES_OF}{path}": str(count) for path, count in sorted(retries.items())}
+
+
+def limits_of(record: Record) -> dict[str, str]:
+    """Returns what a record says of the limits of runs."""
+    return {key: value for key, value in record.run.items() if key == _DEADLINE or key.startswith(_RETRIES_OF)}
 
 
 def path_of(pipeline: str, environment: str) -> str:

@@ -21,6 +21,9 @@ class Target(Protocol):
     def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
         """Returns what `apply` would change. Only reads."""
 
+    def warnings(self, desired: "Desired") -> list[str]:
+        """Returns what the server's version can't do of the pipeline, in words. Only reads."""
+
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
         """Makes the pipeline and its schedule be there; the same again changes nothing.
 

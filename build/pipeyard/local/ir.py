@@ -1,5 +1,6 @@
 """The compiled pipeline: KFP's intermediate representation, read strictly."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,16 @@ class Pipeline:
 
     Attributes:
         text: the YAML it was read from.
-        timeouts: executor label to seconds, from the kubernetes platform's `activeDeadlineSeconds`.
+        timeouts: executor label to seconds, from the kubernetes platform's `activeDeadlineSeconds`; without those that
+            limit nothing, as the run's deadline comes first.
+        deadline: seconds of a whole run, from the platform's `pipelineConfig`; None: none.
     """
 
     spec: pb.PipelineSpec
     text: str
     executors: dict[str, dict[str, Any]]
     timeouts: dict[str, int] = field(default_factory=dict)
+    deadline: int | None = None
 
     @property
     def name(self) -> str:
@@ -92,14 +96,22 @@ def parse(text: str) -> Pipeline:
         for name, task in dag.dag.tasks.items():
             if task.retry_policy.max_retry_count and spec.components[task.component_ref.name].HasField("dag"):
                 raise PipeyardError(f"{name!r} is a pipeline with retries. Set them on its steps instead.")
-    return Pipeline(spec, text, executors, _timeouts(documents[1:]))
+    kubernetes = [(each or {}).get("platforms", {}).get("kubernetes", {}) for each in documents[1:]]
+    deadline = _deadline(kubernetes)
+    timeouts = {label: seconds for label, seconds in _timeouts(kubernetes).items() if seconds < (deadline or math.inf)}
+    return Pipeline(spec, text, executors, timeouts, deadline)
+
+
+def _deadline(platforms: list[dict[str, Any]]) -> int | None:
+    """Reads what `dsl.PipelineConfig(active_deadline_seconds=...)` wrote into the platform document."""
+    set_ = [int(each.get("pipelineConfig", {}).get("activeDeadlineSeconds") or 0) for each in platforms]
+    return min(filter(None, set_), default=None)
 
 
 def _timeouts(platforms: list[dict[str, Any]]) -> dict[str, int]:
     """Reads what `kfp.kubernetes.set_timeout` wrote into the platform document."""
     timeouts = {}
-    for document in platforms:
-        kubernetes = (document or {}).get("platforms", {}).get("kubernetes", {})
+    for kubernetes in platforms:
         for label, config in kubernetes.get("deploymentSpec", {}).get("executors", {}).items():
             unknown = sorted(set(config) - _WITHOUT_EFFECT - {"activeDeadlineSeconds"})
             if unknown:

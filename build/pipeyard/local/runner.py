@@ -19,6 +19,7 @@ from typing import IO, Any
 from pipeyard import environments, files
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import cache, external, ir, record, values
+from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes
 from pipeyard.local.prestart import Prestart
@@ -114,6 +115,7 @@ def run(
         started.save(place)
     tracker = _Tracker(started, folder, before, display)
     stop = threading.Event()
+    deadline = Deadline(pipeline.deadline, stop)
     job = {
         "pipeline_job_uuid": folder.name,
         "pipeline_job_name": folder.name,
@@ -138,18 +140,19 @@ def run(
         prestart=prestart,
         # What a step reads may point to such a place: a model registry to where models are served.
         places=external.places(complete),
+        overrun=lambda: deadline.told,
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
-    with lock, closing(launcher), signals, display:
+    with lock, closing(launcher), signals, display, deadline:
         try:
             outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
         except BaseException as error:
             tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
             raise
-        state = State.CANCELED if stop.is_set() else outcome.state
+        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
         if state == State.SUCCEEDED:
             steps.restamp()
-        tracker.end(state, outcome.error)
+        tracker.end(state, outcome.error or deadline.told)
     return tracker.run, folder
 
 

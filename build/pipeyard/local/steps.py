@@ -85,6 +85,7 @@ class StepRunner:
         wait: passes time between attempts; returns early when the run is stopped.
         prestart: starts interpreters ahead of their steps; None: none is.
         places: URIs that every step may read, besides what it declares.
+        overrun: says why, where the run was stopped because it took too long; '': it wasn't.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class StepRunner:
         wait: Callable[[float], object] = time.sleep,
         prestart: Prestart | None = None,
         places: Sequence[str] = (),
+        overrun: Callable[[], str] = lambda: "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
@@ -119,6 +121,7 @@ class StepRunner:
         self._wait = wait
         self._prestart = prestart
         self._places = places
+        self._overrun = overrun
         self._now = now
         self._ahead: dict[str, Leaf] = {}
         self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
@@ -280,7 +283,7 @@ class StepRunner:
                 error, code = self._attempt(leaf, host, container, len(attempts), log)
             attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
             self._tracker.update(leaf.path, attempts=list(attempts))
-            if not error or error == "canceled":
+            if not error or error in ("canceled", self._overrun()):
                 return error
         return error
 
@@ -318,7 +321,7 @@ class StepRunner:
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
         if ended.stopped == "canceled":
-            return "canceled", ended.code
+            return self._overrun() or "canceled", ended.code
         if ended.code != 0 or ended.stopped:
             said = process.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"

@@ -1,12 +1,14 @@
-"""Whether an environment's parameters are what a compiled pipeline takes, before anything is contacted."""
+"""Whether an environment's parameters and retries are what a compiled pipeline takes, before anything is contacted."""
 
 import difflib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeyard import deriving
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import values
+from pipeyard.local.ir import Pipeline
 from pipeyard.local.protobuf import pb
 from pipeyard.settings.model import Environment, EventTrigger
 
@@ -66,18 +68,57 @@ def check(
     return typed
 
 
-def unused(environment: Environment, declared: Mapping[str, pb.ComponentInputsSpec]) -> list[str]:
-    """Returns what is wrong with parameters for every pipeline that no pipeline has.
+def retries(environment: Environment, pipeline: str, text: str) -> dict[str, int]:
+    """Returns how often the steps of a pipeline are retried, as `deriving.derive` takes it.
 
     Args:
-        declared: pipeline to its inputs, of all that the environment is for.
+        pipeline: name of its folder.
+        text: the compiled pipeline.
+
+    Raises:
+        PipeyardError: names every key that is no step's, each with its line.
     """
-    known = {name for inputs in declared.values() for name in inputs.parameters}
-    return [
+    if not (environment.retries or environment.of(pipeline).retries):
+        return {}
+    steps = deriving.steps(text)
+    meant = environment.retries_of(pipeline, lambda key: any(step.is_named(key) for step in steps))
+    wrong = [
+        f"{where_retries(environment, pipeline, key)}: {problem}" for key, problem in deriving.problems(steps, meant)
+    ]
+    if wrong:
+        raise PipeyardError(
+            f"Retries of {pipeline} in the environment {environment.name!r} don't fit the pipeline:\n"
+            + "\n".join(wrong)
+        )
+    return meant
+
+
+def unused(environment: Environment, compiled: Mapping[str, Pipeline]) -> list[str]:
+    """Returns what is wrong with parameters and retries for every pipeline that no pipeline has.
+
+    Args:
+        compiled: by name, all that the environment is for.
+    """
+    known = {name for each in compiled.values() for name in each.spec.root.input_definitions.parameters}
+    told = [
         f"{environment.where('parameters', name)}: no pipeline has a parameter {name!r}. {near_misses(name, known)}"
         for name in environment.parameters
         if name not in known
     ]
+    keys = [key for key in environment.retries if key != deriving.ALL]
+    steps = [step for each in compiled.values() for step in deriving.steps(each.text)] if keys else []
+    names = {step.path.rpartition("/")[2] for step in steps if step.kind == "step"}
+    for key in keys:
+        if not any(step.is_named(key) for step in steps):
+            close = near_misses(key.rpartition("/")[2], names)
+            told.append(f"{environment.where('retries', key)}: no pipeline has a step {key!r}. {close}")
+    return told
+
+
+def where_retries(environment: Environment, pipeline: str, key: str) -> str:
+    """Returns `settings.yaml:LINE` of the retries of a step that are in force for a pipeline."""
+    own = key in environment.of(pipeline).retries
+    return environment.where(*(("pipelines", pipeline) if own else ()), "retries", key)
 
 
 def where_of(environment: Environment, pipeline: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether an environment's parameters fit its pipelines as they would be compiled now."""
+"""Whether an environment's parameters and retries fit its pipelines as they would be compiled now."""
 
 from typing import TYPE_CHECKING
 
@@ -6,13 +6,13 @@ from pipeyard.errors import PipeyardError
 from pipeyard.settings import checking
 
 if TYPE_CHECKING:
-    from pipeyard.local.protobuf import pb
+    from pipeyard.local.ir import Pipeline
     from pipeyard.project import Project
     from pipeyard.settings.model import Environment
 
 
-def inputs_of(project: "Project", pipeline: str) -> "pb.ComponentInputsSpec":
-    """Returns what a pipeline declares.
+def compiled(project: "Project", pipeline: str) -> "Pipeline":
+    """Returns a pipeline as it would be compiled now.
 
     Raises:
         PipeyardError: there is no such pipeline, or it doesn't compile.
@@ -20,24 +20,29 @@ def inputs_of(project: "Project", pipeline: str) -> "pb.ComponentInputsSpec":
     from pipeyard import compiling
     from pipeyard.local import ir
 
-    return ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text).spec.root.input_definitions
+    return ir.parse(compiling.compile_pipeline(project.pipeline(pipeline)).text)
 
 
 def check(project: "Project", environment: "Environment") -> list[str]:
-    """Returns the pipelines that the environment is for, if all its parameters fit them.
+    """Returns the pipelines that the environment is for, if all its parameters and retries fit them.
 
     Raises:
-        PipeyardError: names every parameter, of every pipeline, that is missing, unknown, or of the wrong type.
+        PipeyardError: names every parameter, of every pipeline, that is missing, unknown, or of the wrong type, and
+            every step with retries that there isn't.
     """
     problems = []
-    declared = {}
+    made = {}
     for name in environment.chosen(project.pipelines):
-        declared[name] = inputs_of(project, name)
+        made[name] = compiled(project, name)
         try:
-            checking.check(environment, name, declared[name])
+            checking.check(environment, name, made[name].spec.root.input_definitions)
         except PipeyardError as error:
             problems.append(str(error))
-    problems += checking.unused(environment, declared)
+        try:
+            checking.retries(environment, name, made[name].text)
+        except PipeyardError as error:
+            problems.append(str(error))
+    problems += checking.unused(environment, made)
     if problems:
         raise PipeyardError("\n".join(problems))
-    return list(declared)
+    return list(made)

@@ -62,7 +62,7 @@ class Origins:
 
 
 def merge(defaults: tuple[Key, Any], environment: tuple[Key, Any]) -> Merged:
-    """Merges by key: the fields, parameters, pipelines, and a pipeline's fields, parameters and schedule.
+    """Merges by key: the fields, parameters, retries, pipelines, and a pipeline's fields and those of them.
 
     All else, such as the value of a parameter or a list of triggers, is taken whole from the environment if it has it.
 
@@ -96,7 +96,9 @@ def _merge(below: tuple[Key, Any], above: tuple[Key, Any], key: Key, origins: di
 
 def _by_key(key: Key) -> bool:
     match key:
-        case () | ("parameters",) | ("pipelines",) | ("pipelines", _) | ("pipelines", _, "parameters" | "schedule"):
+        case () | ("parameters" | "retries" | "pipelines",) | ("pipelines", _):
+            return True
+        case ("pipelines", _, "parameters" | "retries" | "schedule"):
             return True
         case _:
             return False

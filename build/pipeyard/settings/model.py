@@ -1,11 +1,21 @@
 """The typed model of an environment. Text of errors is made in `problems`, where a line belongs to them."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
+from pipeyard.deriving import ALL
 from pipeyard.settings import times
 from pipeyard.settings.durations import Seconds
 from pipeyard.settings.layers import Origin, Origins
@@ -15,6 +25,8 @@ HOURS = 3600.0
 # Kubeflow's API takes up to ten runs of a schedule at once.
 MOST_CONCURRENT_RUNS = 10
 TARGETS = ("local", "kfp", "vertex")
+# Kubernetes keeps a deadline in 32 bits.
+LONGEST_DEADLINE = 2**31 - 1
 
 
 def _matching(pattern: str, meant: str) -> Any:
@@ -35,6 +47,33 @@ Registry = _matching(
     r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
 )
 VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+
+
+def _deadline(value: float) -> float:
+    if not 1 <= value <= LONGEST_DEADLINE:
+        raise Unfit("no run has such a deadline", "Write a second or more, such as 6h; leave it out for none.")
+    return value
+
+
+def _retries(value: Any) -> dict[str, int]:
+    """Returns counts by what names a step; a number alone is for all of them."""
+    counts = value if isinstance(value, dict) else {} if value is None else {ALL: value}
+    # A variable's value is text.
+    counts = {name: int(each) if isinstance(each, str) and each.isdecimal() else each for name, each in counts.items()}
+    if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in counts.values()):
+        raise Unfit("these are no retries", "Write a whole number for all steps, or a mapping such as {train: 2}.")
+    if not all(re.fullmatch(r"\*|[^\s/*]+(/[^\s/*]+)*", name) for name in counts):
+        raise Unfit("a key names no step", f"Write a step, group/step, or {ALL!r} for all others.")
+    return counts
+
+
+_COUNT = {"type": "integer", "minimum": 0}
+Deadline = Annotated[Seconds, AfterValidator(_deadline)]
+Retries = Annotated[
+    dict[str, int],
+    BeforeValidator(_retries),
+    WithJsonSchema({"anyOf": [_COUNT, {"type": "object", "additionalProperties": _COUNT}]}),
+]
 
 
 class Strict(BaseModel):
@@ -190,6 +229,10 @@ class PipelineSettings(Strict):
 
     parameters: dict[str, Any] = Field(default_factory=dict, description="Over those of the environment.")
     experiment: str = Field("", description="Over that of the environment.")
+    deadline: Deadline | None = Field(None, description="Over that of the environment.")
+    retries: Retries = Field(
+        default_factory=dict, description="Over those of the environment, step by step; a number over all of them."
+    )
     schedule: Schedule | None = None
     triggers: list[Trigger] = Field(default_factory=list)
 
@@ -212,6 +255,8 @@ class Environment(Strict):
         pipeline_root: where runs keep their artifacts.
         bucket: what packages are uploaded to.
         timeout: seconds of a whole run that is waited for.
+        deadline: seconds after which a run is stopped, whoever waits for it; None: never.
+        retries: step to how often it is tried again; see `deriving.retried`.
         parameters: for every pipeline that has an input of the name.
         pipelines: for one pipeline, over those.
     """
@@ -239,6 +284,14 @@ class Environment(Strict):
     auth: Auth = Field(default_factory=Auth)
     approval: Literal["none", "required"] = Field("none", description="Whether somebody has to approve a deployment.")
     timeout: Seconds = Field(3 * HOURS, description="How long a whole run is waited for.")
+    deadline: Deadline | None = Field(
+        None, description="local, kfp: how long a whole run may take before it is stopped; empty: for ever."
+    )
+    retries: Retries = Field(
+        default_factory=dict,
+        description="How often a step is tried again: a number for all steps, or a mapping of steps (`train`, "
+        "`condition-1/deploy`, `*` for all others) to numbers.",
+    )
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of every pipeline that has an input of the name."
     )
@@ -280,6 +333,21 @@ class Environment(Strict):
     def experiment_of(self, pipeline: str) -> str:
         """Returns what a pipeline's runs are grouped under; '': the pipeline's name."""
         return self.of(pipeline).experiment or self.experiment
+
+    def deadline_of(self, pipeline: str) -> float | None:
+        """Returns the seconds after which a run of a pipeline is stopped; None: never."""
+        own = self.of(pipeline).deadline
+        return self.deadline if own is None else own
+
+    def retries_of(self, pipeline: str, named: Callable[[str], bool]) -> dict[str, int]:
+        """Returns the retries for every pipeline, where they apply, with those for this one over them.
+
+        Args:
+            named: whether a key names a step of the pipeline.
+        """
+        own = self.of(pipeline).retries
+        given = {key: count for key, count in self.retries.items() if key == ALL or named(key)}
+        return own if ALL in own else given | own
 
     def of(self, pipeline: str) -> PipelineSettings:
         """Returns what is set for one pipeline, which may be nothing."""

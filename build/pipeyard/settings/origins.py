@@ -56,11 +56,18 @@ def provenance(
     """
     if not pipeline:
         return list(_values(environment, environment, ()))
-    common = [each for each in _fields(environment, environment, ()) if each.key not in ("experiment",)]
+    common = [each for each in _fields(environment, environment, ()) if each.key not in ("experiment", "deadline")]
     own = environment.of(pipeline)
     key: Key = ("pipelines", pipeline)
     experiment = (*key, "experiment") if own.experiment else ("experiment",)
-    found = [*common, _named("experiment", environment, environment.experiment_of(pipeline), experiment)]
+    deadline = ("deadline",) if own.deadline is None else (*key, "deadline")
+    found = [
+        *common,
+        _named("experiment", environment, environment.experiment_of(pipeline), experiment),
+        _named("deadline", environment, environment.deadline_of(pipeline), deadline),
+    ]
+    for name, count in environment.retries_of(pipeline, lambda _: True).items():
+        found.append(_named(f"retries.{name}", environment, count, retries_key(environment, pipeline, name)))
     found += _parameters(environment, pipeline, inputs)
     if own.schedule:
         found += _under("schedule", _values(environment, own.schedule, (*key, "schedule")), (*key, "schedule"))
@@ -68,6 +75,13 @@ def provenance(
         place = (*key, "triggers", index)
         found += _under(f"triggers[{index}]", _values(environment, each, place), place)
     return found
+
+
+def retries_key(environment: Environment, pipeline: str, name: str) -> Key:
+    """Returns the key under which the count of a step that is in force for a pipeline is set."""
+    own = name in environment.of(pipeline).retries
+    key: Key = (*(("pipelines", pipeline) if own else ()), "retries")
+    return (*key, name) if environment.origin(*key, name) else key
 
 
 def _parameters(environment: Environment, pipeline: str, inputs: "pb.ComponentInputsSpec | None") -> Iterator[Value]:
@@ -91,6 +105,10 @@ def _values(environment: Environment, part: BaseModel, key: Key) -> Iterator[Val
     yield from _fields(environment, part, key)
     for name, each in getattr(part, "parameters", {}).items():
         yield _value(environment, each, (*key, "parameters", name))
+    for name, each in getattr(part, "retries", {}).items():
+        place = (*key, "retries", name)
+        # A number for all steps stands in the place of the mapping.
+        yield _named(dotted(place), environment, each, place if environment.origin(*place) else place[:-1])
     for name, each in getattr(part, "pipelines", {}).items():
         yield from _values(environment, each, (*key, "pipelines", name))
     for index, each in enumerate(getattr(part, "triggers", [])):
@@ -101,7 +119,7 @@ def _fields(environment: Environment, part: BaseModel, key: Key) -> Iterator[Val
     """Yields the values of a part's fields, but for those that are named by the file."""
     for name in type(part).model_fields:
         value = getattr(part, name)
-        if name in ("parameters", "pipelines", "triggers") or (not key and name == "name"):
+        if name in ("parameters", "pipelines", "retries", "triggers") or (not key and name == "name"):
             continue
         if isinstance(value, BaseModel):
             yield from _fields(environment, value, (*key, name))

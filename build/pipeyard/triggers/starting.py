@@ -49,11 +49,13 @@ def run_here(
 
     from rich.console import Console
 
-    from pipeyard import compiling, report
+    from pipeyard import compiling, deriving, report
     from pipeyard.local import display, ir, record, runner
     from pipeyard.settings import checking
 
-    package = ir.parse(compiling.compile_apart(project.pipeline(pipeline)).text)
+    text = compiling.compile_apart(project.pipeline(pipeline)).text
+    retries = checking.retries(environment, pipeline, text)
+    package = ir.parse(deriving.derive(text, environment.deadline_of(pipeline), retries))
     inputs = package.spec.root.input_definitions
     given = checking.check(environment, pipeline, inputs, parameters)
     folder = Path(environment.pipeline_root) / f"{package.name}-{key}"

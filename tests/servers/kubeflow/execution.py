@@ -3,8 +3,7 @@
 import os
 import sys
 import threading
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,13 @@ import yaml
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import ir, runner
-from pipeyard.local.record import Run, State, Task
+from pipeyard.local.record import Run, Task
 from pipeyard.local.steps import Host
+
+from . import nodes, packages, statuses
 
 if TYPE_CHECKING:
     from .http import KubeflowServer
-
-# What the API has no state for: a step whose outputs were there already has no container.
-_STATES = {State.CACHED: "SKIPPED"}
 
 
 class LocalRunner:
@@ -46,7 +44,7 @@ class LocalRunner:
         self._launchers = launchers
         self._threads: list[threading.Thread] = []
         self._stops: dict[str, threading.Event] = {}
-        self._logs: dict[tuple[str, str], Path] = {}
+        self._logs: dict[tuple[str, str], Path | str] = {}
 
     def start(self, run: dict, spec: dict, server: "KubeflowServer") -> None:
         key = run["run_id"]
@@ -59,8 +57,10 @@ class LocalRunner:
         self._stops[run["run_id"]].set()
 
     def log(self, run_id: str, pod: str) -> str:
-        path = self._logs.get((run_id, pod))
-        return path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
+        log = self._logs.get((run_id, pod), "")
+        if isinstance(log, str):
+            return log
+        return log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
 
     def close(self) -> None:
         for each in self._stops.values():
@@ -70,6 +70,12 @@ class LocalRunner:
 
     def _run(self, key: str, config: Mapping[str, Any], spec: dict, server: "KubeflowServer") -> None:
         documents = [spec["pipeline_spec"], spec["platform_spec"]] if "pipeline_spec" in spec else [spec]
+        tasks: list[Task] = []
+
+        def changed(run: Run) -> None:
+            tasks[:] = run.tasks
+            self._show(key, spec, run.tasks, server)
+
         server.set_state(key, "RUNNING")
         try:
             run, folder = runner.run(
@@ -77,23 +83,44 @@ class LocalRunner:
                 config.get("parameters") or {},
                 self._folder,
                 self._hosts,
-                _Shown(lambda run: self._show(key, run, server)),
+                _Shown(changed),
                 self._options,
                 environment="kubeflow",
-                launchers=self._launchers,
+                launchers=statuses.launchers(self._launchers, key, lambda: list(tasks)),
                 interrupts=lambda stop: _stopping(self._stops[key], stop),
             )
         except PipeyardError as error:
             server.set_state(key, "FAILED", str(error))
             return
-        for task in run.tasks:
-            if task.attempts:
-                self._logs[key, _pod(key, f"{task.path}/executor")] = folder / task.attempts[-1].log
-        server.set_state(key, run.state, run.error, _details(key, run.tasks))
+        state = "SUCCEEDED" if run.state.has_outputs else "FAILED"
+        self._show(key, spec, run.tasks, server, state, folder)
 
-    @staticmethod
-    def _show(key: str, run: Run, server: "KubeflowServer") -> None:
-        server.set_state(key, "RUNNING", tasks=_details(key, run.tasks))
+    def _show(
+        self,
+        key: str,
+        spec: dict,
+        tasks: Sequence[Task],
+        server: "KubeflowServer",
+        state: str = "RUNNING",
+        folder: Path | None = None,
+    ) -> None:
+        """Tells the server of a run's state and nodes.
+
+        Args:
+            folder: with its logs, when it has ended.
+        """
+        workflow = server.workflow_of(key)
+        found = nodes.of_run(packages.plain(spec), tasks, folder is not None)
+        if folder:
+            logs = {
+                each.path: folder / each.attempts[-1].log if each.attempts else each.reason
+                for each in tasks
+                if each.attempts or each.reason
+            }
+            self._logs |= {
+                (key, nodes.identifier(workflow, each.path)): logs[each.task] for each in found if each.task in logs
+            }
+        server.set_state(key, state, tasks=nodes.details(key, workflow, found, server.store.time()))
 
 
 def this_python() -> Callable[[str], Host]:
@@ -137,50 +164,3 @@ def _stopping(asked: threading.Event, stop: threading.Event):
         yield
     finally:
         ended.set()
-
-
-def _details(run_id: str, tasks: Iterable[Task]) -> list[dict]:
-    """Returns what the API tells of a run's steps: a node a DAG, a node a step, and in it its driver and container."""
-    states: dict[str, str] = {}
-    reasons: dict[str, str] = {}
-    for task in tasks:
-        state = _STATES.get(task.state, str(task.state))
-        states[f"{task.path}/executor"] = states[task.path] = state
-        reasons[f"{task.path}/executor"] = task.reason if state == "FAILED" else ""
-        if task.state.ended and task.state not in (State.SKIPPED, State.CANCELED):
-            states[f"{task.path}/{task.name}-driver"] = "SUCCEEDED"
-        path = task.path
-        while path:
-            path = path.rpartition("/")[0]
-            key = path or "root"
-            states[key] = _worse(states.get(key), state)
-    return [
-        {
-            "run_id": run_id,
-            "task_id": _id(run_id, path),
-            "display_name": path.rpartition("/")[2],
-            "state": state,
-            "pod_name": _pod(run_id, path),
-            "child_tasks": [{"pod_name": _pod(run_id, each)} for each in states if _around(each) == path],
-            **({"error": {"code": 13, "message": reasons[path]}} if reasons.get(path) else {}),
-        }
-        for path, state in states.items()
-    ]
-
-
-def _around(path: str) -> str:
-    """Returns what a node is in."""
-    return "" if path == "root" else path.rpartition("/")[0] or "root"
-
-
-def _worse(one: str | None, other: str) -> str:
-    order = ["FAILED", "CANCELED", "RUNNING", "PENDING", "SUCCEEDED", "SKIPPED"]
-    return other if one is None else min(one, other, key=order.index)
-
-
-def _id(run_id: str, path: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{path}"))
-
-
-def _pod(run_id: str, path: str) -> str:
-    return f"run-{run_id[:8]}-{uuid.uuid5(uuid.NAMESPACE_URL, path).int % 10**10}"

@@ -1,19 +1,21 @@
-"""The server: requests, credentials, faults."""
+"""The server: what it is made of, and who is let in."""
 
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .api import PREFIX, Api
+from ..kubernetes import Cluster
+from .api import Api
 from .faults import Fault
+from .handling import handler
 from .listing import LARGEST
-from .refusals import Refused
+from .refusals import JSON, Refused
 from .store import Store
 
 LOGS = "/k8s/pod/logs"
@@ -41,11 +43,13 @@ class KubeflowServer:
 
     Args:
         execute: runs what is submitted. Without it a run goes through `states`, one each time that it is asked for.
-        states: of a run, after PENDING.
+        states: of a run, as it is asked for again and again; the last one stays.
         several_users: everything is in a namespace.
         now: the server's clock.
         largest_page: items of a list's page at most.
         port: 0: any that is free.
+        version: that it tells; its rules are those of 2.17.0.
+        cluster: has the objects of runs and recurring runs; `servers.kubernetes.KubernetesServer` serves it.
 
     Attributes:
         tokens: if there are any, a request needs one of them (`Authorization: Bearer ...`), or one of `cookies`.
@@ -53,18 +57,23 @@ class KubeflowServer:
         faults: what goes wrong next.
         requests: all so far, as `METHOD path`.
         headers: of the last request.
+        connections: those that are open.
+        closing: set when the server ends.
     """
 
     def __init__(
         self,
         execute: Executor | None = None,
-        states: Sequence[str] = ("RUNNING", "SUCCEEDED"),
+        states: Sequence[str] = ("PENDING", "RUNNING", "SUCCEEDED"),
         several_users: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         largest_page: int = LARGEST,
         port: int = 0,
+        cluster: Cluster | None = None,
+        version: str = "2.17.0",
     ) -> None:
-        self.store = Store(several_users, now)
+        self.cluster = cluster or Cluster(now)
+        self.store = Store(several_users, now, self.cluster)
         self.states = list(states)
         self.tokens: set[str] = set()
         self.cookies: set[str] = set()
@@ -72,19 +81,19 @@ class KubeflowServer:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.headers: dict[str, str] = {}
-        self.lock = threading.RLock()
+        self.lock = self.cluster.lock
         self._execute = execute
         self._shown: dict[str, int] = {}
-        self._closing = threading.Event()
-        self._connections: set[socket.socket] = set()
-        self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page)
+        self.closing = threading.Event()
+        self.connections: set[socket.socket] = set()
+        self._api = Api(self.store, self._started, self._stopped, self._asked, largest_page, version)
         self._port = port
         self.come_up()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def come_up(self) -> None:
         """Listens at the port it had before."""
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", self._port), handler(self))
         self._httpd.daemon_threads = True
         self._port = self._httpd.server_port
         threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -93,13 +102,13 @@ class KubeflowServer:
         """Listens no more, and breaks connections that are open. What it has it keeps."""
         self._httpd.shutdown()
         self._httpd.server_close()
-        for each in list(self._connections):
-            with _ignored():
+        for each in list(self.connections):
+            with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Ends for good; stops runs."""
-        self._closing.set()
+        self.closing.set()
         self.go_down()
         if self._execute:
             self._execute.close()
@@ -117,6 +126,21 @@ class KubeflowServer:
                 self.store.run(run_id)["run_details"] = {"task_details": list(tasks)}
             self.store.set_state(run_id, state, error)
 
+    def database_away(self, seconds: float) -> None:
+        """The database can't be reached for a time, by the server's clock.
+
+        Lists and single things answer 500. A run or a recurring run that is asked for is made in Kubernetes, isn't
+        recorded, and is answered with 500, as when the database goes while the server is at it.
+        """
+        with self.lock:
+            self.store.database.go_away(seconds)
+
+    def workflow_of(self, run_id: str) -> str:
+        """Returns the name of a run's Workflow, or what it would be called where there is none any more."""
+        with self.lock:
+            found = self.store.objects.workflow(run_id)
+            return found["metadata"]["name"] if found else f"run-{run_id}"
+
     def run_due(self, recurring_run_id: str) -> dict:
         """Starts the run of a schedule, as if it were due."""
         with self.lock:
@@ -124,32 +148,37 @@ class KubeflowServer:
             self._started(run, spec)
             return run
 
-    def fault(self, method: str, path: str) -> Fault | None:
+    def fault(self, method: str, path: str) -> Fault:
+        """Returns what goes wrong with a request, which may be nothing, and counts it."""
         with self.lock:
-            found = next((each for each in self.faults if each.fits(method, path)), None)
-            if found:
-                found.times -= 1
+            found = next((each for each in self.faults if each.fits(method, path)), Fault())
+            found.times -= 1
             return found
 
-    def answer(self, method: str, target: str, body: bytes, headers: Any) -> tuple[int, str, bytes, dict[str, str]]:
-        """Returns status, content type, body and further headers."""
+    def answer(
+        self, method: str, target: str, body: bytes, headers: Any, losing: bool = False
+    ) -> tuple[int, str, bytes, dict[str, str]]:
+        """Returns status, content type, body and further headers.
+
+        Args:
+            losing: what would be recorded is lost.
+        """
         url = urlsplit(target)
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        query = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
         path = unquote(url.path)
         try:
             self._admit(headers)
             if path == LOGS and self._execute:
                 text = self._execute.log(query.get("runid", ""), query.get("podname", ""))
                 return (200, "text/plain", text.encode(), {}) if text else (404, "text/plain", b"pod not found", {})
-            with self.lock:
+            with self.lock, self.store.database.losing(losing):
                 answer = self._api.answer(method, path, query, body, headers.get("Content-Type") or "")
-                return 200, "application/json", json.dumps(answer).encode(), {}
+                return 200, JSON, json.dumps(answer).encode(), {}
         except _LoginPage as page:
             return page.status, "text/html", _LOGIN.encode(), page.headers
         except Refused as refused:
-            upload = path.startswith(f"{PREFIX}pipelines/upload")
             more = {"Retry-After": refused.retry_after} if refused.retry_after else {}
-            return refused.status, "application/json", json.dumps(refused.body(upload)).encode(), more
+            return refused.status, *refused.answer(), more
 
     def _admit(self, headers: Any) -> None:
         if not self.tokens and not self.cookies:
@@ -182,8 +211,8 @@ class KubeflowServer:
         self._shown[key] = step + 1
         if step < len(self.states):
             self.store.set_state(key, self.states[step])
-        elif run["state"] == "CANCELING":
-            self.store.set_state(key, "CANCELED")
+        elif run["state"] == "CANCELING" and step > len(self.states):
+            self.store.set_state(key, "FAILED")
 
 
 class _LoginPage(Exception):
@@ -191,86 +220,3 @@ class _LoginPage(Exception):
         super().__init__(status)
         self.status = status
         self.headers = headers
-
-
-class _ignored:
-    """Ignores that a connection is gone."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, *_: object) -> bool:
-        return kind is not None and issubclass(kind, OSError)
-
-
-def _handler(server: KubeflowServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def setup(self) -> None:
-            super().setup()
-            server._connections.add(self.connection)  # pylint: disable=protected-access
-
-        def finish(self) -> None:
-            server._connections.discard(self.connection)  # pylint: disable=protected-access
-            with _ignored():
-                super().finish()
-
-        def _any(self) -> None:
-            path = self.path.partition("?")[0]
-            fault = server.fault(self.command, path)
-            size = int(self.headers.get("Content-Length") or 0)
-            if fault and fault.cut == "reading":
-                self.rfile.read(size // 2)
-                self._break()
-                return
-            body = self.rfile.read(size)
-            server.requests.append(f"{self.command} {path}")
-            server.headers = dict(self.headers.items())
-            if fault:
-                server._closing.wait(fault.delay)  # pylint: disable=protected-access
-            if fault and fault.cut == "before":
-                self._break()
-                return
-            if fault and fault.status:
-                refused = Refused(fault.status, "as the test wants it")
-                more = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-                self._send(fault.status, "application/json", json.dumps(refused.body(False)).encode(), more)
-                return
-            if fault and fault.page:
-                self._send(200, "text/html", fault.page.encode(), {})
-                return
-            status, kind, data, more = server.answer(self.command, self.path, body, self.headers)
-            if fault and fault.cut == "after":
-                self._break()
-                return
-            self._send(status, kind, data, more, fault)
-
-        do_GET = do_POST = do_DELETE = do_PATCH = _any  # http.server's names
-
-        def _send(self, status: int, kind: str, data: bytes, more: dict[str, str], fault: Fault | None = None) -> None:
-            with _ignored():
-                self.send_response(status)
-                for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **more}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if fault and fault.cut == "answering":
-                    self.wfile.write(data[: len(data) // 2])
-                    self._break()
-                elif fault and fault.trickle:
-                    for byte in data:
-                        self.wfile.write(bytes([byte]))
-                        time.sleep(fault.trickle)
-                else:
-                    self.wfile.write(data)
-
-        def _break(self) -> None:
-            self.close_connection = True
-            with _ignored():
-                self.connection.shutdown(socket.SHUT_RDWR)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler

@@ -1,81 +1,136 @@
-"""Pages, filters and order of lists."""
+"""Pages and order of lists.
+
+Source: kubeflow/pipelines, backend/src/apiserver/list/list.go, backend/src/apiserver/server/list_request_util.go, and
+the field maps of backend/src/apiserver/model. Recorded: each kind's list.
+"""
 
 import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote_plus
 
-from .refusals import invalid
+from . import filters
+from .refusals import Refused, invalid, malformed
 
 _DEFAULT = 20
 LARGEST = 200
-_EQUALS = ("EQUALS", 1)  # an enumeration's values go by name or number
-_FIELDS = ("display_name", "name", "storage_state", "created_at")
+_INT32 = 2**31
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_COMMON = {key: key for key in ("created_at", "description", "namespace")}
+# What a list's items can be filtered and sorted by, to the field of an item.
+FIELDS: dict[str, dict[str, str]] = {
+    "pipelines": {**_COMMON, "id": "pipeline_id", "pipeline_id": "pipeline_id", "tags.": "tags."}
+    | {key: key for key in ("name", "display_name")},
+    "pipeline_versions": {
+        **{key: key for key in ("created_at", "description", "name", "display_name", "pipeline_version_id", "status")},
+        "id": "pipeline_version_id",
+        "pipeline_spec": "pipeline_spec",
+        "tags.": "tags.",
+    },
+    "experiments": {
+        **_COMMON,
+        **dict.fromkeys(("id", "experiment_id"), "experiment_id"),
+        **dict.fromkeys(("name", "display_name"), "display_name"),
+        **{key: key for key in ("last_run_created_at", "storage_state")},
+    },
+    "runs": {
+        **_COMMON,
+        **dict.fromkeys(("id", "run_id"), "run_id"),
+        **dict.fromkeys(("name", "display_name"), "display_name"),
+        **{key: key for key in ("finished_at", "scheduled_at", "storage_state", "state", "experiment_id")},
+        "status": "state",
+        "recurring_run_id": "recurring_run_id",
+    },
+    "recurringRuns": {
+        **dict.fromkeys(("id", "recurring_run_id"), "recurring_run_id"),
+        **dict.fromkeys(("name", "display_name"), "display_name"),
+        **{key: key for key in ("created_at", "updated_at", "description")},
+    },
+}
+_KEYS = {
+    "pipelines": "pipeline_id",
+    "pipeline_versions": "pipeline_version_id",
+    "experiments": "experiment_id",
+    "runs": "run_id",
+    "recurringRuns": "recurring_run_id",
+}
 
 
 def page(items: Sequence[dict], query: Mapping[str, str], field: str, largest: int = LARGEST) -> dict[str, Any]:
     """Returns a page of what fits the filter, in order.
 
-    As on the real server (backend/src/apiserver/list), a token names the item that the next page begins with and not
-    its number, so that what is removed meanwhile makes no page leave others out.
+    A token names the item that the next page begins with and not its number, so that what is removed meanwhile makes no
+    page leave others out; it has the order and the filter, which a request may leave out or repeat, not change.
 
     Args:
         query: of the request: page_size, page_token, sort_by, filter.
         field: of the answer, with the items; absent if there are none, as in the real server's JSON.
         largest: page that is given, whatever is asked for.
     """
-    asked = {"sort_by": query.get("sort_by", ""), "filter": query.get("filter", "")}
-    key = re.sub("([A-Z])", r"_\1", field.removesuffix("s")).lower() + "_id"
+    asked = {"sort_by": query.get("sort_by", ""), "filter": unquote_plus(query.get("filter", ""))}
+    size = _size(query.get("page_size", ""), largest)
     begin = None
     if token := query.get("page_token"):
-        try:
-            given = json.loads(base64.urlsafe_b64decode(token))
-            begin = given.pop("begin")
-        except (ValueError, KeyError) as error:
-            raise invalid("the page token isn't one") from error
-        if given != asked:
-            raise invalid("the page token is of another list")
-    size = int(query.get("page_size") or _DEFAULT)
-    if size < 0:
-        raise invalid("the page size is below 0")
-    size = min(size or _DEFAULT, largest)
-    name, backwards = _order(asked["sort_by"])
+        given = _token(token)
+        begin = given.pop("begin")
+        if any(asked.values()):
+            _parsed(asked, field)
+            if given != asked:
+                raise invalid("page token does not match the supplied sort by and/or filtering criteria")
+        asked = given
+    (name, backwards), tests = _parsed(asked, field)
 
-    def place(item: Mapping[str, Any]) -> list[str]:
-        return [item.get(name, ""), item[key]]
+    def place(item: Mapping[str, Any]) -> list[Any]:
+        found = filters.value(item, name)
+        return [found, item[_KEYS[field]]]
 
-    fitting = sorted((each for each in items if _fits(each, asked["filter"])), key=place, reverse=backwards)
-    answer: dict[str, Any] = {"total_size": len(fitting)}
+    fitting = [each for each in items if all(test(each) for test in tests)]
+    fitting.sort(key=place, reverse=backwards)
+    answer: dict[str, Any] = {"total_size": len(fitting)} if fitting else {}
     if begin is not None:
         fitting = [each for each in fitting if (place(each) <= begin if backwards else place(each) >= begin)]
     if shown := fitting[:size]:
         answer[field] = shown
     if len(fitting) > size:
         follow = json.dumps({**asked, "begin": place(fitting[size])})
-        answer["next_page_token"] = base64.urlsafe_b64encode(follow.encode()).decode()
+        answer["next_page_token"] = base64.b64encode(follow.encode()).decode()
     return answer
 
 
-def _fits(item: Mapping[str, Any], text: str) -> bool:
-    if not text:
-        return True
+def _parsed(asked: Mapping[str, str], field: str) -> tuple[tuple[str, bool], list[filters.Test]]:
+    return _order(asked["sort_by"], FIELDS[field]), filters.parse(asked["filter"], FIELDS[field])
+
+
+def _size(text: str, largest: int) -> int:
     try:
-        predicates = json.loads(text)["predicates"]
-        checks = [(each["operation"], each["key"], each["stringValue"]) for each in predicates]
-    except (ValueError, KeyError, TypeError) as error:
-        raise invalid(f"the filter isn't one: {text}") from error
-    for operation, key, value in checks:
-        if operation not in _EQUALS or key not in _FIELDS:
-            raise invalid(f"no filter {operation} for {key}")
-        if item.get(key) != value:
-            return False
-    return True
+        size = int(text or 0) if _INTEGER.fullmatch(text or "0") else _INT32
+        if not -_INT32 <= size < _INT32:
+            raise ValueError(text)
+    except ValueError as error:
+        raise malformed(f"parsing field page_size: strconv.ParseInt: parsing {text!r}: invalid syntax") from error
+    if size < 0:
+        raise invalid(f"The page size should be greater than 0. Got {size}")
+    return min(size or _DEFAULT, largest)
 
 
-def _order(by: str) -> tuple[str, bool]:
+def _token(text: str) -> dict[str, Any]:
+    refused: Refused = invalid("Invalid package token")
+    try:
+        given = json.loads(base64.b64decode(text, validate=True))
+    except ValueError as error:
+        raise refused from error
+    if not isinstance(given, dict) or set(given) != {"sort_by", "filter", "begin"}:
+        raise refused
+    return given
+
+
+def _order(by: str, fields: Mapping[str, str]) -> tuple[str, bool]:
     """Returns the field to sort by, and whether the largest comes first."""
-    name, _, direction = (by or "created_at asc").partition(" ")
-    if name not in _FIELDS or direction not in ("", "asc", "desc"):
-        raise invalid(f"no order {by}")
-    return name, direction == "desc"
+    words = by.lower().split() or ["created_at"]
+    if len(words) > 2 or (len(words) == 2 and words[1] not in ("asc", "desc")):
+        raise invalid(f"Received invalid sort by format {by!r}")
+    if words[0] not in fields or words[0] == "tags.":
+        raise invalid(f"Invalid sorting field: {words[0]!r}")
+    return fields[words[0]], words[-1] == "desc"

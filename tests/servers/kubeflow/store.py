@@ -1,186 +1,69 @@
-"""What the server has, and the rules for each kind of thing."""
+"""What the server has. This module: recurring runs, what they start, and archiving, which concerns all kinds.
 
-import uuid
+Source: kubeflow/pipelines, backend/src/apiserver/{server/api_converter,resource/resource_manager,storage/job_store}.go
+(CreateJob: first all checks, then the ScheduledWorkflow, then the record). Recorded: which refusal is which, triggers.
+"""
+
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from . import cron, packages, parameters
-from .catalog import Catalog, named
-from .refusals import Refused, exists, invalid, missing
+from ..kubernetes import Cluster
+from ..kubernetes.cluster import NotFound
+from . import collation, cron
+from .objects import NAMESPACE
+from .refusals import internal, invalid, missing
+from .runs import ENDS, Runs
 
+__all__ = ["ENDS", "Store"]
 _CONCURRENCY = range(1, 11)
-ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_MODES = ("MODE_UNSPECIFIED", "ENABLE", "DISABLE")
+_RUNNER = "pipeline-runner"
 
 
-class Store(Catalog):
-    """Pipelines, versions, experiments, runs and recurring runs, by id.
+class Store(Runs):
+    """Pipelines, versions, experiments, runs and recurring runs, by id."""
 
-    Args:
-        several_users: everything is in a namespace.
-        now: the server's clock.
-    """
-
-    def __init__(self, several_users: bool, now: Callable[[], datetime]) -> None:
-        super().__init__(several_users, now)
-        self.experiments: dict[str, dict] = {}
-        self.runs: dict[str, dict] = {}
+    def __init__(self, several_users: bool, now: Callable[[], datetime], cluster: Cluster) -> None:
+        super().__init__(several_users, now, cluster)
         self.recurring_runs: dict[str, dict] = {}
-        self._specs: dict[str, dict] = {}
         self._embedded: dict[str, dict] = {}
 
-    # Experiments
-
-    def add_experiment(self, body: Mapping[str, Any]) -> dict:
-        name, namespace = body.get("display_name", ""), body.get("namespace", "")
-        named("experiment", name)
-        self._check_namespace(namespace)
-        for each in self.experiments.values():
-            if (each["display_name"], each.get("namespace", "")) == (name, namespace):
-                raise exists("experiment", name)
-        made = {
-            "experiment_id": str(uuid.uuid4()),
-            "display_name": name,
-            "description": body.get("description", ""),
-            "created_at": self.time(),
-            "storage_state": "AVAILABLE",
-            **({"namespace": namespace} if namespace else {}),
-        }
-        self.experiments[made["experiment_id"]] = made
-        return made
-
-    def experiment(self, key: str) -> dict:
-        if key not in self.experiments:
-            raise missing("Experiment", key)
-        return self.experiments[key]
-
-    def experiments_in(self, namespace: str) -> list[dict]:
-        self._check_namespace(namespace)
-        return [each for each in self.experiments.values() if each.get("namespace", "") == namespace]
-
-    def archive_experiment(self, key: str, archived: bool) -> dict:
-        """An archived one takes its runs along, and turns its recurring runs off."""
-        self.experiment(key)["storage_state"] = "ARCHIVED" if archived else "AVAILABLE"
-        if archived:
-            for run in self.runs.values():
-                if run["experiment_id"] == key:
-                    run["storage_state"] = "ARCHIVED"
-            for each in self.recurring_runs.values():
-                if each["experiment_id"] == key:
-                    each["status"] = "DISABLED"
-        return {}
-
-    def remove_experiment(self, key: str) -> dict:
-        """Its runs and recurring runs go with it."""
-        self.experiment(key)
-        for things in (self.runs, self.recurring_runs):
-            for one in [name for name, each in things.items() if each["experiment_id"] == key]:
-                del things[one]
-        del self.experiments[key]
-        return {}
-
-    # Runs
-
-    def add_run(self, body: Mapping[str, Any]) -> tuple[dict, dict]:
-        """Returns the run, and the specification that it runs."""
-        experiment = self._experiment_of(body)
-        if not body.get("display_name"):
-            raise invalid("the run's name is empty")
-        reference, spec = self._what(body)
-        config = dict(body.get("runtime_config") or {})
-        parameters.check(_plain(spec), config.get("parameters") or {})
-        made = {
-            "run_id": str(uuid.uuid4()),
-            "experiment_id": experiment["experiment_id"],
-            "display_name": body["display_name"],
-            "description": body.get("description", ""),
-            "storage_state": "AVAILABLE",
-            "runtime_config": config,
-            "service_account": body.get("service_account") or "pipeline-runner",
-            "created_at": self.time(),
-            "scheduled_at": self.time(),
-            "finished_at": "1970-01-01T00:00:00Z",
-            "state": "PENDING",
-            "state_history": [{"update_time": self.time(), "state": "PENDING"}],
-            **({"pipeline_version_reference": reference} if reference else {"pipeline_spec": spec}),
-        }
-        self.runs[made["run_id"]] = made
-        self._specs[made["run_id"]] = spec
-        return made, spec
-
-    def run(self, key: str) -> dict:
-        if key not in self.runs:
-            raise missing("Run", key)
-        return self.runs[key]
-
-    def set_state(self, key: str, state: str, error: str = "") -> None:
-        """Moves a run on; one that has ended stays as it is."""
-        run = self.run(key)
-        if run["state"] in ENDS or run["state"] == state:
-            return
-        run["state"] = state
-        run["state_history"].append({"update_time": self.time(), "state": state})
-        if error:
-            run["error"] = {"code": 13, "message": error}
-        if state in ENDS:
-            run["finished_at"] = self.time()
-
-    def archive_run(self, key: str, archived: bool) -> dict:
-        self.run(key)["storage_state"] = "ARCHIVED" if archived else "AVAILABLE"
-        return {}
-
-    def remove_run(self, key: str) -> dict:
-        self.run(key)
-        del self.runs[key], self._specs[key]
-        return {}
-
-    def retry_run(self, key: str) -> tuple[dict, dict]:
-        """Begins a run that failed or was canceled once more, and returns it with its specification."""
-        run = self.run(key)
-        if run["state"] not in ("FAILED", "CANCELED"):
-            raise invalid(f"the run {key} is {run['state']}, so it can't be retried")
-        run["state"] = "RUNNING"
-        run["state_history"].append({"update_time": self.time(), "state": "RUNNING"})
-        run["finished_at"] = "1970-01-01T00:00:00Z"
-        run.pop("error", None)
-        return run, self._specs[key]
-
-    # Recurring runs
-
     def add_recurring_run(self, body: Mapping[str, Any]) -> dict:
-        experiment = self._experiment_of(body)
+        """Makes a recurring run: a ScheduledWorkflow, whose uid is its id, and a record."""
         if not body.get("display_name"):
-            raise invalid("Recurring run's name cannot be empty")
-        reference, spec = self._what(body)
-        config = dict(body.get("runtime_config") or {})
-        parameters.check(_plain(spec), config.get("parameters") or {})
-        if int(body.get("max_concurrency") or 0) not in _CONCURRENCY:
-            raise invalid("Max concurrency of a recurring run must be at least 1 and at most 10")
-        trigger = body.get("trigger") or {}
-        if expression := (trigger.get("cron_schedule") or {}).get("cron"):
-            cron.check(expression)
-        elif int((trigger.get("periodic_schedule") or {}).get("interval_second") or 0) < 1:
-            raise invalid("the recurring run has no schedule")
+            raise internal("Recurring run's name cannot be empty")
+        _check_times(body)
+        experiment = self.experiment_for(body.get("experiment_id", ""))
+        reference, spec = self.template(body)
+        self.check(spec, body)
+        latest = bool(reference) and not body["pipeline_version_reference"].get("pipeline_version_id")
+        if latest:
+            reference = {"pipeline_id": reference["pipeline_id"]}
         enabled = body.get("mode") == "ENABLE"
         made = {
-            "recurring_run_id": str(uuid.uuid4()),
+            "recurring_run_id": "",
             "experiment_id": experiment["experiment_id"],
             "display_name": body["display_name"],
             "description": body.get("description", ""),
-            "runtime_config": config,
-            "service_account": body.get("service_account") or "pipeline-runner",
+            "runtime_config": dict(body.get("runtime_config") or {}),
+            "service_account": "" if latest else body.get("service_account") or _RUNNER,
             "max_concurrency": str(body["max_concurrency"]),
-            "trigger": trigger,
+            "trigger": _shown_trigger(body.get("trigger") or {}),
             "mode": "ENABLE" if enabled else "DISABLE",
             "status": "ENABLED" if enabled else "DISABLED",
-            "no_catchup": bool(body.get("no_catchup")),
+            "no_catchup": body.get("no_catchup", False),
             "created_at": self.time(),
             "updated_at": self.time(),
-            **({"namespace": experiment["namespace"]} if "namespace" in experiment else {}),
+            "namespace": experiment["namespace"] or NAMESPACE,
             **({"pipeline_version_reference": reference} if reference else {"pipeline_spec": spec}),
         }
+        found = self.objects.make_schedule(made, made["namespace"], None if latest else spec)
+        self.database.record()
+        collation.store(made, "display_name", "description", "service_account")
+        made["recurring_run_id"] = found["metadata"]["uid"]
         self.recurring_runs[made["recurring_run_id"]] = made
-        if (reference or {}).get("pipeline_version_id") or not reference:
+        if not latest:
             self._embedded[made["recurring_run_id"]] = spec
         return made
 
@@ -190,76 +73,87 @@ class Store(Catalog):
         return self.recurring_runs[key]
 
     def enable(self, key: str, enabled: bool) -> dict:
+        """Turns a recurring run on or off, also one of an archived or deleted experiment."""
         found = self.recurring_run(key)
+        try:
+            self.objects.enable(key, enabled)
+        except NotFound as error:
+            raise internal(
+                f"Failed to change recurring run's {key} mode: its scheduled workflow isn't there"
+            ) from error
         found["status"] = "ENABLED" if enabled else "DISABLED"
         found["mode"] = "ENABLE" if enabled else "DISABLE"
         found["updated_at"] = self.time()
         return {}
 
     def remove_recurring_run(self, key: str) -> dict:
+        """Removes a recurring run, also one whose ScheduledWorkflow has gone."""
         self.recurring_run(key)
+        self.objects.remove(self.objects.schedule(key))
         del self.recurring_runs[key]
         self._embedded.pop(key, None)
+        return {}
+
+    def archive_experiment(self, key: str, archived: bool) -> dict:
+        """Archives an experiment with its runs, and turns its recurring runs off; nothing of that is turned back.
+
+        An experiment that isn't there is no error. Recorded.
+        """
+        if key in self.experiments:
+            self.experiments[key]["storage_state"] = "ARCHIVED" if archived else "AVAILABLE"
+        if not archived:
+            return {}
+        for each in self.recurring_runs.values():
+            if each["experiment_id"] == key:
+                self.enable(each["recurring_run_id"], False)
+        for run in self.runs.values():
+            if run["experiment_id"] == key:
+                run["storage_state"] = "ARCHIVED"
         return {}
 
     def due(self, key: str) -> tuple[dict, dict]:
         """Makes the run that a schedule makes when it is due, and returns it with the specification that it runs.
 
-        A pinned version's was taken when the schedule was made; otherwise it is the pipeline's latest.
+        A pinned version's was taken when the schedule was made; otherwise it is the pipeline's latest. That the
+        experiment is archived, or gone, makes no difference.
         """
         found = self.recurring_run(key)
-        if found["status"] != "ENABLED":
+        schedule = self.objects.schedule(key)
+        if schedule is None or not schedule["spec"]["enabled"]:
             raise invalid(f"the recurring run {key} is disabled")
         going = [
             each for each in self.runs.values() if each.get("recurring_run_id") == key and each["state"] not in ENDS
         ]
         if len(going) >= int(found["max_concurrency"]):
             raise invalid(f"{len(going)} runs of {key} are going on")
-        body = {
-            name: found[name]
-            for name in ("experiment_id", "runtime_config", "service_account", "pipeline_version_reference")
-            if name in found
-        }
-        if key in self._embedded:
-            body |= {"pipeline_spec": self._embedded[key]}
-            body.pop("pipeline_version_reference", None)
-        run, spec = self.add_run({**body, "display_name": f"Run of {found['display_name']} ({key[:5]})"})
+        reference = found.get("pipeline_version_reference", {})
+        spec = self._embedded.get(key)
+        if spec is None:
+            reference, spec = self.template({"pipeline_version_reference": reference})
+        body = {**found, "display_name": f"Run of {found['display_name']} ({key[:5]})", "description": ""}
+        run, spec = self.make_run(body, found["experiment_id"], found["namespace"], reference, spec, schedule)
         run["recurring_run_id"] = key
-        if "pipeline_version_reference" in found:
-            run.pop("pipeline_spec", None)
-            run["pipeline_version_reference"] = found["pipeline_version_reference"]
         return run, spec
 
-    # What several of them need
 
-    def _check_namespace(self, namespace: str) -> None:
-        if self.several_users and not namespace:
-            raise invalid("a namespace is required where there are several users")
-        if namespace and not self.several_users:
-            raise invalid("a namespace can't be given where there is one user")
-
-    def _experiment_of(self, body: Mapping[str, Any]) -> dict:
-        key = body.get("experiment_id")
-        if not key:
-            raise invalid("the experiment is missing")
-        found = self.experiment(key)
-        if found["storage_state"] == "ARCHIVED":
-            raise Refused(400, f"Failed precondition: the experiment {found['display_name']} is archived")
-        return found
-
-    def _what(self, body: Mapping[str, Any]) -> tuple[dict, dict]:
-        """Returns the reference to a version, if there is one, and the specification."""
-        reference = {key: value for key, value in (body.get("pipeline_version_reference") or {}).items() if value}
-        spec = body.get("pipeline_spec")
-        if bool(spec) == bool(reference):
-            raise invalid("either a pipeline's specification or a version of it has to be given")
-        if spec:
-            packages.check(_plain(spec))
-            return {}, spec
-        pipeline_id, version_id = reference.get("pipeline_id", ""), reference.get("pipeline_version_id")
-        found = self.version(pipeline_id, version_id) if version_id else self.latest_version(pipeline_id)
-        return reference, found["pipeline_spec"]
+def _check_times(body: Mapping[str, Any]) -> None:
+    if body.get("mode", "DISABLE") not in _MODES:
+        raise internal(f"Recurring run's mode is invalid: {body['mode']}")
+    if int(body.get("max_concurrency") or 0) not in _CONCURRENCY:
+        raise invalid("Max concurrency of a recurring run must be at least 1 and at most 10")
+    trigger = body.get("trigger") or {}
+    if "cron_schedule" in trigger:
+        cron.check(trigger["cron_schedule"].get("cron", ""))
+    if "periodic_schedule" in trigger and int(trigger["periodic_schedule"].get("interval_second") or 0) < 1:
+        raise invalid("Found invalid period schedule interval. Set at interval to least 1 second")
 
 
-def _plain(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    return spec.get("pipeline_spec", spec)
+def _shown_trigger(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a trigger as the API shows it: 64-bit integers are text, times are in whole seconds of UTC."""
+
+    def shown(name: str, value: Any) -> str:
+        if not name.endswith("_time"):
+            return str(value)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return {kind: {name: shown(name, value) for name, value in schedule.items()} for kind, schedule in trigger.items()}

@@ -1,7 +1,6 @@
-"""What the driver decides before there is a container: the executor input, and the command."""
+"""What a container is started with: the executor input, and the command."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,8 +9,6 @@ from typing import Any
 
 from .records import Artifact, stored_metadata
 from .storage import local_path
-
-_NEEDED = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,6 @@ def _runtime(artifact: Artifact) -> dict[str, Any]:
         "uri": artifact.uri,
         "metadata": stored_metadata(artifact.metadata),
     }
-
-
-def argument_problem(task: Task) -> str:
-    """Returns why 2.17.0's driver fails: it resolves the command before it fills in defaults; empty if it doesn't."""
-    for part in [*task.container.get("command", ()), *task.container.get("args", ())]:
-        for name in _NEEDED.findall(part):
-            if name not in task.parameters:
-                return f'failed to resolve container args: parameter "{name}" not found in executor input'
-    return ""
 
 
 def with_defaults(given: Mapping[str, Any], component: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from servers.driver import Refused, resolved
+
 from . import driver
 from .driver import Pod, Task
 from .launcher import Launch, launch
@@ -120,8 +122,11 @@ class Walk:
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         root = f"{self.pipeline_root}/{self.spec['pipelineInfo']['name']}/{self.run_id}/{name}"
         task = Task(name, component, container, root, parameters, artifacts)
-        if not self.mended and (problem := driver.argument_problem(task)):
-            run.refused[name] = problem
+        given = driver.with_defaults(parameters, component) if self.mended else parameters
+        try:
+            resolved([*container.get("command", ()), *container.get("args", ())], given)
+        except Refused as error:
+            run.refused[name] = str(error)
             return
         run.tasks[name] = task
         run.executions[name], _ = self.again(task, self.store, "1")

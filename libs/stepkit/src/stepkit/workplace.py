@@ -25,8 +25,9 @@ from stepkit.errors import StepError, UsageError, near_misses
 # What a worker's error looks like once Beam has turned it into text, and what Beam adds to it even where it keeps its
 # type.
 _STEP_ERROR = re.compile(r"\bStepError: (.*)")
-_SURE = "gs://"
 _WHILE = re.compile(r" \[while running .*")
+# Where a worker of the same project reads what another program wrote: its account, not a key, is what has access.
+_SURE = "gs://"
 
 
 @dataclass(frozen=True)
