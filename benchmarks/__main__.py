@@ -2,7 +2,17 @@
 
 import click
 
-NAMES = ("whole_pipeline", "statistics", "transform", "train_input", "evaluate", "growth", "local_runs", "images")
+NAMES = (
+    "whole_pipeline",
+    "statistics",
+    "transform",
+    "train_input",
+    "evaluate",
+    "growth",
+    "local_runs",
+    "images",
+    "triggers",
+)
 
 
 class _Tables(click.Group):

@@ -9,10 +9,11 @@ from benchmarks.tables import (
     statistics,
     train_input,
     transform,
+    triggers,
     whole_pipeline,
 )
 
 TABLES: dict[str, Table] = {
     module.TABLE.name: module.TABLE
-    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs, images)
+    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs, images, triggers)
 }

@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": "pipeyard.commands.plan",
     "deploy": "pipeyard.commands.deploy",
     "approve": "pipeyard.commands.approve",
+    "doctor": "pipeyard.commands.doctor",
     "release": "pipeyard.commands.release",
     "ci": "pipeyard.commands.ci",
     "trigger": "pipeyard.commands.trigger",

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from pipeyard import yamls
+from pipeyard import jsons, yamls
 from pipeyard.errors import PipeyardError
 
 PIPELINE = "pipeline.yaml"
@@ -76,7 +76,7 @@ def unpack(data: bytes, name: str = WORKFLOW) -> tuple[bytes, dict[str, Any]]:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             streams = [archive.extractfile(member) for member in (PIPELINE, MANIFEST)]
             text, described = (stream.read() if stream else b"" for stream in streams)
-        return text, json.loads(described)
+        return text, jsons.load(described)
     except (tarfile.TarError, EOFError, OSError, KeyError, ValueError) as error:
         raise PipeyardError(f"{name} is damaged: {error}. Run `pipeyard compile` again.") from error
 

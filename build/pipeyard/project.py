@@ -38,7 +38,7 @@ class Component:
         path = self.folder / "component.yaml"
         try:
             spec = yamls.load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
         if not isinstance(spec, dict):
             raise PipeyardError(f"{path} is no mapping. Write a component specification, or remove the folder.")

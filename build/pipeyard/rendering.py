@@ -20,7 +20,7 @@ def with_image(text: str, image: str, name: str = "component.yaml") -> str:
         PipeyardError: the spec isn't YAML or has no image.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yamls.compose(text)
     except yaml.YAMLError as error:
         raise PipeyardError(f"{name} isn't valid YAML: {error}") from error
     for key in _IMAGE:

@@ -1,11 +1,10 @@
 """What a build and a compilation left in `dist/`, checked to belong together, as it is released."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard import packaging, releases, rendering
+from pipeyard import jsons, packaging, releases, rendering
 from pipeyard.errors import PipeyardError
 from pipeyard.images import dist, lock
 from pipeyard.project import Project
@@ -71,7 +70,7 @@ def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) 
     expected = {image.repository: image.digest for image in built.images.values()}
     try:
         stated = provenance.subjects(files[dist.PROVENANCE].decode())
-        bills = {name: json.loads(files[dist.sbom_path(name)]) for name in built.images}
+        bills = {name: jsons.load(files[dist.sbom_path(name)]) for name in built.images}
         described = {name: bill["metadata"]["component"]["version"] for name, bill in bills.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise PipeyardError(f"Provenance or an SBOM in {folder} is damaged. Run `pipeyard build` again.") from error

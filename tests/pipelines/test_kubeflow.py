@@ -57,5 +57,5 @@ def test_a_run_that_fails_names_the_step_and_where_it_says_why(taxi, run, tmp_pa
     outcome = run("bad", source=str(tmp_path / "none.csv"))
     assert outcome.state == "FAILED"
     [failed] = outcome.failed
-    assert failed.name == "extract"
+    assert failed.name == "exit-handler-1/extract"
     assert "none.csv" in requests.get(failed.log_url, timeout=5).text

@@ -65,6 +65,10 @@ def test_a_build_in_order_has_nothing_to_mend():
         ("{_TAG: a}", "{_TAG: a, TAG: b}", "'TAG' is no name of a substitution. Write _ and capitals"),
         ("{_TAG: a}", "{_TAG: a, COMMIT_SHA: b}", "COMMIT_SHA is Cloud Build's own"),
         ("$$HOME", "$HOME", "$HOME is no substitution. Write $$"),
+        ("$$HOME", "${_TAG:-latest}", "${_TAG:-latest} is an operation of Bash's, which Cloud Build doesn't know"),
+        ("$$HOME", "${_TAG:-$(git rev-parse HEAD)}", "Hand the value to a script by `env`, and do it there"),
+        ("$$HOME", "${_TAG%x}", "${_TAG%x} is an operation of Bash's"),
+        ("$$HOME", "${#_TAG}", "${#_TAG} is an operation of Bash's"),
         ("$$HOME", "{_TAG}", "{_TAG} is taken as it stands. Write ${_TAG}"),
         ("$$HOME", "image:$COMMIT_SHA", "has an empty tag when no trigger starts the build"),
         ("$$HOME", "image:${TAG_NAME}", "has an empty tag when no trigger starts the build"),
@@ -91,6 +95,10 @@ def test_each_mistake_is_told_with_its_line_and_fix(was, now, told):
     except PipeyardError as error:
         found = [str(error)]
     assert any(told in each for each in found), found
+
+
+def test_what_a_shell_is_to_read_has_two_dollar_signs():
+    assert _found(GOOD.replace("$$HOME", "$${_TAG:-latest}")) == []
 
 
 def test_a_build_that_doesn_t_say_how_long_it_may_take_has_an_hour():

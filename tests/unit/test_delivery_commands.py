@@ -13,6 +13,7 @@ import pytest
 import scratch_git
 from servers.kubeflow import Fault, KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
+from servers.kubernetes import WORKFLOWS
 
 from pipeyard import changes, cli
 from pipeyard import settings as settings_
@@ -353,8 +354,48 @@ def test_run_fails_unless_the_run_succeeded(pipeyard, kubeflow, state):
     pipeyard("deploy", "--env", "dev")
     kubeflow.states[:] = [state]
     code, out, err = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
-    assert (code, json.loads(out)["state"]) == (1, state)
+    assert (code, json.loads(out)["state"]) == (4 if state == "CANCELED" else 1, state)
     assert state in err
+
+
+def test_a_run_that_somebody_stops_has_an_exit_code_of_its_own(pipeyard, kubeflow):
+    pipeyard("deploy", "--env", "dev")
+    kubeflow.states[:] = ["RUNNING", "CANCELING", "CANCELING", "FAILED"]
+    code, out, err = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
+    told = json.loads(out)
+    assert (code, told["state"], told["terminated"]) == (4, "FAILED", True)
+    assert "FAILED after" in err and "somebody stopped it" in err
+
+
+def test_a_key_that_is_too_long_is_refused_before_anything_is_made(pipeyard, kubeflow):
+    pipeyard("deploy", "--env", "dev")
+    code, _, err = pipeyard("run", "whole", "--env", "dev", "--key", "k" * 250)
+    assert code == 1 and "has 256 bytes; the server takes 128. Choose a shorter --key" in err
+    assert kubeflow.cluster.all(WORKFLOWS) == [] and kubeflow.store.runs == {}
+
+
+def test_a_version_that_was_removed_is_to_be_deployed_again(pipeyard, kubeflow):
+    pipeyard("deploy", "--env", "dev")
+    kubeflow.store.versions.clear()
+    code, _, err = pipeyard("run", "whole", "--env", "dev")
+    assert code == 1 and "Deploy again (`pipeyard deploy --env dev`)" in err
+    assert kubeflow.cluster.all(WORKFLOWS) == []
+    pipeyard("deploy", "--env", "dev")
+    assert pipeyard("run", "whole", "--env", "dev")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "deploy"])
+def test_pipelines_that_are_one_to_the_server_are_refused_before_anything_is_contacted(
+    pipeyard, kubeflow, store, project, environments, command
+):
+    folder = project.root / "pipelines" / "Whole"
+    folder.mkdir(parents=True)
+    (folder / "pipeline.py").touch()
+    environments["dev"]["pipelines"]["Whole"] = {}
+    delivered_projects.configure(project, environments)
+    code, _, err = pipeyard(command, "--env", "dev", "whole")
+    assert code == 1 and "The pipelines 'Whole' and 'whole' are one to the server" in err
+    assert kubeflow.requests == [] and store.paths("") == []
 
 
 def test_a_failed_run_prints_the_steps_and_their_logs(pipeyard, kubeflow, project, environments, tmp_path):
@@ -368,11 +409,12 @@ def test_a_failed_run_prints_the_steps_and_their_logs(pipeyard, kubeflow, projec
         told = json.loads(out)
         assert (code, told["state"]) == (1, "FAILED")
         assert [each["name"] for each in told["failed"]] == ["count", "tell"]
-        assert "count failed: " in err
+        assert "count failed: the server does not tell why" in err
         for step in told["failed"]:
-            assert f"Its log: {step['log_url']}" in err
             with urllib.request.urlopen(step["log_url"]) as log:
                 assert b"no rows" in log.read()
+            assert "executor-logs" in step["look"] and f"pipeline/runid={told['run']}" in step["look"]
+            assert f"Its log: {step['log_url']} ; or {step['look']}" in err
 
 
 def test_run_gives_up_in_time_and_says_that_the_run_goes_on(pipeyard, kubeflow):
@@ -478,3 +520,13 @@ def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_pat
     assert not precedes(later, built)
     scratch_git.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))
     assert not precedes(built, "0" * 40)
+
+
+def test_a_run_of_what_is_deployed_takes_no_secret_for_a_parameter(kubeflow, pipeyard):
+    assert pipeyard("deploy", "--env", "dev")[0] == 0
+    before = len(kubeflow.store.runs)
+    given = ("--param", "note=postgresql://user:hunter2@host/db")
+    code, out, err = pipeyard("run", delivered_projects.PIPELINE, "--env", "dev", *given)
+    assert (code, len(kubeflow.store.runs)) == (1, before)
+    assert "--param note: the parameter 'note': a password is in the URL. Leave it out" in err
+    assert "hunter2" not in out + err

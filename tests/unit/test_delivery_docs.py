@@ -73,6 +73,6 @@ def test_commands_do_what_they_are_there_for(pipeyard, project):
 
 
 def test_every_option_that_is_named_is_one():
-    commands = [_command(name) for name in ("plan", "upload", "deploy", "run", "approve")]
+    commands = [_command(name) for name in ("plan", "upload", "deploy", "run", "approve", "doctor")]
     known = {option for command in commands for each in command.params for option in each.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= known

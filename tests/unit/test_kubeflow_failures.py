@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 from google.auth import exceptions
-from kubeflow_connections import QUICK, connect
+from kubeflow_connections import QUICK, Clock, connect
 from servers.kubeflow import Fault, KubeflowServer, examples
+from servers.kubernetes import WORKFLOWS
 
 from pipeyard import logins
 from pipeyard.errors import PipeyardError
@@ -40,25 +41,6 @@ def run_id(server, package):
     connection = connect(server)
     version = pipelines.ensure_version(connection, package)
     return runs.start(connection, experiments.ensure(connection, "taxi"), version, "run", {}, "")
-
-
-class Clock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.pauses = []
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    @property
-    def options(self):
-        return {"clock": self, "sleep": self.sleep}
 
 
 # Down, hanging, cutting
@@ -95,7 +77,7 @@ def test_a_server_that_hangs_is_told_in_bounded_time(server, fault):
 @pytest.mark.parametrize("cut", ["reading", "before", "after", "answering"])
 def test_a_deployment_through_connections_that_break_at_every_call(server, package, cut):
     """Every other request is cut; the whole is done once nevertheless."""
-    connection = connect(server)
+    connection = connect(server, options=Clock().options)
     calls = {
         "GET .*names/": lambda: pipelines.find_pipeline(connection, "taxi"),
         "POST .*pipelines$": lambda: pipelines.ensure_version(connection, package),
@@ -109,7 +91,9 @@ def test_a_deployment_through_connections_that_break_at_every_call(server, packa
     server.faults.append(Fault("POST .*runs$", cut=cut))
     runs.start(connection, experiments.ensure(connection, "taxi"), version, "run", {}, "")
     stored = server.store
-    assert [len(each) for each in (stored.pipelines, stored.versions, stored.experiments, stored.runs)] == [1] * 4
+    assert [len(each) for each in (stored.pipelines, stored.versions, stored.runs)] == [1] * 3
+    assert [each["display_name"] for each in stored.experiments.values()] == ["Default", "taxi"]
+    assert len(server.cluster.all(WORKFLOWS)) == 1
 
 
 def test_a_deployment_that_failed_is_safe_to_repeat(server, package):

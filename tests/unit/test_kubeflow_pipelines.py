@@ -6,6 +6,7 @@ import pytest
 from kubeflow_connections import connect
 from servers.kubeflow import Fault, KubeflowServer, examples
 
+from pipeyard import packaging
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import pipelines
 
@@ -67,9 +68,11 @@ def test_two_at_a_time_make_one_version(server, package):
 
 def test_looking_for_versions_changes_nothing(server, connection, package):
     assert pipelines.find_version(connection, "taxi", "0" * 64) is None
-    made = pipelines.ensure_version(connection, package("a"))
+    archive = package("a")
+    made = pipelines.ensure_version(connection, archive)
+    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
     before = len(server.requests)
-    assert pipelines.find_version(connection, "taxi", made.tags["pipeline_sha256"]).version_id == made.version_id
+    assert pipelines.find_version(connection, "taxi", content).version_id == made.version_id
     assert pipelines.find_version(connection, "taxi", "0" * 64) is None
     spec = pipelines.specification(connection, made)
     assert spec["pipeline_spec"]["pipelineInfo"]["name"] == "taxi"
@@ -104,3 +107,45 @@ def test_what_the_server_refuses_is_told(server, connection, package):
 
 def uploads(server):
     return [each for each in server.requests if "upload" in each]
+
+
+# What the real server doesn't take
+
+
+def test_a_version_s_tags_fit_and_hold_what_its_content_is_found_by(server, connection, package):
+    archive = package("a")
+    made = pipelines.ensure_version(connection, archive)
+    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
+    tags = server.store.versions[made.version_id]["tags"]
+    assert tags == {"commit": "a" * 40, "content": content[:40]}
+    assert all(len(key) <= 63 and len(value) <= 63 for key, value in tags.items())
+    assert pipelines.find_version(connection, "taxi", content).version_id == made.version_id
+    assert pipelines.find_version(connection, "taxi", content[:12] + "0" * 52) is None  # same name, other content
+
+
+def test_a_version_that_was_made_with_the_former_tag_is_found(server, connection, package):
+    archive = package("a")
+    content = packaging.unpack(archive.read_bytes(), "it")[1]["pipeline_sha256"]
+    made = pipelines.ensure_version(connection, archive)
+    server.store.versions[made.version_id]["tags"] = {"commit": "a" * 40, "pipeline_sha256": content}
+    again = pipelines.ensure_version(connection, package("b"))
+    assert (again.version_id, again.created) == (made.version_id, False)
+    server.store.versions[made.version_id]["tags"]["pipeline_sha256"] = content[:12] + "0" * 52
+    assert pipelines.find_version(connection, "taxi", content) is None
+
+
+def test_a_pipeline_that_the_server_has_in_another_case_is_named(server, connection, package):
+    server.store.add_pipeline({"name": "Taxi"})
+    with pytest.raises(PipeyardError, match="has a pipeline 'Taxi', which is the same name as 'taxi' to it"):
+        pipelines.ensure_version(connection, package("a"))
+    assert uploads(server) == []
+
+
+def test_a_pipeline_s_name_that_does_not_fit_is_refused_before_anything_is_asked(server, connection, tmp_path):
+    before = len(server.requests)
+    for name, told in [("ü" * 70, "has 140 bytes; the server takes 128"), ("taxi\U0001f600", "answers 500")]:
+        with pytest.raises(PipeyardError, match=told):
+            pipelines.ensure_version(
+                connection, examples.package(tmp_path / str(len(name)), "a" * 40, examples.pipeline(), name)
+            )
+    assert len(server.requests) == before

@@ -6,9 +6,10 @@ from datetime import datetime
 
 import pytest
 from croniter import croniter
-from kubeflow_connections import connect
-from servers.kubeflow import Fault, KubeflowServer, Refused, examples
+from kubeflow_connections import Clock, connect, quietly
+from servers.kubeflow import Fault, KubeflowServer, Refused, examples, made_then_500, made_then_silence
 from servers.kubeflow import cron as server_cron
+from servers.kubernetes import SCHEDULED_WORKFLOWS, KubernetesServer
 
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import cron, experiments, pipelines, schedules
@@ -18,9 +19,26 @@ START = datetime(2026, 1, 1)
 
 
 @pytest.fixture
-def server():
-    with KubeflowServer(largest_page=2) as started:
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def server(clock):
+    with KubeflowServer(largest_page=2, now=clock.today) as started:
         yield started
+
+
+@pytest.fixture
+def quiet(server, clock):
+    return quietly(server, clock)
+
+
+@pytest.fixture
+def watched(server, clock):
+    """As `quiet`, with the Kubernetes below."""
+    with KubernetesServer(server.cluster) as kubernetes:
+        yield quietly(server, clock, kubernetes)
 
 
 @pytest.fixture
@@ -74,8 +92,15 @@ def test_a_schedule_that_changed_is_made_anew_and_the_old_one_removed(server, co
     assert schedules.ensure(connection, changed) == [f"schedule taxi: {told}"]
     assert len(server.store.recurring_runs) == 1
     assert schedules.differences(connection, changed) == []
-    kinds = [each.rpartition(":")[2] for each in server.requests if "recurringruns" in each]
-    assert kinds.index("disable") < len(kinds) - 1 - kinds[::-1].index("POST /apis/v2beta1/recurringruns")
+    anew = ["disable"] if change == {"enabled": False} else ["disable", "make", "enable", "remove"]
+    assert verbs(server) == ["make", "enable", *anew]
+
+
+def verbs(server):
+    """What was asked of schedules, in order, apart from questions."""
+    asked = [each for each in server.requests if "recurringruns" in each and not each.startswith("GET")]
+    kinds = {"POST": "make", "DELETE": "remove"}
+    return [each.rpartition(":")[2] if ":" in each else kinds[each.split()[0]] for each in asked]
 
 
 def test_a_schedule_follows_the_latest_version_or_keeps_to_one(server, connection, wanted, tmp_path):
@@ -95,21 +120,143 @@ def test_a_schedule_follows_the_latest_version_or_keeps_to_one(server, connectio
 
 def test_a_schedule_that_the_server_refuses_leaves_the_one_before_in_force(server, connection, wanted):
     schedules.ensure(connection, wanted)
-    with pytest.raises(PipeyardError, match="making the schedule 'taxi' failed: 400 .*epochs is required"):
+    with pytest.raises(PipeyardError, match="making the schedule 'taxi' failed: 400 .*epochs is not optional"):
         schedules.ensure(connection, replace(wanted, parameters={}))
     assert [each["status"] for each in server.store.recurring_runs.values()] == ["ENABLED"]
     assert schedules.differences(connection, wanted) == []
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
-@pytest.mark.parametrize("where", ["POST .*recurringruns$", ":disable", "DELETE .*recurringruns"])
-def test_connections_that_break_make_no_second_schedule(server, connection, wanted, where, cut):
-    schedules.ensure(connection, wanted)
+@pytest.mark.parametrize("where", ["POST .*recurringruns$", ":disable", ":enable", "DELETE .*recurringruns"])
+def test_connections_that_break_make_no_second_schedule(server, watched, wanted, where, cut):
+    schedules.ensure(watched, wanted)
     server.faults.append(Fault(where, cut=cut))
     changed = replace(wanted, cron="0 0 5 * * *")
-    schedules.ensure(connection, changed)
+    schedules.ensure(watched, changed)
     assert server.faults[0].times == 0
+    assert live(server) == [(changed.cron, True)]
     assert [each["trigger"]["cron_schedule"]["cron"] for each in server.store.recurring_runs.values()] == [changed.cron]
+
+
+def live(server):
+    """Cron of each schedule in Kubernetes that starts runs, and whether the server has a record of it."""
+    return [
+        (each["spec"]["trigger"]["cronSchedule"]["cron"], each["metadata"]["uid"] in server.store.recurring_runs)
+        for each in server.cluster.all(SCHEDULED_WORKFLOWS)
+        if each["spec"]["enabled"]
+    ]
+
+
+FAILURES = {
+    "500": made_then_500("POST .*recurringruns$"),
+    "silence": made_then_silence("POST .*recurringruns$", recorded=False),
+    "cut": Fault("POST .*recurringruns$", cut="after", made="unrecorded"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_schedule_that_was_made_and_not_recorded_never_runs_beside_the_one_before(server, quiet, wanted, failure):
+    schedules.ensure(quiet, wanted)
+    server.faults.append(replace(FAILURES[failure]))
+    changed = replace(wanted, cron="0 0 5 * * *")
+    told = "isn't known whether it was done.*kubectl get scheduledworkflows.*pipeyard doctor --env test --fix"
+    with pytest.raises(PipeyardError, match=told):
+        schedules.ensure(quiet, changed)
+    assert verbs(server).count("make") == 2  # the one before, and this: it isn't repeated
+    assert live(server) == [(wanted.cron, True)]
+    assert len(server.cluster.all(SCHEDULED_WORKFLOWS)) == 2  # what was made is turned off
+    schedules.ensure(quiet, changed)
+    assert live(server) == [(changed.cron, True)]
+
+
+def test_a_database_that_goes_while_a_schedule_is_changed(server, clock, quiet, wanted, monkeypatch):
+    schedules.ensure(quiet, wanted)
+    changed = replace(wanted, cron="0 0 5 * * *")
+    make = quiet.recurring_runs.recurring_run_service_create_recurring_run
+
+    def going(*arguments, **options):
+        server.database_away(45)
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(quiet.recurring_runs, "recurring_run_service_create_recurring_run", going)
+    with pytest.raises(PipeyardError, match="isn't known whether it was done"):
+        schedules.ensure(quiet, changed)
+    assert 45 <= clock.now < 300
+    assert live(server) == [(wanted.cron, True)]
+
+
+def test_kubernetes_shows_that_nothing_was_made_so_that_it_is_made_again(server, watched, clock, wanted):
+    server.faults.append(Fault("POST .*recurringruns$", status=500))
+    schedules.ensure(watched, wanted)
+    assert verbs(server) == ["make", "make", "enable"]
+    assert live(server) == [(wanted.cron, True)]
+    assert len(server.cluster.all(SCHEDULED_WORKFLOWS)) == 1
+
+
+def test_a_server_that_fails_again_while_it_is_asked_what_it_made_is_waited_for(server, watched, wanted):
+    schedules.ensure(watched, wanted)
+    server.faults += [
+        Fault("POST .*recurringruns$", status=500),
+        Fault("GET .*recurringruns/", status=500, times=5),
+    ]
+    changed = replace(wanted, cron="0 0 5 * * *")
+    schedules.ensure(watched, changed)
+    assert live(server) == [(changed.cron, True)]
+    assert verbs(server).count("make") == 3
+
+
+def test_kubernetes_shows_what_was_made_so_that_it_is_not_made_again(server, watched, wanted):
+    server.faults.append(made_then_500("POST .*recurringruns$"))
+    with pytest.raises(PipeyardError, match="has ScheduledWorkflow taxi.*, without a record"):
+        schedules.ensure(watched, wanted)
+    assert verbs(server) == ["make"]
+    assert live(server) == []
+
+
+def test_a_schedule_that_was_recorded_though_the_answer_was_500_is_taken(server, quiet, wanted):
+    server.faults.append(Fault("POST .*recurringruns$", status=500, made="recorded"))
+    schedules.ensure(quiet, wanted)
+    assert verbs(server) == ["make", "enable"]
+    assert live(server) == [(wanted.cron, True)]
+
+
+@pytest.mark.parametrize("lost", ["moved", "archived", "removed"])
+def test_there_is_one_schedule_whatever_becomes_of_its_experiment(server, connection, wanted, lost):
+    schedules.ensure(connection, wanted)
+    if lost == "archived":
+        server.store.archive_experiment(wanted.experiment_id, True)
+        [key] = server.store.recurring_runs
+        server.store.enable(key, True)  # as somebody can, who looks at archived ones
+    if lost == "removed":
+        server.store.remove_experiment(wanted.experiment_id)  # its recurring runs go on
+    moved = replace(wanted, experiment_id=experiments.ensure(connection, "other"))
+    assert schedules.ensure(connection, moved)
+    [made] = server.store.recurring_runs.values()
+    assert made["experiment_id"] == moved.experiment_id
+    assert live(server) == [(wanted.cron, True)]
+    assert schedules.differences(connection, moved) == []
+    assert schedules.remove(connection, "taxi")
+    assert live(server) == []
+
+
+def test_with_several_users_a_schedule_is_looked_for_in_its_namespace(wanted, tmp_path):
+    package = examples.package(tmp_path, "b" * 40, examples.pipeline(parameters=EPOCHS))
+    with KubeflowServer(several_users=True) as server:
+        for namespace in ("red", "blue"):
+            through = connect(server, namespace)
+            version = pipelines.ensure_version(through, package)
+            experiment = experiments.ensure(through, "taxi")
+            ids = {"pipeline_id": version.pipeline_id, "version_id": version.version_id}
+            there = replace(wanted, experiment_id=experiment, **ids)
+            assert schedules.ensure(through, there) and schedules.ensure(through, there) == []
+        assert sorted(each["namespace"] for each in server.store.recurring_runs.values()) == ["blue", "red"]
+        assert schedules.remove(connect(server, "red"), "taxi")
+        assert [each["namespace"] for each in server.store.recurring_runs.values()] == ["blue"]
+
+
+def test_a_schedule_s_name_that_does_not_fit_is_refused(wanted):
+    with pytest.raises(PipeyardError, match="The schedule's name .* has 129 bytes; the server takes 128"):
+        schedules.wanted("x" * 129, "e", "p", Schedule(cron="0 3 * * *"), {}, "")
 
 
 def test_a_deployment_that_was_interrupted_is_completed_by_the_next(server, connection, wanted):
@@ -159,8 +306,8 @@ def test_of_different_schedules_that_are_made_at_once_the_newest_stays(server, c
 def test_a_schedule_is_removed(server, connection, wanted):
     schedules.ensure(connection, wanted)
     schedules.ensure(connection, replace(wanted, name="other"))
-    assert schedules.remove(connection, wanted.experiment_id, "taxi") == ["schedule taxi: removed (0 0 3 * * *)"]
-    assert schedules.remove(connection, wanted.experiment_id, "taxi") == []
+    assert schedules.remove(connection, "taxi") == ["schedule taxi: removed (0 0 3 * * *)"]
+    assert schedules.remove(connection, "taxi") == []
     assert [each["display_name"] for each in server.store.recurring_runs.values()] == ["other"]
 
 
@@ -176,6 +323,12 @@ def test_a_schedule_is_removed(server, connection, wanted):
         "0 0 1-7 * 1",
         "5 4 * * sun",
         "0 0 ? * 3",
+        "0 0 * * 5-1",
+        "0 0 */3 * 1",
+        "0 0 1-7 * */2",
+        "0 0 */5 * *",
+        "0 0 * * 0-7",
+        "0 0 * JAN/2 *",
     ],
 )
 def test_six_fields_are_due_when_the_five_are(crontab):

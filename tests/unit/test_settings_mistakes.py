@@ -1,10 +1,11 @@
 """Each kind of mistake in `settings.yaml` is told with file, line, key, and what to do."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeyard import settings
+from pipeyard import cli, settings
 from pipeyard.errors import PipeyardError
 
 RIGHT = """\
@@ -225,6 +226,16 @@ MISTAKES = {
         "cron: 0 0 3 * *",
         (18, f"{TAXI}.schedule.cron", "6 fields", "day of week, without seconds."),
     ),
+    "a time zone in cron": (
+        "cron: 0 3 * * 1",
+        "cron: TZ=America/New_York 0 3 * * 1",
+        (18, f"{TAXI}.schedule.cron", "TZ= is no field", "Leave it out, and write timezone: America/New_York."),
+    ),
+    "a time zone in cron as crontabs have it": (
+        "cron: 0 3 * * 1",
+        "cron: CRON_TZ=UTC 0 3 * * 1",
+        (18, f"{TAXI}.schedule.cron", "CRON_TZ= is no field", "Leave it out, and write timezone: UTC."),
+    ),
     "a field of cron": (
         "cron: 0 3 * * 1",
         "cron: 0 30 * * 1",
@@ -381,7 +392,7 @@ def test_a_mistake_is_told_with_line_key_and_fix(tmp_path, mistake):
         ("environments: {}\n---\nenvironments: {}\n", 2, "this isn't valid YAML"),
         ("environments: !!python/object:os.system {}\n", 1, "the tag python/object:os.system isn't known here"),
         ("a: !!python/name:os.system\n", 1, "this isn't valid YAML"),
-        ("environments: &a\n  a: *a\n", 1, "an alias makes the document grow without end"),
+        ("environments: &a\n  a: *a\n", 2, "the alias *a makes the document grow without end"),
         ("", 1, "this isn't a valid file: it has no mapping"),
         ("[a]", 1, "this isn't a valid file: it has no mapping"),
         ("environments: dev\n", 1, "environments is a mapping"),
@@ -415,7 +426,31 @@ def test_all_mistakes_are_told_at_once_each_once(tmp_path):
     assert lines == ["4", "20", "25"]  # the defaults are in both environments
 
 
-def test_a_pipeline_that_the_project_does_not_have_is_refused(tmp_path):
+def test_an_entry_for_a_pipeline_that_the_project_does_not_have_hinders_no_other(tmp_path, caplog):
+    (tmp_path / "pipelines/taxis").mkdir(parents=True)
+    (tmp_path / "pipelines/taxis/pipeline.py").write_text("", encoding="utf-8")
+    loaded = _load(tmp_path, RIGHT)
+    told = f"settings.yaml:16: {TAXI}: there is no pipeline 'taxi'. Did you mean 'taxis'?"
+    assert [each.startswith(f"warning: {told}") for each in caplog.messages] == [True]
+    assert loaded.environment("dev").chosen(["taxis", "taxi"]) == ["taxi"]
+    assert loaded.environment("dev").chosen(["taxis"]) == []  # and not all that there are
+    with pytest.raises(PipeyardError) as error:
+        loaded.check()
+    assert str(error.value).startswith(told)
+
+
+def test_pipeyard_settings_ends_with_1_for_an_entry_for_no_pipeline(tmp_path, monkeypatch, capsys):
+    (tmp_path / "pipelines/taxis").mkdir(parents=True)
+    (tmp_path / "components").mkdir()
+    (tmp_path / "pipelines/taxis/pipeline.py").write_text("", encoding="utf-8")
+    (tmp_path / "settings.yaml").write_text(RIGHT, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["pipeyard", "settings", "--project", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert (end.value.code, "there is no pipeline 'taxi'" in capsys.readouterr().err) == (1, True)
+
+
+def test_a_pipeline_that_the_project_does_not_have_is_told_with_what_is_refused(tmp_path):
     (tmp_path / "pipelines/taxis").mkdir(parents=True)
     (tmp_path / "pipelines/taxis/pipeline.py").write_text("", encoding="utf-8")
     event = "{name: new, kind: event, bucket: data, prefix: in/, parameter: source}"

@@ -32,5 +32,6 @@ def on_event(request: flask.Request) -> tuple[flask.Response, int]:
         served = _served()
     except PipeyardError as error:
         return flask.jsonify({"message": str(error)}), 500
-    status, content = serving.answer(served, request.headers, request.get_data())
+    body = request.stream.read(serving.LARGEST + 1)  # more than an event has is answered 400, and not read
+    status, content = serving.answer(served, request.headers, body)
     return flask.jsonify(content), status

@@ -11,6 +11,9 @@ import yaml
 from pipeyard import yamls
 from pipeyard.errors import PipeyardError
 
+_KEYS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
+_NO_KEY = "a key is a mapping or a list"
+
 
 @dataclass(frozen=True)
 class Document:
@@ -47,7 +50,8 @@ def load(path: Path) -> Document:
     """Reads a YAML file.
 
     Raises:
-        PipeyardError: it is missing, isn't YAML, is no mapping, or repeats a key; with file and line.
+        PipeyardError: it is missing, isn't YAML, is past a bound (`yamls`), is no mapping, or has a key that stands
+            twice or isn't text; with file and line.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), path)
@@ -60,7 +64,7 @@ def load(path: Path) -> Document:
 def parse(text: str, path: Path) -> Document:
     """Reads YAML. See `load`."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yamls.compose(text)
         content = yamls.load(text)
     except yaml.YAMLError as error:
         raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
@@ -81,6 +85,9 @@ def _note_lines(
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _KEYS:
+                what = f"to YAML the key {key.value} isn't text" if isinstance(key, yaml.ScalarNode) else _NO_KEY
+                raise PipeyardError(f"{path}:{line}: {what}. Write a name, in quotes where YAML reads it otherwise.")
             if key.value in seen:
                 raise PipeyardError(
                     f"{path}:{line}: the key {key.value!r} stands twice, first on line {seen[key.value]}: YAML would "

@@ -13,6 +13,8 @@ from pipeyard.ci.documents import Document
 from pipeyard.contracts.finding import Finding
 from pipeyard.errors import near_misses
 
+# The check that a build's fields are of their types: without it others don't look at them.
+SCHEMA = "schema"
 _MOST_STEPS = 300
 _LONGEST = 24 * 3600.0
 # Fields whose keys are the user's.
@@ -70,10 +72,18 @@ def _check(
         parse(document.as_json)
     except ParseError as error:
         problem, line = _explained(str(error), document)
-        return [Finding(f"{name}:{line}", "schema", *problem)]
-    found = [(document.line_of(*way), *rest) for way, *rest in _spelled(document.content)]
-    found = found or [(document.line_of(*way), *rest) for way, *rest in checks(document.content)]
+        return [Finding(f"{name}:{line}", SCHEMA, *problem)]
+    content = _set(document.content)
+    found = [(document.line_of(*way), *rest) for way, *rest in _spelled(content)]
+    found = found or [(document.line_of(*way), *rest) for way, *rest in checks(content)]
     return [Finding(f"{name}:{line}", *rest) for line, *rest in sorted(found, key=lambda each: each[0])]
+
+
+def _set(value: Any) -> Any:
+    """Returns what is set: to protobuf a field that is null isn't."""
+    if isinstance(value, dict):
+        return {key: _set(each) for key, each in value.items() if each is not None}
+    return [_set(each) for each in value] if isinstance(value, list) else value
 
 
 def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
@@ -104,7 +114,7 @@ def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Found:
             first, *others = key.split("_")
             if first and others:
                 right = first + "".join(map(str.capitalize, others))
-                yield (*way, key), "schema", f"{key!r} is {right!r} in Cloud Build's documentation", f"Write {right}."
+                yield (*way, key), SCHEMA, f"{key!r} is {right!r} in Cloud Build's documentation", f"Write {right}."
             elif key not in _OWN_NAMES and not (key == "secretEnv" and isinstance(each, dict)):
                 yield from _spelled(each, (*way, key))
 
@@ -189,6 +199,13 @@ def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
                 yield way, "substitutions", f"${name} is no substitution", "Write $$ where a shell is to read it."
             elif not loose:
                 yield way, "substitutions", f"${name} isn't declared", near_misses(name, declared)
+        for use in substitutions.refused(text):
+            yield (
+                way,
+                "substitutions",
+                f"{use} is an operation of Bash's, which Cloud Build doesn't know: it refuses the build",
+                "Hand the value to a script by `env`, and do it there; write $$ where a shell is to read it.",
+            )
         for match in _UNFILLED.finditer(text):
             yield way, "substitutions", f"{match[0]} is taken as it stands", f"Write ${match[0]}."
         if match := _MAYBE_EMPTY_TAG.search(text):

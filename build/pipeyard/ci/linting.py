@@ -35,8 +35,9 @@ def _build(project: Project, name: str) -> Iterator[Finding]:
     except PipeyardError as error:
         yield Finding(name, "yaml", str(error))
         return
-    yield from lint.check_build(document)
-    if name == cloudbuild.FILES[flow.DELIVERY]:
+    found = lint.check_build(document)
+    yield from found
+    if name == cloudbuild.FILES[flow.DELIVERY] and not any(each.check == lint.SCHEMA for each in found):
         yield from _nothing_early(document)
 
 

@@ -32,9 +32,19 @@ _AS_IT_IS = {"script", "substitutions"}
 
 
 def used(text: str) -> set[str]:
-    """Returns the names that a text has values put in for."""
-    found = (match["plain"] or match["braced"] for match in _USE.finditer(text) if not match["dollar"])
-    return {match[0] for name in found if (match := _NAME.match(name or ""))}
+    """Returns the names that a text has values put in for; those of what `refused` returns, too."""
+    return {match[0] for name in _inside(text) if (match := _NAME.match(name))}
+
+
+def refused(text: str) -> list[str]:
+    """Returns the uses that Cloud Build refuses, such as `${_TAG:-latest}`: what `expand` raises an error for."""
+    return [f"${{{name}}}" for name in _inside(text) if not _NAME.fullmatch(name)]
+
+
+def _inside(text: str) -> Iterator[str]:
+    for match in _USE.finditer(text):
+        if not match["dollar"]:
+            yield match["plain"] or match["braced"]
 
 
 def expand(text: str, values: Mapping[str, str], loose: bool = False) -> str:

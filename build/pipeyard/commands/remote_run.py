@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pipeyard.settings import Environment
 
 
+# Somebody stopped the run: neither a success nor a failure of a step.
+TERMINATED = 4
+
+
 def run(
     place: "Environment",
     pipeline: str,
@@ -29,7 +33,7 @@ def run(
         timeout: seconds; None: as the environment has it.
 
     Returns:
-        The exit code: 1 if it was waited for and didn't succeed.
+        The exit code: 1 if it was waited for and didn't succeed, 4 if somebody stopped it.
     """
     from rich.console import Console
 
@@ -54,16 +58,20 @@ def run(
         click.echo(json.dumps({**told, "package": started.record.package, **ended}, indent=2))
     else:
         click.echo(started.run_id)
-    return 0 if outcome is None or outcome.succeeded else 1
+    if outcome is None or outcome.succeeded:
+        return 0
+    return TERMINATED if outcome.terminated else 1
 
 
 def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
     for step in outcome.failed:
-        console.print(f"{step.name} failed: {step.reason or 'no reason given'}", style="red")
-        console.print(f"Its log: {step.log_url}")
+        ended = "didn't end before the run was stopped" if outcome.terminated else "failed"
+        console.print(f"{step.name} {ended}: {step.reason or 'the server does not tell why'}", style="red")
+        console.print(f"Its log: {step.log_url}{f' ; or {step.look}' if step.look else ''}")
     if outcome.error:
         console.print(outcome.error)
-    console.print(f"Run {started.run_id} {outcome.state} after {outcome.seconds:.0f} s.")
+    stopped = ": somebody stopped it" if outcome.terminated else ""
+    console.print(f"Run {started.run_id} {outcome.state} after {outcome.seconds:.0f} s{stopped}.")
 
 
 def _warn(console: Any, place: "Environment", started: "Started") -> None:

@@ -74,7 +74,8 @@ def command(
     """Run PIPELINE on this machine, through the specs that would run on Kubeflow Pipelines, or what is deployed of it.
 
     In an environment with target kfp or vertex it is what `pipeyard deploy` put in force there, with the parameters
-    that were deployed. The exit code is 0 when it is started; with --wait, 0 only if it succeeded.
+    that were deployed. The exit code is 0 when it is started; with --wait 0 only if it succeeded, and 4 if somebody
+    stopped it.
 
     With --runner docker each step is a container of the image that `pipeyard build` made of what is checked out, as it
     would be on a cluster; it sees its inputs and outputs, and what its component declares to read and write outside.

@@ -44,6 +44,7 @@ def command(
     if write_schema or check_schema:
         return _schema(project, write_schema)
     loaded = settings.load(project.root)
+    loaded.check()
     if not environment:
         _list(loaded, as_json)
         return 0

@@ -18,7 +18,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from pipeyard import jsons
 from pipeyard.errors import PipeyardError
 
 SPEC = "component.yaml"
@@ -178,14 +180,14 @@ def read_index(data: bytes) -> dict[str, Entry]:
         ValueError: it isn't one, or is in a format of later days.
     """
     try:
-        index = json.loads(data)
-        if index["format"] != _INDEX_FORMAT:
-            raise ValueError(f"{INDEX} has the format {index['format']!r}; this Pipeyard reads {_INDEX_FORMAT}")
-        return {
-            name: Entry(
-                str(entry.get("description") or ""), tuple(entry.get("digests", ())), dict(entry.get("tags", {}))
-            )
-            for name, entry in index["components"].items()
-        }
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        index = jsons.load(data)
+        found = index["format"]
+        if found == _INDEX_FORMAT:
+            return {name: _entry(each) for name, each in index["components"].items()}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{INDEX} isn't an index of components ({type(error).__name__}: {error})") from error
+    raise ValueError(f"{INDEX} has the format {found!r}; this Pipeyard reads {_INDEX_FORMAT}")
+
+
+def _entry(told: Mapping[str, Any]) -> Entry:
+    return Entry(str(told.get("description") or ""), tuple(told.get("digests", ())), dict(told.get("tags", {})))

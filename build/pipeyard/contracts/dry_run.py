@@ -32,6 +32,7 @@ def findings(
         PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
     """
     found = settings.load(project.root)
+    found.check()
     place = found.environment(ENVIRONMENT) if ENVIRONMENT in found.names else None
     loaded = {
         name: graph.loaded_components(project.pipeline(name) / "pipeline.py", project.components)

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pipeyard import environments
+from pipeyard import environments, jsons
 from pipeyard.contracts import agreement, kinds
 from pipeyard.contracts.arguments import Passed, passed
 from pipeyard.contracts.finding import Finding
@@ -113,7 +113,7 @@ def _ask(component: Component, question: Mapping[str, Any]) -> dict[str, Any]:
                 f"its program ended with code {done.returncode} before it parsed arguments by argparse, so its flags "
                 f"aren't known. It said: {said or 'nothing'}"
             )
-        return json.loads(answer.read_text(encoding="utf-8"))
+        return jsons.read(answer)
 
 
 def _module(command: Sequence[str]) -> str:

@@ -115,6 +115,10 @@ def read(
             f"The environment {environment.name!r} is this machine, where nothing is deployed. Run it with "
             f"`pipeyard run PIPELINE --env {environment.name}`, or name an environment with target kfp or vertex."
         )
+    if environment.target == "kfp":
+        from pipeyard.delivery import on_kubeflow
+
+        on_kubeflow.check(environment, {*environment.chosen(project.pipelines), *names})
     build = releases.built(project, dist, allow_dirty)
     read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
     if environment.target == "vertex":

@@ -3,7 +3,7 @@
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,8 @@ from pipeyard import packaging
 from pipeyard.delivery import server_versions
 from pipeyard.delivery.planning import Missing
 from pipeyard.delivery.targets import INTERVAL, schedule_name
-from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import experiments, pipelines, runs, schedules, steps
-from pipeyard.kubeflow.connection import Server, ServerError
+from pipeyard.kubeflow import cron, experiments, names, pipelines, runs, schedules, steps
+from pipeyard.kubeflow.connection import Server
 
 if TYPE_CHECKING:
     from pipeyard.delivery.desired import Desired
@@ -40,8 +39,9 @@ class OnKubeflow:
         experiment = experiments.find(self.server, desired.experiment)
         schedule = desired.schedule
         if schedule is None:
-            if record and record.schedule:
-                found.append(Missing("schedule", name, record.schedule["cron"], ""))
+            before = record.schedule["cron"] if record and record.schedule else ""
+            if before or schedules.found(self.server, name):
+                found.append(Missing("schedule", name, before or "not of this deployment", ""))
         elif version is None or experiment is None:
             before = record.schedule["cron"] if record and record.schedule else ""
             # With the version changes what it starts, though not when.
@@ -55,27 +55,27 @@ class OnKubeflow:
             ]
         return tuple(found)
 
-    def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
+    def apply(  # pylint: disable=unused-argument  # it is looked at what is there
+        self, desired: "Desired", record: "Record | None"
+    ) -> tuple[Mapping[str, str], list[str]]:
         with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
             path = Path(scratch) / packaging.WORKFLOW
             path.write_bytes(desired.package.files[packaging.WORKFLOW])
             version = pipelines.ensure_version(self.server, path)
         done = [f"made the version {version.name}"] if version.created else []
+        if desired.schedule is None:
+            done += schedules.remove(self.server, schedule_name(desired.pipeline, self.environment.name))
         experiment = experiments.ensure(self.server, desired.experiment)
-        name = schedule_name(desired.pipeline, self.environment.name)
         if desired.schedule is not None:
             done += schedules.ensure(self.server, self._wanted(desired, experiment, version))
-        else:
-            done += schedules.remove(self.server, experiment, name)
-        former = record.run.get("experiment", "") if record and record.schedule else ""
-        if former and former != desired.experiment:
-            done += self._leave(former, name)
         ids = {"pipeline_id": version.pipeline_id, "version_id": version.version_id, "version": version.name}
         return ids, done
 
     def start(  # pylint: disable=unused-argument  # the server keeps the package
         self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
     ) -> tuple[str, str]:
+        name = f"{record.pipeline}-{key}" if key else _new_name(record.pipeline, record.commit)
+        names.check("run", name, "Choose a shorter --key.")
         server = record.server
         version = pipelines.Version(server["pipeline_id"], server["version_id"], server["version"], created=False)
         experiment = experiments.ensure(self.server, record.run["experiment"])
@@ -83,7 +83,7 @@ class OnKubeflow:
             self.server,
             experiment,
             version,
-            f"{record.pipeline}-{key}" if key else _new_name(record),
+            name,
             parameters,
             record.run["pipeline_root"],
             caching,
@@ -111,17 +111,28 @@ class OnKubeflow:
             self.environment.service_account,
         )
 
-    def _leave(self, experiment: str, name: str) -> list[str]:
-        """Removes the schedule from an experiment that the pipeline isn't in any more."""
-        try:
-            found = experiments.find(self.server, experiment)
-        except ServerError:
-            raise
-        except PipeyardError:  # it is archived, and what is in it is off
-            return []
-        return schedules.remove(self.server, found, name) if found else []
+
+def check(environment: "Environment", chosen: Collection[str]) -> None:
+    """Refuses what the server would, of what an environment's pipelines are called and when they run.
+
+    Args:
+        chosen: names of pipelines.
+
+    Raises:
+        PipeyardError: a name doesn't fit, two are one to the server, or it has no such schedule.
+    """
+    groups = {each: environment.experiment_of(each) or each for each in chosen}
+    for pipeline, group in groups.items():
+        names.check("pipeline", pipeline)
+        names.check("experiment", group)
+        names.check("schedule", schedule_name(pipeline, environment.name))
+        names.check("run", _new_name(pipeline, "0" * 40), "Choose a shorter one for the pipeline's folder.")
+        if schedule := environment.schedule_of(pipeline):
+            cron.six_fields(schedule.cron, schedule.timezone)
+    names.check_apart("pipeline", groups, "Rename a folder in pipelines/.")
+    names.check_apart("experiment", set(groups.values()), "Write `experiment:` in settings.yaml alike.")
 
 
-def _new_name(record: "Record") -> str:
+def _new_name(pipeline: str, commit: str) -> str:
     """Returns a name that no other run has: what was lost on the way is looked for by it."""
-    return f"{record.pipeline}-{record.commit[:12]}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    return f"{pipeline}-{commit[:12]}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"

@@ -4,7 +4,6 @@ Protocol: OCI distribution specification v1.1, with Docker's token authenticatio
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from pipeyard import jsons
 from pipeyard.errors import PipeyardError
 from pipeyard.images.references import DOCKER_HUB, Reference
 
@@ -135,7 +135,7 @@ class Registry:
         """Returns a manifest's layers, the lowest first."""
         return [
             Layer(layer["digest"], layer["size"], layer.get("mediaType", "").endswith("gzip"))
-            for layer in json.loads(manifest.body).get("layers", [])
+            for layer in jsons.load(manifest.body).get("layers", [])
         ]
 
     def unpacked_bytes(self, image: Reference, layer: Layer) -> int | None:

@@ -8,9 +8,13 @@ from urllib.parse import urlsplit
 def is_private(host: str) -> bool:
     """Whether what is sent there unencrypted stays on this machine, or in the cluster."""
     url = urlsplit(host)
-    name = url.hostname or ""
-    in_cluster = re.fullmatch(r"[a-z0-9-]+|[a-z0-9.-]+\.svc(\.cluster\.local)?", name) is not None
-    return url.scheme == "https" or is_loopback(name) or in_cluster
+    return url.scheme == "https" or is_loopback(url.hostname or "") or is_in_cluster(host)
+
+
+def is_in_cluster(host: str) -> bool:
+    """Whether a host is a service of the cluster that asks for it."""
+    name = urlsplit(host).hostname or ""
+    return name != "localhost" and re.fullmatch(r"[a-z0-9-]+|[a-z0-9.-]+\.svc(\.cluster\.local)?", name) is not None
 
 
 def is_loopback(name: str) -> bool:

@@ -1,5 +1,6 @@
 """A server of Kubeflow Pipelines: every call has a time limit, and is tried again where that is safe."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import credentials, deadlines
+from pipeyard.kubeflow import cluster, credentials, deadlines
+from pipeyard.kubeflow.cluster import Cluster, Unreachable
 from pipeyard.kubeflow.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class ServerError(PipeyardError):
         passing: the same call may succeed later.
         doubt: whether it was done nevertheless.
         retry_after: seconds that it asks to wait; 0: it doesn't.
+        cause: the message without what to do.
     """
 
     def __init__(
@@ -77,8 +80,10 @@ class ServerError(PipeyardError):
         passing: bool = False,
         doubt: Doubt = Doubt.NONE,
         retry_after: float = 0.0,
+        cause: str = "",
     ) -> None:
         super().__init__(message)
+        self.cause = cause or message
         self.status = status
         self.passing = passing
         self.doubt = doubt
@@ -89,6 +94,14 @@ class NoSecret(ServerError):
     """There is nothing to tell the server who we are with: it wasn't asked."""
 
 
+def _no_cluster() -> Cluster:
+    raise Unreachable("There is no way to Kubernetes.")
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class Server:
     """A connection. Making it needs no network.
@@ -96,6 +109,9 @@ class Server:
     Attributes:
         pipelines, uploads, experiments, runs, recurring_runs: generated clients, whose methods go to `ask`.
         namespace: where the server has several users; else empty.
+        environment: its name in settings.yaml, for messages.
+        cluster: gives the Kubernetes below, or raises cluster.Unreachable.
+        tell: takes lines for whoever waits.
         clock: monotonic seconds.
         sleep: waits for seconds.
     """
@@ -109,6 +125,9 @@ class Server:
     experiments: Any = field(repr=False)
     runs: Any = field(repr=False)
     recurring_runs: Any = field(repr=False)
+    environment: str = ""
+    cluster: Callable[[], Cluster] = field(default=_no_cluster, repr=False)
+    tell: Callable[[str], object] = field(default=_to_stderr, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
@@ -123,7 +142,7 @@ class Server:
         call: Callable[..., Any],
         *arguments: Any,
         none_for: HTTPStatus | None = None,
-        look: Callable[[], Any] | None = None,
+        repeat: bool = True,
         seconds: float | None = None,
         attempts: int | None = None,
         **options: Any,
@@ -134,9 +153,8 @@ class Server:
             what: what is done, for messages, as in "listing versions".
             call: method of a generated client.
             none_for: status for which None is returned.
-            look: for a call that, done twice, would make two things. Before it is repeated though the server may have
-                done it, this is asked: what it returns, unless None, is what the call would have returned. A call that
-                may still be under way isn't repeated at all, only looked for.
+            repeat: False for a call that, done twice, would make two things: it is repeated only where the server
+                can't have done it. See `creation`.
             seconds: limit of one attempt.
             attempts: instead of those of the limits.
 
@@ -146,35 +164,18 @@ class Server:
         """
         import tenacity
 
-        before = ServerError("no attempt yet")
-
-        def attempt() -> Any:
-            nonlocal before
-            if before.doubt and look is not None:
-                if (found := look()) is not None:
-                    return found
-                if before.doubt == Doubt.UNDER_WAY:
-                    raise before
-            try:
-                return self._once(what, call, arguments, options, none_for, seconds or self.limits.call)
-            except ServerError as error:
-                before = error
-                raise
+        def again(error: BaseException) -> bool:
+            return isinstance(error, ServerError) and error.passing and (repeat or not error.doubt)
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(attempts or self.limits.attempts),
             wait=self._pause,
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ServerError) and error.passing),
+            retry=tenacity.retry_if_exception(again),
             sleep=self.sleep,
             reraise=True,
         )
-        try:
-            return retrying(attempt)
-        except ServerError as error:
-            if look is None or not error.passing or not before.doubt:
-                raise
-            told = f"{error} It may have been done nevertheless: look there first."
-            raise ServerError(told, error.status, error.passing, before.doubt) from None
+        limit = seconds or self.limits.call
+        return retrying(lambda: self._once(what, call, arguments, options, none_for, limit))
 
     def _pause(self, state: Any) -> float:
         import tenacity
@@ -227,14 +228,15 @@ class Server:
         passing = status in _PASSING or (not status and not failure.certificate)
         text = self.credentials.hide(failure.text)
         answered = f"{status} {text}" if status else text
-        message = f"Kubeflow Pipelines at {self.host}: {what} failed: {answered}. {self._remedy(failure)}"
+        cause = f"Kubeflow Pipelines at {self.host}: {what} failed: {answered}."
+        remedy = self._remedy(failure)
         if not status and not failure.certificate:
-            message = (
-                f"Kubeflow Pipelines can't be reached at {self.host} ({what}): {text}. "
-                "Check the host in settings.yaml, the network, and that the server is up; then run this again."
-            )
-        doubt = Doubt.UNDER_WAY if failure.late else Doubt.DONE if failure.arrived else Doubt.NONE
-        return ServerError(message, status, passing, doubt, failure.retry_after)
+            cause = f"Kubeflow Pipelines can't be reached at {self.host} ({what}): {text}."
+            remedy = "Check the host in settings.yaml, the network, and that the server is up; then run this again."
+        doubt = Doubt.UNDER_WAY if failure.late else Doubt.DONE
+        if not passing or not failure.arrived or status == HTTPStatus.TOO_MANY_REQUESTS:
+            doubt = Doubt.NONE
+        return ServerError(f"{cause} {remedy}", status, passing, doubt, failure.retry_after, cause)
 
     def _remedy(self, failure: "Failure") -> str:
         status = failure.status
@@ -262,6 +264,7 @@ def connect(
     environment: "Environment",
     *,
     limits: Limits | None = None,
+    tell: Callable[[str], object] = _to_stderr,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     **options: Any,
@@ -292,6 +295,9 @@ def connect(
         experiments=api.ExperimentServiceApi(made),
         runs=api.RunServiceApi(made),
         recurring_runs=api.RecurringRunServiceApi(made),
+        environment=environment.name,
+        cluster=lambda: cluster.connect(environment),
+        tell=tell,
         clock=clock,
         sleep=sleep,
     )

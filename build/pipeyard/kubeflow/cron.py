@@ -1,11 +1,15 @@
 """Crontab's five fields as the six of Kubeflow Pipelines, which begin with seconds.
 
 KFP reads schedules with robfig/cron v1. Five fields it takes for the first five of six, without the day of the week:
-what is meant for Mondays at 6:30 then runs every hour in January. Sunday is 0 to it, never 7, and no range wraps.
+what is meant for Mondays at 6:30 then runs every hour in January. Sunday is 0 to it, never 7, and no range wraps. `*/2`
+as a day counts as `*`: with a day of the week beside, both have to fit, where crontab's either does. What it reads in
+another way becomes a list. Source: robfig/cron v1.2.0, parser.go and spec.go.
 """
 
 from pipeyard.errors import PipeyardError
 
+# Places of the fields for the day of the month and of the week.
+_DAYS = (2, 4)
 UTC = ("UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Etc/Zulu")
 
 
@@ -33,19 +37,20 @@ def six_fields(cron: str, timezone: str = "UTC") -> str:
             "Write five: minute, hour, day of month, month, day of week."
         )
     expanded, _ = croniter.expand(cron)
-    last = len(fields) - 1
     written = [
-        field if _is_read_alike(field, index == last) else ",".join(map(str, sorted(values)))
+        field if _is_read_alike(field, index) else ",".join(map(str, sorted(values)))
         for index, (field, values) in enumerate(zip(fields, expanded, strict=False))
     ]
     return " ".join(["0", *written])
 
 
-def _is_read_alike(field: str, of_week: bool) -> bool:
+def _is_read_alike(field: str, index: int) -> bool:
     for part in field.split(","):
+        if index in _DAYS and part[:2] in ("*/", "?/"):
+            return False
         low, is_range, high = part.partition("/")[0].partition("-")
         if is_range and not (low.isdigit() and high.isdigit() and int(low) <= int(high)):
             return False
-        if of_week and "7" in (low, high):
+        if index == _DAYS[-1] and "7" in (low, high):
             return False
     return True

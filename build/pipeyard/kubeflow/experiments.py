@@ -4,11 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import pages
+from pipeyard.kubeflow import names, pages
 from pipeyard.kubeflow.connection import Server
 
-# Characters that the server's database takes.
-LONGEST = 128
 _ATTEMPTS = 3
 
 
@@ -16,7 +14,8 @@ def find(server: Server, name: str) -> str | None:
     """Returns the id of an experiment; None if there is none of the name.
 
     Raises:
-        PipeyardError: it is archived, so that runs can't be in it, or the server fails.
+        PipeyardError: it is archived, so that nobody would see what runs in it, there is one whose name differs by case
+            only, or the server fails.
     """
     listed = pages.all_of(
         server,
@@ -27,26 +26,46 @@ def find(server: Server, name: str) -> str | None:
         **server.where,
     )
     for each in listed:
-        if each.display_name == name:
-            if each.storage_state == "ARCHIVED":
-                raise PipeyardError(
-                    f"The experiment {name!r} is archived at {server.host}: no run can start in it. "
-                    "Restore it there (Experiments, Archived, Restore), or set another `experiment:` in settings.yaml."
-                )
-            return each.experiment_id
+        if each.display_name != name:  # the filter is the database's, to which it is the same
+            raise PipeyardError(
+                f"{server.host} has an experiment {each.display_name!r}, which is the same name as {name!r} to it: "
+                "case, accents and trailing spaces don't count there. Write it so in `experiment:` in settings.yaml, "
+                "or choose another."
+            )
+        if each.storage_state == "ARCHIVED":
+            raise PipeyardError(
+                f"The experiment {name!r} is archived at {server.host}: runs would go on in it that nobody is shown. "
+                "Restore it there (Experiments, Archived, Restore), or set another `experiment:` in settings.yaml."
+            )
+        return each.experiment_id
     return None
+
+
+def active(server: Server) -> set[str]:
+    """Returns the ids of all experiments that aren't archived.
+
+    Raises:
+        ServerError: the server fails.
+    """
+    listed = pages.all_of(
+        server,
+        "listing experiments",
+        server.experiments.experiment_service_list_experiments,
+        "experiments",
+        **server.where,
+    )
+    return {each.experiment_id for each in listed if each.storage_state != "ARCHIVED"}
 
 
 def ensure(server: Server, name: str) -> str:
     """Returns the id of the experiment, which is made if there is none. Several may do this at a time.
 
     Raises:
-        PipeyardError: it is archived, its name is too long, or the server fails.
+        PipeyardError: it is archived, the server doesn't take its name, or the server fails.
     """
     import kfp_server_api
 
-    if not 0 < len(name) <= LONGEST:
-        raise PipeyardError(f"The experiment's name has {len(name)} characters; use 1 to {LONGEST}.")
+    names.check("experiment", name)
     for _ in range(_ATTEMPTS):
         if found := find(server, name):
             return found

@@ -9,12 +9,14 @@ from typing import Any
 
 from pipeyard import packaging
 from pipeyard.errors import PipeyardError
-from pipeyard.kubeflow import pages
+from pipeyard.kubeflow import names, pages
 from pipeyard.kubeflow.connection import Server
 
-# Characters that the server's database takes of a pipeline's name.
-LONGEST = 128
 _CONTENT_DIGITS = 12
+# Hex digits of the sha256 in a version's tag: all 64 are one more than a tag's value may have.
+_TAG_DIGITS = 40
+# The tag of versions that were made before servers had that limit: all 64 digits.
+_FORMER_TAG = "pipeline_sha256"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Version:
 
     Attributes:
         created: False if the content was there already.
-        tags: `commit` and `pipeline_sha256`, where it was made here.
+        tags: `commit` and `content`, digits of the compiled pipeline's sha256, where it was made here.
     """
 
     pipeline_id: str
@@ -43,15 +45,19 @@ def ensure_version(server: Server, package: Path) -> Version:
         package: `workflow.tar.gz`.
 
     Raises:
-        PipeyardError: the package is damaged, or the server refuses or can't be reached.
+        PipeyardError: the package is damaged, a name or tag doesn't fit, or the server refuses or can't be reached.
     """
     _, manifest = packaging.unpack(package.read_bytes(), str(package))
     content = manifest["pipeline_sha256"]
+    name = f"{manifest['commit']}-{content[:_CONTENT_DIGITS]}"
+    tags = {"commit": manifest["commit"], "content": content[:_TAG_DIGITS]}
+    names.check("pipeline", manifest["pipeline"])
+    names.check("version", name)
+    names.check_tags(tags)
     pipeline_id = _ensure_pipeline(server, manifest["pipeline"])
     found = _of_content(server, pipeline_id, content)
     if found:
         return found
-    name = f"{manifest['commit']}-{content[:_CONTENT_DIGITS]}"
     made = server.ask(
         f"uploading the version {name!r}",
         server.uploads.upload_pipeline_version,
@@ -59,7 +65,7 @@ def ensure_version(server: Server, package: Path) -> Version:
         name=name,
         display_name=name,
         pipelineid=pipeline_id,
-        tags=json.dumps({"commit": manifest["commit"], "pipeline_sha256": content}),
+        tags=json.dumps(tags),
         none_for=HTTPStatus.CONFLICT,  # of another upload, or of ours, whose answer was lost
         seconds=server.limits.upload,
     )
@@ -75,7 +81,7 @@ def find_pipeline(server: Server, name: str) -> str | None:
     """Returns the id of the pipeline of a name in the server's namespace; None if there is none.
 
     Raises:
-        ServerError: the server fails.
+        PipeyardError: one is there whose name differs by case only, or the server fails.
     """
     found = server.ask(
         f"looking for the pipeline {name!r}",
@@ -84,7 +90,14 @@ def find_pipeline(server: Server, name: str) -> str | None:
         **server.where,
         none_for=HTTPStatus.NOT_FOUND,
     )
-    return found.pipeline_id if found is not None else None
+    if found is None:
+        return None
+    if (there := found.name or found.display_name) != name:
+        raise PipeyardError(
+            f"{server.host} has a pipeline {there!r}, which is the same name as {name!r} to it: case, accents and "
+            "trailing spaces don't count there. Remove it there if nobody needs it, or rename the folder in pipelines/."
+        )
+    return found.pipeline_id
 
 
 def find_version(server: Server, pipeline: str, content: str) -> Version | None:
@@ -106,24 +119,50 @@ def specification(server: Server, version: Version) -> dict[str, Any]:
     beside it: `{"pipeline_spec": ..., "platform_spec": ...}`.
 
     Raises:
-        ServerError: the server fails.
+        PipeyardError: there is no such version any more, it can't be run, or the server fails.
     """
     found = server.ask(
         f"reading the version {version.name!r}",
         server.pipelines.pipeline_service_get_pipeline_version,
         version.pipeline_id,
         version.version_id,
+        none_for=HTTPStatus.NOT_FOUND,
     )
+    # The server looks for the version alone, and would answer a run of it by 500 if the pipeline's id isn't right.
+    if found is None or found.pipeline_id != version.pipeline_id:
+        raise PipeyardError(
+            f"{server.host} doesn't have the version {version.name!r} ({version.version_id}) any more. Deploy again "
+            f"(`pipeyard deploy --env {server.environment}`)."
+        )
     spec = found.pipeline_spec or {}
-    return spec if "pipeline_spec" in spec else {"pipeline_spec": spec}
+    spec = spec if "pipeline_spec" in spec else {"pipeline_spec": spec}
+    if lost := _lost(spec["pipeline_spec"]):
+        raise PipeyardError(
+            f"The server can't run the version {version.name!r}: it has no {', '.join(lost)}. Compile and deploy again "
+            f"(`pipeyard deploy --env {server.environment}`)."
+        )
+    return spec
+
+
+def _lost(spec: Mapping[str, Any]) -> list[str]:
+    """Returns the components and executors that a compiled pipeline names and lacks: the server takes such a version,
+    and answers 500 to whoever runs it."""
+    components = spec.get("components") or {}
+    executors = (spec.get("deploymentSpec") or {}).get("executors") or {}
+    lost = set()
+    for each in (spec.get("root") or {}, *components.values()):
+        for task in ((each.get("dag") or {}).get("tasks") or {}).values():
+            if (name := (task.get("componentRef") or {}).get("name", "")) not in components:
+                lost.add(f"component {name!r}")
+        if (label := each.get("executorLabel")) and label not in executors:
+            lost.add(f"executor {label!r}")
+    return sorted(lost)
 
 
 def _ensure_pipeline(server: Server, name: str) -> str:
     """Returns the id of the pipeline, which gets no version here: the one it'd be made with must bear its name."""
     import kfp_server_api
 
-    if len(name) > LONGEST:
-        raise PipeyardError(f"The pipeline's name {name!r} has {len(name)} characters; the server takes {LONGEST}.")
     for _ in range(2):
         if found := find_pipeline(server, name):
             return found
@@ -140,8 +179,8 @@ def _ensure_pipeline(server: Server, name: str) -> str:
 
 def _of_content(server: Server, pipeline_id: str, content: str) -> Version | None:
     for each in _versions(server, pipeline_id):
-        whole = each.tags.get("pipeline_sha256", content)
-        if each.name.endswith(f"-{content[:_CONTENT_DIGITS]}") and whole.startswith(content):
+        told = each.tags.get("content") or each.tags.get(_FORMER_TAG) or content
+        if each.name.endswith(f"-{content[:_CONTENT_DIGITS]}") and content.startswith(told):
             return each
     return None
 

@@ -9,12 +9,15 @@ from typing import Any
 from pipeyard import pauses
 from pipeyard.errors import PipeyardError
 from pipeyard.kubeflow import caching as caches
-from pipeyard.kubeflow import pages, pipelines, steps
+from pipeyard.kubeflow import creation, names, pages, pipelines, steps
+from pipeyard.kubeflow.cluster import WORKFLOW, Cluster, Object
 from pipeyard.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.kubeflow.pipelines import Version
 from pipeyard.kubeflow.steps import FailedStep
 
 SUCCEEDED = "SUCCEEDED"
+# What a run goes through that somebody stops. It ends FAILED then, and its history doesn't tell.
+CANCELING = "CANCELING"
 # States that a run stays in.
 ENDS = (SUCCEEDED, "FAILED", "SKIPPED", "CANCELED")
 # Seconds for which a server may be gone, or not know us, while a run is waited for: an upgrade of it takes that long.
@@ -33,6 +36,7 @@ class Outcome:
         failed: the steps that failed.
         error: what the server says of the whole run; may be empty.
         page: the run's address.
+        terminated: somebody stopped it. The server tells only while it does, so that False isn't certain.
     """
 
     state: str
@@ -40,6 +44,7 @@ class Outcome:
     failed: list[FailedStep] = field(default_factory=list)
     error: str = ""
     page: str = ""
+    terminated: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -60,8 +65,8 @@ def start(
 ) -> str:
     """Starts a run of a pinned version and returns its id.
 
-    If the connection breaks when the run may have been made, it is looked for by its name before it is made again. So
-    names are to be unique in their experiment.
+    Where it isn't known whether a run was made, it is looked for by its name before it is made again; see `creation`.
+    So names are to be unique in their experiment.
 
     Args:
         name: the run's, as it is shown.
@@ -72,10 +77,12 @@ def start(
         once: if the experiment has a run of the name already, in whatever state, its id is returned.
 
     Raises:
-        PipeyardError: a parameter can't be sent as it is, or the server refuses or can't be reached.
+        PipeyardError: the name or a parameter can't be sent as it is, the version isn't there any more, the server
+            refuses or can't be reached, or it isn't known whether the run was started.
     """
     import kfp_server_api as api
 
+    names.check("run", name, "Choose a shorter --key.")
     _check(parameters)
     if once and (found := find(server, experiment_id, name)):
         return found
@@ -84,8 +91,8 @@ def start(
             pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id
         )
     }
+    spec = pipelines.specification(server, version)
     if caching is not None:
-        spec = pipelines.specification(server, version)
         changed = caches.override(spec["pipeline_spec"], caching)
         what = {"pipeline_spec": {**spec, "pipeline_spec": changed} if "platform_spec" in spec else changed}
     run = api.V2beta1Run(
@@ -96,13 +103,36 @@ def start(
         service_account=service_account or None,
         **what,
     )
-    made = server.ask(
-        f"starting the run {name!r}",
-        server.runs.run_service_create_run,
-        run,
-        look=lambda: _named(server, experiment_id, name),
+    made = creation.once(
+        server,
+        creation.Creation(
+            f"starting the run {name!r}",
+            server.runs.run_service_create_run,
+            run,
+            recorded=lambda: _named(server, experiment_id, name),
+            left=lambda cluster: _unrecorded(server, cluster, name),
+            removed_after=creation.REMOVED_AFTER,
+            look="kubectl get workflows.argoproj.io -A -o custom-columns=NAME:.metadata.name,"
+            f"RUN:.metadata.annotations.pipelines\\.kubeflow\\.org/run_name | grep -F '{name}'",
+        ),
     )
     return made.run_id
+
+
+def is_recorded(server: Server, run_id: str) -> bool:
+    """Whether the server knows a run.
+
+    Raises:
+        ServerError: the server fails.
+    """
+    asked = f"asking for the run {run_id}"
+    return server.ask(asked, server.runs.run_service_get_run, run_id, none_for=HTTPStatus.NOT_FOUND) is not None
+
+
+def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[Object]:
+    """Returns the workflows of a run's name, or of none, that the server doesn't know."""
+    like = [each for each in cluster.list(WORKFLOW) if each.run_name in (name, "") and each.run_id]
+    return [each for each in like if not is_recorded(server, each.run_id)]
 
 
 def find(server: Server, experiment_id: str, name: str) -> str | None:
@@ -149,6 +179,8 @@ def wait(
     page = steps.page_of(server.host, run_id)
     began = answered = server.clock()
     told = _Told(tell)
+    tasks = _Tasks(server)
+    terminated = False
     while True:
         try:
             run = server.ask(f"asking for the run {run_id}", server.runs.run_service_get_run, run_id, attempts=1)
@@ -158,13 +190,14 @@ def wait(
             told.line("run", f"waiting for the server: {error}")
         else:
             answered = server.clock()
+            terminated = terminated or run.state in (CANCELING, "CANCELED")
             if run.state not in ENDS:
                 told.line("run", run.state or "PENDING")
-            for node, line in steps.progress(run).items():
+            for node, line in steps.progress(run, tasks.of(run)).items():
                 told.line(node, line)
             if run.state in ENDS:
                 told.line("run", run.state)
-                return _outcome(server, run, page)
+                return _outcome(server, run, tasks.of(run, last=True), page, terminated)
         waited = server.clock() - began
         left = timeout - waited
         if left <= 0:
@@ -194,12 +227,50 @@ class _Told:
             self._tell(text)
 
 
-def _outcome(server: Server, run: Any, page: str) -> Outcome:
+class _Tasks:
+    """The tasks of a run's compiled pipeline, read once, when there is something to tell of them."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._found: list[steps.Task] | None = None
+        self._unknown = False
+
+    def of(self, run: Any, last: bool = False) -> list[steps.Task] | None:
+        """Returns the tasks; None if they aren't known.
+
+        Args:
+            last: there is no later time, so that it is tried harder.
+        """
+        details = run.run_details.task_details if run.run_details else None
+        if self._found is None and details and not self._unknown:
+            try:
+                self._found = steps.tasks(self._specification(run, last)) or None
+                self._unknown = self._found is None
+            except ServerError as error:
+                self._unknown = not error.passing  # the version is removed, e.g.
+        return self._found
+
+    def _specification(self, run: Any, last: bool) -> dict[str, Any]:
+        spec, reference = run.pipeline_spec, run.pipeline_version_reference
+        if not spec and reference and reference.pipeline_version_id:
+            found = self._server.ask(
+                f"reading the pipeline of the run {run.run_id}",
+                self._server.pipelines.pipeline_service_get_pipeline_version,
+                reference.pipeline_id or "-",
+                reference.pipeline_version_id,
+                attempts=None if last else 1,
+            )
+            spec = found.pipeline_spec
+        return (spec or {}).get("pipeline_spec", spec or {})
+
+
+def _outcome(server: Server, run: Any, tasks: list[steps.Task] | None, page: str, terminated: bool) -> Outcome:
     seconds = 0.0
     if run.created_at and run.finished_at:
         seconds = max(0.0, (run.finished_at - run.created_at).total_seconds())
     error = " ".join(run.error.message.split()) if run.error and run.error.message else ""
-    return Outcome(run.state, seconds, steps.failed(run, server.host, server.namespace), error, page)
+    failed = steps.failed(run, tasks, server.host, server.namespace)
+    return Outcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -1,17 +1,53 @@
-"""Which steps of a run failed, why, and where their logs are.
+"""Which steps of a run failed, and where to look.
 
-A run's details have an entry a node of the workflow: besides each step's container (`executor`) its driver, and the
-DAGs around them. Source: kubeflow/pipelines, how its API server makes PipelineTaskDetail of Argo's nodes.
+A run's details have an entry a node of the Argo workflow, with a name and a state: of a step `train` there is
+`train-driver`, `train` and, in it, `executor`; around are groups (`condition-2`, `exit-handler-1`), items of loops,
+hooks (`exit-handler-1.onExit`) and the workflow itself. When one step fails, all that is around it is FAILED, too. No
+entry tells what it is in, which pod it was, or why it failed; its children are ids of the nodes that follow. So entries
+are matched by name with the tasks of the compiled pipeline. Source: the recorded facts of a server of 2.17.0; of nodes'
+names, kubeflow/pipelines, backend/src/v2/compiler/argocompiler/dag.go.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-# What nodes are called that aren't steps themselves.
-_PARTS = ("executor", "driver", "container-driver", "dag-driver", "root", "entrypoint")
+from pipeyard.kubeflow.cluster import NAMESPACE, RUN_ID
+
 _DRIVER = "-driver"
+# Attempts and items of loops: `train(0)`, `check(1:2)`.
+_NUMBER = re.compile(r"\(\d+(:.*)?\)$")
+# Nodes that are no tasks, where the pipeline's tasks aren't known.
+_OWN = re.compile(
+    r"(.*-driver|driver|executor|entrypoint|root|iteration.*|.*\.onExit|(condition|for-loop|exit-handler)[a-z-]*-\d+)$"
+)
+_DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a compiled pipeline.
+
+    Attributes:
+        path: names from the outermost group to it, as in `exit-handler-1/train`.
+        group: whether there are tasks in it.
+    """
+
+    path: str
+    group: bool
+
+    @property
+    def name(self) -> str:
+        """As the workflow's nodes have it."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def around(self) -> list[str]:
+        """Paths of the groups that it is in, the outermost first."""
+        parts = self.path.split("/")
+        return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 @dataclass(frozen=True)
@@ -19,13 +55,16 @@ class FailedStep:
     """A step that failed.
 
     Attributes:
+        name: its path in the pipeline.
         reason: as the server tells it; may be empty.
         log_url: of its log, or of the run where the server names no log.
+        look: where else its log is, in words; may be empty.
     """
 
     name: str
     reason: str
     log_url: str
+    look: str = ""
 
 
 def page_of(host: str, run_id: str) -> str:
@@ -33,76 +72,87 @@ def page_of(host: str, run_id: str) -> str:
     return f"{host}/#/runs/details/{run_id}"
 
 
-def failed(run: Any, host: str, namespace: str = "") -> list[FailedStep]:
-    """Returns the steps that failed, without those that failed because a step in them did.
+def tasks(spec: Mapping[str, Any]) -> list[Task]:
+    """Returns the tasks of a compiled pipeline, groups before what is in them.
+
+    Args:
+        spec: the IR's PipelineSpec as JSON.
+    """
+    return list(_walk(spec, spec.get("root") or {}, ""))
+
+
+def _walk(spec: Mapping[str, Any], component: Mapping[str, Any], path: str) -> Iterator[Task]:
+    components = spec.get("components") or {}
+    for name, task in ((component.get("dag") or {}).get("tasks") or {}).items():
+        inner = components.get((task.get("componentRef") or {}).get("name", "")) or {}
+        yield Task(f"{path}{name}", "dag" in inner)
+        yield from _walk(spec, inner, f"{path}{name}/")
+
+
+def failed(run: Any, known: Sequence[Task] | None, host: str, namespace: str = "") -> list[FailedStep]:
+    """Returns the steps that failed, each once. A group is among them where it failed and nothing in it did.
 
     Args:
         run: V2beta1Run.
+        known: the pipeline's tasks; None: what looks like one of the workflow's own nodes is left out.
         namespace: of the pods; empty where the server has one user.
     """
-    details = (run.run_details.task_details if run.run_details else None) or []
-    parents = _parents(details)
-    broken = [each for each in details if each.state == "FAILED"]
-    around = {id(parent) for each in broken for parent in _up(each, parents)}
-    steps = [
-        FailedStep(_name(each, parents), _reason(each), _log(each, run.run_id, host, namespace))
-        for each in broken
-        if id(each) not in around
-    ]
-    return sorted(set(steps), key=lambda step: step.name)
+    broken = {_name(each) for each in _details(run) if each.state == "FAILED"}
+    if known is None:
+        known = [
+            Task(name, False) for name in sorted({name.removesuffix(_DRIVER) for name in broken}) if not _is_own(name)
+        ]
+    byname = {each.path for each in known if {each.name, f"{each.name}{_DRIVER}"} & broken}
+    # A name may be in several groups; a step that failed has failed groups around it.
+    real = [each for each in known if each.path in byname and set(each.around) <= byname]
+    real = real or [each for each in known if each.path in byname]
+    paths = [each.path for each in real if not any(other.path.startswith(f"{each.path}/") for other in real)]
+    look = _look(run, namespace) if paths else ""
+    return [FailedStep(path, "", _log(run, path.rpartition("/")[2], host, namespace), look) for path in sorted(paths)]
 
 
-def progress(run: Any) -> dict[str, str]:
-    """Returns each step that was begun, by its node, as in `train: RUNNING`. Of a loop's there are as many as items.
+def progress(run: Any, known: Sequence[Task] | None) -> dict[str, str]:
+    """Returns each task that was begun, by its node, as in `train: RUNNING`. Of a loop's there are as many as items.
 
     Args:
         run: V2beta1Run.
+        known: the pipeline's tasks; None: what looks like one of the workflow's own nodes is left out.
     """
-    details = (run.run_details.task_details if run.run_details else None) or []
-    return {
-        each.task_id or each.pod_name or each.display_name: f"{each.display_name}: {each.state}"
-        for each in details
-        if each.state and each.display_name not in (*_PARTS, None, "") and not each.display_name.endswith(_DRIVER)
-    }
+    leaves = {each.name for each in known or () if not each.group}
+    told = {}
+    for number, each in enumerate(_details(run)):
+        name = _name(each)
+        if each.state and (name in leaves if known is not None else name and not _is_own(name)):
+            told[each.task_id or f"{name} {number}"] = f"{name}: {each.state}"
+    return told
 
 
-def _parents(details: Sequence[Any]) -> Mapping[int, Any]:
-    known = {key: each for each in details for key in (each.task_id, each.pod_name) if key}
-    parents = {}
-    for each in details:
-        if each.parent_task_id in known:
-            parents[id(each)] = known[each.parent_task_id]
-        for child in each.child_tasks or []:
-            found = known.get(child.task_id) or known.get(child.pod_name)
-            if found is not None and found is not each:
-                parents.setdefault(id(found), each)
-    return parents
+def _details(run: Any) -> Sequence[Any]:
+    return (run.run_details.task_details if run.run_details else None) or []
 
 
-def _up(detail: Any, parents: Mapping[int, Any]) -> list[Any]:
-    """Returns what is around a node, the innermost first."""
-    found: list[Any] = []
-    while (parent := parents.get(id(detail))) is not None and parent not in found:
-        found.append(parent)
-        detail = parent
-    return found
+def _name(detail: Any) -> str:
+    return _NUMBER.sub("", detail.display_name or "")
 
 
-def _name(detail: Any, parents: Mapping[int, Any]) -> str:
-    for each in (detail, *_up(detail, parents)):
-        name = each.display_name or ""
-        if name and name not in _PARTS:
-            return name.removesuffix(_DRIVER)
-    return detail.display_name or detail.task_id or "?"
+def _is_own(name: str) -> bool:
+    return _OWN.fullmatch(name) is not None
 
 
-def _reason(detail: Any) -> str:
-    errors = [detail.error, *(each.error for each in reversed(detail.state_history or []))]
-    return next((" ".join(each.message.split()) for each in errors if each and each.message), "")
-
-
-def _log(detail: Any, run_id: str, host: str, namespace: str) -> str:
-    if not detail.pod_name:
-        return page_of(host, run_id)
-    asked = {"podname": detail.pod_name, "runid": run_id, **({"podnamespace": namespace} if namespace else {})}
+def _log(run: Any, name: str, host: str, namespace: str) -> str:
+    """Returns the address of a step's log: what follows the step's node is its container, whose node's id is the pod's
+    name, unless Argo was set up to give longer ones."""
+    broken = [each for each in _details(run) if each.state == "FAILED" and _name(each) == name]
+    pods = [child.pod_name for each in broken for child in each.child_tasks or [] if child.pod_name]
+    if not pods:
+        return page_of(host, run.run_id)
+    asked = {"podname": pods[0], "runid": run.run_id, **({"podnamespace": namespace} if namespace else {})}
     return f"{host}/k8s/pod/logs?{urlencode(asked)}"
+
+
+def _look(run: Any, namespace: str) -> str:
+    root = (run.runtime_config.pipeline_root if run.runtime_config else "") or _DEFAULT_ROOT
+    return (
+        f"the step's artifact executor-logs, below {root.rstrip('/')} in the folder {run.run_id}; while its pod is "
+        f"there, kubectl logs -n {namespace or NAMESPACE} -l {RUN_ID}={run.run_id} -c main --prefix --tail=-1"
+    )

@@ -5,15 +5,19 @@ they still have the content they had then.
 """
 
 import json
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeyard import files
+from pipeyard import files, jsons
 from pipeyard.local.record import Artifact
 from stepkit import digest
+
+_log = logging.getLogger(__name__)
 
 
 class Entry(BaseModel):
@@ -66,17 +70,28 @@ class Cache:
         self._folder = folder
 
     def get(self, cache_key: str) -> Entry | None:
-        """Returns the entry, or None if there is none or its outputs are gone or changed."""
+        """Returns the entry, or None if there is none, or its outputs are gone or changed.
+
+        One that is damaged, whatever it is, counts as none, and a warning is logged: the step is computed anew.
+        """
+        path = self._path(cache_key)
         try:
-            entry = Entry.model_validate_json(self._path(cache_key).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValidationError):
+            entry = Entry.model_validate(jsons.read(path))
+            return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+        except FileNotFoundError:
             return None
-        return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+        except (OSError, ValueError) as error:
+            reason = "it isn't one" if isinstance(error, ValidationError) else error
+            _log.warning("The cache entry %s can't be read (%s). Its step is computed anew.", path, reason)
+            return None
 
     def put(self, cache_key: str, entry: Entry) -> None:
         """Stores an entry, whole or not at all; the last of several writers wins."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        files.write_whole(self._path(cache_key), entry.model_dump_json(indent=1))
+        path = self._path(cache_key)
+        if path.is_dir():
+            shutil.rmtree(path)
+        files.write_whole(path, entry.model_dump_json(indent=1))
 
     def _path(self, cache_key: str) -> Path:
         return self._folder / f"{cache_key}.json"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from google.protobuf import json_format
 
 from pipeyard import yamls
@@ -71,7 +72,10 @@ def parse(text: str) -> Pipeline:
     Raises:
         PipeyardError: it isn't an IR of the schema version known here, or has fields or executors unknown here.
     """
-    documents = yamls.load_all(text)
+    try:
+        documents = yamls.load_all(text)
+    except yaml.YAMLError as error:
+        raise PipeyardError(f"not a compiled pipeline ({error}). Compile it with `pipeyard compile`.") from error
     if not documents or not isinstance(documents[0], dict) or "pipelineInfo" not in documents[0]:
         raise PipeyardError("not a compiled pipeline (no pipelineInfo). Compile it with `pipeyard compile`.")
     version = documents[0].get("schemaVersion")

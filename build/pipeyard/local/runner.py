@@ -27,6 +27,7 @@ from pipeyard.local.record import Run, State, Task
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.project import Component, Project
+from pipeyard.settings.secrets import problems as secrets_in
 from stepkit import digest
 
 CACHE_FOLDER = ".cache"
@@ -167,17 +168,18 @@ def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict
         f"there is no parameter {name!r}. {near_misses(name, declared)}" for name in given if name not in declared
     ]
     complete: dict[str, Any] = {}
+    defaults = {
+        name: values.from_proto(each.default_value) for name, each in declared.items() if each.HasField("default_value")
+    }
+    in_force = defaults | dict(given)
+    secret = secrets_in(in_force, lambda name: f"the parameter {name!r}")
+    problems += secret.values()
     for name, definition in declared.items():
-        if name in given:
-            value = given[name]
-        elif definition.HasField("default_value"):
-            value = values.from_proto(definition.default_value)
-        else:
-            if not definition.is_optional:
-                problems.append(
-                    f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=..."
-                )
+        if name not in in_force and not definition.is_optional:
+            problems.append(f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=...")
+        if name not in in_force or name in secret:
             continue
+        value = in_force[name]
         try:
             complete[name] = values.coerce(value, definition.parameter_type, f"the parameter {name!r}")
         except PipeyardError as error:

@@ -1,6 +1,5 @@
 """Runs one task: looks for its outputs in the cache, else starts its command, and takes its outputs up."""
 
-import json
 import shutil
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from google.protobuf import json_format
 
+from pipeyard import jsons
 from pipeyard.errors import PipeyardError
 from pipeyard.local import cache, external, process, values
 from pipeyard.local.ir import Pipeline
@@ -534,7 +534,7 @@ def _executor_output(path: Path) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if path.exists():
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            told = jsons.read(path)
         except ValueError as error:
             raise PipeyardError(f"its executor output isn't valid JSON ({error}).") from error
     return {"parameterValues": told.get("parameterValues", {}), "artifacts": told.get("artifacts", {})}

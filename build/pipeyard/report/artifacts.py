@@ -1,6 +1,5 @@
 """Reads what artifacts hold, for showing; an artifact that can't be read is said to be so, and is never an error."""
 
-import json
 import os
 from collections import deque
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import fsspec
 
+from pipeyard import jsons
 from pipeyard.local.record import Artifact, Attempt
 
 MAX_JSON_BYTES = 256 * 1024
@@ -66,7 +66,7 @@ def read_object(artifact: Artifact, folder: Path) -> tuple[dict[str, Any], str]:
     if content.problem:
         return {}, content.problem
     try:
-        value = json.loads(content.text)
+        value = jsons.load(content.text)
     except ValueError:
         return {}, f"It isn't JSON: {artifact.uri}"
     return (value, "") if isinstance(value, dict) else ({}, f"It isn't a JSON object: {artifact.uri}")

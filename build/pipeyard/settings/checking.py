@@ -10,6 +10,7 @@ from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.local import values
 from pipeyard.local.ir import Pipeline
 from pipeyard.local.protobuf import pb
+from pipeyard.settings import secrets
 from pipeyard.settings.model import Environment, EventTrigger
 
 _WORDS = {
@@ -44,8 +45,16 @@ def check(
     parameters = environment.parameters_of(pipeline, declared) | given
     problems = list(_missing(environment, pipeline, declared, parameters))
     typed: dict[str, Any] = {}
+
+    def place(name: str) -> str:
+        return f"{GIVEN} {name}" if name in given else where_of(environment, pipeline, name)
+
+    secret = secrets.problems(parameters, lambda name: f"{place(name)}: the parameter {name!r}")
+    problems += secret.values()
     for name, value in parameters.items():
-        where = f"{GIVEN} {name}" if name in given else where_of(environment, pipeline, name)
+        where = place(name)
+        if name in secret:
+            continue
         if name not in declared:
             problems.append(f"{where}: the pipeline has no parameter {name!r}. {near_misses(name, declared)}")
             continue

@@ -1,5 +1,6 @@
 """Reads `settings.yaml`: variables, defaults, environments."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.reading import Document, Key
 
+_log = logging.getLogger(__name__)
+
 # Names are given to commands and CI, and stand in paths.
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PARTS = {
@@ -35,6 +38,7 @@ class Settings:
         names: of all environments, in the order of the file.
         targets: of those whose target is known; it can't be told where a variable that isn't set decides it.
         path: the file.
+        unknown: entries for pipelines that the project doesn't have.
     """
 
     names: tuple[str, ...]
@@ -43,6 +47,15 @@ class Settings:
     _environments: Mapping[str, Environment]
     _unset: Mapping[str, Mapping[str, Problem]]
     _unfit: Mapping[str, list[Problem]]
+    unknown: tuple[Problem, ...] = ()
+
+    def check(self) -> None:
+        """Checks what `load` only warns of, as it hinders nothing else.
+
+        Raises:
+            PipeyardError: there are entries for pipelines that the project doesn't have.
+        """
+        raise_all(self.unknown)
 
     def unset(self, name: str) -> list[str]:
         """Returns the variables that an environment uses, and that aren't set."""
@@ -63,7 +76,8 @@ class Settings:
 def load(root: Path, variables: Mapping[str, str] | None = None) -> Settings:  # pylint: disable=redefined-outer-name
     """Reads `settings.yaml` of the project at `root`; `${PROJECT_ROOT}` in it is that folder.
 
-    All environments are checked. That a variable isn't set, or doesn't fit, is an error only of those that use it.
+    All environments are checked. That a variable isn't set, or doesn't fit, is an error only of those that use it. An
+    entry for a pipeline that the project doesn't have hinders no other: it is logged as a warning (`Settings.check`).
 
     Args:
         variables: values for what the file declares; default: the environment of this process.
@@ -118,10 +132,14 @@ class _Loader:
         for name, key, text, fix in completions.problems(self._environments, environments, self._known):
             origin = self._environments[name].origin(*key)
             self._problem(origin.key if origin else ("environments", name), text, fix)
-        raise_all(self._problems)
+        unknown = tuple(self._unknown())
+        if self._problems:
+            raise_all([*self._problems, *unknown])
+        for problem in unknown:
+            _log.warning("warning: %s It hinders no other.", problem)
         targets = {name: data["target"] for name, data in environments.items() if data["target"] in TARGETS}
         path = self._root / FILE
-        return Settings(tuple(environments), targets, path, self._environments, self._unset, self._unfit)
+        return Settings(tuple(environments), targets, path, self._environments, self._unset, self._unfit, unknown)
 
     def _environment(self, name: str, data: dict[str, Any]) -> None:
         """Notes an environment, and what is wrong with it, apart from what variables bring or lack."""
@@ -168,11 +186,13 @@ class _Loader:
             self._problem((), "environments is missing", f"Set environments: {PARTS['environments']}.")
         if "target" in self._part("defaults"):
             self._problem(("defaults", "target"), "target is each environment's own", "Move it into the environments.")
+
+    def _unknown(self) -> Iterator[Problem]:
         known = self._known
         for key, names in self._pipelines():
             for name in names if known else ():
                 if name not in known:
-                    self._problem((*key, name), f"there is no pipeline {name!r}", near_misses(name, known))
+                    yield self._at((*key, name), f"there is no pipeline {name!r}", near_misses(name, known))
 
     def _pipelines(self) -> Iterator[tuple[Key, list[str]]]:
         """Yields where pipelines are named, and their names."""

@@ -116,6 +116,14 @@ class Auth(Strict):
         return self
 
 
+class Kubernetes(Strict):
+    """The Kubernetes below Kubeflow Pipelines: what the server made without recording it is found there."""
+
+    context: str = Field("", description="Context of the kubeconfig; empty: in a pod, the pod's own cluster.")
+    host: Url = Field("", description="URL of an API that asks for no credentials, such as `kubectl proxy` gives.")
+    namespace: str = Field("", description="Where runs are; empty: the environment's namespace, or kubeflow.")
+
+
 class Schedule(Strict):
     """When a pipeline runs by itself.
 
@@ -282,6 +290,9 @@ class Environment(Strict):
         "https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY.",
     )
     auth: Auth = Field(default_factory=Auth)
+    kubernetes: Kubernetes = Field(
+        default_factory=Kubernetes, description="kfp: the Kubernetes below; see `pipeyard doctor`."
+    )
     approval: Literal["none", "required"] = Field("none", description="Whether somebody has to approve a deployment.")
     timeout: Seconds = Field(3 * HOURS, description="How long a whole run is waited for.")
     deadline: Deadline | None = Field(
@@ -354,8 +365,9 @@ class Environment(Strict):
         return self.pipelines.get(pipeline) or PipelineSettings()
 
     def chosen(self, known: Iterable[str]) -> list[str]:
-        """Returns the pipelines that run there: those that it names, or else all that are known."""
-        return list(self.pipelines or known)
+        """Returns the pipelines that run there: those that it names, as far as they are known; all if it names none."""
+        there = list(known)
+        return [name for name in self.pipelines if name in there] if self.pipelines else there
 
     def origin(self, *key: str | int) -> Origin | None:
         """Returns where the file sets a key of this environment; none: it doesn't."""
@@ -382,6 +394,8 @@ def model_at(key: tuple[str | int, ...], data: Mapping[str, Any]) -> type[BaseMo
             return Environment
         case ("auth",):
             return Auth
+        case ("kubernetes",):
+            return Kubernetes
         case ("pipelines", _):
             return PipelineSettings
         case ("pipelines", _, "schedule"):

@@ -11,11 +11,10 @@ from typing import Any
 
 import yaml
 
+from pipeyard import yamls
 from pipeyard.settings.problems import Problem
 
 Key = tuple[str | int, ...]
-# Aliases can make a document of a few lines as large as one likes.
-_MOST_NODES = 100_000
 # What YAML 1.1 reads as octal or to the base of 60: 010 is 8, 12:30 is 750.
 _ODD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9.]+)+)")
 _YAML = "tag:yaml.org,2002:"
@@ -47,8 +46,9 @@ def read(text: str) -> Document:
     """Reads a YAML document.
 
     Raises:
-        yaml.YAMLError: it isn't one, has two documents, or grows without end.
+        yaml.YAMLError: it isn't one, has two documents, or is past a bound (`yamls`).
     """
+    yamls.check(text, yaml.SafeLoader)
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -65,15 +65,8 @@ class _Reader:
         self.document = Document()
         self._loader = loader
         self._checked: set[int] = set()
-        self._open: set[int] = set()
-        self._nodes = 0
 
     def build(self, node: yaml.Node, key: Key) -> Any:
-        self._nodes += 1
-        if id(node) in self._open or self._nodes > _MOST_NODES:
-            raise yaml.constructor.ConstructorError(
-                None, None, "an alias makes the document grow without end", node.start_mark
-            )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
         if node.tag not in _TAGS:
@@ -82,10 +75,7 @@ class _Reader:
                 node.start_mark.line + 1, key, f"the tag {node.tag.removeprefix(_YAML)} isn't known here", fix
             )
             return None
-        self._open.add(id(node))
-        built = self._mapping(node, key) if isinstance(node, yaml.MappingNode) else self._list(node, key)
-        self._open.remove(id(node))
-        return built
+        return self._mapping(node, key) if isinstance(node, yaml.MappingNode) else self._list(node, key)
 
     def _list(self, node: yaml.Node, key: Key) -> list[Any]:
         items = []
@@ -134,7 +124,13 @@ class _Reader:
         return None
 
     def _scalar(self, node: yaml.ScalarNode, key: Key) -> Any:
-        value = self._loader.construct_object(node)
+        try:
+            value = self._loader.construct_object(node)
+        except (ValueError, ArithmeticError, LookupError, AttributeError):  # Python's own, as for 2020-13-01
+            kind = node.tag.removeprefix(_YAML)
+            text = f"to YAML this looks like a {kind}, and it is none"
+            self._problem(node.start_mark.line + 1, key, text, "Put it in quotes, if text is meant.")
+            return None
         if isinstance(value, int | float) and _ODD.fullmatch(node.value):
             text = f"to YAML this is the number {value}"
             self._problem(node.start_mark.line + 1, key, text, "Put it in quotes, or write the number so.")

@@ -1,9 +1,10 @@
-"""What looks like a secret, and so has no place in the file, nor in a variable that is put into it."""
+"""What looks like a secret, and so has no place where a value is kept: the file, a run's parameters, its record."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipeyard.settings.problems import dotted
 from pipeyard.settings.reading import Key
 
 _NAMED = re.compile(
@@ -18,21 +19,48 @@ _FORMS = re.compile(
     r"\bgh[pousr]_[0-9A-Za-z]{30}|\bgithub_pat_[0-9A-Za-z_]{30}|\bglpat-[0-9A-Za-z_-]{20}|"
     r"\bxox[abprs]-[0-9A-Za-z-]{10}|\bhf_[0-9A-Za-z]{30}|\beyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.",
 )
-_PASSWORD_IN_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:?#]*:[^\s/@]+@", re.IGNORECASE)
+# Passwords may have what has a meaning in URLs; a port has digits alone.
+_PASSWORD_IN_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/@:?#]*:([^\s/@]+|(?!\d+/)[^\s@?#]+)@", re.IGNORECASE)
+# As queries of URLs and connection strings have it: `?password=...`, `host=h password=...`, `AccountKey=...;`.
+_PASSWORD_NAMED = re.compile(
+    r"(?:^|[?&;\s])(?:\w+[_-])?(?:password|passwd|pwd|passphrase|sslpassword|accountkey|sharedaccesskey|api_?key|"
+    r"secret_?access_?key|client_?secret|access_?token|auth_?token)=(?![\s;&'\"]|$)[^\s;&]+",
+    re.IGNORECASE,
+)
 # Names of resources in which secrets are kept, and places: these may be told.
 _REFERENCE = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(/versions/\w+)?|gs://\S+|/\S+|")
 
 
-def found(value: Any, key: Key = ()) -> Iterator[tuple[Key, str, str]]:
-    """Yields where a secret stands: its key, what is wrong, and the fix. The secret isn't in it."""
+def problems(parameters: Mapping[str, Any], where: Callable[[str], str]) -> dict[str, str]:
+    """Returns the parameters of a run that look like secrets, and of each what is wrong and the fix.
+
+    What is a parameter is recorded: in run.json, in the report, in the backend of a server.
+
+    Args:
+        where: names a parameter as its user knows it.
+    """
+    told: dict[str, str] = {}
+    for name, value in parameters.items():
+        for key, text, fix in found(value, (name,), "is recorded with the run"):
+            inside = f", at {dotted(key)}" if len(key) > 1 else ""
+            told.setdefault(name, f"{where(name)}{inside}: {text}. {fix}")
+    return told
+
+
+def found(value: Any, key: Key = (), kept: str = "stands in the file") -> Iterator[tuple[Key, str, str]]:
+    """Yields where a secret stands: its key, what is wrong, and the fix. The secret isn't in it.
+
+    Args:
+        kept: what becomes of the value, for messages.
+    """
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from found(item, (*key, name))
+            yield from found(item, (*key, name), kept)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from found(item, (*key, index))
+            yield from found(item, (*key, index), kept)
     elif isinstance(value, str):
-        yield from _in_text(value, key)
+        yield from _in_text(value, key, kept)
 
 
 def is_secret_name(name: str) -> bool:
@@ -40,13 +68,15 @@ def is_secret_name(name: str) -> bool:
     return bool(_NAMED.search(name) or _MAYBE_NAMED.search(name))
 
 
-def _in_text(text: str, key: Key) -> Iterator[tuple[Key, str, str]]:
+def _in_text(text: str, key: Key, kept: str) -> Iterator[tuple[Key, str, str]]:
     if _PASSWORD_IN_URL.search(text):
         yield key, "a password is in the URL", "Leave it out, and let the step read it from its environment or a file."
+    elif _PASSWORD_NAMED.search(text):
+        yield key, "a password is in the text", "Leave it out, and let the step read it from its environment or a file."
     elif _FORMS.search(text):
         yield key, "this looks like a key or token", _FIX
     elif _is_named(str(key[-1]), text) and not _REFERENCE.fullmatch(text):
-        yield key, f"{key[-1]} is a secret by its name, and its value stands in the file", _FIX
+        yield key, f"{key[-1]} is a secret by its name, and its value {kept}", _FIX
 
 
 def _is_named(name: str, text: str) -> bool:

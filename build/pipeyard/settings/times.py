@@ -13,6 +13,8 @@ from pipeyard.settings.problems import Unfit
 _NUMBERS = r"[0-9*,/?-]+"
 _NAMES = r"[0-9a-zA-Z*,/?-]+"
 _FIELDS = re.compile(rf"{_NUMBERS} {_NUMBERS} {_NUMBERS} {_NAMES} {_NAMES}")
+# As crontabs and Kubernetes' CronJobs may have it.
+_ZONE = re.compile(r"\s*((?:CRON_)?TZ\s*=)\s*[\"']?([\w+/-]*)")
 
 
 def checked_cron(text: str) -> str:
@@ -21,6 +23,11 @@ def checked_cron(text: str) -> str:
     Raises:
         Unfit: they aren't five, have what Kubeflow doesn't know, or are never due.
     """
+    if zone := _ZONE.match(text):
+        raise Unfit(
+            f"{zone[1]} is no field: schedules have their time zone beside the cron",
+            f"Leave it out, and write timezone: {zone[2] or 'Europe/Berlin'}.",
+        )
     fields = text.split()
     if len(fields) != 5:
         fix = "Write five as crontab has them: minute, hour, day of month, month, day of week"

@@ -10,6 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pipeyard import jsons
 from pipeyard.changes import Git
 from pipeyard.errors import PipeyardError
 from pipeyard.images import lock
@@ -69,7 +70,7 @@ def statement(project: Project, built: lock.Lock, commit: Commit, source: str, b
 
 def subjects(text: str) -> dict[str, str]:
     """Returns the images that a statement is of: repository to digest."""
-    document = json.loads(text)
+    document = jsons.load(text)
     return {each["name"]: f"sha256:{each['digest']['sha256']}" for each in document["subject"]}
 
 

@@ -5,11 +5,12 @@ twice, neither the same message nor another one that tells of the same. What may
 goes into the next run that may start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pipeyard.triggers.model import (
     LOOKED_FOR,
+    Asked,
     Code,
     Decision,
     Entry,
@@ -27,6 +28,10 @@ from pipeyard.triggers.model import (
 DAY = timedelta(days=1)
 # More URIs than this wait for no run: its parameter would outgrow what a process takes as an argument.
 MOST_HELD = 500
+# More starts than this that didn't succeed yet: whoever starts runs is down, and further events can wait.
+MOST_OPEN = 100
+# What is kept of starts that are done, the newest: starts, and URIs of all of them.
+_STARTS, _URIS = 50, 1000
 _HISTORY = 200
 _SEPARATOR = ","
 
@@ -59,6 +64,9 @@ def decide(state: State, event: Event, policy: Policy, now: datetime) -> Decisio
     if newest and (event.time, event.generation) < (newest.time, newest.generation):
         reason = f"generation {newest.generation} of it, which is newer, was told before"
         return known.end(event, Code.SUPERSEDED, reason)
+    if known.open >= MOST_OPEN:
+        reason = f"{known.open} runs couldn't be started yet: see why with `pipeyard trigger show`, and mend that"
+        return known.end(event, Code.FULL, reason, again=True)
     if len(known.held) + len(known.due) >= MOST_HELD and _place(event) not in {**known.held, **known.due}:
         reason = f"{MOST_HELD} URIs wait already: a longer cool-down than the data allows, or a quorum that is too high"
         return known.end(event, Code.FULL, reason, again=True)
@@ -70,21 +78,23 @@ class _Known:
 
     def __init__(self, state: State, policy: Policy, now: datetime) -> None:
         self._policy, self._now = policy, now
-        since = now - policy.remember - DAY  # longer than events are taken
+        since = now - policy.kept
         self.seen = {key: seen for key, seen in state.seen.items() if seen.at > since}
         self.held, self.due = dict(state.held), dict(state.due)
         wait = {digest(place) for place in (*self.held, *self.due)}
         self.newest = {key: newest for key, newest in state.newest.items() if newest.at > since or key in wait}
-        self._starts = [
-            start for start in state.starts if start.open or start.decided_at > now - max(DAY, policy.cool_down)
-        ]
+        self._starts = _lately(state.starts, now - max(DAY, policy.cool_down))
+        self._last = state.last_start
+        self._day, self._today = state.day, state.today
+        self._sharded = state.sharded
         self._history = list(state.history)
 
+    @property
+    def open(self) -> int:
+        return sum(start.open for start in self._starts)
+
     def earlier(self, event: Event) -> Seen | None:
-        keys = _keys(event)
-        if event.kind == Kind.OBJECT:  # that it is gone may be told before that it came
-            keys += _keys(event.model_copy(update={"kind": Kind.REMOVAL}))
-        return next((self.seen[key] for key in keys if key in self.seen), None)
+        return next((self.seen[key] for key in _asked(event) if key in self.seen), None)
 
     def remove(self, event: Event) -> Decision:
         for waiting in (self.held, self.due):
@@ -108,11 +118,10 @@ class _Known:
             window = f" within {self._policy.quorum_window}" if self._policy.quorum_window else ""
             return self.end(event, Code.WAITING, f"{len(self.held)} of {self._policy.quorum} files{window}{late}")
         waits = f"{len(self.due)} URI{'s wait' if len(self.due) > 1 else ' waits'}"
-        free = max((start.decided_at for start in self._starts), default=None)
-        if free and self._now < free + self._policy.cool_down:
-            until = free + self._policy.cool_down
+        if self._last and self._now < self._last + self._policy.cool_down:
+            until = self._last + self._policy.cool_down
             return self.end(event, Code.COOLING, f"cools down until {until:%Y-%m-%d %H:%M:%S} UTC; {waits}{late}")
-        today = sum(start.decided_at.date() == self._now.date() for start in self._starts)
+        today = self._today if self._day == self._now.date() else 0
         if self._policy.daily_cap and today >= self._policy.daily_cap:
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
             reason = f"{today} runs are all it may start on {self._now:%Y-%m-%d}; until {midnight:%H:%M} UTC {waits}"
@@ -138,9 +147,13 @@ class _Known:
         state = State(
             seen=self.seen,
             newest=self.newest,
+            sharded=self._sharded,
             held=self.held,
             due=self.due,
             starts=[*self._starts, *([start] if start else [])],
+            last_start=self._last,
+            day=self._day,
+            today=self._today,
             history=kept[-_HISTORY:],
         )
         return Decision(
@@ -164,16 +177,21 @@ class _Known:
             decided_at=self._now,
         )
         self.due = {}
+        self._today = (self._today if self._day == self._now.date() else 0) + 1
+        self._day, self._last = self._now.date(), self._now
         return self.end(event, Code.STARTED, reason, start=start)
 
     def _gather(self) -> None:
         """Moves what has its quorum from held to due: all of every window in which enough happened."""
         waiting = _in_order(self.held)
-        window = self._policy.quorum_window
-        for first in waiting:
-            together = [each for each in waiting if not window or first.time <= each.time <= first.time + window]
-            if len(together) >= self._policy.quorum:
-                self.due |= {_place(each): each for each in together}
+        window, end = self._policy.quorum_window, 0
+        gathered = 0  # so many of the first are due already
+        for begin, first in enumerate(waiting):
+            while end < len(waiting) and (not window or waiting[end].time <= first.time + window):
+                end += 1
+            if end - begin >= self._policy.quorum:
+                self.due |= {_place(each): each for each in waiting[max(begin, gathered) : end]}
+                gathered = end
         self.held = {place: each for place, each in self.held.items() if place not in self.due}
 
     def _expire(self) -> str:
@@ -186,9 +204,31 @@ class _Known:
         return f"; too few came in time to join {_few(sorted(late))}" if late else ""
 
 
+def asked(event: Event) -> Asked:
+    """Returns what `decide` looks for in a state, to know whether it was told of an event before."""
+    return Asked(seen=_asked(event), newest=[digest(_place(event))])
+
+
+def _lately(starts: Sequence[Start], since: datetime) -> list[Start]:
+    """Returns the starts that are kept: those that are open, and of the others the newest, within bounds."""
+    kept, uris = [], 0
+    for number, start in enumerate(reversed(starts)):
+        uris += len(start.uris)
+        if start.open or (start.decided_at > since and number < _STARTS and (uris <= _URIS or not kept)):
+            kept.append(start)
+    return kept[::-1]
+
+
 def _place(event: Event) -> str:
     """What of two events the later one takes the place of the earlier."""
     return event.uri or event.subject
+
+
+def _asked(event: Event) -> list[str]:
+    keys = _keys(event)
+    if event.kind == Kind.OBJECT:  # that it is gone may be told before that it came
+        keys += _keys(event.model_copy(update={"kind": Kind.REMOVAL, "id": ""}))
+    return keys
 
 
 def _keys(event: Event) -> list[str]:

@@ -1,11 +1,11 @@
 """Whether new data has drifted away from what the last training run read, and whether a served model got worse."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeyard import jsons
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.settings import DriftTrigger, QualityTrigger
 from pipeyard.triggers import artifacts, statistics
@@ -139,7 +139,7 @@ def _pairs(
 
 def _numbers(content: bytes, uri: str) -> dict[str, float | None]:
     try:
-        found = json.loads(content)
+        found = jsons.load(content)
         if uri.rpartition("/")[2] == served.RECORD and isinstance(found, dict):
             found = found.get(_METRICS)
         if not isinstance(found, dict):

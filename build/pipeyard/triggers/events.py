@@ -10,12 +10,15 @@ Protocols:
 
 import base64
 import binascii
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
+from pipeyard import bounds, jsons
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.triggers.envelopes import Audited, CloudEvent, Completed, Context, Message, Resource, Scheduled
 from pipeyard.triggers.model import Event, Kind
 
 COMPLETED = "dev.pipeyard.run.completed"
@@ -42,6 +45,12 @@ _HAPPENINGS = {
     "google.storage.object.metadataUpdate": _OTHER,
 }
 _RESOURCE = "storage#object"
+# Bytes of a request's body, and how deep it may be nested. A notification has a few KiB; Eventarc passes on 512.
+LARGEST = 1024 * 1024
+DEEPEST = 32
+_ABOVE_GENERATIONS = 2**63
+# What messages repeat of what was sent: characters of a text, and names.
+_SHOWN, _NAMES = 80, 8
 _REMEDY = "Send what Cloud Storage, Pub/Sub, Eventarc or Cloud Scheduler send; see docs/triggers.md."
 
 
@@ -62,102 +71,120 @@ def parse(headers: Mapping[str, str], body: bytes, now: datetime) -> Event:
 
     Raises:
         Ignored: it tells of something that starts no run.
-        Unreadable: it is of no form that is known.
+        Unreadable: it is of no form that is known, or past a bound.
     """
-    named = {name.lower(): value for name, value in headers.items()}
+    try:
+        return _parse({name.lower(): value for name, value in headers.items()}, body, now)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(_short(str(part)) for part in first["loc"])
+        raise Unreadable(f"Its {place or 'content'} doesn't fit: {first['msg']}. {_REMEDY}") from error
+
+
+def _parse(named: Mapping[str, str], body: bytes, now: datetime) -> Event:
     kind = named.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/cloudevents-batch+json":
         raise Unreadable("It is a batch of CloudEvents. Send one a request.")
     if "ce-type" in named:
-        about = {name.removeprefix("ce-"): value for name, value in named.items() if name.startswith("ce-")}
-        return _cloud_event(about, _json(body) if body else {}, named, now)
+        return _cloud_event(_attributes(named), _json(body) if body else {}, named, now)
     content = _json(body)
     if not isinstance(content, dict):
         raise Unreadable(f"It is {type(content).__name__}, no JSON object. {_REMEDY}")
     if "specversion" in content or kind == "application/cloudevents+json":
-        return _cloud_event(content, _data(content), named, now)
+        return _structured(content, named, now)
     if isinstance(content.get("message"), dict):
-        return _published(content["message"], now)
-    if isinstance(content.get("context"), dict) or "eventId" in content:  # a background function's, two ages of it
-        context = content.get("context", content)
-        kind = str(context.get("eventType", ""))
-        if kind.endswith("pubsub.topic.publish"):
-            message = {"messageId": context.get("eventId"), "publishTime": context.get("timestamp")}
-            return _published({**message, **content.get("data", {})}, now)
-        return _stored(kind, content.get("data"), context.get("eventId"), context.get("timestamp"), now)
+        return _published(Message.model_validate(content["message"]), now)
+    context = content.get("context")
+    if isinstance(context, dict) or "eventId" in content:  # a background function's, two ages of it
+        told = Context.model_validate(context if isinstance(context, dict) else content)
+        if told.event_type.endswith("pubsub.topic.publish"):
+            message = Message.model_validate(content.get("data"))
+            about = {"id": message.id or told.event_id, "published": message.published or told.timestamp}
+            return _published(message.model_copy(update=about), now)
+        return _stored(told.event_type, content.get("data"), told.event_id, told.timestamp, now)
     if content.get("kind") == _RESOURCE:  # a payload that push unwrapped: its attributes are headers, if they are told
         prefix = "x-goog-pubsub-"
         happening = named.get(f"{prefix}eventtype") or named.get("eventtype") or "OBJECT_FINALIZE"
-        return _stored(happening, content, named.get(f"{prefix}message-id"), None, now)
-    raise Unreadable(f"It has {', '.join(sorted(map(str, content))) or 'nothing'}, as no event has. {_REMEDY}")
+        return _stored(happening, content, named.get(f"{prefix}message-id", ""), "", now)
+    raise Unreadable(f"It has {_few(content) or 'nothing'}, as no event has. {_REMEDY}")
 
 
-def _cloud_event(about: Mapping[str, Any], data: Any, headers: Mapping[str, str], now: datetime) -> Event:
-    kind = str(about.get("type", ""))
-    identity = "|".join(str(about[key]) for key in ("source", "id") if about.get(key))
-    if kind in _HAPPENINGS:
-        return _stored(kind, data, identity, about.get("time"), now)
-    if kind == _PUBLISHED:
+def _attributes(named: Mapping[str, str]) -> CloudEvent:
+    """Returns the attributes of a binary CloudEvent: of a request's headers, or of a message of Pub/Sub."""
+    prefix = "ce-"
+    return CloudEvent.model_validate(
+        {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+    )
+
+
+def _structured(content: Mapping[str, Any], named: Mapping[str, str], now: datetime) -> Event:
+    told = CloudEvent.model_validate(content)
+    data = told.data if told.data_base64 is None else _json(_decoded(told.data_base64))
+    return _cloud_event(told, data, named, now)
+
+
+def _cloud_event(about: CloudEvent, data: Any, headers: Mapping[str, str], now: datetime) -> Event:
+    identity = "|".join(filter(None, (about.source, about.id)))
+    if about.type in _HAPPENINGS:
+        return _stored(about.type, data, identity, about.time, now)
+    if about.type == _PUBLISHED:
         if not isinstance(data, dict) or not isinstance(data.get("message"), dict):
-            raise Unreadable(f"It is a {kind} without a message. {_REMEDY}")
-        return _published(data["message"], now)
-    if kind == _AUDITED:
-        return _audited(data, identity, about.get("time"), now)
-    if kind == TICK:
+            raise Unreadable(f"It is a {about.type} without a message. {_REMEDY}")
+        return _published(Message.model_validate(data["message"]), now)
+    if about.type == _AUDITED:
+        return _audited(Audited.model_validate(data), identity, about.time, now)
+    if about.type == TICK:
         return Event(kind=Kind.TICK, time=now, id=identity)
-    if kind == SCHEDULED:
+    if about.type == SCHEDULED:
         return _scheduled(data, about, headers, now)
-    if kind == COMPLETED:
-        return _completed(data, identity, about.get("time"), now)
+    if about.type == COMPLETED:
+        return _completed(data, identity, about.time, now)
     known = [*_HAPPENINGS, _PUBLISHED, _AUDITED, TICK, SCHEDULED, COMPLETED]
-    raise Unreadable(f"Its type is {kind!r}. {near_misses(kind, known)}")
+    raise Unreadable(f"Its type is {_short(about.type)!r}. {near_misses(about.type, known)}")
 
 
-def _published(message: Mapping[str, Any], now: datetime) -> Event:
+def _published(message: Message, now: datetime) -> Event:
     """A message of Pub/Sub: a notification of Cloud Storage, or a CloudEvent that was published."""
-    attributes = {str(name): str(value) for name, value in (message.get("attributes") or {}).items()}
-    identity = message.get("messageId") or message.get("message_id")
-    published = message.get("publishTime") or message.get("publish_time")
-    payload = _decoded(message.get("data"))
-    if "eventType" in attributes:
+    given, payload = message.attributes, _decoded(message.data)
+    if "eventType" in given:
         # The payload is the object's resource, or nothing where the notification is made so; attributes have the rest.
         resource = _json(payload) if payload else {}
         if not isinstance(resource, dict):
             raise Unreadable(f"Its payload is {type(resource).__name__}, no object's resource. {_REMEDY}")
-        resource.setdefault("bucket", attributes.get("bucketId"))
-        resource.setdefault("name", attributes.get("objectId"))
-        resource.setdefault("generation", attributes.get("objectGeneration"))
-        return _stored(attributes["eventType"], resource, identity, attributes.get("eventTime") or published, now)
-    if "ce-type" in attributes:
-        about = {name.removeprefix("ce-"): value for name, value in attributes.items() if name.startswith("ce-")}
-        return _cloud_event(about, _json(payload) if payload else {}, attributes, now)
+        told = {"bucket": "bucketId", "name": "objectId", "generation": "objectGeneration"}
+        absent = {name: given.get(attribute) for name, attribute in told.items() if resource.get(name) is None}
+        return _stored(
+            given["eventType"], {**resource, **absent}, message.id, given.get("eventTime") or message.published, now
+        )
+    if "ce-type" in given:
+        return _cloud_event(_attributes(given), _json(payload) if payload else {}, given, now)
     content = _json(payload) if payload else {}
     if isinstance(content, dict) and "specversion" in content:
-        return _cloud_event(content, _data(content), attributes, now)
+        return _structured(content, given, now)
     if isinstance(content, dict) and content.get("kind") == _RESOURCE:
-        return _stored("OBJECT_FINALIZE", content, identity, published, now)
-    names = ", ".join(sorted(attributes)) or "none"
+        return _stored("OBJECT_FINALIZE", content, message.id, message.published, now)
+    names = _few(given) or "none"
     raise Unreadable(f"It is a message of Pub/Sub that is no notification (its attributes: {names}). {_REMEDY}")
 
 
-def _stored(happening: str, resource: Any, identity: Any, told: Any, now: datetime) -> Event:
+def _stored(happening: str, given: Any, identity: str, told: str, now: datetime) -> Event:
     if happening not in _HAPPENINGS:
-        raise Unreadable(f"Cloud Storage has no event {happening!r}. {near_misses(happening, _HAPPENINGS)}")
+        raise Unreadable(f"Cloud Storage has no event {_short(happening)!r}. {near_misses(happening, _HAPPENINGS)}")
     if _HAPPENINGS[happening] == _OTHER:
         raise Ignored(f"{happening}: the object's content is as it was")
-    if not isinstance(resource, dict) or not resource.get("bucket") or not resource.get("name"):
+    resource = Resource.model_validate(given)
+    bucket, name = resource.bucket, resource.name
+    if not bucket or not name:
         raise Unreadable(f"It is a {happening} without a bucket and a name. {_REMEDY}")
-    bucket, name = str(resource["bucket"]), str(resource["name"])
     if name.endswith("/"):
         raise Ignored(f"gs://{bucket}/{name} stands for a folder")
-    generation = _whole(resource.get("generation"))
+    generation = _whole(resource.generation)
     uri = f"gs://{bucket}/{name}"
     gone = _HAPPENINGS[happening] == _GONE
     # A version's time is when it was made; of one that is gone it doesn't count.
-    when = told if gone else resource.get("timeCreated") or resource.get("updated") or told
-    time = _time(when, now)
+    time = _time(told if gone else resource.created or resource.updated or told, now)
     return Event(
-        id=str(identity or ""),
+        id=identity,
         kind=Kind.REMOVAL if gone else Kind.OBJECT,
         subject=f"{uri}#{generation or time.isoformat()}",
         uri=uri,
@@ -167,25 +194,23 @@ def _stored(happening: str, resource: Any, identity: Any, told: Any, now: dateti
     )
 
 
-def _audited(data: Any, identity: str, told: Any, now: datetime) -> Event:
+def _audited(entry: Audited, identity: str, told: str, now: datetime) -> Event:
     """An entry of the audit log, which knows no generation."""
-    payload = data.get("protoPayload", {}) if isinstance(data, dict) else {}
-    if payload.get("methodName") != _CREATED:
-        raise Ignored(f"audit log: {payload.get('methodName')} makes no object")
-    parts = str(payload.get("resourceName", "")).split("/", 5)
+    method, resource = entry.payload.method, entry.payload.resource
+    if method != _CREATED:
+        raise Ignored(f"audit log: {method} makes no object")
+    parts = resource.split("/", 5)
     if len(parts) != 6 or (parts[2], parts[4]) != ("buckets", "objects"):
-        raise Unreadable(f"The audit log tells of {payload.get('resourceName')!r}, which is no object. {_REMEDY}")
-    resource = {"bucket": parts[3], "name": parts[5]}
-    return _stored("OBJECT_FINALIZE", resource, data.get("insertId") or identity, told, now)
+        raise Unreadable(f"The audit log tells of {_short(resource)!r}, which is no object. {_REMEDY}")
+    return _stored("OBJECT_FINALIZE", {"bucket": parts[3], "name": parts[5]}, entry.id or identity, told, now)
 
 
-def _scheduled(data: Any, about: Mapping[str, Any], headers: Mapping[str, str], now: datetime) -> Event:
+def _scheduled(data: Any, about: CloudEvent, headers: Mapping[str, str], now: datetime) -> Event:
     """A job of Cloud Scheduler, whose headers never change but for when it was due: the same when it tries again."""
-    pipeline = str((data or {}).get("pipeline", "")) if isinstance(data, dict) else ""
+    pipeline = Scheduled.model_validate(data).pipeline if isinstance(data, dict) else ""
     if not pipeline:
         raise Unreadable('A schedule\'s data is {"pipeline": NAME}. `pipeyard trigger scheduler` writes the job.')
-    due = headers.get("x-cloudscheduler-scheduletime") or about.get("time")
-    when = _time(due, now)
+    when = _time(headers.get("x-cloudscheduler-scheduletime") or about.time, now)
     return Event(
         kind=Kind.SCHEDULE,
         subject=f"schedule {pipeline} {when:%Y-%m-%dT%H:%M:%SZ}",
@@ -195,14 +220,15 @@ def _scheduled(data: Any, about: Mapping[str, Any], headers: Mapping[str, str], 
     )
 
 
-def _completed(data: Any, identity: str, told: Any, now: datetime) -> Event:
-    needed = ("pipeline", "environment", "run", "state")
-    if not isinstance(data, dict) or any(not isinstance(data.get(name), str) for name in needed):
-        raise Unreadable(f"A {COMPLETED}'s data has {', '.join(needed)}, all texts. {_REMEDY}")
-    if data["state"] != "SUCCEEDED":
-        raise Ignored(f"run {data['run']} of {data['pipeline']} ended as {data['state']}")
-    ended = _time(data.get("ended_at") or told, now)
-    return completion(data["pipeline"], data["environment"], data["run"], ended, identity)
+def _completed(data: Any, identity: str, told: str, now: datetime) -> Event:
+    try:
+        run = Completed.model_validate(data)
+    except ValidationError as error:
+        needed = ", ".join(name for name, field in Completed.model_fields.items() if field.is_required())
+        raise Unreadable(f"A {COMPLETED}'s data has {needed}, all texts. {_REMEDY}") from error
+    if run.state != "SUCCEEDED":
+        raise Ignored(f"run {run.run} of {run.pipeline} ended as {run.state}")
+    return completion(run.pipeline, run.environment, run.run, _time(run.ended or told, now), identity)
 
 
 def completion(pipeline: str, environment: str, run: str, ended: datetime, identity: str = "") -> Event:
@@ -217,36 +243,50 @@ def completion(pipeline: str, environment: str, run: str, ended: datetime, ident
     )
 
 
-def _data(envelope: Mapping[str, Any]) -> Any:
-    return _json(_decoded(envelope["data_base64"])) if "data_base64" in envelope else envelope.get("data", {})
-
-
-def _decoded(text: Any) -> bytes:
+def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text or "", validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
         raise Unreadable(f"Its data isn't base64: {error}. {_REMEDY}") from error
 
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return jsons.load(content, LARGEST, DEEPEST, _refuse)
+    except bounds.TooMuch as error:
+        raise Unreadable(f"It is past what an event may have: {error}. {_REMEDY}") from error
     except ValueError as error:
         raise Unreadable(f"It isn't JSON: {error}. {_REMEDY}") from error
 
 
-def _whole(value: Any) -> int:
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _whole(text: str) -> int:
     try:
-        return int(value or 0)
-    except (TypeError, ValueError) as error:
-        raise Unreadable(f"Its generation is {value!r}, no whole number. {_REMEDY}") from error
+        number = int(text or 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number < _ABOVE_GENERATIONS:
+        raise Unreadable(f"Its generation is {_short(text)!r}, no whole number of 64 bits. {_REMEDY}")
+    return number
 
 
-def _time(value: Any, now: datetime) -> datetime:
-    if not value:
+def _time(text: str, now: datetime) -> datetime:
+    if not text:
         return now
     try:
-        when = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise Unreadable(f"Its time is {value!r}, which isn't RFC 3339. {_REMEDY}") from error
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+        when = datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the latter of 9999-12-31T23:59-01:00
+        raise Unreadable(f"Its time is {_short(text)!r}, which isn't RFC 3339. {_REMEDY}") from error
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _few(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(map(_short, shown[:_NAMES])) + (f" and {len(shown) - _NAMES} more" if len(shown) > _NAMES else "")

@@ -14,13 +14,15 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import state
-from pipeyard.triggers.decision import decide
+from pipeyard.triggers.decision import asked, decide
 from pipeyard.triggers.model import Code, Decision, Event, Policy, Start, State
 
 # Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
 Starter = Callable[[Mapping[str, Any], str], str]
 # What is being started is left alone for so long. A Cloud Function's request ends within it.
 HOLD = timedelta(minutes=10)
+# Starts that were left over, and that one event takes on besides its own.
+MOST_TAKEN = 10
 # What can't be started in this time never is: an event that is told so late would start a run of its own.
 GIVE_UP = timedelta(days=1)
 
@@ -59,19 +61,23 @@ def handle(
     def change(known: State) -> tuple[State, tuple[Decision, list[Start], dict[str, str], bool]]:
         now = clock()
         decision = decide(known, event, policy, now)
-        after, mine, given_up = _hold(decision.state, holder, now)
+        after, mine, given_up = _hold(decision.state, holder, now, decision.key)
         others = any(each.open and each.holder != holder for each in after.starts)
         return after, (decision, mine, given_up, others)
 
-    decision, mine, given_up, others = state.update(store, change, wait)
+    decision, mine, given_up, others = state.update(store, change, wait, asked(event), policy.kept)
     started, problems = _start(store, mine, start, wait)
     # A repetition may be of what is being started: if that fails, nobody would tell it again.
     again = decision.again or bool(problems) or (others and decision.code == Code.DUPLICATE)
     return Outcome(decision, started, {**given_up, **problems}, again)
 
 
-def _hold(known: State, holder: str, now: datetime) -> tuple[State, list[Start], dict[str, str]]:
-    """Takes what is to be started and held by nobody; what is too old for that is given up."""
+def _hold(known: State, holder: str, now: datetime, key: str) -> tuple[State, list[Start], dict[str, str]]:
+    """Takes what is to be started and held by nobody; what is too old for that is given up.
+
+    Args:
+        key: of the start that was decided on just now: it goes first. Of others no more are taken than `MOST_TAKEN`.
+    """
     starts, mine, given_up = [], [], {}
     for each in known.starts:
         kept = each
@@ -79,7 +85,7 @@ def _hold(known: State, holder: str, now: datetime) -> tuple[State, list[Start],
             if now - each.decided_at > GIVE_UP:
                 kept = each.model_copy(update={"given_up": True})
                 given_up[each.key] = f"given up after {each.tries} tries: {each.problem or 'whoever tried it died'}"
-            else:
+            elif each.key == key or len(mine) < MOST_TAKEN:
                 kept = each.model_copy(update={"holder": holder, "held_until": now + HOLD, "tries": each.tries + 1})
                 mine.append(kept)
         starts.append(kept)

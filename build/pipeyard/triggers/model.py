@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -96,6 +96,11 @@ class Policy(_Value):
     daily_cap: int = 0
     remember: timedelta = timedelta(days=8)
 
+    @property
+    def kept(self) -> timedelta:
+        """How long it is kept what was told: a day longer than events are taken."""
+        return self.remember + timedelta(days=1)
+
 
 class Seen(_Value):
     """That something was decided on already."""
@@ -153,23 +158,36 @@ class Entry(_Value):
     key: str = ""
 
 
+# Of a trigger's state. The first, of which states say nothing, had all that was seen in it, and all of a day's starts.
+FORMAT = 2
+
+
 class State(_Value):
-    """All that a trigger knows from one event to the next.
+    """All that a trigger knows from one event to the next, but for what is in shards: see `shards`.
 
     Attributes:
         seen: what was told already, by digests of message ids and subjects.
         newest: by digests of URIs.
+        sharded: whether some of both is in shards.
         held: URI to what waits for a quorum.
         due: URI to what has its quorum and waits for the cool-down, or the cap.
-        starts: those of the last day, and those that are open.
+        starts: the latest, and those that are open.
+        last_start: when the latest was decided on.
+        day: in UTC, that `today` is of.
+        today: how many were.
         history: the latest decisions, the newest last.
     """
 
+    format: int = FORMAT
     seen: dict[str, Seen] = Field(default_factory=dict)
     newest: dict[str, Newest] = Field(default_factory=dict)
+    sharded: bool = False
     held: dict[str, Event] = Field(default_factory=dict)
     due: dict[str, Event] = Field(default_factory=dict)
     starts: list[Start] = Field(default_factory=list)
+    last_start: datetime | None = None
+    day: date | None = None
+    today: int = 0
     history: list[Entry] = Field(default_factory=list)
 
 
@@ -190,6 +208,13 @@ class Decision(_Value):
     parameters: dict[str, Any] = Field(default_factory=dict)
     again: bool = False
     state: State
+
+
+class Asked(_Value):
+    """Digests by which is looked for what is known of an event: `seen` and `newest` of a state."""
+
+    seen: list[str] = Field(default_factory=list)
+    newest: list[str] = Field(default_factory=list)
 
 
 def digest(*parts: str) -> str:

@@ -23,6 +23,9 @@ from pipeyard.triggers.telling import Told, Triggers
 ENVIRONMENT = "PIPEYARD_ENVIRONMENT"
 STATE = "PIPEYARD_TRIGGER_STATE"
 
+# Bytes of a body that are read: an event has less.
+LARGEST = events.LARGEST
+
 Answer = tuple[int, dict[str, Any]]
 
 

@@ -2,7 +2,8 @@
 
 import fcntl
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from pipeyard import files
+from pipeyard import files, jsons
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import State
+from pipeyard.triggers import shards
+from pipeyard.triggers.model import FORMAT, Asked, Policy, State
 
 if TYPE_CHECKING:
     from pipeyard.delivery.bucket import Bucket
@@ -24,6 +26,10 @@ _SHORTEST, _LONGEST = 0.05, 4.0
 # Seconds that reading or writing may take, with repetitions.
 _DEADLINE = 60.0
 _SCHEME = "gs://"
+_KEPT = Policy(name="").kept
+# States of which it is known what they are, by their text: so many, none of more bytes.
+_PARSED: dict[bytes, State] = {}
+_STATES, _MOST_REMEMBERED = 16, 4 * 1024 * 1024
 
 
 class Changed(Exception):
@@ -43,26 +49,46 @@ class Store(Protocol):
             Changed: another version is there by now. Nothing was written.
         """
 
+    def shard(self, name: str) -> "Store":
+        """Returns the place for a part of what the trigger remembers: see `shards`."""
 
-def update(store: Store, change: Callable[[State], tuple[State, T]], wait: Callable[[float], None] = sleep) -> T:
+
+def update(
+    store: Store,
+    change: Callable[[State], tuple[State, T]],
+    wait: Callable[[float], None] = sleep,
+    about: Asked | None = None,
+    kept: timedelta = _KEPT,
+) -> T:
     """Changes a state, whoever else changes it at the same time; `change` may be called several times.
+
+    Args:
+        about: what `change` looks for in `seen` and `newest`, which may be in shards.
+        kept: how long entries of shards are kept.
 
     Raises:
         PipeyardError: what is there is no state, or others changed it too often for this to have its turn.
     """
-    pause = _SHORTEST
-    for _ in range(_TRIES):
+    for _ in turns(wait):
         content, version = store.read()
         before = parse(content)
-        after, result = change(before)
-        if after == before:
+        known = _with_recalled(store, before, about)
+        after, result = change(known)
+        if after == known:
             return result
+        after = _without_recalled(after, known, before)
+        # Only what stood in the state before: what was decided just now stands nowhere until it is written.
+        moved = shards.overflowing(before)
+        for name, lines in moved.items():
+            _add(store.shard(name), lines, kept, wait)
+        if moved:
+            after = shards.without(after, before, moved)
+        content = after.model_dump_json().encode()
         try:
-            store.write(after.model_dump_json().encode(), version)
+            store.write(content, version)
         except Changed:
-            wait(random.uniform(0, pause))
-            pause = min(2 * pause, _LONGEST)
             continue
+        _remember(content, after)
         return result
     raise PipeyardError(
         f"The trigger's state was changed by others {_TRIES} times in a row. Send the event again; for constant bursts "
@@ -70,24 +96,117 @@ def update(store: Store, change: Callable[[State], tuple[State, T]], wait: Calla
     )
 
 
+def turns(wait: Callable[[float], None]) -> Iterator[None]:
+    """Yields as often as it is tried to write what others write, too, and waits in between."""
+    pause = _SHORTEST
+    for _ in range(_TRIES):
+        yield
+        wait(random.uniform(0, pause))
+        pause = min(2 * pause, _LONGEST)
+
+
 def read(store: Store) -> State:
-    """Returns the state that is kept."""
+    """Returns the state that is kept, without what is in shards."""
     return parse(store.read()[0])
 
 
+def recall(store: Store, about: Asked) -> State:
+    """Returns the state that is kept, with what its shards have of something."""
+    return _with_recalled(store, read(store), about)
+
+
 def parse(content: bytes) -> State:
-    """Returns the state; an empty one of nothing.
+    """Returns the state; an empty one of nothing. One of an earlier format is read as what it is in today's.
 
     Raises:
-        PipeyardError: it is no state.
+        PipeyardError: it is no state, or of a later format.
     """
+    if not content:
+        return State()
+    if content in _PARSED:
+        return _PARSED[content]
     try:
-        return State.model_validate_json(content) if content else State()
+        known = State.model_validate_json(content)
     except ValidationError as error:
+        written = _format(content)
+        if written > FORMAT:
+            raise PipeyardError(
+                f"The trigger's state is of format {written}, which a later Pipeyard wrote; this one reads {FORMAT}. "
+                "Deploy the function with that version again, or run that version here."
+            ) from error
         raise PipeyardError(
             f"The trigger's state can't be read: {error}. Move it away: the trigger begins anew then, and may "
             "start a run for what is told it again."
         ) from error
+    known = known if "format" in known.model_fields_set else _of_format_1(known)
+    _remember(content, known)
+    return known
+
+
+def _remember(content: bytes, known: State) -> None:
+    """Keeps what a text is: the next event mostly finds what this one wrote. Nothing changes a state in place."""
+    if len(content) <= _MOST_REMEMBERED:
+        if len(_PARSED) >= _STATES:
+            _PARSED.clear()
+        _PARSED[content] = known
+
+
+def _format(content: bytes) -> int:
+    try:
+        return int(jsons.load(content)["format"])
+    except (ValueError, TypeError, KeyError):
+        return 0
+
+
+def _of_format_1(known: State) -> State:
+    """Counts starts, all of which were kept for as long as they counted."""
+    if not known.starts:
+        return known
+    last = max(each.decided_at for each in known.starts)
+    today = sum(each.decided_at.date() == last.date() for each in known.starts)
+    return known.model_copy(update={"last_start": last, "day": last.date(), "today": today})
+
+
+def _with_recalled(store: Store, known: State, about: Asked | None) -> State:
+    if about is None or not known.sharded:
+        return known
+    seen = [key for key in about.seen if key not in known.seen]
+    newest = [key for key in about.newest if key not in known.newest]
+    found_seen, found_newest = dict(known.seen), dict(known.newest)
+    for name in sorted({shards.name_of(key) for key in (*seen, *newest)}):
+        told, latest = shards.find(store.shard(name).read()[0], seen, newest)
+        found_seen |= told
+        found_newest |= latest
+    return known.model_copy(update={"seen": found_seen, "newest": found_newest})
+
+
+def _without_recalled(after: State, known: State, before: State) -> State:
+    """Returns a state without what is in shards, and there as it was."""
+    if known is before:
+        return after
+    same = {
+        name: {
+            key: each
+            for key, each in getattr(after, name).items()
+            if key in getattr(before, name) or getattr(known, name).get(key) != each
+        }
+        for name in ("seen", "newest")
+    }
+    return after.model_copy(update=same)
+
+
+def _add(shard: Store, added: shards.Lines, kept: timedelta, wait: Callable[[float], None]) -> None:
+    for _ in turns(wait):
+        content, version = shard.read()
+        merged = shards.merge(content, added, kept)
+        if merged == content:
+            return
+        try:
+            shard.write(merged, version)
+        except Changed:
+            continue
+        return
+    raise PipeyardError(f"{shard} was changed by others {_TRIES} times in a row. Send the event again.")
 
 
 def store_at(place: str, name: str) -> Store:
@@ -103,8 +222,12 @@ def store_at(place: str, name: str) -> Store:
 class Folder:
     """A file on this machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: Path | None = None) -> None:
         self._path = path
+        self._lock = lock or path.with_suffix(".lock")
+
+    def shard(self, name: str) -> "Folder":
+        return Folder(self._path.with_suffix("") / name, self._lock)
 
     def __str__(self) -> str:
         return str(self._path)
@@ -115,7 +238,7 @@ class Folder:
 
     def write(self, content: bytes, version: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("w") as lock:
+        with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as a file takes to be written
             if self.read()[0] != version:
                 raise Changed
@@ -127,13 +250,17 @@ class Object:
 
     Args:
         place: gs://BUCKET[/PREFIX].
+        connection: to it; default: one of its own.
     """
 
-    def __init__(self, place: str, name: str) -> None:
-        self._place, self._name = place.rstrip("/"), name
+    def __init__(self, place: str, name: str, connection: "Bucket | None" = None) -> None:
+        self._place, self._name, self._connection = place.rstrip("/"), name, connection
 
     def __str__(self) -> str:
         return f"{self._place}/{self._name}"
+
+    def shard(self, name: str) -> "Object":
+        return Object(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
 
     def read(self) -> tuple[bytes, int]:
         return self._bucket.read(self._name) or (b"", 0)
@@ -153,4 +280,4 @@ class Object:
         """Late: credentials may be asked for over the network."""
         from pipeyard.delivery import bucket
 
-        return bucket.connect(self._place, _DEADLINE)
+        return self._connection or bucket.connect(self._place, _DEADLINE)

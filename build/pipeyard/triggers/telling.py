@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import checks, firing, routing, state
-from pipeyard.triggers.decision import decide
+from pipeyard.triggers.decision import asked, decide
 from pipeyard.triggers.model import LOOKED_FOR, Event, Kind
 from pipeyard.triggers.routing import Route
 from pipeyard.triggers.starting import Launch
@@ -82,7 +82,7 @@ class Triggers:
     def _decide(self, route: Route, event: Event, measured: tuple[str, ...] = ()) -> Told:
         store = routing.store(self.environment, route, self.place)
         if self.dry:
-            decision = decide(state.read(store), event, route.policy, self.clock())
+            decision = decide(state.recall(store, asked(event)), event, route.policy, self.clock())
             outcome = firing.Outcome(decision, again=decision.again)
         else:
             outcome = firing.handle(

@@ -194,8 +194,14 @@ def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> 
     # A group of steps fails because one in it did: those that name a job are told, if there are any.
     leaves = [step for step in failed if "logs/query" in step.log_url]
     seconds = (found.end_time - found.start_time).total_seconds() if found.end_time and found.start_time else waited
+    state = _ENDS[found.state.name]
     return Outcome(
-        _ENDS[found.state.name], max(seconds, 0.0), leaves or failed, found.error.message, page(vertex, name)
+        state,
+        max(seconds, 0.0),
+        leaves or failed,
+        found.error.message,
+        page(vertex, name),
+        terminated=state == "CANCELED",
     )
 
 
