@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeyard.ci import build_config, push_triggers, substitutions
-from pipeyard.ci.documents import Document
+from pipeyard.ci.documents import CiDocument
 from pipeyard.errors import near_misses
 from pipeyard.findings import Finding
 
@@ -31,7 +31,7 @@ _USES_IMAGES = re.compile(r"pipeyard\s+(deploy|run|release)\b|kubectl\s+apply|gc
 _Found = Iterator[tuple[tuple[str | int, ...], str, str, str]]  # way to it, check, problem, remedy
 
 
-def check_build(document: Document, triggered: bool = False) -> list[Finding]:
+def check_build(document: CiDocument, triggered: bool = False) -> list[Finding]:
     """Returns what is wrong with a build, in the order of lines.
 
     Args:
@@ -50,7 +50,7 @@ def check_build(document: Document, triggered: bool = False) -> list[Finding]:
     )
 
 
-def check_trigger(document: Document, root: Path, build: Callable[[str], Document]) -> list[Finding]:
+def check_trigger(document: CiDocument, root: Path, build: Callable[[str], CiDocument]) -> list[Finding]:
     """Returns what is wrong with a trigger.
 
     Args:
@@ -63,7 +63,7 @@ def check_trigger(document: Document, root: Path, build: Callable[[str], Documen
 
 
 def _check(
-    document: Document, parse: Callable[[str], Any], checks: Callable[[dict[str, Any]], _Found]
+    document: CiDocument, parse: Callable[[str], Any], checks: Callable[[dict[str, Any]], _Found]
 ) -> list[Finding]:
     from google.protobuf.json_format import ParseError
 
@@ -86,7 +86,7 @@ def _set(value: Any) -> Any:
     return [_set(each) for each in value] if isinstance(value, list) else value
 
 
-def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
+def _explained(message: str, document: CiDocument) -> tuple[tuple[str, str], int]:
     """Returns what protobuf's parser says in fewer words with a near miss, and the line it is about."""
     place = re.search(r'at "?\w+\.([\w.\[\]]+?)"?[.\s]', message + " ")
     way: list[str | int] = []
@@ -354,7 +354,7 @@ def _habits(content: dict[str, Any]) -> _Found:
         )
 
 
-def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], Document]) -> _Found:
+def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], CiDocument]) -> _Found:
     if not content.get("name"):
         yield (), "trigger", "it has no `name`", "Name it as its file is named."
     push = push_triggers.push_of(content)

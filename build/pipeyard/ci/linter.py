@@ -43,7 +43,7 @@ def _build(project: Project, name: str) -> Iterator[Finding]:
         yield from _nothing_early(document)
 
 
-def _nothing_early(document: documents.Document) -> Iterator[Finding]:
+def _nothing_early(document: documents.CiDocument) -> Iterator[Finding]:
     """Yields steps that deploy or run without waiting for the push, and pushes that don't wait for tests."""
     steps = {step["id"]: step for step in document.content.get("steps") or [] if step and step.get("id")}
     for name, before in (("push-images", "unit-tests"), ("push-images", "pylint"), ("deploy", "push-images")):

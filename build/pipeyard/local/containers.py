@@ -14,7 +14,7 @@ from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launching import Launch
 from pipeyard.local.runner import declarations, last_segment
-from pipeyard.local.sandbox import Bind, Limits, User
+from pipeyard.local.sandbox import Bind, ResourceLimits, User
 from pipeyard.local.steps import Host
 from pipeyard.repository.project import Project
 from pipeyard.system.process import Ended
@@ -132,7 +132,7 @@ def image_hosts(
 def arguments_of(
     launch: Launch,
     binds: Iterable[Bind],
-    limits: Limits,
+    limits: ResourceLimits,
     user: User,
     network: str,
     labels: Mapping[str, str],

@@ -118,7 +118,7 @@ def run(
             versions={**versions(), **launcher.versions},
         )
         started.save(place)
-    tracker = _Tracker(started, folder, before, display)
+    tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
     job = {
@@ -266,7 +266,7 @@ def versions() -> dict[str, str]:
     }
 
 
-class _Tracker:
+class _RunTracker:
     """The run's record, kept on disk and shown, from several threads."""
 
     def __init__(self, started: Run, folder: Path, before: Run | None, display: Display) -> None:

@@ -16,7 +16,7 @@ from pipeyard.repository.project import Project
 from pipeyard.settings import completions, explaining, layers, reading, secrets, times, variables
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
-from pipeyard.settings.reading import Document, Key
+from pipeyard.settings.reading import Key, SettingsDocument
 
 _log = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ def load(root: Path, variables: Mapping[str, str] | None = None) -> Settings:  #
         raise PipeyardError(f"{path} isn't valid YAML: it isn't UTF-8. Save it as UTF-8.") from error
     except yaml.YAMLError as error:
         raise PipeyardError(_not_yaml(error, path.read_text(encoding="utf-8"))) from error
-    return _Loader(root, document, os.environ if variables is None else variables).settings()
+    return _SettingsReader(root, document, os.environ if variables is None else variables).settings()
 
 
-class _Loader:
-    def __init__(self, root: Path, document: Document, given: Mapping[str, str]) -> None:
+class _SettingsReader:
+    def __init__(self, root: Path, document: SettingsDocument, given: Mapping[str, str]) -> None:
         self._document = document
         self._root = root
         self._known = Project(root).pipelines

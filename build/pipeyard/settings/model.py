@@ -143,7 +143,7 @@ class Schedule(Strict):
     catch_up: bool = Field(False, description="Make up for runs that were missed.")
 
 
-class _Trigger(Strict):
+class _TriggerSettings(Strict):
     name: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="Lower case letters, digits and dashes; its state is kept under that name.",
@@ -157,7 +157,7 @@ class _Trigger(Strict):
         return False
 
 
-class EventTrigger(_Trigger):
+class EventTrigger(_TriggerSettings):
     """New objects in a bucket start a run."""
 
     kind: Literal["event"]
@@ -175,7 +175,7 @@ _BASELINE = (
 )
 
 
-class DriftTrigger(_Trigger):
+class DriftTrigger(_TriggerSettings):
     """New data that is unlike the last training's starts a run."""
 
     kind: Literal["drift"]
@@ -189,7 +189,7 @@ class DriftTrigger(_Trigger):
         return True
 
 
-class QualityTrigger(_Trigger):
+class QualityTrigger(_TriggerSettings):
     """A served model that got worse starts a run."""
 
     kind: Literal["quality"]
@@ -212,7 +212,7 @@ class QualityTrigger(_Trigger):
         return self
 
 
-class CompletionTrigger(_Trigger):
+class CompletionTrigger(_TriggerSettings):
     """A run of another pipeline that succeeded starts one of this."""
 
     kind: Literal["completion"]
@@ -224,7 +224,7 @@ Trigger = Annotated[
     EventTrigger | DriftTrigger | QualityTrigger | CompletionTrigger,
     Field(discriminator="kind"),
 ]
-TRIGGERS: dict[str, type[_Trigger]] = {
+TRIGGERS: dict[str, type[_TriggerSettings]] = {
     "event": EventTrigger,
     "drift": DriftTrigger,
     "quality": QualityTrigger,

@@ -22,7 +22,7 @@ _TAGS = {f"{_YAML}map", f"{_YAML}seq"}
 
 
 @dataclass
-class Document:
+class SettingsDocument:
     """A file as it was read.
 
     Attributes:
@@ -42,7 +42,7 @@ class Document:
         return self.lines[key]
 
 
-def read(text: str) -> Document:
+def read(text: str) -> SettingsDocument:
     """Reads a YAML document.
 
     Raises:
@@ -62,7 +62,7 @@ def read(text: str) -> Document:
 
 class _Reader:
     def __init__(self, loader: yaml.SafeLoader) -> None:
-        self.document = Document()
+        self.document = SettingsDocument()
         self._loader = loader
         self._checked: set[int] = set()
 

@@ -44,7 +44,7 @@ def execute(
     state = workspace.with_name(f"{workspace.name}.build")
     found = secrets(build, os.environ)
     if where == "host":
-        executor: processes.Executor = processes.OnHost(workspace, state / "scripts", os.environ, found)
+        executor: processes.StepExecutor = processes.OnHost(workspace, state / "scripts", os.environ, found)
     else:
         home = state / "home"
         home.mkdir(parents=True, exist_ok=True)

@@ -150,7 +150,7 @@ def wait(
     """
     page = steps.page_of(server.host, run_id)
     began = answered = server.clock()
-    told = _Told(tell)
+    told = _News(tell)
     tasks = _Tasks(server)
     terminated = False
     while True:
@@ -186,7 +186,7 @@ def _may_recover(server: Server, error: ServerError) -> bool:
     return error.passing or (unknown and server.credentials.renewable)
 
 
-class _Told:
+class _News:
     """Tells what is new of each thing."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
