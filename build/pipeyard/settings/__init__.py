@@ -34,7 +34,7 @@ __all__ = [
     "Schedule",
     "Settings",
     "Trigger",
-    "Value",
+    "SettingValue",
     "load",
     "provenance",
 ]
