@@ -32,9 +32,9 @@ __all__ = [
     "PipelineSettings",
     "QualityTrigger",
     "Schedule",
+    "SettingValue",
     "Settings",
     "Trigger",
-    "SettingValue",
     "load",
     "provenance",
 ]
