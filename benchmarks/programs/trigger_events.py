@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeyard.triggers import decision, routing, serving, shards
-from pipeyard.triggers.model import Asked, Code, Event, Kind, Newest, Seen, TriggerState
+from pipeyard.triggers.model import Asked, Code, Event, EventKind, Newest, Seen, TriggerState
 
 _SETTINGS = """\
 environments:
@@ -44,13 +44,13 @@ def _body(number: int, created: datetime) -> dict[str, str]:
 def _asked(number: int, at: datetime) -> Asked:
     uri = f"gs://landing/taxi/{number}.csv"
     subject = f"{uri}#{10**15 + number}"
-    return decision.asked(Event(kind=Kind.OBJECT, id=f"m{number}", subject=subject, uri=uri, time=at))
+    return decision.asked(Event(kind=EventKind.OBJECT, id=f"m{number}", subject=subject, uri=uri, time=at))
 
 
 def _make(folder: Path, objects: int) -> None:
     (folder / "settings.yaml").write_text(_SETTINGS, encoding="utf-8")
     now = datetime.now(UTC)
-    groups: dict[str, shards.Lines] = defaultdict(dict)
+    groups: dict[str, shards.ShardLines] = defaultdict(dict)
     for number in range(objects):
         at = now - timedelta(days=8) * (objects - number) / objects
         asked = _asked(number, at)

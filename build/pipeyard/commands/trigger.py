@@ -76,10 +76,10 @@ def _looking(name: str, text: str) -> None:
     @click.pass_obj
     def look(place, trigger: str, dry_run: bool, as_json: bool) -> int:
         from pipeyard.triggers import routing
-        from pipeyard.triggers.model import Kind
+        from pipeyard.triggers.model import EventKind
 
         triggers = place.triggers(dry_run)
-        return place.show(triggers.look(routing.named(triggers.environment, trigger, (Kind(name),))), as_json)
+        return place.show(triggers.look(routing.named(triggers.environment, trigger, (EventKind(name),))), as_json)
 
 
 _looking("drift", "Compare new data's statistics with the last training run's.")

@@ -33,7 +33,7 @@ class Build:
 
 
 # The files of one compiled pipeline: name to content.
-Package = Mapping[str, str | bytes]
+PackageFiles = Mapping[str, str | bytes]
 
 
 def committed(project: Project) -> Build:
@@ -66,7 +66,7 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     return Build(made.commit, images, specs)
 
 
-def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tuple[str, ...]]:
+def package(project: Project, pipeline: str, build: Build) -> tuple[PackageFiles, tuple[str, ...]]:
     """Compiles a pipeline with a build's specs.
 
     Returns:
@@ -117,7 +117,7 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
             yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
 
 
-def write(made: Package, folder: Path) -> list[Path]:
+def write(made: PackageFiles, folder: Path) -> list[Path]:
     """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
     folder.mkdir(parents=True, exist_ok=True)
     order = sorted(made, key=lambda name: (name == archives.WORKFLOW, name))

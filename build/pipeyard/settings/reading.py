@@ -52,7 +52,7 @@ def read(text: str) -> SettingsDocument:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        reader = _Reader(loader)
+        reader = _DocumentReader(loader)
         if node is not None:
             reader.document.data = reader.build(node, ())
         return reader.document
@@ -60,7 +60,7 @@ def read(text: str) -> SettingsDocument:
         loader.dispose()
 
 
-class _Reader:
+class _DocumentReader:
     def __init__(self, loader: yaml.SafeLoader) -> None:
         self.document = SettingsDocument()
         self._loader = loader

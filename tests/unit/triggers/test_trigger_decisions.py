@@ -9,7 +9,7 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import decision, replaying
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Code, Event, Kind, LogEntry, Policy, TriggerState
+from pipeyard.triggers.model import Code, Event, EventKind, LogEntry, Policy, TriggerState
 
 EACH = Policy(name="each", parameter="source")
 
@@ -37,7 +37,7 @@ def at(minutes):
 
 
 def tick(minutes=0):
-    return Event(kind=Kind.TICK, time=at(minutes)), at(minutes)
+    return Event(kind=EventKind.TICK, time=at(minutes)), at(minutes)
 
 
 def test_a_new_object_starts_a_run_with_its_uri():
@@ -125,13 +125,13 @@ def test_a_cap_holds_until_midnight_in_utc():
 
 def test_an_object_that_is_gone_before_its_run_is_no_part_of_it():
     policy = Policy(name="two", parameter="source", quorum=2)
-    gone = new_object("a", at(0), 1, "gone").model_copy(update={"kind": Kind.REMOVAL})
+    gone = new_object("a", at(0), 1, "gone").model_copy(update={"kind": EventKind.REMOVAL})
     late = new_object("c", at(0), 3, "late")
     decisions = told(
         policy,
         new_object("a", at(0), 1, "a"),
         gone,
-        late.model_copy(update={"kind": Kind.REMOVAL, "id": "gone before it came"}),
+        late.model_copy(update={"kind": EventKind.REMOVAL, "id": "gone before it came"}),
         late,
         new_object("b", at(0), 2, "b"),
     )
@@ -183,7 +183,7 @@ def test_what_doesn_t_fit_is_to_be_told_again(monkeypatch):
 
 def test_looks_that_find_nothing_new_are_no_part_of_the_log():
     policy = Policy(name="drift", cool_down=timedelta(days=1))
-    drift = Event(kind=Kind.DRIFT, subject="drift 1", time=BEGIN, detail="fare")
+    drift = Event(kind=EventKind.DRIFT, subject="drift 1", time=BEGIN, detail="fare")
     decisions = told(
         policy, tick(1), drift, drift, tick(2), drift.model_copy(update={"subject": "drift 2"}), tick(3000)
     )
