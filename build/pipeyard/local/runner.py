@@ -19,7 +19,7 @@ from typing import IO, Any
 from pipeyard import ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
-from pipeyard.local import cache, external
+from pipeyard.local import external, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launching import Launcher, Processes
@@ -135,7 +135,7 @@ def run(
         hosts,
         launcher,
         tracker,
-        cache.StepCache(root / CACHE_FOLDER),
+        step_cache.StepCache(root / CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
         job,
         stop.is_set,

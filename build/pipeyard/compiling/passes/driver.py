@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard.compiling.passes.walking import Visit, visits
+from pipeyard.compiling.passes.traversal import Visit, visits
 from pipeyard.ir import Pipeline
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")

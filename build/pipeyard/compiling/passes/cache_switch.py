@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
-from pipeyard.compiling.passes.walking import ROOT, visits
+from pipeyard.compiling.passes.traversal import ROOT, visits
 from pipeyard.ir import Pipeline
 from pipeyard.system import yamls
 
