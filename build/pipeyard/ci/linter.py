@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, generated
+from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, rendered_files
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
 from pipeyard.repository.project import Project
@@ -25,8 +25,8 @@ def check(project: Project, filenames: tuple[str, ...] = ()) -> list[Finding]:
             )
         except PipeyardError as error:
             found.append(Finding(path.name, "yaml", str(error)))
-    for server in generated.SERVERS:
-        for name in generated.stale(project, server):
+    for server in rendered_files.SERVERS:
+        for name in rendered_files.stale(project, server):
             found.append(Finding(name, "drift", "it isn't what is rendered", f"Run `pipeyard ci {server}`."))
     return found
 
