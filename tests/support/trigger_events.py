@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeyard.triggers.model import Event, EventKind, Policy
+from pipeyard.triggers.domain import Event, EventKind, Policy
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

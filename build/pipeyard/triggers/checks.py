@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import artifacts, events
-from pipeyard.triggers.model import Event, EventKind
+from pipeyard.triggers import events, remote_artifacts
+from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.routing import Route, same_pipeline
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def look(
     if route.trigger.compares:
         given = route.trigger.baseline
         baseline = (
-            artifacts.of_served(given, route.kind) if given else last_training(environment, route.pipeline, route.kind)
+            remote_artifacts.of_served(given, route.kind)
+            if given
+            else last_training(environment, route.pipeline, route.kind)
         )
     compare = drift.drift if route.kind == EventKind.DRIFT else drift.quality
     found = compare(route.trigger, baseline, now)

@@ -8,7 +8,7 @@ goes into the next run that may start.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pipeyard.triggers.model import (
+from pipeyard.triggers.domain import (
     LOOKED_FOR,
     Asked,
     Code,

@@ -8,8 +8,8 @@ from datetime import datetime
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.settings import DriftTrigger, QualityTrigger
 from pipeyard.system import jsons
-from pipeyard.triggers import artifacts, statistics
-from pipeyard.triggers.model import Event, EventKind, digest
+from pipeyard.triggers import remote_artifacts, statistics
+from pipeyard.triggers.domain import Event, EventKind, digest
 from pipeyard.triggers.statistics import Feature
 from stepkit import served
 
@@ -58,7 +58,7 @@ def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Assessment:
     Raises:
         PipeyardError: either can't be read, they have no split in common, or a feature with a bound isn't there.
     """
-    contents = [artifacts.read(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
+    contents = [remote_artifacts.read(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
     ours = statistics.parse(contents[0], trigger.statistics)
     theirs = statistics.parse(contents[1], baseline)
     known = {feature for split in ours.values() for feature in split}
@@ -94,9 +94,9 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Assessment
     Raises:
         PipeyardError: either can't be read, or a metric with a bound isn't there.
     """
-    content = artifacts.read(trigger.metrics, "", "metrics")
+    content = remote_artifacts.read(trigger.metrics, "", "metrics")
     ours = _numbers(content, trigger.metrics)
-    earlier = artifacts.read(baseline, "", "metrics to compare with") if trigger.max_drop else b""
+    earlier = remote_artifacts.read(baseline, "", "metrics to compare with") if trigger.max_drop else b""
     theirs = _numbers(earlier, baseline) if trigger.max_drop else {}
     measured = []
     for name, bound in trigger.min.items():

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.system import bounds, jsons
+from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.envelopes import Audited, CloudEvent, Completed, Context, Message, Resource, Scheduled
-from pipeyard.triggers.model import Event, EventKind
 
 COMPLETED = "dev.pipeyard.run.completed"
 SCHEDULED = "dev.pipeyard.schedule"

@@ -14,7 +14,7 @@ from pipeyard.settings import (
     QualityTrigger,
 )
 from pipeyard.triggers import state
-from pipeyard.triggers.model import Event, EventKind, Policy
+from pipeyard.triggers.domain import Event, EventKind, Policy
 
 _KINDS: dict[type, EventKind] = {
     EventTrigger: EventKind.OBJECT,

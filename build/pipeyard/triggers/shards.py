@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import Code, Newest, Seen, TriggerState, digest
+from pipeyard.triggers.domain import Code, Newest, Seen, TriggerState, digest
 
 # Shards a trigger has at most. A million objects are three million entries: 6,000 a shard, about 240 KB.
 SHARDS = 512

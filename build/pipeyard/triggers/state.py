@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.system import files, jsons
 from pipeyard.triggers import shards
-from pipeyard.triggers.model import FORMAT, Asked, Policy, TriggerState
+from pipeyard.triggers.domain import FORMAT, Asked, Policy, TriggerState
 
 if TYPE_CHECKING:
     from pipeyard.system.bucket import Bucket

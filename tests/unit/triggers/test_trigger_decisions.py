@@ -7,9 +7,9 @@ import pytest
 from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_object, two_hundred
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import decision, replaying
+from pipeyard.triggers import decision, replay
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Code, Event, EventKind, LogEntry, Policy, TriggerState
+from pipeyard.triggers.domain import Code, Event, EventKind, LogEntry, Policy, TriggerState
 
 EACH = Policy(name="each", parameter="source")
 
@@ -207,10 +207,10 @@ def test_a_log_replays_to_the_same_decisions_and_shows_what_another_policy_would
     stream = two_hundred()
     history = told(POLICY, *((each.event, each.at) for each in stream))[-1].state.history
     log = [entry.model_dump_json() for entry in history]
-    entries = replaying.read(log, "log")
+    entries = replay.read(log, "log")
     assert entries == history
-    assert not any(each.differs for each in replaying.replay(entries, POLICY))
-    daily = replaying.replay(entries, POLICY.model_copy(update={"cool_down": timedelta(days=1)}))
+    assert not any(each.differs for each in replay.replay(entries, POLICY))
+    daily = replay.replay(entries, POLICY.model_copy(update={"cool_down": timedelta(days=1)}))
     assert sum(each.decision.start for each in daily) == 3
     assert any(each.differs for each in daily)
 
@@ -218,4 +218,4 @@ def test_a_log_replays_to_the_same_decisions_and_shows_what_another_policy_would
 def test_a_line_that_is_no_entry_is_named():
     good = LogEntry(at=BEGIN, event=new_object("a", BEGIN, 1, "m"), code=Code.STARTED, reason="").model_dump_json()
     with pytest.raises(PipeyardError, match=r"^log:3 is no line of a trigger's log: .*show --log"):
-        replaying.read([good, "", '{"at": 1}'], "log")
+        replay.read([good, "", '{"at": 1}'], "log")

@@ -7,7 +7,7 @@ import pytest
 from support import event_forms
 
 from pipeyard.triggers import events
-from pipeyard.triggers.model import EventKind
+from pipeyard.triggers.domain import EventKind
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CREATED = datetime(2026, 3, 1, 11, 59, 58, 123000, UTC)

@@ -12,7 +12,7 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import firing, state
-from pipeyard.triggers.model import Code, Event, EventKind, Policy
+from pipeyard.triggers.domain import Code, Event, EventKind, Policy
 
 EACH = Policy(name="each", parameter="source")
 
@@ -152,7 +152,7 @@ import json, os, sys
 from datetime import datetime
 from pathlib import Path
 from pipeyard.triggers import firing, state
-from pipeyard.triggers.model import Event, Policy
+from pipeyard.triggers.domain import Event, Policy
 
 folder, dies_at = Path(sys.argv[1]), int(sys.argv[2])
 policy = Policy.model_validate_json(sys.argv[3])

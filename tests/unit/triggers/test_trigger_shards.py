@@ -11,7 +11,7 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import decision, firing, shards, state
-from pipeyard.triggers.model import Code, Event, EventKind, Newest, Policy, Seen, digest
+from pipeyard.triggers.domain import Code, Event, EventKind, Newest, Policy, Seen, digest
 
 EACH = Policy(name="each", parameter="source")
 KEPT = EACH.kept

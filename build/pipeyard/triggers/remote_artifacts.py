@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import EventKind
+from pipeyard.triggers.domain import EventKind
 from stepkit import served, uris
 from stepkit.errors import StepError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import checks, firing, routing, state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.model import LOOKED_FOR, Event, EventKind
+from pipeyard.triggers.domain import LOOKED_FOR, Event, EventKind
 from pipeyard.triggers.routing import Route
 from pipeyard.triggers.starting import RunStarter
 

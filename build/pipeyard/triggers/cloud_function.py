@@ -16,8 +16,8 @@ from typing import Any
 from pipeyard import settings
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import events
+from pipeyard.triggers.dispatch import Told, Triggers
 from pipeyard.triggers.starting import RunStarter, launcher
-from pipeyard.triggers.telling import Told, Triggers
 
 # Environment variables of the function.
 ENVIRONMENT = "PIPEYARD_ENVIRONMENT"
