@@ -12,7 +12,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
-from pipeyard.local.launching import Launch
+from pipeyard.local.launcher import Launch
 from pipeyard.local.runner import declarations, last_segment
 from pipeyard.local.sandbox import Bind, ResourceLimits, User
 from pipeyard.local.steps import Host
@@ -25,7 +25,7 @@ _UNFIT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class Containers:
-    """See `launching.Launcher`.
+    """See `launcher.Launcher`.
 
     Args:
         network: that containers are in; '' for the engine's default.

@@ -22,7 +22,7 @@ from pipeyard.ir import values
 from pipeyard.local import external, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
-from pipeyard.local.launching import Launcher, Processes
+from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import external
-from pipeyard.local.launching import Launch
+from pipeyard.local.launcher import Launch
 
 # A container has its own.
 TMP = "/tmp"

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
 from pipeyard.local import external, step_cache
-from pipeyard.local.launching import Launch, Launcher, find_program
+from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, TaskOutcome

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import archives, component_specs, dist_folder
 from pipeyard.repository import changes, commits
 from pipeyard.repository.project import Project
@@ -49,12 +49,12 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     Raises:
         PipeyardError: there is none, it lacks a component, or it is of another commit.
     """
-    path = folder / lock.FILE
+    path = folder / image_lock.FILE
     if not path.exists():
         raise PipeyardError(
             f"{path} is missing: no images were built. Run `pipeyard build`; only `pipeyard compile --dev` needs none."
         )
-    made = lock.read(path)
+    made = image_lock.read(path)
     now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     if made.commit != now.tag:
         raise PipeyardError(f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again.")

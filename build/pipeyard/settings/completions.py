@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pipeyard.errors import near_misses
 from pipeyard.settings.model import CompletionTrigger, Environment
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 EnvironmentPipeline = tuple[str, str]
 

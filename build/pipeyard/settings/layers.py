@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeyard.settings.problems import FILE
-from pipeyard.settings.reading import Key, SettingsDocument
+from pipeyard.settings.yaml_lines import Key, SettingsDocument
 
 
 @dataclass

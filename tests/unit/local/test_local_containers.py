@@ -11,7 +11,7 @@ import pytest
 from pipeyard.errors import PipeyardError
 from pipeyard.local import engine, sandbox
 from pipeyard.local.containers import arguments_of
-from pipeyard.local.launching import Launch
+from pipeyard.local.launcher import Launch
 from pipeyard.local.sandbox import Bind, ResourceLimits, User
 
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
-from pipeyard.settings import completions, explaining, layers, reading, secrets, times, variables
+from pipeyard.settings import completions, explanations, layers, secrets, times, variables, yaml_lines
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
-from pipeyard.settings.reading import Key, SettingsDocument
+from pipeyard.settings.yaml_lines import Key, SettingsDocument
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def load(root: Path, variables: Mapping[str, str] | None = None) -> Settings:  #
     """
     path = root / FILE
     try:
-        document = reading.read(path.read_text(encoding="utf-8"))
+        document = yaml_lines.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PipeyardError(f"{path} is missing. It says where pipelines run; copy it from the repository.") from error
     except UnicodeDecodeError as error:
@@ -164,7 +164,7 @@ class _SettingsReader:
             self._environments[name] = made.located(layers.Origins(self._document, merged))
             told += [*_unkept_schedules(made), *_lacking_baselines(made)]
         except ValidationError as error:
-            told += explaining.explained(error, given)
+            told += explanations.explained(error, given)
         self._unfit[name] = []
         for key, text, fix, of_value in told:
             names = [each for place, each in used if of_value and place == key]
