@@ -94,7 +94,8 @@ def command(
     from rich.console import Console
 
     from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, publishing, sizes
+    from pipeyard.images import builders, sizes
+    from pipeyard.images import publisher as publishing
     from pipeyard.images.registry import Registry
     from pipeyard.packages import dist_folder
     from pipeyard.releases import provenance, supply_chain

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import IndexEntry
-from pipeyard.component_store.places import NOTHING, FileMissing, PlaceChanged, PlaceUnavailable
+from pipeyard.component_store.places import NO_FILE, FileMissing, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
 from stepkit.uris import join
 
@@ -97,7 +97,7 @@ class BucketPlace:
             options["CacheControl"] = _NOT_KEPT
         elif layout.moves(path) and mark == "generation":
             options["fixed_key_metadata"] = {"cache_control": _NOT_KEPT}
-        if over == NOTHING:
+        if over == NO_FILE:
             self._do("pipe_file", path, data, mode="create", **options)
         elif over in {None, _UNKNOWN}:
             self._do("pipe_file", path, data, **options)

@@ -38,7 +38,7 @@ class HttpPlace:
 
     def __init__(self, prefix: str, auth: object, timeout: float) -> None:
         self._prefix = prefix.rstrip("/")
-        self._session = _Session(auth, timeout)
+        self._session = _RedirectingSession(auth, timeout)
         self._timeout = timeout
         self._down: tuple[float, str] | None = None
 
@@ -97,7 +97,7 @@ class HttpPlace:
         return bytes(body)
 
 
-class _Session(requests.Session):
+class _RedirectingSession(requests.Session):
     """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
 
     def __init__(self, auth: object, timeout: float) -> None:

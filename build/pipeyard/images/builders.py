@@ -38,7 +38,7 @@ class BuilderError(PipeyardError):
     """A builder failed."""
 
 
-class _Passing(BuilderError):
+class _TransientBuilderError(BuilderError):
     """A builder failed for a reason that may pass."""
 
 
@@ -102,14 +102,14 @@ class Builder:
         loopback = image.registry.startswith(("127.", "localhost"))
         options = ["--tls-verify=false"] if self.kind != "docker" and loopback else []
         retrying = Retrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_TransientBuilderError),
             stop=stop_after_attempt(attempts) | stop_after_delay(_PUSH_SECONDS),
             wait=wait_exponential_jitter(initial=1, max=15),
             reraise=True,
         )
         try:
             retrying(self._run, [self.program, "push", *options, str(image)], log, f"pushing {image}")
-        except _Passing as error:
+        except _TransientBuilderError as error:
             tried = retrying.statistics["attempt_number"]
             raise BuilderError(f"{error}\nPushes tried: {tried}. Is {image.registry} in order?") from error
 
@@ -133,7 +133,7 @@ class Builder:
         elif problem := _probe(self.kind, self.program)[1]:
             remedy = f"By now the engine doesn't answer any more ({problem}): start it and run again. {remedy}"
         message = f"{what} failed (exit code {code}) with {self.kind}.\n{tail}\n{remedy}"
-        raise (_Passing if _PASSING.search(printed) else BuilderError)(message)
+        raise (_TransientBuilderError if _PASSING.search(printed) else BuilderError)(message)
 
 
 def detect(kind: str = "", options: Sequence[str] = ()) -> Builder:

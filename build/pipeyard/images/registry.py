@@ -31,7 +31,7 @@ _PAUSE_SECONDS = 8
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
-Credentials = Callable[[str], tuple[str, str] | None]
+CredentialsLookup = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Registry:
         attempts: how often a request is made at most; 429 and 5xx answers and cut connections are tried again.
     """
 
-    def __init__(self, credentials: Credentials = docker_credentials, attempts: int = 4) -> None:
+    def __init__(self, credentials: CredentialsLookup = docker_credentials, attempts: int = 4) -> None:
         self._credentials = credentials
         self._session = requests.Session()
         retry = Retry(

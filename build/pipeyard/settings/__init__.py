@@ -5,7 +5,6 @@ where it stands; `checking` compares parameters with a compiled pipeline's input
 which editors help.
 """
 
-from pipeyard.settings.loading import Settings, load
 from pipeyard.settings.model import (
     Auth,
     CompletionTrigger,
@@ -20,6 +19,7 @@ from pipeyard.settings.model import (
 )
 from pipeyard.settings.origins import SettingValue, provenance
 from pipeyard.settings.problems import FILE
+from pipeyard.settings.settings_file import Settings, load
 
 __all__ = [
     "FILE",

@@ -21,7 +21,7 @@ TIMEOUT = (5, 60)
 PATIENCE = 120.0
 # What is larger is sent in pieces of this many bytes; a piece that is lost is sent again, not the whole.
 CHUNK = 1024 * 1024
-NOTHING = 0
+NO_OBJECT = 0
 _SCHEME = "gs://"
 
 
@@ -76,7 +76,7 @@ class Bucket:
         """
         # A repetition of a write whose answer was lost finds what it wrote, too.
         try:
-            return Stored(self.uri(path), self.write(path, data, NOTHING, content_type), created=True)
+            return Stored(self.uri(path), self.write(path, data, NO_OBJECT, content_type), created=True)
         except PreconditionFailed:
             pass
         with self._telling(path):
@@ -90,7 +90,7 @@ class Bucket:
         return Stored(self.uri(path), blob.generation, created=False)
 
     def write(self, path: str, data: bytes, over: int, content_type: str = "application/json") -> int:
-        """Writes an object, if it is of the generation `over` (`NOTHING`: if there is none).
+        """Writes an object, if it is of the generation `over` (`NO_OBJECT`: if there is none).
 
         Returns:
             The new generation.

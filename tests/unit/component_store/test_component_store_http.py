@@ -16,7 +16,7 @@ from support import component_stores
 from support.component_stores import image_of, spec
 
 from pipeyard.component_store import Basic, ComponentNotFoundError, ComponentStore, Token, layout
-from pipeyard.component_store.cache import SpecCache
+from pipeyard.component_store.spec_cache import SpecCache
 from pipeyard.errors import PipeyardError
 
 SECRET = "s3cr3t-t0k3n"

@@ -29,7 +29,7 @@ _PASSING = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class CallLimits:
     """How long to wait, in seconds.
 
     Attributes:
@@ -119,7 +119,7 @@ class Server:
     host: str
     namespace: str
     credentials: Credentials
-    limits: Limits
+    limits: CallLimits
     pipelines: Any = field(repr=False)
     uploads: Any = field(repr=False)
     experiments: Any = field(repr=False)
@@ -263,7 +263,7 @@ class Server:
 def connect(
     environment: "Environment",
     *,
-    limits: Limits | None = None,
+    limits: CallLimits | None = None,
     tell: Callable[[str], object] = _to_stderr,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -289,7 +289,7 @@ def connect(
         host=host,
         namespace=environment.namespace,
         credentials=who,
-        limits=limits or Limits(),
+        limits=limits or CallLimits(),
         pipelines=api.PipelineServiceApi(made),
         uploads=api.PipelineUploadServiceApi(made),
         experiments=api.ExperimentServiceApi(made),

@@ -21,7 +21,7 @@ CALL = 30.0
 PATIENCE = 120.0
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-_Answer = TypeVar("_Answer")
+_CallResult = TypeVar("_Answer")
 
 
 class VertexUnavailable(PipeyardError):
@@ -67,18 +67,18 @@ class Vertex:
 
         return self._client(ScheduleServiceClient)
 
-    def _client(self, kind: Callable[..., _Answer]) -> _Answer:
+    def _client(self, kind: Callable[..., _CallResult]) -> _CallResult:
         return kind(credentials=self.credentials, transport="rest", client_options={"api_endpoint": self.endpoint})
 
     def ask(
         self,
         what: str,
-        call: Callable[..., _Answer],
+        call: Callable[..., _CallResult],
         *,
         again: bool = True,
         patience: float | None = None,
         **arguments: Any,
-    ) -> _Answer:
+    ) -> _CallResult:
         """Calls the API.
 
         Args:

@@ -13,7 +13,7 @@ from pipeyard.system import google_login
 _TOO_LARGE = 413
 
 
-class _Passing(Exception):
+class _TransientAnswer(Exception):
     """An answer that may be another one next time."""
 
 
@@ -37,14 +37,14 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
     import tenacity
 
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_Passing),
+        retry=tenacity.retry_if_exception_type(_TransientAnswer),
         wait=tenacity.wait_exponential_jitter(initial=min(1.0, patience / 8), max=20),
         stop=tenacity.stop_after_delay(patience),
         reraise=True,
     )
     try:
         answer = attempts(_post, repository.rstrip("/"), text, tags, session, min(CALL, patience))
-    except _Passing as error:
+    except _TransientAnswer as error:
         raise VertexUnavailable(
             f"{repository} can't be reached ({error}). Nothing is half uploaded: run the same command again."
         ) from error
@@ -66,11 +66,11 @@ def _post(repository: str, text: bytes, tags: list[str], session: Any, timeout: 
             repository, files={"content": ("pipeline.yaml", text), "tags": (None, ",".join(tags))}, timeout=timeout
         )
     except (requests.RequestException, TransportError) as error:
-        raise _Passing(f"{type(error).__name__}: {error}") from error
+        raise _TransientAnswer(f"{type(error).__name__}: {error}") from error
     except GoogleAuthError as error:
         raise PipeyardError(f"{repository}: {google_login.problem(error)}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
-        raise _Passing(f"{answer.status_code} {answer.text[:200]}")
+        raise _TransientAnswer(f"{answer.status_code} {answer.text[:200]}")
     if answer.status_code in {401, 403}:
         raise PipeyardError(
             f"{repository}: not permitted ({answer.status_code}). The account needs the role Artifact Registry Writer."
