@@ -79,7 +79,7 @@ class Builder:
             command += ["--label", f"{name}={value}"]
         self._run([*command, str(job.context)], job.log, f"building {job.image.repository} {job.target}".strip())
 
-    def push(self, image: Reference, log: Path, policy: retries.Policy = retries.PUSH) -> None:
+    def push(self, image: Reference, log: Path, policy: retries.RetryPolicy = retries.PUSH) -> None:
         """Pushes an image; what looks like a network's or a registry's passing fault is tried again.
 
         Raises:

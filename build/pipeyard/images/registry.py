@@ -84,7 +84,7 @@ class Registry:
     """
 
     def __init__(
-        self, credentials: CredentialsLookup = docker_credentials, policy: retries.Policy = retries.REGISTRY
+        self, credentials: CredentialsLookup = docker_credentials, policy: retries.RetryPolicy = retries.REGISTRY
     ) -> None:
         self._credentials = credentials
         self._session = requests.Session()

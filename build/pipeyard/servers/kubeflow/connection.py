@@ -158,7 +158,7 @@ class Server:
         def again(error: BaseException) -> bool:
             return isinstance(error, ServerError) and error.passing and (repeat or not error.doubt)
 
-        policy = retries.Policy(self.limits.pause, self.limits.longest_pause, attempts or self.limits.attempts)
+        policy = retries.RetryPolicy(self.limits.pause, self.limits.longest_pause, attempts or self.limits.attempts)
         retrying = retries.retrying(policy, tenacity.retry_if_exception(again), wait=self._pause, sleep=self.sleep)
         limit = seconds or self.limits.call
         return retrying(lambda: self._once(what, call, arguments, options, none_for, limit))
