@@ -8,7 +8,7 @@ from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 
 ROOT = ""
-Knowledge = TypeVar("Known")
+Knowledge = TypeVar("Knowledge")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ CALL = 30.0
 PATIENCE = 120.0
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-_CallResult = TypeVar("_Answer")
+_CallResult = TypeVar("_CallResult")
 
 
 class VertexUnavailable(PipeyardError):
