@@ -1,7 +1,7 @@
 """`settings.yaml`: where each environment runs its pipelines, with which parameters, when, and who has to approve.
 
 `load` reads it strictly: what doesn't fit is named with file, line and what to do. `provenance` tells of each value
-where it stands; `checking` compares parameters with a compiled pipeline's inputs; `schema` makes the JSON Schema by
+where it stands; `fit` compares parameters with a compiled pipeline's inputs; `schema` makes the JSON Schema by
 which editors help.
 """
 

@@ -339,7 +339,7 @@ def test_the_function_s_source_has_what_it_needs(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"main.py", "settings.yaml", "requirements.txt", "wheels"}
     wheels = [path for path in written if path.suffix == ".whl"]
     names = {name for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
-    assert {"pipeyard/triggers/serving.py", "pipeyard/deployment/deployed_runs.py", "stepkit/uris.py"} <= names
+    assert {"pipeyard/triggers/cloud_function.py", "pipeyard/deployment/deployed_runs.py", "stepkit/uris.py"} <= names
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert [f"./wheels/{wheel.name}" for wheel in wheels] == lines[:2]
     pinned = {line.partition("==")[0] for line in lines[2:]}
