@@ -14,8 +14,8 @@ from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.auth import Token
-from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import Missing, Unavailable
+from pipeyard.component_store.layout import IndexEntry
+from pipeyard.component_store.places import FileMissing, PlaceUnavailable
 from pipeyard.system import retries
 
 # A specification has some KiB, an index of ten thousand components some MiB.
@@ -38,7 +38,7 @@ class HttpPlace:
 
     def __init__(self, prefix: str, auth: object, timeout: float) -> None:
         self._prefix = prefix.rstrip("/")
-        self._session = _Session(auth, timeout)
+        self._session = _RedirectingSession(auth, timeout)
         self._timeout = timeout
         self._down: tuple[float, str] | None = None
 
@@ -47,27 +47,27 @@ class HttpPlace:
 
     def read(self, path: str) -> bytes:
         if self._down and time.monotonic() < self._down[0]:
-            raise Unavailable(f"not asked again: {self._down[1]}")
+            raise PlaceUnavailable(f"not asked again: {self._down[1]}")
         status, body = self._answer(self.location(path))
         phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
         if status == HTTPStatus.OK:
             return body
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            raise Missing(phrase)
+            raise FileMissing(phrase)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise Unavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
-        raise Unavailable(phrase)
+            raise PlaceUnavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
+        raise PlaceUnavailable(phrase)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         try:
             return layout.read_index(self.read(layout.INDEX))
-        except Missing as error:
-            raise Missing(f"can't be listed: no {layout.INDEX} ({error})") from error
+        except FileMissing as error:
+            raise FileMissing(f"can't be listed: no {layout.INDEX} ({error})") from error
         except ValueError as error:
-            raise Unavailable(str(error)) from error
+            raise PlaceUnavailable(str(error)) from error
 
-    def versions(self, name: str) -> Entry:
-        return self.entries().get(name, Entry())
+    def versions(self, name: str) -> IndexEntry:
+        return self.entries().get(name, IndexEntry())
 
     def _answer(self, url: str) -> tuple[int, bytes]:
         for tries_left in reversed(range(_ATTEMPTS)):
@@ -76,12 +76,12 @@ class HttpPlace:
                     return response.status_code, self._body(response)
             except HTTPError as error:  # the session's own retries end where the body begins
                 if not tries_left:
-                    raise Unavailable(f"the answer broke off {_ATTEMPTS} times") from error
+                    raise PlaceUnavailable(f"the answer broke off {_ATTEMPTS} times") from error
             except requests.RequestException as error:
                 reason = _reason(error)
                 if isinstance(error, requests.ConnectionError | requests.Timeout):
                     self._down = (time.monotonic() + _DOWN_SECONDS, reason)
-                raise Unavailable(reason) from error
+                raise PlaceUnavailable(reason) from error
         raise AssertionError  # the last turn returns or raises
 
     def _body(self, response: requests.Response) -> bytes:
@@ -91,13 +91,13 @@ class HttpPlace:
         while part := response.raw.read1(64 * 1024, decode_content=True):
             body += part
             if len(body) > _LARGEST:
-                raise Unavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
+                raise PlaceUnavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
             if time.monotonic() > end:
-                raise Unavailable(f"timed out: the answer took longer than {self._timeout * _PATIENCE:g} s")
+                raise PlaceUnavailable(f"timed out: the answer took longer than {self._timeout * _PATIENCE:g} s")
         return bytes(body)
 
 
-class _Session(requests.Session):
+class _RedirectingSession(requests.Session):
     """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
 
     def __init__(self, auth: object, timeout: float) -> None:

@@ -24,7 +24,7 @@ class BuilderError(PipeyardError):
     """A builder failed."""
 
 
-class _Passing(BuilderError):
+class _TransientBuilderError(BuilderError):
     """A builder failed for a reason that may pass."""
 
 
@@ -79,7 +79,7 @@ class Builder:
             command += ["--label", f"{name}={value}"]
         self._run([*command, str(job.context)], job.log, f"building {job.image.repository} {job.target}".strip())
 
-    def push(self, image: Reference, log: Path, policy: retries.Policy = retries.PUSH) -> None:
+    def push(self, image: Reference, log: Path, policy: retries.RetryPolicy = retries.PUSH) -> None:
         """Pushes an image; what looks like a network's or a registry's passing fault is tried again.
 
         Raises:
@@ -87,10 +87,10 @@ class Builder:
         """
         loopback = image.registry.startswith(("127.", "localhost"))
         options = ["--tls-verify=false"] if self.kind != "docker" and loopback else []
-        retrying = retries.retrying(policy, retry_if_exception_type(_Passing))
+        retrying = retries.retrying(policy, retry_if_exception_type(_TransientBuilderError))
         try:
             retrying(self._run, [self.program, "push", *options, str(image)], log, f"pushing {image}")
-        except _Passing as error:
+        except _TransientBuilderError as error:
             tried = retrying.statistics["attempt_number"]
             raise BuilderError(f"{error}\nPushes tried: {tried}. Is {image.registry} in order?") from error
 
@@ -114,7 +114,7 @@ class Builder:
         elif problem := _probe(self.kind, self.program)[1]:
             remedy = f"By now the engine doesn't answer any more ({problem}): start it and run again. {remedy}"
         message = f"{what} failed (exit code {code}) with {self.kind}.\n{tail}\n{remedy}"
-        raise (_Passing if retries.says_transient(printed) else BuilderError)(message)
+        raise (_TransientBuilderError if retries.says_transient(printed) else BuilderError)(message)
 
 
 def detect(kind: str = "", options: Sequence[str] = ()) -> Builder:

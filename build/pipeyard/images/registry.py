@@ -28,7 +28,7 @@ TIMEOUT = (5, 30)
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
-Credentials = Callable[[str], tuple[str, str] | None]
+CredentialsLookup = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Registry:
     """
 
     def __init__(
-        self, credentials: Credentials = docker_credentials, policy: retries.Policy = retries.REGISTRY
+        self, credentials: CredentialsLookup = docker_credentials, policy: retries.RetryPolicy = retries.REGISTRY
     ) -> None:
         self._credentials = credentials
         self._session = requests.Session()

@@ -35,7 +35,7 @@ _PRINTED = re.compile(
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetryPolicy:
     """How a call that failed for a transient reason is repeated.
 
     Attributes:
@@ -50,21 +50,21 @@ class Policy:
     attempts: int | None = None
     seconds: float = math.inf
 
-    def within(self, seconds: float) -> "Policy":
+    def within(self, seconds: float) -> "RetryPolicy":
         """Returns the policy for calls that may take so many seconds, with several attempts in them."""
         return replace(self, seconds=seconds, pause=min(self.pause, seconds / 8))
 
 
 # A container registry's API: tags and manifests.
-REGISTRY = Policy(attempts=4, pause=0.5, longest_pause=8)
+REGISTRY = RetryPolicy(attempts=4, pause=0.5, longest_pause=8)
 # Builders' pushes: they try cut connections again themselves, Docker for 50 seconds.
-PUSH = Policy(attempts=4, pause=1, longest_pause=15, seconds=45)
+PUSH = RetryPolicy(attempts=4, pause=1, longest_pause=15, seconds=45)
 # Stores of components, over HTTP and in S3.
-COMPONENTS = Policy(attempts=4, pause=0.2, longest_pause=10)
-KUBEFLOW = Policy(attempts=5, pause=0.5, longest_pause=10)
+COMPONENTS = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
+KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
 # Cloud Storage, Vertex AI, Artifact Registry.
-GOOGLE = Policy(pause=1, longest_pause=20, seconds=120)
-SCHEDULER = Policy(attempts=4, pause=0.2, longest_pause=10)
+GOOGLE = RetryPolicy(pause=1, longest_pause=20, seconds=120)
+SCHEDULER = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -84,7 +84,7 @@ def says_transient(printed: str) -> bool:
     return bool(_PRINTED.search(printed))
 
 
-def for_urllib3(policy: Policy, **more: Any) -> "Retry":
+def for_urllib3(policy: RetryPolicy, **more: Any) -> "Retry":
     """Returns what requests' and urllib3's adapters take: transient statuses, and connections that break.
 
     Args:
@@ -102,12 +102,12 @@ def for_urllib3(policy: Policy, **more: Any) -> "Retry":
     )
 
 
-def for_botocore(policy: Policy) -> dict[str, int]:
+def for_botocore(policy: RetryPolicy) -> dict[str, int]:
     """Returns the option `retries` of botocore's Config, which doesn't count the first attempt."""
     return {} if policy.attempts is None else {"max_attempts": policy.attempts - 1}
 
 
-def for_google(policy: Policy) -> "GoogleRetry":
+def for_google(policy: RetryPolicy) -> "GoogleRetry":
     """Returns the argument `retry` of Google's generated clients."""
     from google.api_core.retry import Retry
 
@@ -116,7 +116,7 @@ def for_google(policy: Policy) -> "GoogleRetry":
     )
 
 
-def for_cloud_storage(policy: Policy) -> "GoogleRetry":
+def for_cloud_storage(policy: RetryPolicy) -> "GoogleRetry":
     """Returns the argument `retry` of google-cloud-storage, whose own predicate knows its errors best."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -125,7 +125,7 @@ def for_cloud_storage(policy: Policy) -> "GoogleRetry":
     )
 
 
-def retrying(policy: Policy, retry: "tenacity.retry_base", **more: Any) -> "tenacity.Retrying":
+def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> "tenacity.Retrying":
     """Returns what repeats a call of a client that repeats none itself; the last exception is raised as it is.
 
     Args:
@@ -142,7 +142,7 @@ def retrying(policy: Policy, retry: "tenacity.retry_base", **more: Any) -> "tena
     )
 
 
-def answering(policy: Policy) -> "tenacity.Retrying":
+def answering(policy: RetryPolicy) -> "tenacity.Retrying":
     """Returns what repeats a call that gives requests' Response; the last answer is returned, whatever its status.
 
     Raises:

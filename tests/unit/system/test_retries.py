@@ -10,11 +10,11 @@ from google.api_core import exceptions
 from google.auth.exceptions import RefreshError, TransportError
 
 import pipeyard
-from pipeyard.servers.kubeflow.connection import Limits
+from pipeyard.servers.kubeflow.connection import CallLimits
 from pipeyard.system import retries
 
 ROOT = Path(pipeyard.__file__).parent
-SHORT = retries.Policy(attempts=3, pause=0.001, longest_pause=0.002)
+SHORT = retries.RetryPolicy(attempts=3, pause=0.001, longest_pause=0.002)
 # What in libraries repeats calls; `retries` alone makes them.
 MAKERS = {"Retry", "Retrying", "DEFAULT_RETRY", "stop_after_attempt", "stop_after_delay", "status_forcelist"}
 
@@ -63,14 +63,14 @@ def test_how_often_and_how_long_each_client_repeats():
     assert (retries.REGISTRY.attempts, retries.REGISTRY.longest_pause) == (4, 8)
     assert (retries.PUSH.attempts, retries.PUSH.seconds) == (4, 45)
     assert retries.COMPONENTS.attempts == 4
-    assert (Limits().attempts, Limits().pause, Limits().longest_pause) == (5, 0.5, 10)
+    assert (CallLimits().attempts, CallLimits().pause, CallLimits().longest_pause) == (5, 0.5, 10)
     assert (retries.GOOGLE.attempts, retries.GOOGLE.seconds) == (None, 120)
     assert retries.SCHEDULER.attempts == 4
 
 
 def test_a_short_time_has_room_for_several_attempts():
-    assert retries.GOOGLE.within(2) == retries.Policy(pause=0.25, longest_pause=20, seconds=2)
-    assert retries.GOOGLE.within(600) == retries.Policy(pause=1, longest_pause=20, seconds=600)
+    assert retries.GOOGLE.within(2) == retries.RetryPolicy(pause=0.25, longest_pause=20, seconds=2)
+    assert retries.GOOGLE.within(600) == retries.RetryPolicy(pause=1, longest_pause=20, seconds=600)
 
 
 def test_libraries_that_do_not_count_the_first_attempt_are_given_one_less():
@@ -120,7 +120,7 @@ def test_the_last_answer_or_exception_is_given_as_it_is():
 
 
 def test_nothing_is_attempted_anew_after_the_time():
-    policy = retries.Policy(pause=0.02, longest_pause=0.02, seconds=0.05)
+    policy = retries.RetryPolicy(pause=0.02, longest_pause=0.02, seconds=0.05)
     calls = []
 
     def call():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Limits:
+class CallLimits:
     """How long to wait, in seconds.
 
     Attributes:
@@ -110,7 +110,7 @@ class Server:
     host: str
     namespace: str
     credentials: Credentials
-    limits: Limits
+    limits: CallLimits
     pipelines: Any = field(repr=False)
     uploads: Any = field(repr=False)
     experiments: Any = field(repr=False)
@@ -158,7 +158,7 @@ class Server:
         def again(error: BaseException) -> bool:
             return isinstance(error, ServerError) and error.passing and (repeat or not error.doubt)
 
-        policy = retries.Policy(self.limits.pause, self.limits.longest_pause, attempts or self.limits.attempts)
+        policy = retries.RetryPolicy(self.limits.pause, self.limits.longest_pause, attempts or self.limits.attempts)
         retrying = retries.retrying(policy, tenacity.retry_if_exception(again), wait=self._pause, sleep=self.sleep)
         limit = seconds or self.limits.call
         return retrying(lambda: self._once(what, call, arguments, options, none_for, limit))
@@ -203,7 +203,7 @@ class Server:
         """Returns who we are; a token may be got from Google for it, which has a time limit, too."""
         try:
             return deadlines.within(seconds, lambda: self.credentials.headers(renew))
-        except credentials.Unavailable as error:
+        except credentials.SecretUnavailable as error:
             told, passing = str(error), error.passing
         except deadlines.Expired:
             told, passing = f"{self.credentials.origin} wasn't given in {seconds:g} s. {self.credentials.remedy}", True
@@ -249,7 +249,7 @@ class Server:
 def connect(
     environment: "Environment",
     *,
-    limits: Limits | None = None,
+    limits: CallLimits | None = None,
     tell: Callable[[str], object] = _to_stderr,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -275,7 +275,7 @@ def connect(
         host=host,
         namespace=environment.namespace,
         credentials=who,
-        limits=limits or Limits(),
+        limits=limits or CallLimits(),
         pipelines=api.PipelineServiceApi(made),
         uploads=api.PipelineUploadServiceApi(made),
         experiments=api.ExperimentServiceApi(made),

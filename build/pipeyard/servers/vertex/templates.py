@@ -7,7 +7,7 @@ repeats nothing.
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.vertex.connection import CALL, PATIENCE, Unavailable
+from pipeyard.servers.vertex.connection import CALL, PATIENCE, VertexUnavailable
 from pipeyard.system import google_login, retries
 
 _TOO_LARGE = 413
@@ -27,7 +27,7 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
         The version's address, which ends in `/sha256:...`: what a tag names can change.
 
     Raises:
-        Unavailable: the registry can't be reached.
+        VertexUnavailable: the registry can't be reached.
         PipeyardError: it refuses, or answers what isn't a version.
     """
     answer = _post(repository.rstrip("/"), text, tags, session, patience)
@@ -43,8 +43,8 @@ def _post(repository: str, text: bytes, tags: list[str], session: Any, patience:
     import requests
     from google.auth.exceptions import GoogleAuthError, TransportError
 
-    def unreachable(why: str) -> Unavailable:
-        return Unavailable(
+    def unreachable(why: str) -> VertexUnavailable:
+        return VertexUnavailable(
             f"{repository} can't be reached ({why}). Nothing is half uploaded: run the same command again."
         )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from pipeyard.ci.build_config import Build, Step
-from pipeyard.ci.emulator.processes import Executor
+from pipeyard.ci.build_config import BuildConfig, BuildStep
+from pipeyard.ci.emulator.processes import StepExecutor
 from pipeyard.system import process
 
 
@@ -64,7 +64,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _Ends:
     """What ends steps: a failure elsewhere, the user, and time."""
 
     failed: threading.Event
@@ -80,8 +80,8 @@ class _Limits:
 
 
 def run(
-    build: Build,
-    executor: Executor,
+    build: BuildConfig,
+    executor: StepExecutor,
     logs: Path,
     tell: Callable[[StepResult], None] = lambda result: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -97,7 +97,7 @@ def run(
         PipeyardError: a step can't be executed here.
     """
     begin = time.monotonic()
-    limits = _Limits(threading.Event(), stopped, begin + build.timeout)
+    limits = _Ends(threading.Event(), stopped, begin + build.timeout)
     results = [
         StepResult(
             step.name,
@@ -108,7 +108,7 @@ def run(
         for step in build.steps
     ]
     logs.mkdir(parents=True, exist_ok=True)
-    running: dict[Future[None], Step] = {}
+    running: dict[Future[None], BuildStep] = {}
     with ThreadPoolExecutor(max(1, len(build.steps))) as pool:
         try:
             while True:
@@ -128,8 +128,8 @@ def run(
     return Result(_status(results, stopped()), time.monotonic() - begin, results)
 
 
-def _ready(build: Build, results: Sequence[StepResult]) -> list[Step]:
-    def passed(step: Step) -> bool:
+def _ready(build: BuildConfig, results: Sequence[StepResult]) -> list[BuildStep]:
+    def passed(step: BuildStep) -> bool:
         status = results[step.index].status
         return status == Status.SUCCESS or (status in _FAILED and results[step.index].allowed)
 
@@ -141,7 +141,7 @@ def _ready(build: Build, results: Sequence[StepResult]) -> list[Step]:
 
 
 def _one(
-    step: Step, result: StepResult, executor: Executor, limits: _Limits, tell: Callable[[StepResult], None]
+    step: BuildStep, result: StepResult, executor: StepExecutor, limits: _Ends, tell: Callable[[StepResult], None]
 ) -> None:
     begin = time.monotonic()
     tell(result)
@@ -164,7 +164,7 @@ def _one(
     tell(result)
 
 
-def _ended(step: Step, ended: process.Ended) -> Status:
+def _ended(step: BuildStep, ended: process.Ended) -> Status:
     if ended.stopped:
         return Status.CANCELLED if ended.stopped == process.CANCELED else Status.TIMEOUT
     return Status.SUCCESS if ended.code == 0 or ended.code in step.passing_codes else Status.FAILURE

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import Missing, Place, Unavailable
+from pipeyard.component_store.layout import IndexEntry
+from pipeyard.component_store.places import FileMissing, Place, PlaceUnavailable
 from pipeyard.system import files
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pipeyard" / "components"
 
 
-class Cache:
+class SpecCache:
     """A folder with `sha256/<digest>` for contents, and `urls/<digest of a URL>` for which content it had last.
 
     Files are written aside and renamed, and are named by what they hold, so processes can share it.
@@ -57,7 +57,7 @@ class Cached:
     What is named by its digest is read once, ever. Other files may change: they are read again, unless offline.
     """
 
-    def __init__(self, place: Place, cache: Cache, offline: bool) -> None:
+    def __init__(self, place: Place, cache: SpecCache, offline: bool) -> None:
         self._place = place
         self._cache = cache
         self._offline = offline
@@ -73,20 +73,20 @@ class Cached:
             if kept is not None and (digest is None or layout.has_digest(kept, digest)):
                 return kept
         if self._offline:
-            raise Missing("not in the cache, and offline")
+            raise FileMissing("not in the cache, and offline")
         data = self._place.read(path)
         if digest is None or layout.has_digest(data, digest):
             with contextlib.suppress(UnicodeDecodeError):  # no specification; whoever reads it will say so
                 self._cache.put(url, data)
         return data
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         if not self._offline:
             return self._place.entries()
         try:
             return layout.read_index(self.read(layout.INDEX))
         except ValueError as error:
-            raise Unavailable(str(error)) from error
+            raise PlaceUnavailable(str(error)) from error
 
-    def versions(self, name: str) -> Entry:
-        return self.entries().get(name, Entry()) if self._offline else self._place.versions(name)
+    def versions(self, name: str) -> IndexEntry:
+        return self.entries().get(name, IndexEntry()) if self._offline else self._place.versions(name)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What happened.
 
     OBJECT: an object is new, or has new content. REMOVAL: a version of one is gone. TICK: nothing, but time passed.
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 # What nobody tells: whoever is asked to looks for it, again and again.
-LOOKED_FOR = (Kind.DRIFT, Kind.QUALITY, Kind.COMPLETION)
+LOOKED_FOR = (EventKind.DRIFT, EventKind.QUALITY, EventKind.COMPLETION)
 
 
 class Code(StrEnum):
@@ -44,11 +44,11 @@ class Code(StrEnum):
     NOTHING = "nothing"
 
 
-class _Value(BaseModel):
+class _TriggerRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Event(_Value):
+class Event(_TriggerRecord):
     """Something that may start a run.
 
     Attributes:
@@ -62,7 +62,7 @@ class Event(_Value):
     """
 
     id: str = ""
-    kind: Kind
+    kind: EventKind
     subject: str = ""
     uri: str = ""
     time: datetime
@@ -71,7 +71,7 @@ class Event(_Value):
     attributes: dict[str, str] = Field(default_factory=dict)
 
 
-class Policy(_Value):
+class Policy(_TriggerRecord):
     """When a trigger starts a run.
 
     Attributes:
@@ -102,14 +102,14 @@ class Policy(_Value):
         return self.remember + timedelta(days=1)
 
 
-class Seen(_Value):
+class Seen(_TriggerRecord):
     """That something was decided on already."""
 
     at: datetime
     code: Code
 
 
-class Newest(_Value):
+class Newest(_TriggerRecord):
     """The newest version of an object that was told of."""
 
     time: datetime
@@ -117,7 +117,7 @@ class Newest(_Value):
     at: datetime
 
 
-class Start(_Value):
+class RunStart(_TriggerRecord):
     """A run that is to be started, or was: the record that is written before anything is started.
 
     Attributes:
@@ -148,7 +148,7 @@ class Start(_Value):
         return not self.run and not self.given_up
 
 
-class Entry(_Value):
+class LogEntry(_TriggerRecord):
     """A line of a trigger's log: what was told, when, and what was decided."""
 
     at: datetime
@@ -162,7 +162,7 @@ class Entry(_Value):
 FORMAT = 2
 
 
-class State(_Value):
+class TriggerState(_TriggerRecord):
     """All that a trigger knows from one event to the next, but for what is in shards: see `shards`.
 
     Attributes:
@@ -184,14 +184,14 @@ class State(_Value):
     sharded: bool = False
     held: dict[str, Event] = Field(default_factory=dict)
     due: dict[str, Event] = Field(default_factory=dict)
-    starts: list[Start] = Field(default_factory=list)
+    starts: list[RunStart] = Field(default_factory=list)
     last_start: datetime | None = None
     day: date | None = None
     today: int = 0
-    history: list[Entry] = Field(default_factory=list)
+    history: list[LogEntry] = Field(default_factory=list)
 
 
-class Decision(_Value):
+class Decision(_TriggerRecord):
     """What an event means.
 
     Attributes:
@@ -207,10 +207,10 @@ class Decision(_Value):
     key: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
     again: bool = False
-    state: State
+    state: TriggerState
 
 
-class Asked(_Value):
+class Asked(_TriggerRecord):
     """Digests by which is looked for what is known of an event: `seen` and `newest` of a state."""
 
     seen: list[str] = Field(default_factory=list)

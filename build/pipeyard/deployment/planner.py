@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipeyard.deployment.cache_keys import Step
+from pipeyard.deployment.cache_keys import CachedStep
 
-Kind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
+ChangeKind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
 _ABSENT = "(none)"
 
 
 @dataclass(frozen=True)
-class State:
+class DeployedPipeline:
     """One pipeline in one environment.
 
     Attributes:
@@ -28,11 +28,11 @@ class State:
     images: Mapping[str, str]
     parameters: Mapping[str, Any]
     run: Mapping[str, str]
-    steps: Mapping[str, Step] = field(default_factory=dict)
+    steps: Mapping[str, CachedStep] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Missing:
+class Discrepancy:
     """What a server or bucket lacks or has otherwise, as it was found by looking there.
 
     Attributes:
@@ -40,7 +40,7 @@ class Missing:
         after: what a deployment makes of it.
     """
 
-    kind: Kind
+    kind: ChangeKind
     name: str
     before: str
     after: str
@@ -54,7 +54,7 @@ class Change:
         before, after: values; None: it isn't there.
     """
 
-    kind: Kind
+    kind: ChangeKind
     name: str
     before: Any
     after: Any
@@ -123,7 +123,12 @@ class Plan:
 
 
 def plan(
-    environment: str, pipeline: str, wanted: State, found: State | None, seen: tuple[Missing, ...] = (), back: str = ""
+    environment: str,
+    pipeline: str,
+    wanted: DeployedPipeline,
+    found: DeployedPipeline | None,
+    seen: tuple[Discrepancy, ...] = (),
+    back: str = "",
 ) -> Plan:
     """Compares what is wanted with what was found.
 
@@ -133,7 +138,7 @@ def plan(
         back: see `Plan`.
     """
     changes = [Change(each.kind, each.name, each.before or None, each.after or None) for each in seen]
-    before = found or State("", "", {}, {}, {})
+    before = found or DeployedPipeline("", "", {}, {}, {})
     changes += _compare("image", before.images, wanted.images)
     changes += _compare("parameter", before.parameters, wanted.parameters)
     changes += _compare("run", before.run, {key: value for key, value in wanted.run.items() if value})
@@ -143,7 +148,7 @@ def plan(
     return Plan(environment, pipeline, wanted.commit, wanted.sha256, tuple(changes), lost, back)
 
 
-def uncached(before: Mapping[str, Step], after: Mapping[str, Step]) -> Iterator[Uncached]:
+def uncached(before: Mapping[str, CachedStep], after: Mapping[str, CachedStep]) -> Iterator[Uncached]:
     """Yields the steps that don't find earlier results any more, by path.
 
     Steps that are new, or are never cached, have none to lose.
@@ -168,7 +173,7 @@ def _among(sources: Iterable[str], steps: Collection[str]) -> list[str]:
     return [each for each in sorted(sources) if any(f"{step}/".startswith(f"{each}/") for step in steps)]
 
 
-def _reasons(before: Step, after: Step) -> tuple[str, ...]:
+def _reasons(before: CachedStep, after: CachedStep) -> tuple[str, ...]:
     found = []
     if before.image != after.image:
         found.append("other image")
@@ -184,7 +189,7 @@ def _reasons(before: Step, after: Step) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _compare(kind: Kind, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def _compare(kind: ChangeKind, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     return [
         Change(kind, name, before.get(name), after.get(name))
         for name in sorted({*before, *after})

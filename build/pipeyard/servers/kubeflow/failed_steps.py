@@ -28,7 +28,7 @@ _DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
 
 
 @dataclass(frozen=True)
-class Task:
+class WatchedTask:
     """A task of a compiled pipeline.
 
     Attributes:
@@ -56,7 +56,7 @@ def page_of(host: str, run_id: str) -> str:
     return f"{host}/#/runs/details/{run_id}"
 
 
-def tasks(spec: Mapping[str, Any]) -> list[Task]:
+def tasks(spec: Mapping[str, Any]) -> list[WatchedTask]:
     """Returns the tasks of a compiled pipeline, groups before what is in them.
 
     Args:
@@ -65,15 +65,15 @@ def tasks(spec: Mapping[str, Any]) -> list[Task]:
     return list(_walk(spec, spec.get("root") or {}, ""))
 
 
-def _walk(spec: Mapping[str, Any], component: Mapping[str, Any], path: str) -> Iterator[Task]:
+def _walk(spec: Mapping[str, Any], component: Mapping[str, Any], path: str) -> Iterator[WatchedTask]:
     components = spec.get("components") or {}
     for name, task in ((component.get("dag") or {}).get("tasks") or {}).items():
         inner = components.get((task.get("componentRef") or {}).get("name", "")) or {}
-        yield Task(f"{path}{name}", "dag" in inner)
+        yield WatchedTask(f"{path}{name}", "dag" in inner)
         yield from _walk(spec, inner, f"{path}{name}/")
 
 
-def failed(run: Any, known: Sequence[Task] | None, host: str, namespace: str = "") -> list[FailedStep]:
+def failed(run: Any, known: Sequence[WatchedTask] | None, host: str, namespace: str = "") -> list[FailedStep]:
     """Returns the steps that failed, each once. A group is among them where it failed and nothing in it did.
 
     Args:
@@ -84,7 +84,9 @@ def failed(run: Any, known: Sequence[Task] | None, host: str, namespace: str = "
     broken = {_name(each) for each in _details(run) if each.state == "FAILED"}
     if known is None:
         known = [
-            Task(name, False) for name in sorted({name.removesuffix(_DRIVER) for name in broken}) if not _is_own(name)
+            WatchedTask(name, False)
+            for name in sorted({name.removesuffix(_DRIVER) for name in broken})
+            if not _is_own(name)
         ]
     byname = {each.path for each in known if {each.name, f"{each.name}{_DRIVER}"} & broken}
     # A name may be in several groups; a step that failed has failed groups around it.
@@ -95,7 +97,7 @@ def failed(run: Any, known: Sequence[Task] | None, host: str, namespace: str = "
     return [FailedStep(path, "", _log(run, path.rpartition("/")[2], host, namespace), look) for path in sorted(paths)]
 
 
-def progress(run: Any, known: Sequence[Task] | None) -> dict[str, str]:
+def progress(run: Any, known: Sequence[WatchedTask] | None) -> dict[str, str]:
     """Returns each task that was begun, by its node, as in `train: RUNNING`. Of a loop's there are as many as items.
 
     Args:

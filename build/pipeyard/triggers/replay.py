@@ -7,14 +7,14 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Decision, Entry, Policy, State
+from pipeyard.triggers.domain import Decision, LogEntry, Policy, TriggerState
 
 
 @dataclass(frozen=True)
 class Replayed:
     """A line of the log, and what is decided on it now."""
 
-    entry: Entry
+    entry: LogEntry
     decision: Decision
 
     @property
@@ -23,7 +23,7 @@ class Replayed:
         return (self.entry.code, self.entry.key) != (self.decision.code, self.decision.key)
 
 
-def read(lines: Iterable[str], name: str) -> list[Entry]:
+def read(lines: Iterable[str], name: str) -> list[LogEntry]:
     """Returns the entries of a log: JSON Lines, as `pipeyard trigger show --log` prints them.
 
     Args:
@@ -37,7 +37,7 @@ def read(lines: Iterable[str], name: str) -> list[Entry]:
         if not line.strip():
             continue
         try:
-            entries.append(Entry.model_validate_json(line))
+            entries.append(LogEntry.model_validate_json(line))
         except ValidationError as error:
             raise PipeyardError(
                 f"{name}:{number} is no line of a trigger's log: {error.errors()[0]['msg']}. "
@@ -46,9 +46,9 @@ def read(lines: Iterable[str], name: str) -> list[Entry]:
     return entries
 
 
-def replay(entries: Iterable[Entry], policy: Policy) -> list[Replayed]:
+def replay(entries: Iterable[LogEntry], policy: Policy) -> list[Replayed]:
     """Decides on every event again, at the time at which it was decided, from nothing known."""
-    known = State()
+    known = TriggerState()
     replayed = []
     for entry in entries:
         decision = decide(known, entry.event, policy, entry.at)

@@ -20,7 +20,7 @@ from stepkit import digest
 _log = logging.getLogger(__name__)
 
 
-class Entry(BaseModel):
+class CacheEntry(BaseModel):
     """Outputs of a task, and which run computed them."""
 
     run: str
@@ -63,20 +63,20 @@ def _content(value: Any) -> Any:
     return [value.type, value.digest, value.metadata]
 
 
-class Cache:
+class StepCache:
     """Entries in a folder, one JSON file a key."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, cache_key: str) -> Entry | None:
+    def get(self, cache_key: str) -> CacheEntry | None:
         """Returns the entry, or None if there is none, or its outputs are gone or changed.
 
         One that is damaged, whatever it is, counts as none, and a warning is logged: the step is computed anew.
         """
         path = self._path(cache_key)
         try:
-            entry = Entry.model_validate(jsons.read(path))
+            entry = CacheEntry.model_validate(jsons.read(path))
             return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
         except FileNotFoundError:
             return None
@@ -85,7 +85,7 @@ class Cache:
             _log.warning("The cache entry %s can't be read (%s). Its step is computed anew.", path, reason)
             return None
 
-    def put(self, cache_key: str, entry: Entry) -> None:
+    def put(self, cache_key: str, entry: CacheEntry) -> None:
         """Stores an entry, whole or not at all; the last of several writers wins."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(cache_key)
