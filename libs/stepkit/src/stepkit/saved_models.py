@@ -101,7 +101,7 @@ def _number_captures(graph: Any) -> None:
 def _number_functions(graph: Any) -> None:
     """Numbers the functions, in the order in which they were made, wherever they are named."""
     library = graph.graph_def.library
-    found = [match for function in library.function if (match := _NUMBERED.match(function.signature.name))]
+    found = [match for function in library.function if (match := _NUMBERED.match(_name(function)))]
     found.sort(key=lambda match: (int(match[2]), match[1]))
     new = {match[0]: f"{match[1]}{index}" for index, match in enumerate(found)}
 
