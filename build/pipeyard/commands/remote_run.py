@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from pipeyard.deployment.deployed_runs import Started
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 
@@ -63,7 +63,7 @@ def run(
     return TERMINATED if outcome.terminated else 1
 
 
-def _tell(console: Any, started: "Started", outcome: "Outcome") -> None:
+def _tell(console: Any, started: "Started", outcome: "RunOutcome") -> None:
     for step in outcome.failed:
         ended = "didn't end before the run was stopped" if outcome.terminated else "failed"
         console.print(f"{step.name} {ended}: {step.reason or 'the server does not tell why'}", style="red")

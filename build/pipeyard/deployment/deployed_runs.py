@@ -13,7 +13,7 @@ from pipeyard.ir import derivation
 from pipeyard.system import bucket as buckets
 
 if TYPE_CHECKING:
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 
@@ -57,7 +57,7 @@ def start(
             can't be reached.
     """
     from pipeyard import ir
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     if environment.target == "local":
         raise PipeyardError(
@@ -79,13 +79,13 @@ def start(
         )
     bare = environment.model_copy(update={"parameters": {}, "pipelines": {}})
     inputs = ir.parse(package.text).spec.root.input_definitions
-    given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
+    given = fit.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
     target = choice.connect(environment)
     run, page = target.start(record, package, given, key, caching)
     return Started(run, page, record, given, target, inputs, package.text)
 
 
-def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+def wait(started: Started, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
     """Returns how a run ended.
 
     Args:

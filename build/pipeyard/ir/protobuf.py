@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+__all__ = ["pb"]
+
 _NAME = "kfp.pipeline_spec.pipeline_spec_pb2"
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
     from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
 
 # Seconds between two looks at a run, at most.
 INTERVAL = 5.0
@@ -18,7 +18,7 @@ INTERVAL = 5.0
 class Target(Protocol):
     """A server."""
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         """Returns what `apply` would change. Only reads."""
 
     def warnings(self, desired: "Desired") -> list[str]:
@@ -49,7 +49,7 @@ class Target(Protocol):
             The run's id, and the address of its page.
         """
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
         """Returns how a run ended; see `kubeflow.runs.wait`."""
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
-from pipeyard.servers.outcome import Outcome
+from pipeyard.servers.outcome import RunOutcome
 from pipeyard.servers.vertex import jobs, schedules, templates
 from pipeyard.servers.vertex.connection import Vertex
 
@@ -29,18 +29,18 @@ class OnVertex:
     vertex: Vertex
     environment: "Environment"
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
         template = self._kept(desired, record)
         if self.environment.templates and not template:
             before = record.server.get("template", "") if record else ""
-            found.append(Missing("template", desired.pipeline, before, self.environment.templates))
+            found.append(Discrepancy("template", desired.pipeline, before, self.environment.templates))
         name = schedule_name(desired.pipeline, self.environment.name)
         if schedules.differs(self.vertex, name, self._timing(desired), self._scheduled(desired, template)):
             before = record.schedule["cron"] if record and record.schedule else ""
             schedule = desired.schedule
             after = f"{schedule.cron} {schedule.timezone}, of this content" if schedule else ""
-            found.append(Missing("schedule", name, before, after))
+            found.append(Discrepancy("schedule", name, before, after))
         return tuple(found)
 
     def warnings(self, desired: "Desired") -> list[str]:  # pylint: disable=unused-argument  # it has no versions
@@ -77,7 +77,7 @@ class OnVertex:
         run = jobs.start(self.vertex, wanted, jobs.job_id(record.pipeline, key))
         return run, jobs.page(self.vertex, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:
         return jobs.wait(self.vertex, run, timeout, INTERVAL, tell)
 
     def _kept(self, desired: "Desired", record: "Record | None") -> str:
