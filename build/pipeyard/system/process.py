@@ -129,11 +129,3 @@ def _stop(process: subprocess.Popen) -> int:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def tail(log: Path, lines: int) -> str:
-    """Returns the last lines of a log, or the empty string if there is none."""
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
