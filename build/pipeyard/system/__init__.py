@@ -5,6 +5,8 @@ yamls         YAML without Python objects
 jsons         JSON that somebody else wrote
 bounds        how large a document may be that is read
 process       one process, its group and its log, with an end in bounded time
+apart         a function called in a process of its own, which ends with its caller
+logs          the end of a log, bounded whatever was printed
 memory        how much memory is to be had
 polling       how long to wait before one looks again
 google_login  what is told when Google's servers don't know us
