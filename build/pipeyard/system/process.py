@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeyard.system import marks
+
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
 CANCELED = "canceled"
@@ -74,11 +76,17 @@ def start(
         )
 
 
-def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_seconds: float | None = None) -> Ended:
+def wait(
+    process: subprocess.Popen,
+    canceled: Callable[[], bool],
+    timeout_seconds: float | None = None,
+    marked: Mapping[str, str] | None = None,
+) -> Ended:
     """Waits for a started process to end, or ends it; nothing of its process group is left then.
 
     Args:
         timeout_seconds: from now on; None: no limit.
+        marked: environment variables that only it and its descendants have: none of those is left either.
     """
     _alive.add(process.pid)
     waited = 0.0
@@ -95,6 +103,8 @@ def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_second
     finally:
         _alive.discard(process.pid)
         _kill_group(process.pid)
+        if marked:
+            marks.kill(marked)
 
 
 def kill(process: subprocess.Popen) -> None:
