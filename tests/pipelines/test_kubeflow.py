@@ -42,7 +42,7 @@ def run(server, project, tmp_path):
     place = settings.load(project).environment("local")
     given = {**place.parameters_of("chicago_taxi", declared), "registry_uri": f"sqlite:///{tmp_path}/registry.db"}
 
-    def go(name: str, **parameters: object) -> outcome.Outcome:
+    def go(name: str, **parameters: object) -> outcome.RunOutcome:
         key = runs.start(connected, experiment, version, name, given | parameters, "gs://here/root")
         return runs.wait(connected, key, timeout=600, interval=0.2)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stepkit.cli import whole_numbers
+from stepkit.cli import canonical
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
 _MADE_UP = {"STRING": "text", "NUMBER_INTEGER": 3.0, "NUMBER_DOUBLE": 0.5, "BOOLEAN": True, "LIST": ["a"], "STRUCT": {}}
@@ -177,7 +177,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return f"{int(value)}" if value == int(value) else f"{value:g}"
-    return "" if value is None else json.dumps(whole_numbers(value), sort_keys=True, separators=(",", ":"))
+    return "" if value is None else json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
 
 
 def _declared(component: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeyard.compiling import compiler
-from pipeyard.compiling.compiler import Compiled
+from pipeyard.compiling.compiler import CompiledPipeline
 
 _HEAD = """
 from pathlib import Path
@@ -15,7 +15,7 @@ _store = ComponentStore(local_search_paths=[Path(__file__).parent / "components"
 """
 
 
-def compiled(folder: Path, components: Mapping[str, str], body: str) -> Compiled:
+def compiled(folder: Path, components: Mapping[str, str], body: str) -> CompiledPipeline:
     """Compiles a `pipeline.py` with components of its own.
 
     Args:

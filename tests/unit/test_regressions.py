@@ -24,7 +24,7 @@ from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import component_specs
 from pipeyard.repository import dockerfiles, project
 from pipeyard.servers.kubeflow import pipelines
@@ -256,7 +256,7 @@ def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_b
     assert repository.build().exit_code == 0
     image = json.loads(repository.in_registry(f"{repository.registry.host}/team/show:{old}"))
     assert image["content"] == {"step.py": "one = 1\n"}
-    assert lock.read(repository.lock).commit == old
+    assert image_lock.read(repository.lock).commit == old
     assert not [tag for _, tag in repository.registry.manifests if tag == new]
     monkeypatch.setenv("COMMIT_SHA", new)
     done = repository.build()

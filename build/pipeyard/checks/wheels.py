@@ -31,7 +31,7 @@ _EXPORT = ("export", "--quiet", "--frozen", "--no-header", "--no-annotate", "--n
 
 
 @dataclass(frozen=True)
-class Target:
+class WheelPlatform:
     """Where wheels are installed.
 
     Attributes:
@@ -78,16 +78,16 @@ class Target:
         }
 
 
-def target_of(image: str) -> Target:
+def target_of(image: str) -> WheelPlatform:
     """Returns what an image like `python:3.11-slim-bookworm` holds; what its name doesn't say is as in Target."""
     match = _PYTHON_IMAGE.search(image)
     if not match:
-        return Target(image=image or Target.image)
-    glibc = _GLIBC.get(match["release"] or _OLDEST_IN_USE, Target.glibc)
-    return Target((int(match["major"]), int(match["minor"])), glibc, image)
+        return WheelPlatform(image=image or WheelPlatform.image)
+    glibc = _GLIBC.get(match["release"] or _OLDEST_IN_USE, WheelPlatform.glibc)
+    return WheelPlatform((int(match["major"]), int(match["minor"])), glibc, image)
 
 
-def findings(folder: Path, part: str, uv: str, target: Target) -> Iterator[Finding]:
+def findings(folder: Path, part: str, uv: str, target: WheelPlatform) -> Iterator[Finding]:
     """Yields what of a folder's `uv.lock` can't be installed in images, tests' packages included.
 
     Args:
@@ -116,7 +116,7 @@ def findings(folder: Path, part: str, uv: str, target: Target) -> Iterator[Findi
             )
 
 
-def _required(folder: Path, uv: str, target: Target) -> Iterator[tuple[str, str]]:
+def _required(folder: Path, uv: str, target: WheelPlatform) -> Iterator[tuple[str, str]]:
     """Yields name and version of each package that is installed on the target."""
     done = subprocess.run([uv, *_EXPORT], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -128,7 +128,7 @@ def _required(folder: Path, uv: str, target: Target) -> Iterator[tuple[str, str]
             yield canonicalize_name(requirement.name), str(requirement.specifier).removeprefix("==")
 
 
-def _misfit(package: dict[str, Any], fitting: frozenset[tags.Tag], target: Target) -> str:
+def _misfit(package: dict[str, Any], fitting: frozenset[tags.Tag], target: WheelPlatform) -> str:
     wheels = [_file_name(each) for each in package.get("wheels", [])]
     if not wheels:
         return "" if "sdist" in package else "has neither a wheel nor a source distribution"

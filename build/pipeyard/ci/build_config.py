@@ -13,7 +13,7 @@ _TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True)
-class Step:
+class BuildStep:
     """One step.
 
     Attributes:
@@ -42,10 +42,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Build:
+class BuildConfig:
     """A whole build; `timeout` in seconds."""
 
-    steps: Sequence[Step]
+    steps: Sequence[BuildStep]
     timeout: float
 
 
@@ -74,7 +74,7 @@ def is_loose(content: Mapping[str, Any], triggered: bool) -> bool:
     return triggered or (content.get("options") or {}).get("substitutionOption") == "ALLOW_LOOSE"
 
 
-def of(content: Mapping[str, Any], values: Mapping[str, str], loose: bool = False) -> Build:
+def of(content: Mapping[str, Any], values: Mapping[str, str], loose: bool = False) -> BuildConfig:
     """Returns the build that a linted `cloudbuild.yaml` describes.
 
     Args:
@@ -91,13 +91,13 @@ def of(content: Mapping[str, Any], values: Mapping[str, str], loose: bool = Fals
             )
     filled = substitutions.expand_all(content, values, loose)
     options = filled.get("options") or {}
-    steps: list[Step] = []
+    steps: list[BuildStep] = []
     indices: dict[str, int] = {}
     for index, each in enumerate(filled["steps"]):
         steps.append(_step(index, each, indices, options, values))
         if each.get("id"):
             indices[each["id"]] = index
-    return Build(steps, limit_of(filled))
+    return BuildConfig(steps, limit_of(filled))
 
 
 def limit_of(content: Mapping[str, Any]) -> float:
@@ -122,13 +122,13 @@ def _step(
     indices: Mapping[str, int],
     options: Mapping[str, Any],
     values: Mapping[str, str],
-) -> Step:
+) -> BuildStep:
     waits = each.get("waitFor")
     waits_for = range(index) if not waits else [indices[name] for name in waits if name != AT_ONCE]
     mapped = each.get("automapSubstitutions", options.get("automapSubstitutions", False))
     env = environment(options.get("env")) | environment(each.get("env"))
     volumes = [*(options.get("volumes") or ()), *(each.get("volumes") or ())]
-    return Step(
+    return BuildStep(
         index,
         each.get("id") or f"step {index}",
         each["name"],

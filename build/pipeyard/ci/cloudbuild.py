@@ -71,7 +71,7 @@ def triggers(repository: str, included: Iterable[str], ignored: Iterable[str], h
     return found
 
 
-def _step(step: flow.Step, described: flow.Flow) -> dict[str, Any]:
+def _step(step: flow.FlowStep, described: flow.Flow) -> dict[str, Any]:
     content: dict[str, Any] = {"id": step.name, "name": "$_STEP_IMAGE", "waitFor": list(step.needs) or ["-"]}
     env = []
     for name in step.takes:

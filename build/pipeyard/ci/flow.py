@@ -57,7 +57,7 @@ class Variable:
 
 
 @dataclass(frozen=True)
-class Step:
+class FlowStep:
     """One step, on every server.
 
     Attributes:
@@ -83,7 +83,7 @@ class Flow:
     """Steps in an order in which they could run one by one."""
 
     name: str
-    steps: Sequence[Step]
+    steps: Sequence[FlowStep]
     variables: Sequence[Variable]
 
     @property
@@ -100,7 +100,7 @@ class Flow:
         """What steps need of the server's store of secrets."""
         return sorted({name for step in self.steps for name in step.secrets})
 
-    def waves(self) -> list[list[Step]]:
+    def waves(self) -> list[list[FlowStep]]:
         """Returns the steps in groups: a group's steps may run at once, when all before are done."""
         level: dict[str, int] = {}
         for step in self.steps:
@@ -141,7 +141,7 @@ def delivery(project: Project) -> Flow:
     building = ("PYTHON_IMAGE", "BUILDER_OPTIONS")
     steps = (
         *_checks(project, DELIVERY),
-        Step(
+        FlowStep(
             "build-images",
             "Build the images that the registry hasn't by content, and run their tests in them.",
             ("build/ci-packages docker.io=docker", f"{build} --until build"),
@@ -149,7 +149,7 @@ def delivery(project: Project) -> Flow:
             ("ENVIRONMENT", *building),
             15 + 8 * images,
         ),
-        Step(
+        FlowStep(
             "push-images",
             "Push them, and give all images of the commit its tag.",
             ("build/ci-packages docker.io=docker", f"{build} --until push --no-tests"),
@@ -157,27 +157,27 @@ def delivery(project: Project) -> Flow:
             ("ENVIRONMENT", *building),
             15 + 3 * images,
         ),
-        Step(
+        FlowStep(
             "rewrite-specs",
             "Render component.yaml files with the digests that the registry has; those in git stay as they are.",
             (build,),
             ("push-images",),
             ("ENVIRONMENT", *building),
         ),
-        Step(
+        FlowStep(
             "compile",
             "Compile every pipeline with those specs to workflow.tar.gz.",
             (f"{_PIPEYARD} compile",),
             ("rewrite-specs",),
         ),
-        Step(
+        FlowStep(
             "upload",
             "Upload workflow.tar.gz to Cloud Storage, by commit and content.",
             (f'{_PIPEYARD} upload --env "$ENVIRONMENT"',),
             ("compile",),
             ("ENVIRONMENT",),
         ),
-        Step(
+        FlowStep(
             "deploy",
             "Deploy each pipeline as a version of its own, where its content is new.",
             (f'{_PIPEYARD} deploy --env "$ENVIRONMENT"',),
@@ -186,7 +186,7 @@ def delivery(project: Project) -> Flow:
             15,
             needs.secrets,
         ),
-        Step(
+        FlowStep(
             "run",
             "Run the pipelines that are named, and wait for them to succeed. None are, unless you say so.",
             (f'for pipeline in $RUN; do {_PIPEYARD} run "$pipeline" --env "$ENVIRONMENT" --wait; done',),
@@ -203,7 +203,7 @@ def development(project: Project) -> Flow:
     """Returns what branches get: tests, and compilation with the committed specs."""
     steps = (
         *_checks(project, DEVELOPMENT),
-        Step(
+        FlowStep(
             "compile",
             "Compile every pipeline with the committed specs: no image is needed.",
             (f"{_PIPEYARD} compile --dev",),
@@ -275,27 +275,27 @@ def configured(project: Project) -> dict[str, Any]:
     return content.get("tool", {}).get("pipeyard", {}).get("ci", {})
 
 
-def _checks(project: Project, flow: str) -> tuple[Step, ...]:
+def _checks(project: Project, flow: str) -> tuple[FlowStep, ...]:
     names = [each.name for each in _variables(flow) if each != _STEP_IMAGE]
     since = ("SINCE",) if flow == DEVELOPMENT else ()
     tests = 'make unit SINCE="$SINCE"' if flow == DEVELOPMENT else f"{_ONCE} unit-tests make unit"
     suites = len(project.components) + len(project.libraries)
     return (
-        Step(
+        FlowStep(
             "copy-source",
             "The commit that started the build, all of it committed, and no other.",
             (f'build/ci-source "${COMMIT}"',),
             (),
             (COMMIT, *since),
         ),
-        Step(
+        FlowStep(
             "toolchain",
             "Set up the toolchain from its lock, and check what the build was given.",
             ("make setup", f"{_PIPEYARD} ci values {flow}"),
             ("copy-source",),
             tuple(names),
         ),
-        Step(
+        FlowStep(
             "unit-tests",
             "Unit tests of components, libraries and the toolchain, each in its locked environment.",
             (f"build/ci-packages {_FOR_TESTS}", f"CI=true {tests}"),
@@ -303,7 +303,7 @@ def _checks(project: Project, flow: str) -> tuple[Step, ...]:
             since,
             20 + 5 * suites,
         ),
-        Step(
+        FlowStep(
             "pylint",
             "Ruff and pylint over all Python, and what is generated.",
             (f"{_ONCE} pylint make lint",),

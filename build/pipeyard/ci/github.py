@@ -83,7 +83,7 @@ def _job(described: flow.Flow) -> dict[str, Any]:
     }
 
 
-def _step(step: flow.Step) -> dict[str, Any]:
+def _step(step: flow.FlowStep) -> dict[str, Any]:
     content: dict[str, Any] = {"name": step.name, "timeout-minutes": step.minutes}
     if step.secrets:
         content["env"] = {name: f"${{{{ secrets.{name} }}}}" for name in step.secrets}

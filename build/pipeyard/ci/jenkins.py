@@ -55,7 +55,7 @@ def pipeline(flows: list[flow.Flow], header: str) -> str:
     return "\n".join([*lines, f"{_TAB}}}", "}"]) + "\n"
 
 
-def _stage(step: flow.Step, described: flow.Flow, depth: int, alone: bool = True) -> list[str]:
+def _stage(step: flow.FlowStep, described: flow.Flow, depth: int, alone: bool = True) -> list[str]:
     indent = _TAB * depth
     inner = indent + _TAB
     when = [f"{inner}when {{ {_WHEN[described.name]} }}"] if alone else []
@@ -75,7 +75,7 @@ def _stage(step: flow.Step, described: flow.Flow, depth: int, alone: bool = True
     ]
 
 
-def _secrets(step: flow.Step, indent: str) -> list[str]:
+def _secrets(step: flow.FlowStep, indent: str) -> list[str]:
     """Returns what gives a stage its secrets: no other has them."""
     if not step.secrets:
         return []

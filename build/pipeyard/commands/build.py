@@ -10,7 +10,7 @@ from pipeyard.commands import find_project, project_option
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeyard.images.publishing import Outcome, Prepared
+    from pipeyard.images.publisher import ImageOutcome, Prepared
     from pipeyard.images.registry import Registry
     from pipeyard.repository.project import Project
 
@@ -98,7 +98,7 @@ def command(
 
     from rich.console import Console
 
-    from pipeyard.images import builders, publishing
+    from pipeyard.images import builders, publisher
     from pipeyard.images.registry import Registry
     from pipeyard.releases import supply_chain
     from pipeyard.repository import changes, commits
@@ -111,7 +111,7 @@ def command(
     console = Console(stderr=True, highlight=False, markup=False)
     folder = output or project.root / "dist"
     client = Registry()
-    publisher = publishing.Publisher(
+    publishing = publisher.Publisher(
         project=project,
         commit=commit,
         prefix=prefix,
@@ -125,8 +125,8 @@ def command(
     )
     chosen = components or project.components
     if until == "build":
-        return _tell(publisher.prepare(chosen), commit.tag, as_json)
-    made, outcomes = publisher.publish(chosen)
+        return _tell(publishing.prepare(chosen), commit.tag, as_json)
+    made, outcomes = publishing.publish(chosen)
     if until == "push":
         return _tell(outcomes, commit.tag, as_json)
     supply_chain.render(project, made, commit, folder, reference, builder_id, git)
@@ -147,7 +147,7 @@ def _registry_of(project: "Project", environment: str) -> str:
     return registry
 
 
-def _tell(images: "Iterable[Outcome | Prepared]", commit: str, as_json: bool) -> None:
+def _tell(images: "Iterable[ImageOutcome | Prepared]", commit: str, as_json: bool) -> None:
     import json
 
     if as_json:
@@ -158,7 +158,9 @@ def _tell(images: "Iterable[Outcome | Prepared]", commit: str, as_json: bool) ->
         click.echo(f"{each.name:16} {'built ' if each.built else 'reused'} {each.reference}")
 
 
-def _tell_sizes(project: "Project", images: "list[Outcome]", commit: str, registry: "Registry", as_json: bool) -> None:
+def _tell_sizes(
+    project: "Project", images: "list[ImageOutcome]", commit: str, registry: "Registry", as_json: bool
+) -> None:
     """Prints images with their sizes, packed in the registry and unpacked on disk, beside what these should be."""
     import json
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeyard.commands import find_project, project_option
-from pipeyard.commands.delivering import delivery_options, order_of_commits
+from pipeyard.commands.delivery_options import delivery_options, order_of_commits
 
 if TYPE_CHECKING:
     from pipeyard.deployment.approvals import Approval
     from pipeyard.deployment.desired import Desired
-    from pipeyard.deployment.planning import Plan
+    from pipeyard.deployment.planner import Plan
 
 CHANGES = 3
 
@@ -37,7 +37,7 @@ def command(
     results in the cache any more. Warns of what the server's version can't do. Changes nothing.
     """
     from pipeyard import settings
-    from pipeyard.deployment import approvals, deploying, desired
+    from pipeyard.deployment import approvals, deployer, desired
     from pipeyard.deployment.targets import choice
     from pipeyard.repository import changes
     from pipeyard.system import bucket
@@ -48,8 +48,8 @@ def command(
     precedes = order_of_commits(project)
     git = changes.git_of(project.root)
     target, store = choice.connect(place), bucket.connect(place.bucket)
-    plans = [deploying.look(store, target, each, precedes) for each in wanted]
-    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    plans = [deployer.look(store, target, each, precedes) for each in wanted]
+    left = [] if pipelines else deployer.left_behind(store, environment, [each.pipeline for each in wanted])
     doubts = [target.warnings(each) for each in wanted]
     needed = place.approval == "required"
     approved = [approvals.find(git, each) if needed else None for each in wanted]

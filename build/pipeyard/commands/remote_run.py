@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from pipeyard.commands.run import Asked
     from pipeyard.deployment.targets.server import DeployedRun
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 
@@ -59,7 +59,7 @@ def run(
     return TERMINATED if outcome.terminated else 1
 
 
-def _tell(console: Any, started: "DeployedRun", outcome: "Outcome") -> None:
+def _tell(console: Any, started: "DeployedRun", outcome: "RunOutcome") -> None:
     for step in outcome.failed:
         ended = "didn't end before the run was stopped" if outcome.terminated else "failed"
         console.print(f"{step.name} {ended}: {step.reason or 'the server does not tell why'}", style="red")

@@ -23,7 +23,7 @@ WORKFLOW_WARNING = 700 * 1024
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPipeline:
     """A compiled pipeline.
 
     Attributes:
@@ -38,12 +38,12 @@ class Compiled:
 
     def shipped(self) -> str:
         """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
-        from pipeyard.compiling.passes import caching
+        from pipeyard.compiling.passes import cache_switch
 
-        return caching.without(self.text, self.reads_outside)
+        return cache_switch.without(self.text, self.reads_outside)
 
 
-def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
+def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
     """Compiles `<folder>/pipeline.py`.
 
     Tasks have the defaults of their components as constants: see `passes.defaults`.
@@ -60,7 +60,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
 
     from pipeyard import ir
     from pipeyard.compiling import semantics
-    from pipeyard.compiling.passes import caching, defaults
+    from pipeyard.compiling.passes import cache_switch, defaults
     from pipeyard.component_store.session import session
 
     with session(instead or {}) as opened:
@@ -92,10 +92,10 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
         text = _without_header(package.read_text(encoding="utf-8"))
     read = ir.parse(text)
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
-    return Compiled(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
+    return CompiledPipeline(text, warnings, cache_switch.outside(read, semantics.external(read, opened.loaded)))
 
 
-def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> Compiled:
+def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
     """Compiles as `compile_pipeline` does, in a process of its own, so that this one holds no kfp for hours.
 
     Raises:
@@ -136,9 +136,9 @@ def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> 
     Raises:
         PipeyardError: a step can't be started with them.
     """
-    from pipeyard.compiling.passes import sizes
+    from pipeyard.compiling.passes import argument_sizes
 
-    found = list(sizes.large(pipeline, parameters))
+    found = list(argument_sizes.large(pipeline, parameters))
     if fatal := [each.text for each in found if each.fatal]:
         raise PipeyardError(f"{what}: {' '.join(fatal)}")
     warnings = [each.text for each in found]

@@ -23,7 +23,7 @@ IMAGE_LIMIT = 255
 
 
 @dataclass(frozen=True)
-class _Source:
+class _ArtifactSource:
     """Where an artifact comes from, and what it means ('' if that isn't known)."""
 
     name: str
@@ -87,16 +87,16 @@ def _edges(pipeline: Pipeline, specs: Mapping[str, Mapping[str, Any]]) -> Iterat
         spec = specs.get(_key(executor.get("container", {})))
         return _meanings(spec, direction).get(_sanitized(name), "") if spec else ""
 
-    def produced(tasks: Mapping[str, pb.PipelineTaskSpec], task: str, output: str) -> _Source:
+    def produced(tasks: Mapping[str, pb.PipelineTaskSpec], task: str, output: str) -> _ArtifactSource:
         component = pipeline.component(tasks[task])
         if not component.HasField("dag"):
-            return _Source(f"{task}.{output}", meaning(component, output, "output"))
+            return _ArtifactSource(f"{task}.{output}", meaning(component, output, "output"))
         selectors = component.dag.outputs.artifacts[output].artifact_selectors
         if len(selectors) != 1:
-            return _Source(f"{task}.{output}", "")
+            return _ArtifactSource(f"{task}.{output}", "")
         return produced(component.dag.tasks, selectors[0].producer_subtask, selectors[0].output_artifact_key)
 
-    def walk(dag: pb.DagSpec, given: Mapping[str, _Source]) -> Iterator[str]:
+    def walk(dag: pb.DagSpec, given: Mapping[str, _ArtifactSource]) -> Iterator[str]:
         for task_name, task in dag.tasks.items():
             sources = {}
             for name, wanted in task.inputs.artifacts.items():

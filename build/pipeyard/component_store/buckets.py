@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import NOTHING, Changed, Missing, Unavailable
+from pipeyard.component_store.layout import IndexEntry
+from pipeyard.component_store.places import NO_FILE, FileMissing, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
+from pipeyard.system import retries
 from stepkit.uris import join
 
 _LIBRARIES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs", "abfs": "adlfs"}
@@ -43,7 +44,11 @@ class BucketPlace:
         self._scheme = scheme = prefix.partition("://")[0]
         self._options = {"use_listings_cache": False, **options}
         if scheme in {"s3", "s3a"}:
-            bounds = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 3}}
+            bounds: dict[str, Any] = {
+                "connect_timeout": timeout,
+                "read_timeout": timeout,
+                "retries": retries.for_botocore(retries.COMPONENTS),
+            }
             self._options.setdefault("config_kwargs", bounds)
         try:
             get_filesystem_class(scheme)
@@ -70,16 +75,16 @@ class BucketPlace:
     def read(self, path: str) -> bytes:
         return self._do("cat_file", path)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         try:
             return layout.read_index(self.read(layout.INDEX))
-        except Missing:  # without an index: what a listing shows, which is no group's components
-            return {name: Entry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
+        except FileMissing:  # without an index: what a listing shows, which is no group's components
+            return {name: IndexEntry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
         except ValueError as error:
-            raise Unavailable(str(error)) from error
+            raise PlaceUnavailable(str(error)) from error
 
-    def versions(self, name: str) -> Entry:
-        return Entry(
+    def versions(self, name: str) -> IndexEntry:
+        return IndexEntry(
             digests=tuple(self._listed(f"{name}/{layout.DIGESTS}")),
             tags=dict.fromkeys(self._listed(f"{name}/{layout.TAGS}"), ""),
         )
@@ -97,7 +102,7 @@ class BucketPlace:
             options["CacheControl"] = _NOT_KEPT
         elif layout.moves(path) and mark == "generation":
             options["fixed_key_metadata"] = {"cache_control": _NOT_KEPT}
-        if over == NOTHING:
+        if over == NO_FILE:
             self._do("pipe_file", path, data, mode="create", **options)
         elif over in {None, _UNKNOWN}:
             self._do("pipe_file", path, data, **options)
@@ -109,7 +114,7 @@ class BucketPlace:
     def _listed(self, path: str) -> list[str]:
         try:
             found = self._do("ls", path, detail=False)
-        except Missing:
+        except FileMissing:
             return []
         return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found} - {""})
 
@@ -127,18 +132,18 @@ class BucketPlace:
                 return asyn.sync(filesystem.loop, coroutine, full, *arguments, timeout=self._timeout, **options)
             return getattr(filesystem, operation)(full, *arguments, **options)
         except FileExistsError as error:
-            raise Changed("there is another one already") from error
+            raise PlaceChanged("there is another one already") from error
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise Missing("not there") from error
+            raise FileMissing("not there") from error
         except (asyn.FSTimeoutError, TimeoutError) as error:
-            raise Unavailable(f"timed out: no answer for {self._timeout:g} s") from error
+            raise PlaceUnavailable(f"timed out: no answer for {self._timeout:g} s") from error
         except Exception as error:  # each library has its own
             if isinstance(error, PermissionError) or "Forbidden" in str(error):  # gcsfs says it in words only
                 reason = f"not permitted ({error}): log in to it, or give fsspec's options with auth="
-                raise Unavailable(reason) from error
+                raise PlaceUnavailable(reason) from error
             if _refused_by_condition(error):
-                raise Changed("it was changed meanwhile") from error
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
+                raise PlaceChanged("it was changed meanwhile") from error
+            raise PlaceUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 async def _write_over_generation(filesystem: Any, path: str, data: bytes, generation: str) -> None:

@@ -11,16 +11,16 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
-from urllib3.util.retry import Retry
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.auth import Token
-from pipeyard.component_store.layout import Entry
-from pipeyard.component_store.places import Missing, Unavailable
+from pipeyard.component_store.layout import IndexEntry
+from pipeyard.component_store.places import FileMissing, PlaceUnavailable
+from pipeyard.system import retries
 
 # A specification has some KiB, an index of ten thousand components some MiB.
 _LARGEST = 32 * 2**20
-_RETRIES = 3
+_ATTEMPTS = retries.COMPONENTS.attempts or 1
 # A whole answer may take this many times what one wait of it may.
 _PATIENCE = 6
 # So long a host that can't be reached isn't asked again, lest each of many components wait for it anew.
@@ -38,7 +38,7 @@ class HttpPlace:
 
     def __init__(self, prefix: str, auth: object, timeout: float) -> None:
         self._prefix = prefix.rstrip("/")
-        self._session = _Session(auth, timeout)
+        self._session = _RedirectingSession(auth, timeout)
         self._timeout = timeout
         self._down: tuple[float, str] | None = None
 
@@ -47,41 +47,41 @@ class HttpPlace:
 
     def read(self, path: str) -> bytes:
         if self._down and time.monotonic() < self._down[0]:
-            raise Unavailable(f"not asked again: {self._down[1]}")
+            raise PlaceUnavailable(f"not asked again: {self._down[1]}")
         status, body = self._answer(self.location(path))
         phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
         if status == HTTPStatus.OK:
             return body
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            raise Missing(phrase)
+            raise FileMissing(phrase)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise Unavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
-        raise Unavailable(phrase)
+            raise PlaceUnavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
+        raise PlaceUnavailable(phrase)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         try:
             return layout.read_index(self.read(layout.INDEX))
-        except Missing as error:
-            raise Missing(f"can't be listed: no {layout.INDEX} ({error})") from error
+        except FileMissing as error:
+            raise FileMissing(f"can't be listed: no {layout.INDEX} ({error})") from error
         except ValueError as error:
-            raise Unavailable(str(error)) from error
+            raise PlaceUnavailable(str(error)) from error
 
-    def versions(self, name: str) -> Entry:
-        return self.entries().get(name, Entry())
+    def versions(self, name: str) -> IndexEntry:
+        return self.entries().get(name, IndexEntry())
 
     def _answer(self, url: str) -> tuple[int, bytes]:
-        for tries_left in reversed(range(_RETRIES + 1)):
+        for tries_left in reversed(range(_ATTEMPTS)):
             try:
                 with contextlib.closing(self._session.get(url, stream=True, timeout=self._timeout)) as response:
                     return response.status_code, self._body(response)
             except HTTPError as error:  # the session's own retries end where the body begins
                 if not tries_left:
-                    raise Unavailable(f"the answer broke off {_RETRIES + 1} times") from error
+                    raise PlaceUnavailable(f"the answer broke off {_ATTEMPTS} times") from error
             except requests.RequestException as error:
                 reason = _reason(error)
                 if isinstance(error, requests.ConnectionError | requests.Timeout):
                     self._down = (time.monotonic() + _DOWN_SECONDS, reason)
-                raise Unavailable(reason) from error
+                raise PlaceUnavailable(reason) from error
         raise AssertionError  # the last turn returns or raises
 
     def _body(self, response: requests.Response) -> bytes:
@@ -91,29 +91,26 @@ class HttpPlace:
         while part := response.raw.read1(64 * 1024, decode_content=True):
             body += part
             if len(body) > _LARGEST:
-                raise Unavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
+                raise PlaceUnavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
             if time.monotonic() > end:
-                raise Unavailable(f"timed out: the answer took longer than {self._timeout * _PATIENCE:g} s")
+                raise PlaceUnavailable(f"timed out: the answer took longer than {self._timeout * _PATIENCE:g} s")
         return bytes(body)
 
 
-class _Session(requests.Session):
+class _RedirectingSession(requests.Session):
     """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
 
     def __init__(self, auth: object, timeout: float) -> None:
         super().__init__()
         self.auth = auth
-        retries = Retry(
-            _RETRIES,
+        repeated = retries.for_urllib3(
+            retries.COMPONENTS,
             connect=1,  # each may take the whole timeout
             read=1,
-            backoff_factor=0.2,
-            status_forcelist=[429, 500, 502, 503, 504],
-            raise_on_status=False,
             retry_after_max=math.ceil(timeout),  # when to come back is the server's to say; how long we wait is ours
         )
         for scheme in ["http://", "https://"]:
-            self.mount(scheme, HTTPAdapter(max_retries=retries))
+            self.mount(scheme, HTTPAdapter(max_retries=repeated))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         super().rebuild_auth(prepared_request, response)

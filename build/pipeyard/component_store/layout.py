@@ -38,14 +38,14 @@ _POINTER = re.compile(rb"\s*(?:(?:\.\./)*(?:versions/)?sha256/|sha256:)?([0-9a-f
 
 
 @dataclass(frozen=True)
-class Version:
+class VersionSelector:
     """Which version of a component: a digest (64 lower-case hex digits), a tag, or neither for the newest."""
 
     digest: str | None = None
     tag: str | None = None
 
     @classmethod
-    def of(cls, digest: str | None = None, tag: str | None = None) -> "Version":
+    def of(cls, digest: str | None = None, tag: str | None = None) -> "VersionSelector":
         """Checks what a user gave.
 
         Raises:
@@ -63,7 +63,7 @@ class Version:
         return cls(digest, tag)
 
     @classmethod
-    def parse(cls, text: str | None) -> "Version":
+    def parse(cls, text: str | None) -> "VersionSelector":
         """Reads `sha256:<digest>`, a bare digest, or else a tag; None is the newest."""
         if text is None:
             return cls()
@@ -84,7 +84,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What a store's index tells of a component: its description, and the versions there are."""
 
     description: str = ""
@@ -110,12 +110,12 @@ def spec_path(name: str) -> str:
 
 def tag_path(name: str, tag: str) -> str:
     """Returns the path of what `tag` names."""
-    return f"{check_name(name)}/{TAGS}/{Version.of(tag=tag).tag}"
+    return f"{check_name(name)}/{TAGS}/{VersionSelector.of(tag=tag).tag}"
 
 
 def digest_path(name: str, digest: str) -> str:
     """Returns the path of the version with this digest."""
-    return f"{check_name(name)}/{DIGESTS}/{Version.of(digest=digest).digest}"
+    return f"{check_name(name)}/{DIGESTS}/{VersionSelector.of(digest=digest).digest}"
 
 
 def digest_in(path: str) -> str | None:
@@ -160,7 +160,7 @@ def publication(name: str, spec: bytes, tags: Iterable[str] = ()) -> dict[str, b
     }
 
 
-def write_index(entries: Mapping[str, Entry]) -> bytes:
+def write_index(entries: Mapping[str, IndexEntry]) -> bytes:
     """Returns `index.json` for components by name; the same entries give the same bytes."""
     components = {
         name: {
@@ -173,7 +173,7 @@ def write_index(entries: Mapping[str, Entry]) -> bytes:
     return (json.dumps({"format": _INDEX_FORMAT, "components": components}, indent=1) + "\n").encode()
 
 
-def read_index(data: bytes) -> dict[str, Entry]:
+def read_index(data: bytes) -> dict[str, IndexEntry]:
     """Reads `index.json`.
 
     Raises:
@@ -189,5 +189,5 @@ def read_index(data: bytes) -> dict[str, Entry]:
     raise ValueError(f"{INDEX} has the format {found!r}; this Pipeyard reads {_INDEX_FORMAT}")
 
 
-def _entry(told: Mapping[str, Any]) -> Entry:
-    return Entry(str(told.get("description") or ""), tuple(told.get("digests", ())), dict(told.get("tags", {})))
+def _entry(told: Mapping[str, Any]) -> IndexEntry:
+    return IndexEntry(str(told.get("description") or ""), tuple(told.get("digests", ())), dict(told.get("tags", {})))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry
+from pipeyard.component_store.layout import IndexEntry
 from pipeyard.system import files
 
 # Groups of groups are rare; a folder that isn't a store can be deep.
@@ -21,7 +21,7 @@ class PlaceError(Exception):
     """A place has no answer; its text is the reason, short enough for a list."""
 
 
-class Missing(PlaceError):
+class FileMissing(PlaceError):
     """The place was reached, and the file isn't there."""
 
 
@@ -29,11 +29,11 @@ class WrongDigest(PlaceError):
     """A file is there, and its content isn't what its name or the user says."""
 
 
-class Unavailable(PlaceError):
+class PlaceUnavailable(PlaceError):
     """The place could not be read, so whether the file is there is unknown."""
 
 
-class Changed(PlaceError):
+class PlaceChanged(PlaceError):
     """Something was written between a look and a write that was to follow it; nothing was written."""
 
 
@@ -47,22 +47,22 @@ class Place(Protocol):
         """Returns a file's bytes.
 
         Raises:
-            Missing, Unavailable: see there.
+            FileMissing, PlaceUnavailable: see there.
         """
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         """Returns the components by name, as far as this place can tell without opening each.
 
         Raises:
-            Missing: this place can't be listed.
-            Unavailable: see there.
+            FileMissing: this place can't be listed.
+            PlaceUnavailable: see there.
         """
 
-    def versions(self, name: str) -> Entry:
+    def versions(self, name: str) -> IndexEntry:
         """Returns a component's versions; raises as `entries`."""
 
 
-NOTHING = ""
+NO_FILE = ""
 
 
 class Writable(Place, Protocol):
@@ -75,16 +75,16 @@ class Writable(Place, Protocol):
         """Writes a file.
 
         Args:
-            over: mark of the version that it takes the place of; `NOTHING`: only if no file is there; None: whatever
+            over: mark of the version that it takes the place of; `NO_FILE`: only if no file is there; None: whatever
                 is there.
 
         Raises:
-            Changed: another version is there.
-            Unavailable: the place can't be written.
+            PlaceChanged: another version is there.
+            PlaceUnavailable: the place can't be written.
         """
 
 
-class Folder:
+class FolderPlace:
     """A local folder."""
 
     def __init__(self, root: Path) -> None:
@@ -98,21 +98,23 @@ class Folder:
         try:
             return file.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise Missing("not there" if self._root.is_dir() else f"the folder {self._root} doesn't exist") from error
+            raise FileMissing(
+                "not there" if self._root.is_dir() else f"the folder {self._root} doesn't exist"
+            ) from error
         except OSError as error:
-            raise Unavailable(error.strerror or str(error)) from error
+            raise PlaceUnavailable(error.strerror or str(error)) from error
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, IndexEntry]:
         if not self._root.is_dir():
-            raise Missing("the folder doesn't exist")
+            raise FileMissing("the folder doesn't exist")
         try:
             described = layout.read_index(self.read(layout.INDEX))
         except (PlaceError, ValueError):  # the folders are what counts; the index only adds descriptions
             described = {}
-        return {name: described.get(name, Entry()) for name in sorted(_component_folders(str(self._root)))}
+        return {name: described.get(name, IndexEntry()) for name in sorted(_component_folders(str(self._root)))}
 
-    def versions(self, name: str) -> Entry:
-        return Entry(
+    def versions(self, name: str) -> IndexEntry:
+        return IndexEntry(
             digests=tuple(_file_names(self._root / name / layout.DIGESTS)),
             tags=dict.fromkeys(_file_names(self._root / name / layout.TAGS), ""),
         )
@@ -135,26 +137,26 @@ class Folder:
             finally:
                 aside.unlink(missing_ok=True)
         except OSError as error:
-            raise Unavailable(error.strerror or str(error)) from error
+            raise PlaceUnavailable(error.strerror or str(error)) from error
 
     def _place(self, aside: Path, target: Path, over: str | None) -> None:
         if over is None:
             aside.replace(target)
             return
         with files.holding(self._root):
-            if over == NOTHING:
+            if over == NO_FILE:
                 # A link, unlike a rename, refuses what is there, whoever wrote it.
                 try:
                     os.link(aside, target)
                     return
                 except FileExistsError as error:
-                    raise Changed("there is one already") from error
+                    raise PlaceChanged("there is one already") from error
                 except OSError as error:
                     if error.errno not in _NO_LINKS:
                         raise
-            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NOTHING
+            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NO_FILE
             if now != over:
-                raise Changed("it was changed meanwhile")
+                raise PlaceChanged("it was changed meanwhile")
             aside.replace(target)
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from pipeyard.component_store import layout, session
-from pipeyard.component_store.layout import Entry, Version
-from pipeyard.component_store.places import Folder, Missing, Place, PlaceError, Unavailable, WrongDigest
+from pipeyard.component_store.layout import IndexEntry, VersionSelector
+from pipeyard.component_store.places import FileMissing, FolderPlace, Place, PlaceError, PlaceUnavailable, WrongDigest
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.system import yamls
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Lookup:
     """One file or URL that was looked for, and why it isn't taken."""
 
     location: str
@@ -38,11 +38,11 @@ class ComponentNotFoundError(PipeyardError):
         tried: where it was looked for, in this order.
     """
 
-    def __init__(self, message: str, tried: Sequence["Attempt"]) -> None:
+    def __init__(self, message: str, tried: Sequence["Lookup"]) -> None:
         super().__init__(message)
         self.tried = tuple(tried)
 
-    def __reduce__(self) -> tuple[type["ComponentNotFoundError"], tuple[str, tuple["Attempt", ...]]]:
+    def __reduce__(self) -> tuple[type["ComponentNotFoundError"], tuple[str, tuple["Lookup", ...]]]:
         # Pipelines are compiled in a process of their own; else pickle would call `__init__` with the message alone.
         return type(self), (str(self), self.tried)
 
@@ -141,7 +141,7 @@ class ComponentStore:
         self._cache_dir = cache_dir
         self._offline = offline
         self._timeout = timeout
-        self._places: list[Place] = [Folder(session.folder(Path(path))) for path in local_search_paths]
+        self._places: list[Place] = [FolderPlace(session.folder(Path(path))) for path in local_search_paths]
         self._places += [self._remote(prefix, self._prefixes) for prefix in self._prefixes]
 
     def load_component(
@@ -156,20 +156,20 @@ class ComponentStore:
             name: its folder's name, with groups before it (`io/csv`). Hyphens and underscores are alike.
             digest: SHA-256 in hex; what is loaded has it.
             tag: a name for a version that may be moved to another.
-            retype: see `loading.load`.
+            retype: see `settings_file.load`.
 
         Raises:
             ComponentNotFoundError: no place has it, or what they have isn't of this digest.
             PipeyardError: an argument is wrong, or it isn't a component specification that kfp can load.
         """
-        version = Version.of(digest, tag)
-        tried: list[Attempt] = []
+        version = VersionSelector.of(digest, tag)
+        tried: list[Lookup] = []
         for place in self._places:
             found = self._find(place, layout.check_name(name), version, tried)
             if found:
                 location, data = found
                 for attempt in tried:
-                    if isinstance(attempt.error, Unavailable | WrongDigest):
+                    if isinstance(attempt.error, PlaceUnavailable | WrongDigest):
                         _log.warning("%s was passed over: %s. Loaded %s.", attempt.location, attempt.error, location)
                 return _load(data, location, retype)
         raise self._not_found(name, version, tried)
@@ -180,7 +180,7 @@ class ComponentStore:
         Args:
             names: names, and mappings from names to versions: `sha256:<digest>`, the bare digest, a tag, or None (the
                 newest).
-            retype: see `loading.load`.
+            retype: see `settings_file.load`.
 
         Raises:
             PipeyardError: as `load_component`, for the first that can't be loaded.
@@ -190,7 +190,7 @@ class ComponentStore:
             wanted.update({each: None} if isinstance(each, str) else each)
         loaded = {}
         for name, text in wanted.items():
-            version = Version.parse(text)
+            version = VersionSelector.parse(text)
             loaded[name] = self.load_component(name, version.digest, version.tag, retype=retype)
         return Components(loaded)
 
@@ -198,22 +198,22 @@ class ComponentStore:
         """Loads a specification that need not be in a store, under any file name; raises as `load_component`."""
         file = Path(path)
         try:
-            data = Folder(file.parent).read(file.name)
+            data = FolderPlace(file.parent).read(file.name)
         except PlaceError as error:
-            raise ComponentNotFoundError(f"No component at {path}: {error}.", [Attempt(str(path), error)]) from error
+            raise ComponentNotFoundError(f"No component at {path}: {error}.", [Lookup(str(path), error)]) from error
         return _load(data, str(path), retype)
 
     def load_component_from_url(
         self, url: str, digest: str | None = None, *, retype: bool = False
     ) -> "LoadedComponent":
         """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`."""
-        version = Version.of(digest)
+        version = VersionSelector.of(digest)
         prefix, _, file = url.rpartition("/")
         try:
             data = self._remote(prefix, [prefix, *self._prefixes]).read(file)
             _verify(data, version)
         except PlaceError as error:
-            raise ComponentNotFoundError(f"No component at {url}: {error}.", [Attempt(url, error)]) from error
+            raise ComponentNotFoundError(f"No component at {url}: {error}.", [Lookup(url, error)]) from error
         return _load(data, url, retype)
 
     def search(self, text: str = "") -> list[Found]:
@@ -240,8 +240,8 @@ class ComponentStore:
     def _remote(self, prefix: str, prefixes: list[str]) -> Place:
         from pipeyard.component_store import auth
         from pipeyard.component_store.buckets import BucketPlace
-        from pipeyard.component_store.cache import Cache, Cached, default_folder
         from pipeyard.component_store.http import HttpPlace
+        from pipeyard.component_store.spec_cache import Cached, SpecCache, default_folder
 
         url = urlsplit(prefix)
         if not url.scheme or "://" not in prefix:
@@ -257,46 +257,46 @@ class ComponentStore:
             place = HttpPlace(prefix, credentials, self._timeout)
         else:
             place = BucketPlace(prefix, credentials or {}, self._timeout)
-        return Cached(place, Cache(Path(self._cache_dir or default_folder())), self._offline)
+        return Cached(place, SpecCache(Path(self._cache_dir or default_folder())), self._offline)
 
-    def _find(self, place: Place, name: str, version: Version, tried: list[Attempt]) -> tuple[str, bytes] | None:
+    def _find(self, place: Place, name: str, version: VersionSelector, tried: list[Lookup]) -> tuple[str, bytes] | None:
         """Reads a version of a component from a place, under any spelling of its name; adds to `tried` what fails."""
         for spelling in _spellings(name):
             paths = [version.path(spelling)]
-            if version.digest and isinstance(place, Folder):
+            if version.digest and isinstance(place, FolderPlace):
                 paths.append(layout.spec_path(spelling))  # a checkout keeps only the newest, which may be the one
             for path in paths:
                 try:
                     return self._read(place, spelling, path, version)
                 except PlaceError as error:
-                    tried.append(Attempt(place.location(path), error))
-                    if isinstance(error, Unavailable):
+                    tried.append(Lookup(place.location(path), error))
+                    if isinstance(error, PlaceUnavailable):
                         return None
         return None
 
     @staticmethod
-    def _read(place: Place, name: str, path: str, version: Version) -> tuple[str, bytes]:
+    def _read(place: Place, name: str, path: str, version: VersionSelector) -> tuple[str, bytes]:
         data = place.read(path)
         if version.tag:
             digest = layout.pointer(data)
             if digest:
-                version = Version(digest)
+                version = VersionSelector(digest)
                 path = version.path(name)
                 try:
                     data = place.read(path)
-                except Missing as error:
-                    raise Missing(f"names {version}, which is {error}") from error
+                except FileMissing as error:
+                    raise FileMissing(f"names {version}, which is {error}") from error
         if not data.strip():
-            raise Missing("empty")
+            raise FileMissing("empty")
         _verify(data, version)
         return place.location(path), data
 
-    def _not_found(self, name: str, version: Version, tried: Sequence[Attempt]) -> ComponentNotFoundError:
+    def _not_found(self, name: str, version: VersionSelector, tried: Sequence[Lookup]) -> ComponentNotFoundError:
         known: set[str] = set()
         digests: set[str] = set()
         tags: set[str] = set()
         unlisted = []
-        failed = [attempt.location for attempt in tried if isinstance(attempt.error, Unavailable)]
+        failed = [attempt.location for attempt in tried if isinstance(attempt.error, PlaceUnavailable)]
         for place in self._places:
             try:
                 if any(location.startswith(place.location("")) for location in failed):
@@ -322,22 +322,22 @@ class ComponentStore:
         return ComponentNotFoundError("\n".join(lines), tried)
 
 
-def _verify(data: bytes, version: Version) -> None:
+def _verify(data: bytes, version: VersionSelector) -> None:
     if version.digest and not layout.has_digest(data, version.digest):
         raise WrongDigest(f"wrong digest: its content has sha256:{layout.digest_of(data)}; refused")
 
 
 def _load(data: bytes, location: str, retype: bool) -> "LoadedComponent":
-    from pipeyard.component_store import loading
+    from pipeyard.component_store import loader
 
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise PipeyardError(f"{location} isn't UTF-8 text ({error}), so no component specification.") from error
-    return loading.load(text, location, layout.digest_of(data), retype=retype)
+    return loader.load(text, location, layout.digest_of(data), retype=retype)
 
 
-def _description(place: Place, name: str, entry: Entry) -> Callable[[], str]:
+def _description(place: Place, name: str, entry: IndexEntry) -> Callable[[], str]:
     def describe() -> str:
         if entry.description:
             return entry.description

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class CachedStep:
     """One step.
 
     Attributes:
@@ -34,14 +34,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class _Source:
+class _RuntimeValue:
     """Where a value comes from that is known only in a run."""
 
     text: str
     steps: frozenset[str]
 
 
-def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
+def read(text: str, parameters: Mapping[str, Any]) -> dict[str, CachedStep]:
     """Returns a pipeline's steps by path (`group/step`).
 
     Args:
@@ -59,8 +59,8 @@ def read(text: str, parameters: Mapping[str, Any]) -> dict[str, Step]:
     for name, definition in pipeline.spec.root.input_definitions.parameters.items():
         given[name] = parameters.get(name, values.from_proto(definition.default_value))
     for name in pipeline.spec.root.input_definitions.artifacts:
-        given[name] = _Source(f"the pipeline's {name}", frozenset())
-    found: dict[str, Step] = {}
+        given[name] = _RuntimeValue(f"the pipeline's {name}", frozenset())
+    found: dict[str, CachedStep] = {}
     suppliers: dict[str, frozenset[str]] = {}
     _walk(pipeline, pipeline.spec.root, "", given, found, suppliers)
     again = {path for path, step in found.items() if not step.cached}
@@ -78,7 +78,7 @@ def _walk(
     component: "pb.ComponentSpec",
     path: str,
     given: Mapping[str, Any],
-    found: dict[str, Step],
+    found: dict[str, CachedStep],
     suppliers: dict[str, frozenset[str]],
 ) -> None:
     """Adds the steps below a group, and whose artifacts each takes; `given` has the values of the group's inputs."""
@@ -93,7 +93,7 @@ def _walk(
         around = frozenset(f"{path}{other}" for other in task.dependent_tasks)
         iterator = task.parameter_iterator.item_input or task.artifact_iterator.item_input
         if iterator:
-            inputs.setdefault(iterator, _Source(f"an item in {here}", around))
+            inputs.setdefault(iterator, _RuntimeValue(f"an item in {here}", around))
         if inner.HasField("dag"):
             # What decides whether or how often a group runs isn't in the cache's keys of its steps.
             _walk(pipeline, inner, f"{here}/", {**inputs, **artifacts}, found, suppliers)
@@ -101,13 +101,13 @@ def _walk(
         executor = pipeline.executor(inner)
         container = executor.get("container") or {}
         importer = executor.get("importer") or {}
-        sources = [each for each in (*inputs.values(), *artifacts.values()) if isinstance(each, _Source)]
+        sources = [each for each in (*inputs.values(), *artifacts.values()) if isinstance(each, _RuntimeValue)]
         suppliers[here] = frozenset().union(*(each.steps for each in artifacts.values()))
-        found[here] = Step(
+        found[here] = CachedStep(
             image=container.get("image", ""),
             command=(*container.get("command", []), *container.get("args", []), *map(str, sorted(importer.items()))),
             parameters={
-                key: f"from {each.text}" if isinstance(each, _Source) else each for key, each in inputs.items()
+                key: f"from {each.text}" if isinstance(each, _RuntimeValue) else each for key, each in inputs.items()
             },
             artifacts={key: each.text for key, each in artifacts.items()},
             after=frozenset().union(*(each.steps for each in sources)),
@@ -121,22 +121,22 @@ def _value(spec: Any, given: Mapping[str, Any], path: str, name: str) -> Any:
     if spec.component_input_parameter:
         value = given.get(spec.component_input_parameter)
         if spec.parameter_expression_selector:
-            steps = value.steps if isinstance(value, _Source) else frozenset()
-            shown = value.text if isinstance(value, _Source) else value
-            return _Source(f"{shown} by {spec.parameter_expression_selector}", steps)
+            steps = value.steps if isinstance(value, _RuntimeValue) else frozenset()
+            shown = value.text if isinstance(value, _RuntimeValue) else value
+            return _RuntimeValue(f"{shown} by {spec.parameter_expression_selector}", steps)
         return value
     if spec.HasField("task_output_parameter"):
         producer = f"{path}{spec.task_output_parameter.producer_task}"
-        return _Source(f"{producer}'s {spec.task_output_parameter.output_parameter_key}", frozenset({producer}))
-    return _Source(f"the run, for {name}", frozenset())  # the final status of a task
+        return _RuntimeValue(f"{producer}'s {spec.task_output_parameter.output_parameter_key}", frozenset({producer}))
+    return _RuntimeValue(f"the run, for {name}", frozenset())  # the final status of a task
 
 
-def _artifact(spec: Any, given: Mapping[str, Any], path: str) -> _Source:
+def _artifact(spec: Any, given: Mapping[str, Any], path: str) -> _RuntimeValue:
     if spec.component_input_artifact:
         value = given.get(spec.component_input_artifact)
-        return value if isinstance(value, _Source) else _Source(spec.component_input_artifact, frozenset())
+        return value if isinstance(value, _RuntimeValue) else _RuntimeValue(spec.component_input_artifact, frozenset())
     producer = f"{path}{spec.task_output_artifact.producer_task}"
-    return _Source(f"{producer}'s {spec.task_output_artifact.output_artifact_key}", frozenset({producer}))
+    return _RuntimeValue(f"{producer}'s {spec.task_output_artifact.output_artifact_key}", frozenset({producer}))
 
 
 def _plain(value: Any) -> Any:

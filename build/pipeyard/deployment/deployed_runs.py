@@ -40,7 +40,7 @@ def read(environment: "Environment", pipeline: str, parameters: Mapping[str, Any
         PipeyardError: it isn't deployed there, a parameter doesn't fit, or Cloud Storage refuses or can't be reached.
     """
     from pipeyard import ir
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     place = buckets.connect(environment.bucket)
     record = records.read(place, pipeline, environment.name)
@@ -57,7 +57,7 @@ def read(environment: "Environment", pipeline: str, parameters: Mapping[str, Any
         )
     bare = environment.model_copy(update={"parameters": {}, "pipelines": {}})
     inputs = ir.parse(package.text).spec.root.input_definitions
-    given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
+    given = fit.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
     return Deployed(record, package, given, inputs)
 
 

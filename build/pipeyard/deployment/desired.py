@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment import cache_keys, records
-from pipeyard.deployment.planning import State
+from pipeyard.deployment.planner import DeployedPipeline
 from pipeyard.ir import derivation
 from pipeyard.packages import builds, packages
 from pipeyard.packages.packages import Package
@@ -50,7 +50,7 @@ class Desired:
         return self.environment.experiment_of(self.pipeline) or self.pipeline
 
     @cached_property
-    def state(self) -> State:
+    def state(self) -> DeployedPipeline:
         """As plans compare it."""
         run = {
             "pipeline_root": self.environment.pipeline_root,
@@ -58,7 +58,7 @@ class Desired:
             "experiment": self.experiment,
             **records.limits(self.environment.deadline_of(self.pipeline), self.retries),
         }
-        return State(
+        return DeployedPipeline(
             self.package.commit,
             self.package.sha256,
             self.package.images,
@@ -109,7 +109,7 @@ def read(
     """
     from pipeyard import ir
     from pipeyard.deployment.targets import choice
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     server = choice.server_of(environment)
     server.check(environment, {*environment.chosen(project.pipelines), *names})
@@ -120,8 +120,8 @@ def read(
     wanted = []
     for package in read_packages:
         inputs = ir.parse(package.text).spec.root.input_definitions
-        parameters = checking.check(environment, package.pipeline, inputs)
-        retries = checking.retries(environment, package.pipeline, package.text)
+        parameters = fit.check(environment, package.pipeline, inputs)
+        retries = fit.retries(environment, package.pipeline, package.text)
         limited = packages.limited(package, environment.deadline_of(package.pipeline), retries)
         wanted.append(Desired(environment, limited, parameters, derivation.retried(package.text, retries)))
     return wanted

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeyard.deployment import cache_keys, pointers, uploads
-from pipeyard.deployment.planning import State
+from pipeyard.deployment.planner import DeployedPipeline
 from pipeyard.errors import PipeyardError
 from pipeyard.packages.packages import Package
 from pipeyard.settings import durations
@@ -40,14 +40,14 @@ class Record:
     schedule: Mapping[str, Any] | None = None
     server: Mapping[str, str] = field(default_factory=dict)
 
-    def state(self, package: Package | None) -> State:
+    def state(self, package: Package | None) -> DeployedPipeline:
         """Returns it as plans compare it.
 
         Args:
             package: that it names; None: it is gone, and so its steps aren't known.
         """
         steps = cache_keys.read(package.text, self.parameters) if package else {}
-        return State(self.commit, self.pipeline_sha256, self.images, self.parameters, self.run, steps)
+        return DeployedPipeline(self.commit, self.pipeline_sha256, self.images, self.parameters, self.run, steps)
 
 
 def limits(deadline: float | None, retries: Mapping[str, int]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.publishing import Outcome
+from pipeyard.images.publisher import ImageOutcome
 from pipeyard.images.references import Reference
 from pipeyard.images.registry import Layer
 from pipeyard.repository.project import Project
@@ -29,7 +29,7 @@ class Sizes:
     together: int | None
 
 
-def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterable[Outcome]) -> Sizes:
+def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterable[ImageOutcome]) -> Sizes:
     """Asks for the size of every layer, once.
 
     Args:
@@ -51,7 +51,7 @@ def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterab
     return Sizes(images, None if None in images.values() else _sum(known.values()))
 
 
-def packed(outcomes: Iterable[Outcome]) -> int:
+def packed(outcomes: Iterable[ImageOutcome]) -> int:
     """Returns the bytes of layers as registries keep them; those that images share count once."""
     return sum({layer.digest: layer.bytes for each in outcomes for layer in each.layers}.values())
 

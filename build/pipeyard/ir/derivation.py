@@ -26,7 +26,7 @@ RETRIED_FOR = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Step:
+class SpecTask:
     """A task of a compiled pipeline.
 
     Attributes:
@@ -44,7 +44,7 @@ class Step:
         return f"/{self.path}".endswith(f"/{key}")
 
 
-def steps(text: str) -> list[Step]:
+def steps(text: str) -> list[SpecTask]:
     """Returns all tasks of a compiled pipeline, at any depth."""
     return list(_walk(yamls.load_all(text)[0]))
 
@@ -57,7 +57,7 @@ def retried(text: str, retries: Mapping[str, int]) -> dict[str, int]:
     return _counts(steps(text), retries) if retries else {}
 
 
-def _counts(found: Iterable[Step], retries: Mapping[str, int]) -> dict[str, int]:
+def _counts(found: Iterable[SpecTask], retries: Mapping[str, int]) -> dict[str, int]:
     counts = {}
     for step in found:
         keys = [key for key in retries if key != ALL and step.is_named(key)]
@@ -66,7 +66,7 @@ def _counts(found: Iterable[Step], retries: Mapping[str, int]) -> dict[str, int]
     return counts
 
 
-def problems(found: list[Step], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def problems(found: list[SpecTask], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yields of each key of retries that can't be kept: the key, and what is wrong with what to do."""
     for key in retries:
         named = [step for step in found if step.is_named(key)]
@@ -111,23 +111,23 @@ def derive(text: str, deadline: float | None, retries: Mapping[str, int]) -> str
     return "---\n".join(yaml.safe_dump(each) for each in (spec, *platforms))
 
 
-def _walk(spec: Mapping[str, Any]) -> Iterator[Step]:
+def _walk(spec: Mapping[str, Any]) -> Iterator[SpecTask]:
     executors = spec.get("deploymentSpec", {}).get("executors", {})
 
-    def inside(component: Mapping[str, Any], prefix: str) -> Iterator[Step]:
+    def inside(component: Mapping[str, Any], prefix: str) -> Iterator[SpecTask]:
         for name, task in component["dag"]["tasks"].items():
             inner = spec["components"][task["componentRef"]["name"]]
             if "dag" in inner:
-                yield Step(f"{prefix}{name}", "group", task)
+                yield SpecTask(f"{prefix}{name}", "group", task)
                 yield from inside(inner, f"{prefix}{name}/")
             else:
                 executor = executors.get(inner.get("executorLabel"), {})
-                yield Step(f"{prefix}{name}", "importer" if "importer" in executor else "step", task)
+                yield SpecTask(f"{prefix}{name}", "importer" if "importer" in executor else "step", task)
 
     return inside(spec["root"], "")
 
 
-def _torn(found: list[Step], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+def _torn(found: list[SpecTask], retries: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Yields steps that are one in the compiled pipeline, of a group that is used twice, and would get two counts."""
     counts = _counts(found, retries)
     shared: dict[int, list[str]] = {}

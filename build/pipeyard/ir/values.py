@@ -10,7 +10,7 @@ from google.protobuf import json_format, struct_pb2
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir.protobuf import pb
-from stepkit.cli import whole_numbers
+from stepkit.cli import canonical
 
 Types = pb.ParameterType
 _BOOLEANS = {"true": True, "false": False}
@@ -27,8 +27,8 @@ _SELECTOR = re.compile(r"parseJson\(string_value\)((?:\[\"[^\"]*\"\])+)$")
 
 
 def from_proto(value: struct_pb2.Value) -> Any:
-    """Returns a protobuf Value as Python; whole doubles come back as int, for Value has no integers."""
-    return whole_numbers(json_format.MessageToDict(value))
+    """Returns a protobuf Value as Python; in the one form that equal values have."""
+    return canonical(json_format.MessageToDict(value))
 
 
 def coerce(value: Any, kind: int, what: str) -> Any:
@@ -70,7 +70,7 @@ def _coerce(value: Any, kind: int) -> Any:
     expected = {Types.BOOLEAN: bool, Types.LIST: list, Types.STRUCT: dict, Types.TASK_FINAL_STATUS: dict}.get(kind)
     if expected and not isinstance(value, expected):
         raise ValueError(value)
-    return whole_numbers(value) if kind in (Types.LIST, Types.STRUCT) else value
+    return canonical(value) if kind in (Types.LIST, Types.STRUCT) else value
 
 
 def _refuse(constant: str) -> None:
@@ -80,7 +80,7 @@ def _refuse(constant: str) -> None:
 
 def as_text(value: Any) -> str:
     """Returns a value as KFP's launcher puts it into a command: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(whole_numbers(value))
+    return value if isinstance(value, str) else json.dumps(canonical(value))
 
 
 def select(value: Any, selector: str) -> Any:

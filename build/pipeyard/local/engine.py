@@ -102,7 +102,7 @@ class Engine:
         Args:
             arguments: of `docker.models.containers.ContainerCollection.create`.
             log: file that gets what it prints, as it does.
-            canceled, timeout_seconds, started: see `launching.Launcher.run`.
+            canceled, timeout_seconds, started: see `launcher.Launcher.run`.
             hurried: once true, a container that is being stopped gets no time for it.
 
         Raises:

@@ -19,12 +19,12 @@ from typing import IO, Any
 from pipeyard import ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
-from pipeyard.local import cache, external
+from pipeyard.local import external, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
-from pipeyard.local.launching import Launcher, Processes
+from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.scheduler import Outcome, Scheduler
+from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
@@ -108,7 +108,7 @@ def run(
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
         started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
-    tracker = _Tracker(started, folder, before, display)
+    tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
     job = _job(started, root)
@@ -118,7 +118,7 @@ def run(
         hosts,
         launcher,
         tracker,
-        cache.Cache(root / CACHE_FOLDER),
+        step_cache.StepCache(root / CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
         job,
         stop.is_set,
@@ -173,7 +173,11 @@ def _job(started: Run, root: Path) -> dict[str, str]:
 
 
 def _to_the_end(
-    run_steps: Callable[[], Outcome], steps: StepRunner, tracker: "_Tracker", stop: threading.Event, deadline: Deadline
+    run_steps: Callable[[], TaskOutcome],
+    steps: StepRunner,
+    tracker: "_RunTracker",
+    stop: threading.Event,
+    deadline: Deadline,
 ) -> None:
     """Runs the steps, and records how the run ended, even if what runs them fails."""
     try:
@@ -292,7 +296,7 @@ def versions() -> dict[str, str]:
     }
 
 
-class _Tracker:
+class _RunTracker:
     """The run's record, kept on disk and shown, from several threads."""
 
     def __init__(self, started: Run, folder: Path, before: Run | None, display: Display) -> None:

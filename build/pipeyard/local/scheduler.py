@@ -47,7 +47,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """How a task ended.
 
     Attributes:
@@ -80,7 +80,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Nesting:
     """Where in the nesting of DAGs a task stands."""
 
     prefix: str = ""
@@ -91,13 +91,13 @@ class _Place:
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
-class Executor(Protocol):
+class TaskExecutor(Protocol):
     """What the scheduler hands leaf tasks to."""
 
     def planned(self, leaf: Leaf) -> None:
         """Hears of a task before it can run; its inputs aren't known yet."""
 
-    def run(self, leaf: Leaf) -> Outcome:
+    def run(self, leaf: Leaf) -> TaskOutcome:
         """Runs a task to its end; called from several threads."""
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
@@ -113,26 +113,26 @@ class Scheduler:
     """
 
     def __init__(
-        self, pipeline: Pipeline, executor: Executor, canceled: Callable[[], bool], job: Mapping[str, str]
+        self, pipeline: Pipeline, executor: TaskExecutor, canceled: Callable[[], bool], job: Mapping[str, str]
     ) -> None:
         self._pipeline = pipeline
         self._executor = executor
         self._canceled = canceled
         self._job = job
 
-    def run(self, parameters: Mapping[str, Any]) -> Outcome:
+    def run(self, parameters: Mapping[str, Any]) -> TaskOutcome:
         """Runs the pipeline with `parameters`, which must be complete and of the declared types."""
         root = self._pipeline.spec.root
-        for leaf in self._plan(root, _Place(), {}):
+        for leaf in self._plan(root, _Nesting(), {}):
             self._executor.planned(leaf)
         scope = Scope({name: Bound(value) for name, value in parameters.items() if value is not None})
-        return self._run_dag(root, scope, _Place())
+        return self._run_dag(root, scope, _Nesting())
 
-    def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Place) -> Outcome:
+    def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Nesting) -> TaskOutcome:
         tasks = dict(component.dag.tasks)
         order = _in_order(tasks)
-        done: dict[str, Outcome] = {}
-        running: dict[Future[Outcome], str] = {}
+        done: dict[str, TaskOutcome] = {}
+        running: dict[Future[TaskOutcome], str] = {}
         with ThreadPoolExecutor(max_workers=max(len(tasks), 1)) as pool:
             while len(done) < len(tasks):
                 ready = [
@@ -147,8 +147,8 @@ class Scheduler:
         return _merge(done, *_dag_outputs(component.dag, done))
 
     def _run_task(
-        self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, Outcome], place: _Place
-    ) -> Outcome:
+        self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome], place: _Nesting
+    ) -> TaskOutcome:
         failed = [needed for needed in sorted(_needs(task)) if not _passable(done[needed])]
         if self._canceled():
             return self._skip(name, task, place, State.CANCELED, "the run was stopped")
@@ -173,7 +173,7 @@ class Scheduler:
             path = place.path(name)
             for leaf in self._leaves_of(name, task, place):
                 self._executor.not_run(leaf, State.FAILED, str(error))
-            return Outcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
+            return TaskOutcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
 
     def _run_component(
         self,
@@ -181,9 +181,9 @@ class Scheduler:
         task: pb.PipelineTaskSpec,
         component: pb.ComponentSpec,
         inputs: Scope,
-        place: _Place,
-        done: Mapping[str, Outcome],
-    ) -> Outcome:
+        place: _Nesting,
+        done: Mapping[str, TaskOutcome],
+    ) -> TaskOutcome:
         after = frozenset().union(*(done[needed].leaves for needed in task.dependent_tasks if needed in done))
         if component.WhichOneof("implementation") == "dag":
             producing = {needed for needed in task.dependent_tasks if done[needed].leaves & inputs.producers}
@@ -207,9 +207,9 @@ class Scheduler:
         task: pb.PipelineTaskSpec,
         component: pb.ComponentSpec,
         inputs: Scope,
-        place: _Place,
-        done: Mapping[str, Outcome],
-    ) -> Outcome:
+        place: _Nesting,
+        done: Mapping[str, TaskOutcome],
+    ) -> TaskOutcome:
         kind = task.WhichOneof("iterator")
         iterator = getattr(task, kind)
         once = pb.PipelineTaskSpec()
@@ -224,7 +224,7 @@ class Scheduler:
         if not isinstance(source.value, list):
             raise PipeyardError(f"it loops over {values.as_text(source.value)!r}, which isn't a list.")
 
-        def iteration(number: int) -> Outcome:
+        def iteration(number: int) -> TaskOutcome:
             item = Bound(source.value[number], source.producers)
             if kind == "artifact_iterator":
                 scope = Scope(inputs.parameters, {**inputs.artifacts, iterator.item_input: item})
@@ -247,7 +247,7 @@ class Scheduler:
         return _merge({str(number): each for number, each in enumerate(outcomes)}, parameters, artifacts)
 
     def _inputs(
-        self, task: pb.PipelineTaskSpec, component: pb.ComponentSpec, scope: Scope, done: Mapping[str, Outcome]
+        self, task: pb.PipelineTaskSpec, component: pb.ComponentSpec, scope: Scope, done: Mapping[str, TaskOutcome]
     ) -> Scope:
         """Resolves a task's inputs from its DAG's inputs and the outputs of the tasks beside it."""
         parameters: dict[str, Bound] = {}
@@ -289,13 +289,13 @@ class Scheduler:
             producers = frozenset().union(*(bound.producers for key, bound in parameters.items() if key != name))
             parameters[name] = Bound(_deep(parameters[name].value, resolver), producers)
 
-    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Place, state: State, reason: str) -> Outcome:
+    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting, state: State, reason: str) -> TaskOutcome:
         leaves = list(self._leaves_of(name, task, place))
         for leaf in leaves:
             self._executor.not_run(leaf, state, reason)
-        return Outcome(state, leaves=frozenset(leaf.path for leaf in leaves))
+        return TaskOutcome(state, leaves=frozenset(leaf.path for leaf in leaves))
 
-    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Place) -> Iterator[Leaf]:
+    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting) -> Iterator[Leaf]:
         component = self._pipeline.component(task)
         if component.WhichOneof("implementation") == "dag":
             yield from self._plan(component, replace(place, prefix=place.path(name)), {})
@@ -303,7 +303,7 @@ class Scheduler:
             yield Leaf(place.path(name), name, task, component, upstream=place.gates, condition=place.condition)
 
     def _plan(
-        self, component: pb.ComponentSpec, place: _Place, sources: Mapping[str, frozenset[str]]
+        self, component: pb.ComponentSpec, place: _Nesting, sources: Mapping[str, frozenset[str]]
     ) -> Iterator[Leaf]:
         """Yields a DAG's leaf tasks in the order of their dependencies, as far as they are known beforehand.
 
@@ -377,11 +377,13 @@ def _needs(task: pb.PipelineTaskSpec) -> set[str]:
     return needs
 
 
-def _passable(outcome: Outcome) -> bool:
+def _passable(outcome: TaskOutcome) -> bool:
     return outcome.state.has_outputs or outcome.by_condition
 
 
-def _parameter(spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: Mapping[str, Outcome]) -> Bound | None:
+def _parameter(
+    spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: Mapping[str, TaskOutcome]
+) -> Bound | None:
     kind = spec.WhichOneof("kind")
     if kind == "component_input_parameter":
         return scope.parameters.get(spec.component_input_parameter)
@@ -403,7 +405,7 @@ def _parameter(spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: M
     return Bound(status, producer.leaves)
 
 
-def _artifact(spec: pb.TaskInputsSpec.InputArtifactSpec, scope: Scope, done: Mapping[str, Outcome]) -> Bound | None:
+def _artifact(spec: pb.TaskInputsSpec.InputArtifactSpec, scope: Scope, done: Mapping[str, TaskOutcome]) -> Bound | None:
     if spec.WhichOneof("kind") == "component_input_artifact":
         return scope.artifacts.get(spec.component_input_artifact)
     producer = done[spec.task_output_artifact.producer_task]
@@ -411,7 +413,7 @@ def _artifact(spec: pb.TaskInputsSpec.InputArtifactSpec, scope: Scope, done: Map
     return Bound(producer.artifacts[key], producer.leaves) if key in producer.artifacts else None
 
 
-def _dag_outputs(dag: pb.DagSpec, done: Mapping[str, Outcome]) -> tuple[dict[str, Any], dict[str, ArtifactValue]]:
+def _dag_outputs(dag: pb.DagSpec, done: Mapping[str, TaskOutcome]) -> tuple[dict[str, Any], dict[str, ArtifactValue]]:
     """Collects a DAG's outputs; those of skipped tasks are left out, and of `dsl.OneOf` the first that is there."""
     parameters: dict[str, Any] = {}
     for name, spec in dag.outputs.parameters.items():
@@ -435,16 +437,16 @@ def _dag_outputs(dag: pb.DagSpec, done: Mapping[str, Outcome]) -> tuple[dict[str
 
 
 def _merge(
-    done: Mapping[str, Outcome], parameters: Mapping[str, Any], artifacts: Mapping[str, ArtifactValue]
-) -> Outcome:
+    done: Mapping[str, TaskOutcome], parameters: Mapping[str, Any], artifacts: Mapping[str, ArtifactValue]
+) -> TaskOutcome:
     leaves = frozenset().union(*(outcome.leaves for outcome in done.values()))
     for state in (State.FAILED, State.CANCELED):
         for name, outcome in done.items():
             if outcome.state == state:
-                return Outcome(
+                return TaskOutcome(
                     state, parameters, artifacts, outcome.error, leaves, failed_task=outcome.failed_task or name
                 )
-    return Outcome(State.SUCCEEDED, parameters, artifacts, leaves=leaves)
+    return TaskOutcome(State.SUCCEEDED, parameters, artifacts, leaves=leaves)
 
 
 def _named(condition: str, bound: Mapping[str, Any]) -> list[str]:

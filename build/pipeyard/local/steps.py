@@ -13,11 +13,11 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import cache, external
-from pipeyard.local.launching import Launch, Launcher, find_program
+from pipeyard.local import external, step_cache
+from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.scheduler import Leaf, Outcome
+from pipeyard.local.scheduler import Leaf, TaskOutcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
 from pipeyard.system import jsons, process
 from stepkit import digest
@@ -95,7 +95,7 @@ class StepRunner:
         hosts: Callable[[str], Host],
         launcher: Launcher,
         tracker: Tracker,
-        store: cache.Cache,
+        store: step_cache.StepCache,
         slots: threading.Semaphore,
         job: Mapping[str, str],
         canceled: Callable[[], bool],
@@ -124,7 +124,7 @@ class StepRunner:
         self._overrun = overrun
         self._now = now
         self._ahead: dict[str, Leaf] = {}
-        self._external: list[tuple[Leaf, Host, cache.Entry, dict[str, str]]] = []
+        self._external: list[tuple[Leaf, Host, step_cache.CacheEntry, dict[str, str]]] = []
         self._written: set[str] = set()
 
     def planned(self, leaf: Leaf) -> None:
@@ -147,7 +147,7 @@ class StepRunner:
             reason=reason,
         )
 
-    def run(self, leaf: Leaf) -> Outcome:
+    def run(self, leaf: Leaf) -> TaskOutcome:
         self._ahead.pop(leaf.path, None)
         executor = self._pipeline.executor(leaf.component)
         try:
@@ -178,7 +178,7 @@ class StepRunner:
 
     # -- the parts of a task ------------------------------------------------------------------------------------------
 
-    def _run_container(self, leaf: Leaf, container: Mapping[str, Any]) -> Outcome:
+    def _run_container(self, leaf: Leaf, container: Mapping[str, Any]) -> TaskOutcome:
         host = self._hosts(container["image"])
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
@@ -223,9 +223,11 @@ class StepRunner:
             output_artifacts=entry.artifacts,
             cached_from=entry.run if state == State.CACHED else "",
         )
-        return Outcome(state, entry.parameters, entry.artifacts)
+        return TaskOutcome(state, entry.parameters, entry.artifacts)
 
-    def _known_outputs(self, leaf: Leaf, cache_key: str) -> tuple[cache.Entry | None, State, str, datetime | None]:
+    def _known_outputs(
+        self, leaf: Leaf, cache_key: str
+    ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
         started = {
             "started_at": self._now(),
@@ -242,10 +244,10 @@ class StepRunner:
             before
             and before.state.has_outputs
             and before.cache_key == cache_key
-            and all(cache.intact(artifact) for artifact in before.output_artifacts.values())
+            and all(step_cache.intact(artifact) for artifact in before.output_artifacts.values())
         ):
             self._tracker.update(leaf.path, started_at=before.started_at, attempts=before.attempts)
-            entry = cache.Entry(
+            entry = step_cache.CacheEntry(
                 run=before.cached_from or self._folder.name,
                 task=leaf.path,
                 parameters=before.output_parameters,
@@ -355,7 +357,7 @@ class StepRunner:
             return  # the task itself will say what is wrong
         self._prestart.begin(following.path, command, env, host.preload)
 
-    def _take_outputs(self, leaf: Leaf, host: Host) -> cache.Entry:
+    def _take_outputs(self, leaf: Leaf, host: Host) -> step_cache.CacheEntry:
         """Reads the outputs that a successful attempt left.
 
         Raises:
@@ -385,9 +387,9 @@ class StepRunner:
                 bytes=_size(path),
                 metadata=said.get("metadata", {}),
             )
-        return cache.Entry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
+        return step_cache.CacheEntry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
 
-    def _import(self, leaf: Leaf, importer: Mapping[str, Any]) -> Outcome:
+    def _import(self, leaf: Leaf, importer: Mapping[str, Any]) -> TaskOutcome:
         """Runs a `dsl.importer`: its artifact is somewhere already."""
         self._tracker.update(leaf.path, name=leaf.name, component="importer", started_at=self._now())
         uri = importer["artifactUri"].get("constant") or leaf.parameters.get(
@@ -411,15 +413,15 @@ class StepRunner:
             upstream=sorted(leaf.upstream),
             output_artifacts={name: artifact},
         )
-        return Outcome(State.SUCCEEDED, {}, {name: artifact})
+        return TaskOutcome(State.SUCCEEDED, {}, {name: artifact})
 
-    def _failed(self, leaf: Leaf, error: str) -> Outcome:
+    def _failed(self, leaf: Leaf, error: str) -> TaskOutcome:
         self._tracker.update(leaf.path, state=State.FAILED, reason=error, ended_at=self._now())
-        return Outcome(State.FAILED, error=f"{leaf.path}: {error}", failed_task=leaf.name)
+        return TaskOutcome(State.FAILED, error=f"{leaf.path}: {error}", failed_task=leaf.name)
 
-    def _canceled_outcome(self, leaf: Leaf) -> Outcome:
+    def _canceled_outcome(self, leaf: Leaf) -> TaskOutcome:
         self._tracker.update(leaf.path, state=State.CANCELED, reason="the run was stopped", ended_at=self._now())
-        return Outcome(State.CANCELED)
+        return TaskOutcome(State.CANCELED)
 
     # -- where things are ---------------------------------------------------------------------------------------------
 
@@ -435,7 +437,7 @@ class StepRunner:
     def _key(self, leaf: Leaf, host: Host, fingerprints: Mapping[str, str]) -> str:
         container = self._pipeline.executor(leaf.component)["container"]
         counted = {name: value for name, value in leaf.parameters.items() if name not in host.cache_ignores}
-        return cache.key(
+        return step_cache.key(
             [*container.get("command", []), *container.get("args", [])],
             {each["name"]: each.get("value", "") for each in container.get("env", [])},
             host.source_digest,

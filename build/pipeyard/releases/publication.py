@@ -23,8 +23,16 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.layout import Entry, Version
-from pipeyard.component_store.places import NOTHING, Changed, Folder, Missing, PlaceError, Unavailable, Writable
+from pipeyard.component_store.layout import IndexEntry, VersionSelector
+from pipeyard.component_store.places import (
+    NO_FILE,
+    FileMissing,
+    FolderPlace,
+    PlaceChanged,
+    PlaceError,
+    PlaceUnavailable,
+    Writable,
+)
 from pipeyard.errors import PipeyardError
 from pipeyard.system import yamls
 from stepkit.uris import is_remote, local_part
@@ -107,19 +115,19 @@ class Ledger:
 
     def look(self, path: str) -> tuple[bytes, str]:
         """As `Writable.look`; a place that can't be read is an error for the user."""
-        return (self._pending[path], NOTHING) if path in self._pending else self._asked(self.place.look, path)
+        return (self._pending[path], NO_FILE) if path in self._pending else self._asked(self.place.look, path)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes; None where there is none."""
         try:
             return self._pending[path] if path in self._pending else self._asked(self.place.read, path)
-        except Missing:
+        except FileMissing:
             return None
 
     def _asked(self, ask: Callable[[str], Any], path: str) -> Any:
         try:
             return ask(path)
-        except Unavailable as error:
+        except PlaceUnavailable as error:
             raise PipeyardError(f"{self.place.location(path)} can't be read: {error}.") from error
 
     def spec(self, name: str, digest: str) -> bytes:
@@ -142,7 +150,7 @@ class Ledger:
         else:
             try:
                 self.place.write(path, data, over)
-            except Changed:
+            except PlaceChanged:
                 raise
             except PlaceError as error:
                 raise PipeyardError(
@@ -172,7 +180,7 @@ def open_store(store: str) -> Writable:
     from pipeyard.component_store.buckets import BucketPlace
 
     if not is_remote(store):
-        return Folder(local_part(store))
+        return FolderPlace(local_part(store))
     if store.startswith(("http://", "https://")):
         raise PipeyardError(f"{store} can be read from, but not published to. Give the folder or bucket behind it.")
     return BucketPlace(store, {}, timeout=10)
@@ -194,8 +202,8 @@ def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files:
     _ensure(ledger, release.path(FILE), release.content)
     try:
         if ledger.read(claim) is None:
-            ledger.write(claim, release.content, NOTHING)
-    except Changed:
+            ledger.write(claim, release.content, NO_FILE)
+    except PlaceChanged:
         _refuse_another(ledger, release, ledger.read(claim))
     tags = {layout.tag_path(name, release.commit): spec for name, spec in specs.items()}
     _at_once(lambda each: _ensure(ledger, *each), tags.items())
@@ -232,13 +240,13 @@ def move(ledger: Ledger, channel: str, release: Release, stays: Callable[[str], 
         try:
             data, mark = ledger.look(path)
             before = _parse(ledger, path, data)
-        except Missing:
-            before, mark = None, NOTHING
+        except FileMissing:
+            before, mark = None, NO_FILE
         kept = before is not None and (before == release or stays(before.commit))
         if not kept:
             try:
                 ledger.write(path, release.content, mark)
-            except Changed:
+            except PlaceChanged:
                 continue
         now = _follow(ledger, channel)
         _update_index(ledger, [release, now], [channel])
@@ -285,8 +293,8 @@ def _update_index(ledger: Ledger, releases: Iterable[Release], channels: Iterabl
         try:
             data, mark = ledger.look(layout.INDEX)
             entries = layout.read_index(data)
-        except Missing:
-            entries, mark = _listed(ledger), NOTHING
+        except FileMissing:
+            entries, mark = _listed(ledger), NO_FILE
         except ValueError as error:
             raise PipeyardError(
                 f"{ledger.place.location('')}: {error}. Remove the file: it is made anew from what the store has."
@@ -300,29 +308,29 @@ def _update_index(ledger: Ledger, releases: Iterable[Release], channels: Iterabl
             if ledger.read(layout.INDEX) != new:
                 ledger.write(layout.INDEX, new, mark)
             return
-        except Changed:
+        except PlaceChanged:
             continue
     raise PipeyardError(f"{ledger.place.location(layout.INDEX)} is changed by others all the time. Run again.")
 
 
-def _enter(ledger: Ledger, entries: dict[str, Entry], release: Release, tag: str) -> None:
+def _enter(ledger: Ledger, entries: dict[str, IndexEntry], release: Release, tag: str) -> None:
     for name, digest in release.components.items():
-        entry = entries.get(name, Entry())
+        entry = entries.get(name, IndexEntry())
         spec = yamls.load(ledger.spec(name, digest))
-        entries[name] = Entry(
+        entries[name] = IndexEntry(
             description=str(spec.get("description") or entry.description),
             digests=tuple(dict.fromkeys([*entry.digests, digest])),
             tags={**entry.tags, tag: digest},
         )
 
 
-def _listed(ledger: Ledger) -> dict[str, Entry]:
+def _listed(ledger: Ledger) -> dict[str, IndexEntry]:
     """Returns what a store without an index has."""
     try:
         return {name: ledger.place.versions(name) for name in ledger.place.entries()}
-    except Missing:
+    except FileMissing:
         return {}
-    except Unavailable as error:
+    except PlaceUnavailable as error:
         raise PipeyardError(f"{ledger.place.location('')} can't be listed: {error}.") from error
 
 
@@ -331,9 +339,9 @@ def _ensure(ledger: Ledger, path: str, data: bytes) -> None:
     found = ledger.read(path)
     if found is None:
         try:
-            ledger.write(path, data, NOTHING)
+            ledger.write(path, data, NO_FILE)
             return
-        except Changed:  # by another publisher, or by this one's own request, the answer to which was lost
+        except PlaceChanged:  # by another publisher, or by this one's own request, the answer to which was lost
             found = ledger.read(path)
     if found != data:
         raise PipeyardError(
@@ -376,6 +384,6 @@ def _channel_path(channel: str) -> str:
 
 
 def _tag(text: str) -> str:
-    tag = Version.of(tag=text).tag
+    tag = VersionSelector.of(tag=text).tag
     assert tag
     return tag

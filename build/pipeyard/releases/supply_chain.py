@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from pipeyard.images.lock import Lock
+from pipeyard.images.image_lock import Lock
 from pipeyard.packages import dist_folder
 from pipeyard.packages.dist_folder import PROVENANCE, sbom_path
 from pipeyard.releases import provenance, sbom

@@ -18,7 +18,7 @@ from pipeyard.repository.project import Project
 ACTIONS = ("lint", "test", "image", "compile", "deploy")
 
 # What nothing is made of: folders, suffixes, names of files.
-NOTHING = ("docs", "notebooks")
+WITHOUT_EFFECT = ("docs", "notebooks")
 DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
 UNREAD = {".gitignore", "LICENSE"}
 # Folders of folders, each of which is a part of that kind.
@@ -144,7 +144,7 @@ class Graph:
 
     def _part_of(self, file: str, path: PurePosixPath) -> list[Node]:
         top, rest = path.parts[0], path.parts[1:]
-        if path.suffix in DOCUMENTS or top in NOTHING or path.name in UNREAD:
+        if path.suffix in DOCUMENTS or top in WITHOUT_EFFECT or path.name in UNREAD:
             return []
         if top == "components" and len(rest) > 1:
             return self._in_component(rest[0], rest[1])

@@ -11,7 +11,7 @@ from pipeyard.runs.stored_runs import StoredRun
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A line of a comparison: a value a run; None where the run has none."""
 
     name: str
@@ -45,12 +45,12 @@ class Comparison:
     """
 
     runs: list[StoredRun]
-    facts: list[Row] = field(default_factory=list)
-    parameters: list[Row] = field(default_factory=list)
-    metrics: list[Row] = field(default_factory=list)
-    seconds: list[Row] = field(default_factory=list)
-    states: list[Row] = field(default_factory=list)
-    digests: list[Row] = field(default_factory=list)
+    facts: list[ComparisonRow] = field(default_factory=list)
+    parameters: list[ComparisonRow] = field(default_factory=list)
+    metrics: list[ComparisonRow] = field(default_factory=list)
+    seconds: list[ComparisonRow] = field(default_factory=list)
+    states: list[ComparisonRow] = field(default_factory=list)
+    digests: list[ComparisonRow] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the comparison for JSON; lists are in the order of `runs`."""
@@ -85,16 +85,20 @@ def compare(*runs: StoredRun) -> Comparison:
         parameters=_differing_parameters(runs),
         metrics=_rows([stored.metrics for stored in runs]),
         seconds=[
-            Row(name, [_rounded_seconds(known[name]) if name in known else None for known in tasks]) for name in names
+            ComparisonRow(name, [_rounded_seconds(known[name]) if name in known else None for known in tasks])
+            for name in names
         ],
-        states=[Row(name, [str(known[name].state) if name in known else None for known in tasks]) for name in names],
+        states=[
+            ComparisonRow(name, [str(known[name].state) if name in known else None for known in tasks])
+            for name in names
+        ],
         digests=_rows([_digests(stored) for stored in runs]),
     )
 
 
-def _rows(columns: Sequence[dict[str, Any]]) -> list[Row]:
+def _rows(columns: Sequence[dict[str, Any]]) -> list[ComparisonRow]:
     names = dict.fromkeys(name for column in columns for name in column)
-    return [Row(name, [column.get(name) for column in columns]) for name in names]
+    return [ComparisonRow(name, [column.get(name) for column in columns]) for name in names]
 
 
 def _facts(stored: StoredRun) -> dict[str, Any]:
@@ -112,12 +116,14 @@ def _facts(stored: StoredRun) -> dict[str, Any]:
     }
 
 
-def _differing_parameters(runs: Sequence[StoredRun]) -> list[Row]:
+def _differing_parameters(runs: Sequence[StoredRun]) -> list[ComparisonRow]:
     """Returns the pipeline's parameters that differ, and those of tasks that differ among the runs they ran in."""
     of_pipeline = _rows([_without_id(stored.run.parameters, stored.run) for stored in runs])
     of_tasks = _rows([_task_parameters(stored) for stored in runs])
     return [row for row in of_pipeline if not row.equal] + [
-        row for row in of_tasks if not Row(row.name, [value for value in row.values if value is not None]).equal
+        row
+        for row in of_tasks
+        if not ComparisonRow(row.name, [value for value in row.values if value is not None]).equal
     ]
 
 

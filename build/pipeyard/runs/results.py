@@ -36,7 +36,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Finding:
+class OutputParameter:
     """An output parameter of a task."""
 
     task: Task
@@ -69,10 +69,12 @@ class KeyMetric:
     baseline: float | None = None
 
 
-def find(run: Run, parameter: str) -> list[Finding]:
+def find(run: Run, parameter: str) -> list[OutputParameter]:
     """Returns the output parameters of that name, in the order of tasks."""
     return [
-        Finding(task, task.output_parameters[parameter]) for task in run.tasks if parameter in task.output_parameters
+        OutputParameter(task, task.output_parameters[parameter])
+        for task in run.tasks
+        if parameter in task.output_parameters
     ]
 
 
@@ -161,7 +163,7 @@ def model_problem(run: Run) -> str:
     return ""
 
 
-def pushed(run: Run) -> list[Finding]:
+def pushed(run: Run) -> list[OutputParameter]:
     """Returns the versions that tasks pushed, or had pushed before if they were cached."""
     return [finding for finding in find(run, "version") if finding.task.output_parameters.get("pushed_uri")]
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from pipeyard.settings.model import Environment
 from pipeyard.settings.problems import dotted
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 if TYPE_CHECKING:
     from pipeyard.ir.protobuf import pb
@@ -18,7 +18,7 @@ PIPELINE = "pipeline.py"
 
 
 @dataclass(frozen=True)
-class Value:
+class SettingValue:
     """A value in force.
 
     Attributes:
@@ -47,7 +47,7 @@ class Value:
 
 def provenance(
     environment: Environment, pipeline: str = "", inputs: "pb.ComponentInputsSpec | None" = None
-) -> list[Value]:
+) -> list[SettingValue]:
     """Returns each value in force, and where it came from.
 
     Args:
@@ -84,7 +84,9 @@ def retries_key(environment: Environment, pipeline: str, name: str) -> Key:
     return (*key, name) if environment.origin(*key, name) else key
 
 
-def _parameters(environment: Environment, pipeline: str, inputs: "pb.ComponentInputsSpec | None") -> Iterator[Value]:
+def _parameters(
+    environment: Environment, pipeline: str, inputs: "pb.ComponentInputsSpec | None"
+) -> Iterator[SettingValue]:
     own = environment.of(pipeline).parameters
     declared = set(inputs.parameters) if inputs is not None else set(environment.parameters)
     in_force = environment.parameters_of(pipeline, declared)
@@ -97,10 +99,10 @@ def _parameters(environment: Environment, pipeline: str, inputs: "pb.ComponentIn
 
     for name, definition in sorted(inputs.parameters.items()):
         if name not in in_force and definition.HasField("default_value"):
-            yield Value(f"parameters.{name}", values.from_proto(definition.default_value), "", PIPELINE)
+            yield SettingValue(f"parameters.{name}", values.from_proto(definition.default_value), "", PIPELINE)
 
 
-def _values(environment: Environment, part: BaseModel, key: Key) -> Iterator[Value]:
+def _values(environment: Environment, part: BaseModel, key: Key) -> Iterator[SettingValue]:
     """Yields all values of a part, at any depth; the value of a parameter is one."""
     yield from _fields(environment, part, key)
     for name, each in getattr(part, "parameters", {}).items():
@@ -115,7 +117,7 @@ def _values(environment: Environment, part: BaseModel, key: Key) -> Iterator[Val
         yield from _values(environment, each, (*key, "triggers", index))
 
 
-def _fields(environment: Environment, part: BaseModel, key: Key) -> Iterator[Value]:
+def _fields(environment: Environment, part: BaseModel, key: Key) -> Iterator[SettingValue]:
     """Yields the values of a part's fields, but for those that are named by the file."""
     for name in type(part).model_fields:
         value = getattr(part, name)
@@ -127,21 +129,21 @@ def _fields(environment: Environment, part: BaseModel, key: Key) -> Iterator[Val
             yield _value(environment, value, (*key, name))
 
 
-def _value(environment: Environment, value: Any, key: Key) -> Value:
+def _value(environment: Environment, value: Any, key: Key) -> SettingValue:
     return _named(dotted(key), environment, value, key)
 
 
-def _named(name: str, environment: Environment, value: Any, key: Key) -> Value:
+def _named(name: str, environment: Environment, value: Any, key: Key) -> SettingValue:
     origin = environment.origin(*key)
     if origin is None:
-        return Value(name, value, "", BUILT_IN)
+        return SettingValue(name, value, "", BUILT_IN)
     layer = "defaults" if origin.key[0] == "defaults" else environment.name
     if key[0] == "pipelines":
         layer += f", pipeline {key[1]}"
-    return Value(name, value, str(origin), layer)
+    return SettingValue(name, value, str(origin), layer)
 
 
-def _under(name: str, found: Iterator[Value], key: Key) -> Iterator[Value]:
+def _under(name: str, found: Iterator[SettingValue], key: Key) -> Iterator[SettingValue]:
     prefix = dotted(key)
     for each in found:
-        yield Value(name + each.key.removeprefix(prefix), each.value, each.where, each.layer)
+        yield SettingValue(name + each.key.removeprefix(prefix), each.value, each.where, each.layer)

@@ -15,7 +15,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.model import Code, Decision, Event, Policy, Start, State
+from pipeyard.triggers.domain import Code, Decision, Event, Policy, RunStart, TriggerState
 
 # Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
 Starter = Callable[[Mapping[str, Any], str], str]
@@ -28,7 +28,7 @@ GIVE_UP = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EventOutcome:
     """What became of an event.
 
     Attributes:
@@ -50,7 +50,7 @@ def handle(
     start: Starter,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = sleep,
-) -> Outcome:
+) -> EventOutcome:
     """Decides on an event and starts what is to be started.
 
     Raises:
@@ -58,7 +58,7 @@ def handle(
     """
     holder = uuid.uuid4().hex
 
-    def change(known: State) -> tuple[State, tuple[Decision, list[Start], dict[str, str], bool]]:
+    def change(known: TriggerState) -> tuple[TriggerState, tuple[Decision, list[RunStart], dict[str, str], bool]]:
         now = clock()
         decision = decide(known, event, policy, now)
         after, mine, given_up = _hold(decision.state, holder, now, decision.key)
@@ -69,10 +69,12 @@ def handle(
     started, problems = _start(store, mine, start, wait)
     # A repetition may be of what is being started: if that fails, nobody would tell it again.
     again = decision.again or bool(problems) or (others and decision.code == Code.DUPLICATE)
-    return Outcome(decision, started, {**given_up, **problems}, again)
+    return EventOutcome(decision, started, {**given_up, **problems}, again)
 
 
-def _hold(known: State, holder: str, now: datetime, key: str) -> tuple[State, list[Start], dict[str, str]]:
+def _hold(
+    known: TriggerState, holder: str, now: datetime, key: str
+) -> tuple[TriggerState, list[RunStart], dict[str, str]]:
     """Takes what is to be started and held by nobody; what is too old for that is given up.
 
     Args:
@@ -94,7 +96,7 @@ def _hold(known: State, holder: str, now: datetime, key: str) -> tuple[State, li
 
 def _start(
     store: state.Store,
-    mine: Sequence[Start],
+    mine: Sequence[RunStart],
     start: Starter,
     wait: Callable[[float], None],
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -109,8 +111,8 @@ def _start(
     return started, problems
 
 
-def _settled(known: State, started: Mapping[str, str], problems: Mapping[str, str]) -> State:
-    def after(each: Start) -> Start:
+def _settled(known: TriggerState, started: Mapping[str, str], problems: Mapping[str, str]) -> TriggerState:
+    def after(each: RunStart) -> RunStart:
         if each.key in started:
             return each.model_copy(update={"run": started[each.key], "held_until": None, "problem": ""})
         if each.key in problems and each.open:

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 # Environment, name of the pipeline's folder, parameters over those that are set or deployed, and key, to the run's id.
 # Of two with one key the second finds the first's run.
-Launch = Callable[["Environment", str, Mapping[str, Any], str], str]
+RunStarter = Callable[["Environment", str, Mapping[str, Any], str], str]
 
 
-def launcher(project: "Project | None" = None) -> Launch:
+def launcher(project: "Project | None" = None) -> RunStarter:
     """Returns what starts runs.
 
     Args:

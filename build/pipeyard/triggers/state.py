@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.system import files, jsons
 from pipeyard.triggers import shards
-from pipeyard.triggers.model import FORMAT, Asked, Policy, State
+from pipeyard.triggers.domain import FORMAT, Asked, Policy, TriggerState
 
 if TYPE_CHECKING:
     from pipeyard.system.bucket import Bucket
@@ -28,11 +28,11 @@ _DEADLINE = 60.0
 _SCHEME = "gs://"
 _KEPT = Policy(name="").kept
 # States of which it is known what they are, by their text: so many, none of more bytes.
-_PARSED: dict[bytes, State] = {}
+_PARSED: dict[bytes, TriggerState] = {}
 _STATES, _MOST_REMEMBERED = 16, 4 * 1024 * 1024
 
 
-class Changed(Exception):
+class StateChanged(Exception):
     """Somebody else wrote after it was read."""
 
 
@@ -46,7 +46,7 @@ class Store(Protocol):
         """Writes in the place of the version that was read.
 
         Raises:
-            Changed: another version is there by now. Nothing was written.
+            StateChanged: another version is there by now. Nothing was written.
         """
 
     def shard(self, name: str) -> "Store":
@@ -55,7 +55,7 @@ class Store(Protocol):
 
 def update(
     store: Store,
-    change: Callable[[State], tuple[State, T]],
+    change: Callable[[TriggerState], tuple[TriggerState, T]],
     wait: Callable[[float], None] = sleep,
     about: Asked | None = None,
     kept: timedelta = _KEPT,
@@ -86,7 +86,7 @@ def update(
         content = after.model_dump_json().encode()
         try:
             store.write(content, version)
-        except Changed:
+        except StateChanged:
             continue
         _remember(content, after)
         return result
@@ -105,28 +105,28 @@ def turns(wait: Callable[[float], None]) -> Iterator[None]:
         pause = min(2 * pause, _LONGEST)
 
 
-def read(store: Store) -> State:
+def read(store: Store) -> TriggerState:
     """Returns the state that is kept, without what is in shards."""
     return parse(store.read()[0])
 
 
-def recall(store: Store, about: Asked) -> State:
+def recall(store: Store, about: Asked) -> TriggerState:
     """Returns the state that is kept, with what its shards have of something."""
     return _with_recalled(store, read(store), about)
 
 
-def parse(content: bytes) -> State:
+def parse(content: bytes) -> TriggerState:
     """Returns the state; an empty one of nothing. One of an earlier format is read as what it is in today's.
 
     Raises:
         PipeyardError: it is no state, or of a later format.
     """
     if not content:
-        return State()
+        return TriggerState()
     if content in _PARSED:
         return _PARSED[content]
     try:
-        known = State.model_validate_json(content)
+        known = TriggerState.model_validate_json(content)
     except ValidationError as error:
         written = _format(content)
         if written > FORMAT:
@@ -143,7 +143,7 @@ def parse(content: bytes) -> State:
     return known
 
 
-def _remember(content: bytes, known: State) -> None:
+def _remember(content: bytes, known: TriggerState) -> None:
     """Keeps what a text is: the next event mostly finds what this one wrote. Nothing changes a state in place."""
     if len(content) <= _MOST_REMEMBERED:
         if len(_PARSED) >= _STATES:
@@ -158,7 +158,7 @@ def _format(content: bytes) -> int:
         return 0
 
 
-def _of_format_1(known: State) -> State:
+def _of_format_1(known: TriggerState) -> TriggerState:
     """Counts starts, all of which were kept for as long as they counted."""
     if not known.starts:
         return known
@@ -167,7 +167,7 @@ def _of_format_1(known: State) -> State:
     return known.model_copy(update={"last_start": last, "day": last.date(), "today": today})
 
 
-def _with_recalled(store: Store, known: State, about: Asked | None) -> State:
+def _with_recalled(store: Store, known: TriggerState, about: Asked | None) -> TriggerState:
     if about is None or not known.sharded:
         return known
     seen = [key for key in about.seen if key not in known.seen]
@@ -180,7 +180,7 @@ def _with_recalled(store: Store, known: State, about: Asked | None) -> State:
     return known.model_copy(update={"seen": found_seen, "newest": found_newest})
 
 
-def _without_recalled(after: State, known: State, before: State) -> State:
+def _without_recalled(after: TriggerState, known: TriggerState, before: TriggerState) -> TriggerState:
     """Returns a state without what is in shards, and there as it was."""
     if known is before:
         return after
@@ -195,7 +195,7 @@ def _without_recalled(after: State, known: State, before: State) -> State:
     return after.model_copy(update=same)
 
 
-def _add(shard: Store, added: shards.Lines, kept: timedelta, wait: Callable[[float], None]) -> None:
+def _add(shard: Store, added: shards.ShardLines, kept: timedelta, wait: Callable[[float], None]) -> None:
     for _ in turns(wait):
         content, version = shard.read()
         merged = shards.merge(content, added, kept)
@@ -203,7 +203,7 @@ def _add(shard: Store, added: shards.Lines, kept: timedelta, wait: Callable[[flo
             return
         try:
             shard.write(merged, version)
-        except Changed:
+        except StateChanged:
             continue
         return
     raise PipeyardError(f"{shard} was changed by others {_TRIES} times in a row. Send the event again.")
@@ -216,18 +216,18 @@ def store_at(place: str, name: str) -> Store:
         place: a local folder or gs://BUCKET[/PREFIX].
         name: of the file, with slashes.
     """
-    return Object(place, name) if place.startswith(_SCHEME) else Folder(Path(place) / name)
+    return StateObject(place, name) if place.startswith(_SCHEME) else StateFile(Path(place) / name)
 
 
-class Folder:
+class StateFile:
     """A file on this machine."""
 
     def __init__(self, path: Path, lock: Path | None = None) -> None:
         self._path = path
         self._lock = lock or path.with_suffix(".lock")
 
-    def shard(self, name: str) -> "Folder":
-        return Folder(self._path.with_suffix("") / name, self._lock)
+    def shard(self, name: str) -> "StateFile":
+        return StateFile(self._path.with_suffix("") / name, self._lock)
 
     def __str__(self) -> str:
         return str(self._path)
@@ -241,11 +241,11 @@ class Folder:
         with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as a file takes to be written
             if self.read()[0] != version:
-                raise Changed
+                raise StateChanged
             files.write_whole(self._path, content)
 
 
-class Object:
+class StateObject:
     """An object in Cloud Storage; its versions are generations.
 
     Args:
@@ -259,8 +259,8 @@ class Object:
     def __str__(self) -> str:
         return f"{self._place}/{self._name}"
 
-    def shard(self, name: str) -> "Object":
-        return Object(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
+    def shard(self, name: str) -> "StateObject":
+        return StateObject(self._place, f"{self._name.removesuffix('.json')}/{name}", self._bucket)
 
     def read(self) -> tuple[bytes, int]:
         return self._bucket.read(self._name) or (b"", 0)
@@ -270,10 +270,10 @@ class Object:
 
         try:
             self._bucket.write(self._name, content, version)
-        except bucket.Changed as error:
+        except bucket.PreconditionFailed as error:
             # Where an answer got lost, the library asks again, and what stands in the way is what it wrote itself.
             if self.read()[0] != content:
-                raise Changed from error
+                raise StateChanged from error
 
     @cached_property
     def _bucket(self) -> "Bucket":

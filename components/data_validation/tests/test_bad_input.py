@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import SCHEMA, columns, flags, write_examples
 from data_validation import computing, slicing, storing
+from test_workers import runs
 
 from stepkit import uris
 
@@ -244,14 +246,6 @@ def test_a_full_disk(step, examples, monkeypatch):
     step(examples, schema_text=SCHEMA).assert_refused("No space left on device", "Nothing was written")
 
 
-def _runs(process: str) -> bool:
-    """True until a process has ended, be it that nobody has asked how, as in a container without an init."""
-    try:
-        return Path("/proc", process, "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_step_leaves_nothing_to_see(tmp_path, number):
     examples = write_examples(
@@ -268,7 +262,7 @@ def test_a_killed_step_leaves_nothing_to_see(tmp_path, number):
     assert workers
     for worker in workers:
         for _ in range(1000):
-            if not _runs(worker):
+            if not runs(worker):
                 break
             time.sleep(0.01)
         else:
@@ -282,3 +276,26 @@ def test_a_rerun_replaces_what_was_there(step, examples, tmp_path):
     pq.write_table(table, examples / "train" / "part-00000.parquet")
     assert not step(examples, schema_text=SCHEMA).parameters["valid"]
     assert not list(tmp_path.glob("out/.*"))
+
+
+def test_code_in_a_parquet_file_is_not_run(tmp_path):
+    """In a process of its own, which imports nothing but what the component does."""
+    trace = tmp_path / "was run"
+
+    class Code:
+        def __reduce__(self):
+            return os.mkdir, (str(trace),)
+
+    metadata = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Code())}
+    schema = pa.schema([pa.field("fare", pa.int64(), metadata=metadata)])
+    examples = write_examples(tmp_path / "data", {"train": [pa.table({"fare": [1, 2]}, schema)]})
+    ran = subprocess.run(
+        [sys.executable, "-m", "data_validation", *flags(examples, tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1, ran.stderr
+    assert "'arrow.py_extension_type', which is Python code" in ran.stderr and "CVE-2023-47248" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not trace.exists() and not (tmp_path / "out").exists()

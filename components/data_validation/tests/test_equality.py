@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -13,12 +11,11 @@ import pytest
 import tensorflow_data_validation as tfdv
 from apache_beam.options.pipeline_options import PipelineOptions
 from conftest import SCHEMA, columns, write_examples
-from data_validation import computing, on_cpus, reading, workers
+from data_validation import computing, on_cpus, reading
 from pyarrow import csv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from stepkit import uris
-from stepkit.errors import StepError
 
 ROWS = 3000
 TAXI = Path(__file__).parents[3] / "pipelines" / "chicago_taxi" / "data" / "data.csv"
@@ -217,11 +214,6 @@ def test_the_number_of_workers_does_not_change_a_bit(taxi, tmp_path):
     one, three = (statistics(examples, (("payment_type",),), cpus) for cpus in (1, 3))
     assert list(one) == list(three)
     assert one == three
-
-
-def test_a_worker_that_is_killed_is_told():
-    with pytest.raises(StepError, match="worker processes was killed.*more memory"):
-        list(workers.in_order(lambda item: os.kill(os.getpid(), signal.SIGKILL), [1, 2, 3], 2))
 
 
 def test_batches_do_not_change_the_statistics(tmp_path, monkeypatch):

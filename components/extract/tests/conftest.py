@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from extract.cli import main
+from extract import step
+from extract.cli import build_parser, main
 
 ONE_SPLIT = ("--splits", '{"all": 1}')
 
@@ -81,3 +82,31 @@ def fixture_numbered(csv):
         return csv("id,group,amount,day\n" + "\n".join(rows) + "\n", name)
 
     return write
+
+
+@pytest.fixture(name="database_stream")
+def fixture_database_stream(extract):
+    """Extracts a table as the stream of a database; BigQuery's client is the one that can be given."""
+
+    class Warehouse:
+        def __init__(self, table: pa.Table) -> None:
+            self.table = table
+
+        def query_and_wait(self, query: str) -> Any:
+            del query
+            return self
+
+        def to_arrow_iterable(self, **_: Any) -> Any:
+            yield from self.table.to_batches()
+
+    def run(table: pa.Table, *flags: str) -> Any:
+        outputs = ["--examples", str(extract.outputs / "examples"), "--manifest", str(extract.outputs / "manifest")]
+        source = ["--source", "bigquery://project", "--query", "SELECT x", *ONE_SPLIT, *flags]
+
+        def way() -> dict[str, Any]:
+            step.run(build_parser().parse_args([*source, *outputs]), lambda _: (Warehouse(table), None))
+            return json.loads((extract.outputs / "manifest").read_text())
+
+        return way
+
+    return run

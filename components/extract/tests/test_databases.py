@@ -175,6 +175,45 @@ def test_postgres(extract, postgres):
     assert "secret" not in (extract.outputs / "manifest").read_text()
 
 
+POSTGRES = {
+    "numeric, whole": ("9007199254740993::numeric, 9007199254740992", "int64", [2**53 + 1, 2**53]),
+    "numeric, 38 digits": (f"{'9' * 38}::numeric, 1", "string", ["9" * 38, "1"]),
+    "numeric with a scale": ("1.50::numeric(10, 2), NULL", "double", [1.5, None]),
+    "numeric that a double keeps": ("0.1::numeric, 12345.678", "double", [0.1, 12345.678]),
+    "numeric that it doesn't": ("90071992547409.931::numeric, 1", "string", ["90071992547409.931", "1"]),
+    "whole numerics beside fractions": ("9007199254740993::numeric, 0.5", "string", ["9007199254740993", "0.5"]),
+    "numeric without a number": ("'NaN'::numeric, 1", "string", ["nan", "1"]),
+    "numeric, all null": ("NULL::numeric, NULL", "double", [None, None]),
+    "interval": ("interval '1 month 2 days', NULL", "string", ["1 month 2 days", None]),
+    "time": ("time '10:00', NULL", "time64[us]", [datetime.time(10), None]),
+}
+
+
+@pytest.mark.parametrize(("values", "becomes", "read"), POSTGRES.values(), ids=POSTGRES)
+def test_postgres_values_are_exact(extract, postgres, values, becomes, read):
+    query = f"SELECT n, x FROM unnest(ARRAY[1, 2], ARRAY[{values}]) AS t(n, x) ORDER BY n"
+    manifest = extract.ok(postgres, "--query", query, *ONE_SPLIT)
+    assert manifest["columns"][1] == {"name": "x", "type": becomes}
+    assert extract.table()["x"].to_pylist() == read
+    assert ("x" in manifest["notes"]) == (becomes == "string")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("'101'::bit(3)", "101"),
+        ("'10.0.0.1'::inet", "10.0.0.1/32"),
+        ("'10:00+02'::timetz", "10:00:00+02"),
+        ("'(1,2)'::point", "(1,2)"),
+    ],
+)
+def test_postgres_types_that_come_as_bytes(extract, postgres, value, text):
+    error = extract.fails(postgres, "--query", f"SELECT 1 AS k, {value} AS x", *ONE_SPLIT)
+    assert "Column 'x' of --query is " in error
+    assert 'Cast it there, e.g. "x"::text' in error
+    assert extract.rows(postgres, "--query", f"SELECT ({value})::text AS x") == [{"x": text}]
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

@@ -1,4 +1,4 @@
-import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -7,7 +7,10 @@ import numpy as np
 import processes
 import pytest
 from conftest import MODULE, Step, equal
-from train import checkpoints, fitting
+from train import checkpoints, cli, fitting
+from train import step as train_step
+
+from stepkit import code, digest, modules
 
 # Keras resets the metrics before each epoch and before each validation: the module kills its process at the given one.
 SUICIDAL = (
@@ -53,7 +56,7 @@ def killed(step: Step, env: dict[str, str], **flags: object) -> None:
 def test_killed_run_resumes_with_the_same_result(step, tmp_path, capfd):
     flags = {"epochs": 9, "early_stopping_patience": 2, "hyperparameters": '{"learning_rate": 0.3}'}
     assert step.run(SUICIDAL, **flags) == 0
-    weights, metrics = step.weights(), step.metrics()
+    metrics, written = step.metrics(), digest.of_tree(step.out)
     assert metrics["stopped_early"] and metrics["best_epoch"] == 1  # so that early stopping's state matters below
 
     step.out = tmp_path / "killed"
@@ -63,8 +66,7 @@ def test_killed_run_resumes_with_the_same_result(step, tmp_path, capfd):
     assert step.run(SUICIDAL, **flags) == 0
     said = capfd.readouterr().out
     assert "Resuming after epoch 2" in said and "epoch 3/9" in said and "epoch 2/9" not in said
-    assert equal(weights, step.weights()) and metrics == step.metrics()
-    assert "model.checkpoints" not in step.written()
+    assert digest.of_tree(step.out) == written  # every byte of every output
 
 
 def test_run_killed_while_it_writes_outputs_trains_no_epoch_again(step, tmp_path, capfd):
@@ -87,8 +89,7 @@ def test_run_killed_while_it_writes_outputs_trains_no_epoch_again(step, tmp_path
 def test_killed_search_resumes_with_the_same_result(step, tmp_path, capfd):
     flags = {"epochs": 2, "tune_trials": 2, "tune_algorithm": "random", "early_stopping_patience": 0}
     assert step.run(SUICIDAL, **flags) == 0
-    best, weights = (step.out / "best_hyperparameters").read_text(), step.weights()
-    table = re.search("<h2>Tuning.*?</table>", (step.out / "report.html").read_text(), re.S).group()
+    written = digest.of_tree(step.out)
 
     step.out = tmp_path / "killed"
     killed(step, {"TEST_KILL_AT_RESET": "7"}, **flags)  # in the second trial's second epoch
@@ -96,9 +97,7 @@ def test_killed_search_resumes_with_the_same_result(step, tmp_path, capfd):
     assert step.run(SUICIDAL, **flags) == 0
     said = capfd.readouterr().out
     assert "trial 1/2" not in said and "trial 2/2" in said
-    assert (step.out / "best_hyperparameters").read_text() == best
-    assert table in (step.out / "report.html").read_text()
-    assert equal(weights, step.weights())
+    assert digest.of_tree(step.out) == written
 
 
 def test_fingerprint_depends_on_every_part():
@@ -106,6 +105,63 @@ def test_fingerprint_depends_on_every_part():
     names = {checkpoints.fingerprint(**{**parts, **change}) for change in ({}, {"seed": 2}, {"module": "abd"})}
     assert len(names) == 3
     assert checkpoints.fingerprint(**parts) == checkpoints.fingerprint(**dict(reversed(parts.items())))
+
+
+OTHER_VALUES = {"hyperparameters": '{"units": 8}', "tune_algorithm": "random"}
+
+
+def test_another_value_of_any_flag_is_another_run(step, run_name):
+    """Also of those that come to be, unless they are declared to be places."""
+    names = {run_name(step.argv())}
+    deciding = {action.dest for action in cli.build_parser()._actions} - cli.PLACES - {"help"}  # pylint: disable=protected-access
+    for flag in deciding:
+        names.add(run_name(step.argv(**{flag: OTHER_VALUES.get(flag, "17")})))
+    assert len(names) == 1 + len(deciding) == 11
+
+
+def test_places_make_no_other_run(step, run_name, tmp_path):
+    (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
+    elsewhere = {flag: "elsewhere" for flag in cli.PLACES if not flag.startswith(("module", "trans"))}
+    here = run_name(step.argv())
+    assert run_name(step.argv(**elsewhere)) == here
+    assert run_name(step.argv("", module_uri=tmp_path / "module.py")) == here
+    copies = {"transformed_examples": step.examples, "transform_graph": step.graph}
+    for name, source in copies.items():
+        shutil.copytree(source, tmp_path / name)
+    assert run_name(step.argv(**{name: tmp_path / name for name in copies})) == here
+
+
+def test_other_contents_are_another_run(step, run_name, tmp_path, monkeypatch):
+    names = [run_name(step.argv()), run_name(step.argv(MODULE + "\n")), run_name(step.argv(), workers=2)]
+    for flag, source, file in (
+        ("transformed_examples", step.examples, "manifest.json"),
+        ("transform_graph", step.graph, "transform_fn/assets/company"),
+    ):
+        changed = shutil.copytree(source, tmp_path / flag) / file
+        changed.write_bytes(changed.read_bytes() + b" ")
+        names.append(run_name(step.argv(**{flag: tmp_path / flag})))
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    names.append(run_name(step.argv()))
+    asked = []
+    monkeypatch.setattr(code, "fingerprint", lambda *packages: asked.append(packages) or "other code")
+    names.append(run_name(step.argv()))
+    assert asked == [("train", "stepkit")]
+    assert len(set(names)) == len(names) == 7
+
+
+@pytest.fixture(name="run_name")
+def _run_name():
+    """Returns the name of the run of a command line."""
+
+    def run_name(argv: list[str], workers: int = 1) -> str:
+        args = cli.build_parser().parse_args(argv)
+        module = modules.load(args.module, args.module_uri)
+        hyperparameters = {**module.DEFAULT_HYPERPARAMETERS, **args.hyperparameters}
+        return train_step.name_of_run(
+            args, module, hyperparameters, Path(args.transformed_examples), Path(args.transform_graph), workers
+        )
+
+    return run_name
 
 
 def test_damaged_state_is_not_used():

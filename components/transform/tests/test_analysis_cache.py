@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from conftest import MODULE, table, write_examples
 from transform import cli, shards
 
-from stepkit import digest, examples
+from stepkit import code, digest, examples
 
 
 @pytest.fixture(name="read")
@@ -68,6 +68,15 @@ def test_other_module_or_schema_is_another_entry(inputs, kept, read):
     schema = inputs.schema.read_text(encoding="utf-8") + 'feature { name: "unused" type: INT }\n'
     assert cli.main(inputs.with_schema(schema).arguments("--analysis-cache-uri", str(folder))) == 0
     assert len(set(folder.iterdir()) - before) == 4
+
+
+def test_other_code_is_another_entry(inputs, kept, read, monkeypatch):
+    folder, _ = kept
+    asked = []
+    monkeypatch.setattr(code, "fingerprint", lambda *packages: asked.append(packages) or "other code")
+    assert cli.main(inputs.arguments("--analysis-cache-uri", str(folder))) == 0
+    assert asked == [("transform", "stepkit")]
+    assert read[:2] == NAMES[:2] and len(list(folder.iterdir())) == 4
 
 
 def test_damaged_and_foreign_entries_are_ignored_with_a_message(inputs, kept, read, caplog):

@@ -1,5 +1,6 @@
 import argparse
 import errno
+import json
 import os
 import signal
 
@@ -47,6 +48,16 @@ def test_json_restores_whole_numbers():
     assert value == {"units": [64, 0.5], "deep": {"n": 1}, "flag": True, "none": None}
     assert isinstance(value["units"][0], int)
     assert isinstance(value["deep"]["n"], int)
+
+
+def test_equal_parameters_are_one_value_in_whichever_order_a_backend_sends_them():
+    texts = [
+        '{"train": 4.0, "eval": {"b": [2, {"y": 1, "x": 0}], "a": 1}}',
+        '{"eval": {"a": 1.0, "b": [2.0, {"x": 0, "y": 1}]}, "train": 4}',
+    ]
+    first, second = (json.dumps(cli.json_object(text)) for text in texts)
+    assert first == second == '{"eval": {"a": 1, "b": [2, {"x": 0, "y": 1}]}, "train": 4}'
+    assert json.dumps(cli.json_array('[{"b": 1, "a": 2.0}, "z", "y"]')) == '[{"a": 2, "b": 1}, "z", "y"]'
 
 
 def parser() -> argparse.ArgumentParser:

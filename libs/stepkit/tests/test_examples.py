@@ -100,3 +100,16 @@ def test_list_columns(column, kind, values):
     made = examples.to_list_column(column(), kind)
     made.validate(full=True)
     assert made.to_pylist() == values
+
+
+def test_splits_come_by_name_whoever_wrote_the_manifest(tmp_path):
+    for order in (["train", "a", "eval"], ["eval", "train", "a"]):
+        (tmp_path / "manifest.json").write_text(json.dumps({"splits": {name: {} for name in order}}))
+        assert list(examples.read_manifest(tmp_path)["splits"]) == ["a", "eval", "train"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "training"), [(["a", "train"], "train"), (["z", "b", "eval"], "b"), (["Train", "trains"], "Train")]
+)
+def test_the_split_to_train_on_is_train_or_the_first_by_name(splits, training):
+    assert examples.training_split(splits) == training == examples.training_split(reversed(splits))

@@ -23,7 +23,7 @@ from stepkit.errors import StepError
         ("3.0", "3.0"),
         ("", ""),
         ([1, 2.5, None], "[1, 2.5, null]"),
-        ({"b": {"deep": np.float64(1.5)}, "a": (True,)}, '{"b": {"deep": 1.5}, "a": [true]}'),
+        ({"b": {"deep": np.float64(1.5)}, "a": (True,)}, '{"a": [true], "b": {"deep": 1.5}}'),
     ],
 )
 def test_parameters_are_written_as_the_launcher_parses_them(value, text):

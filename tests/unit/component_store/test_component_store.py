@@ -207,7 +207,7 @@ def test_search_by_names_and_by_the_index(tmp_path):
     assert store.search("big")[0].location == str(tmp_path / "train-big")
     assert store.search("database") == []
     index = layout.write_index(
-        {"io/read_sql": layout.Entry("Reads from a database."), "gone": layout.Entry("A database.")}
+        {"io/read_sql": layout.IndexEntry("Reads from a database."), "gone": layout.IndexEntry("A database.")}
     )
     write(tmp_path, {"index.json": index})
     assert [(found.name, found.description) for found in store.search("database")] == [
@@ -262,7 +262,7 @@ def test_publication_is_written_version_first_and_read_back(tmp_path):
 
 
 def test_the_index_is_read_as_written():
-    entries = {"b": layout.Entry("Does b.", ("0" * 64,), {"v1": "0" * 64}), "a": layout.Entry()}
+    entries = {"b": layout.IndexEntry("Does b.", ("0" * 64,), {"v1": "0" * 64}), "a": layout.IndexEntry()}
     assert layout.read_index(layout.write_index(entries)) == entries
     assert layout.write_index(entries) == layout.write_index(dict(reversed(entries.items())))
     for wrong in [b"<html>", b"[]", b'{"format": 2, "components": {}}', b'{"format": 1}']:

@@ -16,7 +16,7 @@ from support import component_stores
 from support.component_stores import image_of, spec
 
 from pipeyard.component_store import Basic, ComponentNotFoundError, ComponentStore, Token, layout
-from pipeyard.component_store.cache import Cache
+from pipeyard.component_store.spec_cache import SpecCache
 from pipeyard.errors import PipeyardError
 
 SECRET = "s3cr3t-t0k3n"
@@ -184,8 +184,8 @@ def test_a_wrong_name_and_a_wrong_tag_are_told_from_the_index(store, server):
         store.load_component("eco")
     assert f"{server.url}/eco/component.yaml: 404 Not Found" in str(error.value)
     assert f"Names there are unknown: {server.url} (can't be listed: no index.json" in str(error.value)
-    entry = layout.Entry("Says it.", (FIRST,), {"v1": FIRST, "latest": FIRST})
-    server.files["index.json"] = layout.write_index({"echo": entry, "tell": layout.Entry()})
+    entry = layout.IndexEntry("Says it.", (FIRST,), {"v1": FIRST, "latest": FIRST})
+    server.files["index.json"] = layout.write_index({"echo": entry, "tell": layout.IndexEntry()})
     with pytest.raises(ComponentNotFoundError, match="Did you mean 'echo'"):
         store.load_component("eco")
     with pytest.raises(ComponentNotFoundError, match="of its tags: Did you mean 'latest'"):
@@ -310,7 +310,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(server, tmp_path, caplog
 
 
 def _fill(folder, barrier, number):
-    cache = Cache(folder)
+    cache = SpecCache(folder)
     barrier.wait()
     for turn in range(50):
         cache.put("https://a.test/x", f"{number} {turn}\n".encode() * 1000)

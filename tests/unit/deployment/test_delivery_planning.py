@@ -7,8 +7,8 @@ import pytest
 from support.delivered_projects import text
 
 from pipeyard.compiling import compiler
-from pipeyard.deployment import cache_keys, planning
-from pipeyard.deployment.planning import Change, Missing, State
+from pipeyard.deployment import cache_keys, planner
+from pipeyard.deployment.planner import Change, DeployedPipeline, Discrepancy
 
 IMAGES = {"count": "host.io/count@sha256:1", "show": "host.io/show@sha256:2"}
 RUN = {"pipeline_root": "gs://acme/runs"}
@@ -16,11 +16,13 @@ RUN = {"pipeline_root": "gs://acme/runs"}
 
 def _state(sha256="a" * 64, images=IMAGES, parameters=None, **options):
     parameters = parameters or {"epochs": 3}
-    return State("c" * 40, sha256, images, parameters, RUN, cache_keys.read(text(images, **options), parameters))
+    return DeployedPipeline(
+        "c" * 40, sha256, images, parameters, RUN, cache_keys.read(text(images, **options), parameters)
+    )
 
 
 def _plan(wanted, found, seen=()):
-    return planning.plan("dev", "whole", wanted, found, seen)
+    return planner.plan("dev", "whole", wanted, found, seen)
 
 
 def _lost(plan):
@@ -34,7 +36,7 @@ def test_nothing_changes_where_all_is_as_wanted():
 
 
 def test_a_first_deployment_is_all_new_and_loses_no_cache():
-    plan = _plan(_state(), None, (Missing("version", "whole", "", "cc-aa"),))
+    plan = _plan(_state(), None, (Discrepancy("version", "whole", "", "cc-aa"),))
     assert [(each.kind, each.before) for each in plan.changes] == [
         ("version", None),
         ("image", None),
@@ -77,17 +79,17 @@ def test_steps_that_are_never_cached_have_nothing_to_lose():
 
 
 def test_what_takes_something_from_a_group_follows_the_steps_in_it():
-    inner = cache_keys.Step("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
-    outer = cache_keys.Step("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
+    inner = cache_keys.CachedStep("i", ("c",), {"n": 1}, {}, frozenset(), cached=True)
+    outer = cache_keys.CachedStep("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
     before = {"group/inner": inner, "outer": outer, "groups": inner}
     after = {**before, "group/inner": dataclasses.replace(inner, parameters={"n": 2})}
-    lost = {each.step: each.reasons for each in planning.uncached(before, after)}
+    lost = {each.step: each.reasons for each in planner.uncached(before, after)}
     assert lost == {"group/inner": ("n: 1 -> 2",), "outer": ("it follows group",)}
 
 
 def test_what_is_removed_is_told():
     found = _state(parameters={"epochs": 3, "note": "x"})
-    seen = (Missing("schedule", "whole (dev)", "0 3 * * *", ""),)
+    seen = (Discrepancy("schedule", "whole (dev)", "0 3 * * *", ""),)
     lines = list(_plan(_state(), found, seen).lines())
     assert "  - schedule whole (dev): 0 3 * * *" in lines
     assert "  - parameter note: x" in lines
@@ -106,6 +108,6 @@ def test_steps_of_the_real_pipelines_are_read_with_groups_and_handlers(pipeline)
     after = cache_keys.read(compiled.text, {"source": "gs://a", "epochs": 2})
     names = {path.rpartition("/")[2] for path in before}
     assert {"extract", "transform", "train", "evaluate", "deploy", "summarize"} <= names
-    lost = {each.step.rpartition("/")[2] for each in planning.uncached(before, after)}
+    lost = {each.step.rpartition("/")[2] for each in planner.uncached(before, after)}
     assert {"train", "evaluate"} <= lost
     assert not lost & {"extract", "data-validation", "transform"}

@@ -152,14 +152,14 @@ def test_who_may_use_objects_alone_can_upload(place, monkeypatch):
 
 
 def test_a_damaged_pointer_is_told(place):
-    place.write("taxi/latest.json", b"{", bucket.NOTHING)
+    place.write("taxi/latest.json", b"{", bucket.NO_OBJECT)
     with pytest.raises(PipeyardError, match="latest.json is damaged"):
         uploads.latest(place, "taxi")
 
 
 def test_a_pointer_that_others_change_all_the_time_is_told(place, monkeypatch):
     def changed(*_):
-        raise bucket.Changed
+        raise bucket.PreconditionFailed
 
     monkeypatch.setattr(place, "write", changed)
     with pytest.raises(PipeyardError, match="was changed by others 8 times"):

@@ -8,10 +8,10 @@ import pytest
 from support import delivered_projects
 
 from pipeyard import cli, settings
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets import choice
 from pipeyard.deployment.targets.server import ServerTarget
-from pipeyard.servers.outcome import Outcome
+from pipeyard.servers.outcome import RunOutcome
 from pipeyard.settings import targets
 from pipeyard.system import bucket
 
@@ -38,7 +38,7 @@ class OnPaper(ServerTarget):
     def missing(self, desired, record):
         if desired.pipeline in self.versions:
             return ()
-        return (Missing("version", desired.pipeline, "", desired.package.version),)
+        return (Discrepancy("version", desired.pipeline, "", desired.package.version),)
 
     def apply(self, desired, record):
         self.versions[desired.pipeline] = desired.package.version
@@ -50,7 +50,7 @@ class OnPaper(ServerTarget):
 
     def wait(self, run, timeout, tell):
         tell("RUNNING")
-        return Outcome("SUCCEEDED", 1.0, page=f"drawer://{run}")
+        return RunOutcome("SUCCEEDED", 1.0, page=f"drawer://{run}")
 
     def latest(self, pipeline):
         return None

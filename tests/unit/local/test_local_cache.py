@@ -8,11 +8,11 @@ import pytest
 from support import trigger_projects
 
 from pipeyard import cli
-from pipeyard.local.cache import Cache, Entry
+from pipeyard.local.step_cache import CacheEntry, StepCache
 from pipeyard.runs import record
 
 KEY = "0" * 64
-RIGHT = Entry(run="r", task="t", parameters={"length": 3}, artifacts={})
+RIGHT = CacheEntry(run="r", task="t", parameters={"length": 3}, artifacts={})
 DAMAGED = {
     "not UTF-8": b"\xff\xfe\x00",
     "truncated": RIGHT.model_dump_json().encode()[:-5],
@@ -35,7 +35,7 @@ def damage(path, content):
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_entry_is_none_and_told_of_and_written_over(tmp_path, caplog, kind):
-    cache = Cache(tmp_path)
+    cache = StepCache(tmp_path)
     damage(tmp_path / f"{KEY}.json", DAMAGED[kind])
     with caplog.at_level(logging.WARNING):
         assert cache.get(KEY) is None
@@ -47,7 +47,7 @@ def test_a_damaged_entry_is_none_and_told_of_and_written_over(tmp_path, caplog, 
 
 
 def test_an_entry_that_isn_t_there_is_nothing_to_warn_of(tmp_path, caplog):
-    assert Cache(tmp_path).get(KEY) is None
+    assert StepCache(tmp_path).get(KEY) is None
     assert caplog.messages == []
 
 

@@ -15,7 +15,7 @@ _LOCAL = "local"
 
 
 @dataclass(frozen=True)
-class Start:
+class BuildStart:
     """What is built, and how.
 
     Attributes:
@@ -29,12 +29,12 @@ class Start:
     triggered: bool
 
 
-def by_hand(filename: str) -> Start:
+def by_hand(filename: str) -> BuildStart:
     """Returns what `gcloud builds submit` starts with."""
-    return Start(filename or cloudbuild.FILES[flow.DELIVERY], _always(), False)
+    return BuildStart(filename or cloudbuild.FILES[flow.DELIVERY], _always(), False)
 
 
-def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> Start:
+def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> BuildStart:
     """Returns what a trigger starts with when it is run for a commit.
 
     Args:
@@ -70,7 +70,7 @@ def by_trigger(root: Path, name: str, git: Git, commit: str, ref: str = "") -> S
         "REPO_FULL_NAME": root.name,
         "TRIGGER_BUILD_CONFIG_PATH": trigger["filename"],
     }
-    return Start(trigger["filename"], {**values, **_texts(trigger.get("substitutions"))}, True)
+    return BuildStart(trigger["filename"], {**values, **_texts(trigger.get("substitutions"))}, True)
 
 
 def _always() -> dict[str, str]:

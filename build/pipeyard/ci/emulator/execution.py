@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeyard.ci import build_config, cloudbuild_rules, documents
-from pipeyard.ci.build_config import Build
-from pipeyard.ci.emulator import processes, scheduler
-from pipeyard.ci.emulator.causes import Start
+from pipeyard.ci.build_config import BuildConfig
+from pipeyard.ci.emulator import build_scheduler, processes
+from pipeyard.ci.emulator.causes import BuildStart
 from pipeyard.errors import PipeyardError
 
 Where = Literal["host", "docker"]
@@ -16,12 +16,12 @@ Where = Literal["host", "docker"]
 
 def execute(
     workspace: Path,
-    start: Start,
+    start: BuildStart,
     given: Mapping[str, str],
     where: Where,
-    tell: Callable[[scheduler.StepResult], None],
+    tell: Callable[[build_scheduler.StepResult], None],
     network: str = "",
-) -> scheduler.Result:
+) -> build_scheduler.Result:
     """Executes a build; logs and scripts are kept beside the workspace.
 
     Args:
@@ -44,7 +44,7 @@ def execute(
     state = workspace.with_name(f"{workspace.name}.build")
     found = secrets(build, os.environ)
     if where == "host":
-        executor: processes.Executor = processes.OnHost(workspace, state / "scripts", os.environ, found)
+        executor: processes.StepExecutor = processes.OnHost(workspace, state / "scripts", os.environ, found)
     else:
         home = state / "home"
         home.mkdir(parents=True, exist_ok=True)
@@ -52,10 +52,10 @@ def execute(
         executor = processes.InContainers(
             processes.docker_client(), workspace, state / "scripts", home, os.environ, found, name, network
         )
-    return scheduler.run(build, executor, state / "logs", tell)
+    return build_scheduler.run(build, executor, state / "logs", tell)
 
 
-def secrets(build: Build, variables: Mapping[str, str]) -> dict[str, str]:
+def secrets(build: BuildConfig, variables: Mapping[str, str]) -> dict[str, str]:
     """Returns the secrets of a build's steps, from variables of their names.
 
     Raises:

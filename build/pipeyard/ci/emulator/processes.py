@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from pipeyard.ci import flow, substitutions
-from pipeyard.ci.build_config import Step
+from pipeyard.ci.build_config import BuildStep
 from pipeyard.errors import PipeyardError
 from pipeyard.system import process
 
@@ -39,7 +39,7 @@ _CLOUD_BUILDERS = "cloud-builders"
 _STARTING = threading.Lock()
 
 
-class Executor(Protocol):
+class StepExecutor(Protocol):
     """Runs one step to its end.
 
     Attributes:
@@ -48,7 +48,7 @@ class Executor(Protocol):
 
     secrets: Mapping[str, str]
 
-    def run(self, step: Step, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
+    def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
         """Runs a step; its output goes to `log`.
 
         Args:
@@ -73,8 +73,8 @@ class OnHost:
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
 
-    def run(self, step: Step, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
-        """See `Executor`."""
+    def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
+        """See `StepExecutor`."""
         if text := _elsewhere(step):
             raise PipeyardError(f"{step.name} {text}. Use paths relative to the source, or --steps docker.")
         folder = self.folder / relative(step.folder)
@@ -96,7 +96,7 @@ class OnHost:
             )
         return process.wait(started, canceled, timeout)
 
-    def _command(self, step: Step) -> list[str]:
+    def _command(self, step: BuildStep) -> list[str]:
         if step.script:
             return [str(written(step, self.scripts))]
         if step.entrypoint:
@@ -125,8 +125,8 @@ class InContainers:
     name: str
     network: str = ""
 
-    def run(self, step: Step, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
-        """See `Executor`."""
+    def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
+        """See `StepExecutor`."""
         container = f"{self.name}-{step.index}"
         secrets = {name: self.secrets[name] for name in step.secrets}
         with _STARTING:
@@ -138,7 +138,7 @@ class InContainers:
                 [self.docker, "rm", "--force", container], env=dict(self.variables), capture_output=True, check=False
             )
 
-    def _command(self, step: Step, container: str) -> list[str]:
+    def _command(self, step: BuildStep, container: str) -> list[str]:
         mounts = {str(self.folder): WORKSPACE, str(self.home): _HOME}
         mounts |= {str(self._volume(name)): path for name, path in step.volumes.items()}
         if (host := self.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock")).startswith("unix://"):
@@ -179,7 +179,7 @@ def relative(folder: str) -> PurePosixPath:
     return path.relative_to(WORKSPACE) if path.is_relative_to(WORKSPACE) else path
 
 
-def _elsewhere(step: Step) -> str:
+def _elsewhere(step: BuildStep) -> str:
     """Tells what a step has that a container would and this machine hasn't; '' if nothing."""
     for text in (*step.args, step.script, *step.env.values()):
         for line in text.splitlines():
@@ -192,7 +192,7 @@ def _elsewhere(step: Step) -> str:
     return ""
 
 
-def written(step: Step, folder: Path) -> Path:
+def written(step: BuildStep, folder: Path) -> Path:
     """Writes a step's script as a program; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step.index}"

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
     from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
     from pipeyard.repository.project import Project
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 # Seconds between two looks at a run, at most.
@@ -69,7 +69,7 @@ class Runs(Protocol):
                 reached.
         """
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
         """Returns how a run ended.
 
         Args:
@@ -107,7 +107,7 @@ class Deployments(Protocol):
             PipeyardError: says what it can't.
         """
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         """Returns what `apply` would change. Only reads."""
 
     def warnings(self, desired: "Desired") -> list[str]:

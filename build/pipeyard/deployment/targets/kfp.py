@@ -8,12 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, Finished, schedule_name
 from pipeyard.deployment.targets.server import ServerTarget
 from pipeyard.packages import archives
 from pipeyard.servers import outcome
-from pipeyard.servers.kubeflow import cron, experiments, names, pipelines, runs, schedules, server_versions, steps
+from pipeyard.servers.kubeflow import (
+    cron,
+    experiments,
+    failed_steps,
+    names,
+    pipelines,
+    runs,
+    schedules,
+    server_versions,
+)
 from pipeyard.servers.kubeflow.connection import Server, connect
 
 if TYPE_CHECKING:
@@ -56,28 +65,28 @@ class OnKubeflow(ServerTarget):
     def check_package(cls, environment: "Environment", package: "Package") -> None:
         """Every package is fine."""
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
         version = pipelines.find_version(self.server, desired.pipeline, desired.package.sha256)
         if version is None:
             before = record.server.get("version", "") if record else ""
-            found.append(Missing("version", desired.pipeline, before, desired.package.version))
+            found.append(Discrepancy("version", desired.pipeline, before, desired.package.version))
         name = schedule_name(desired.pipeline, self.environment.name)
         experiment = experiments.find(self.server, desired.experiment)
         schedule = desired.schedule
         if schedule is None:
             before = record.schedule["cron"] if record and record.schedule else ""
             if before or schedules.found(self.server, name):
-                found.append(Missing("schedule", name, before or "not of this deployment", ""))
+                found.append(Discrepancy("schedule", name, before or "not of this deployment", ""))
         elif version is None or experiment is None:
             before = record.schedule["cron"] if record and record.schedule else ""
             # With the version changes what it starts, though not when.
-            found.append(Missing("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
+            found.append(Discrepancy("schedule", name, before, f"{schedule.cron} {schedule.timezone}, of this version"))
         else:
             wanted = self._wanted(desired, experiment, version)
             before = record.schedule["cron"] if record and record.schedule else ""
             found += [
-                Missing("schedule", name, before, line.removeprefix(f"schedule {name}: "))
+                Discrepancy("schedule", name, before, line.removeprefix(f"schedule {name}: "))
                 for line in schedules.differences(self.server, wanted)
             ]
         return tuple(found)
@@ -104,7 +113,9 @@ class OnKubeflow(ServerTarget):
         name = f"{record.pipeline}-{key}" if key else _new_name(record.pipeline, record.commit)
         names.check("run", name, "Choose a shorter --key.")
         server = record.server
-        version = pipelines.Version(server["pipeline_id"], server["version_id"], server["version"], created=False)
+        version = pipelines.PipelineVersion(
+            server["pipeline_id"], server["version_id"], server["version"], created=False
+        )
         experiment = experiments.ensure(self.server, record.run["experiment"])
         run = runs.start(
             self.server,
@@ -117,9 +128,9 @@ class OnKubeflow(ServerTarget):
             record.run.get("service_account", ""),
             once=bool(key),
         )
-        return run, steps.page_of(self.server.host, run)
+        return run, failed_steps.page_of(self.server.host, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.RunOutcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
 
     def latest(self, pipeline: str) -> Finished | None:
@@ -143,7 +154,7 @@ class OnKubeflow(ServerTarget):
     def warnings(self, desired: "Desired") -> list[str]:
         return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
-    def _wanted(self, desired: "Desired", experiment: str, version: pipelines.Version) -> schedules.Wanted:
+    def _wanted(self, desired: "Desired", experiment: str, version: pipelines.PipelineVersion) -> schedules.Wanted:
         assert desired.schedule
         return schedules.wanted(
             schedule_name(desired.pipeline, self.environment.name),

@@ -15,8 +15,8 @@ from pipeyard.ir import derivation
 from pipeyard.local import display, runner
 from pipeyard.runs import record, report, stored_runs
 from pipeyard.runs.report import page
-from pipeyard.servers.outcome import FailedStep, Outcome
-from pipeyard.settings import checking
+from pipeyard.servers.outcome import FailedStep, RunOutcome
+from pipeyard.settings import fit
 
 if TYPE_CHECKING:
     from pipeyard.local.steps import Host
@@ -119,7 +119,7 @@ class OnThisMachine:
         compiled = compiler.compile_apart(project.pipeline(pipeline), self.manner.specs)
         for warning in compiled.warnings:
             self.manner.warn(warning)
-        retries = checking.retries(self.environment, pipeline, compiled.text)
+        retries = fit.retries(self.environment, pipeline, compiled.text)
         package = ir.parse(derivation.derive(compiled.text, self.environment.deadline_of(pipeline), retries))
         if key:
             return self._run_once(project, package, pipeline, parameters or {}, key, caching)
@@ -130,7 +130,7 @@ class OnThisMachine:
             given = self.environment.parameters_of(pipeline, package.spec.root.input_definitions.parameters)
         return self._run(project, package, {**given, **(parameters or {})}, caching, resumed=earlier)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> Outcome:  # pylint: disable=unused-argument
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:  # pylint: disable=unused-argument
         """Returns how a run ended: `start` has brought it there, unless another process is at it.
 
         Raises:
@@ -146,7 +146,7 @@ class OnThisMachine:
             if task.state == record.State.FAILED
         ]
         canceled = found.state == record.State.CANCELED
-        return Outcome(found.state.value, found.seconds, failed, found.error, str(folder / page.FILE), canceled)
+        return RunOutcome(found.state.value, found.seconds, failed, found.error, str(folder / page.FILE), canceled)
 
     def latest(self, pipeline: str) -> Finished | None:
         succeeded = stored_runs.succeeded(self._root, pipeline)
@@ -171,7 +171,7 @@ class OnThisMachine:
         caching: bool | None,
     ) -> LocalRun:
         """Runs it, unless there is a run of the key: that is left alone if it ended or works, else it goes on."""
-        given = checking.check(self.environment, pipeline, package.spec.root.input_definitions, parameters)
+        given = fit.check(self.environment, pipeline, package.spec.root.input_definitions, parameters)
         folder = self._root / f"{package.name}-{key}"
         begun = (folder / record.FILE).exists()
         if begun:

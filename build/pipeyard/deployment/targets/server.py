@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipeyard.deployment import deployed_runs
 from pipeyard.deployment.deployed_runs import Deployed
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import Finished, Started
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeyard.deployment.records import Record
     from pipeyard.packages.packages import Package
     from pipeyard.repository.project import Project
-    from pipeyard.servers.outcome import Outcome
+    from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
 
 
@@ -78,7 +78,7 @@ class ServerTarget(ABC):
         """
 
     @abstractmethod
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "Outcome":
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> "RunOutcome":
         """See `interface.Runs`."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class ServerTarget(ABC):
         """See `interface.Runs`."""
 
     @abstractmethod
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         """See `interface.Deployments`."""
 
     @abstractmethod

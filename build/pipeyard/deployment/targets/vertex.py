@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Missing
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, Finished, schedule_name
 from pipeyard.deployment.targets.server import ServerTarget
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
-from pipeyard.servers.outcome import Outcome
+from pipeyard.servers.outcome import RunOutcome
 from pipeyard.servers.vertex import jobs, schedules, templates
 from pipeyard.servers.vertex.connection import Vertex, connect
 
@@ -57,18 +57,18 @@ class OnVertex(ServerTarget):
             "`timeout` says how long a run is waited for."
         )
 
-    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Missing, ...]:
+    def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
         template = self._kept(desired, record)
         if self.environment.templates and not template:
             before = record.server.get("template", "") if record else ""
-            found.append(Missing("template", desired.pipeline, before, self.environment.templates))
+            found.append(Discrepancy("template", desired.pipeline, before, self.environment.templates))
         name = schedule_name(desired.pipeline, self.environment.name)
         if schedules.differs(self.vertex, name, self._timing(desired), self._scheduled(desired, template)):
             before = record.schedule["cron"] if record and record.schedule else ""
             schedule = desired.schedule
             after = f"{schedule.cron} {schedule.timezone}, of this content" if schedule else ""
-            found.append(Missing("schedule", name, before, after))
+            found.append(Discrepancy("schedule", name, before, after))
         return tuple(found)
 
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
@@ -102,7 +102,7 @@ class OnVertex(ServerTarget):
         run = jobs.start(self.vertex, wanted, jobs.job_id(record.pipeline, key))
         return run, jobs.page(self.vertex, run)
 
-    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> Outcome:
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:
         return jobs.wait(self.vertex, run, timeout, INTERVAL, tell)
 
     def latest(self, pipeline: str) -> Finished | None:

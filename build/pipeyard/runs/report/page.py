@@ -24,7 +24,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
-class Value:
+class ShownValue:
     """A parameter's value as text; `cut` is how many characters at its end are left out."""
 
     text: str
@@ -53,7 +53,7 @@ class StoredArtifact:
 
 
 @dataclass(frozen=True)
-class Step:
+class TaskSection:
     """A task and what is said of it in its own part of the page."""
 
     task: Task
@@ -61,8 +61,8 @@ class Step:
     label: str
     why_not: str
     cached_link: str
-    parameters: dict[str, Value]
-    output_parameters: dict[str, Value]
+    parameters: dict[str, ShownValue]
+    output_parameters: dict[str, ShownValue]
     inputs: list[StoredArtifact]
     outputs: list[StoredArtifact]
     log: Log | None
@@ -136,9 +136,9 @@ def _environment() -> jinja2.Environment:
 
 def _step(
     run: Run, task: Task, folder: Path, labels: dict[str, str], anchors: dict[str, str], topic: topics.Topic | None
-) -> Step:
+) -> TaskSection:
     cached_report = folder.parent / task.cached_from / FILE
-    return Step(
+    return TaskSection(
         task=task,
         anchor=anchors[task.path],
         label=labels[task.path],
@@ -169,11 +169,11 @@ def _stored(name: str, artifact: Artifact, folder: Path) -> StoredArtifact:
     return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", path is not None and not there)
 
 
-def _values(parameters: dict[str, Any]) -> dict[str, Value]:
+def _values(parameters: dict[str, Any]) -> dict[str, ShownValue]:
     found = {}
     for name, value in parameters.items():
         text = formats.literal(value)
-        found[name] = Value(text[:_MOST], len(text) > _SHORT or "\n" in text, max(len(text) - _MOST, 0))
+        found[name] = ShownValue(text[:_MOST], len(text) > _SHORT or "\n" in text, max(len(text) - _MOST, 0))
     return found
 
 

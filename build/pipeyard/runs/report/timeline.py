@@ -21,7 +21,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Row:
+class TimelineRow:
     """A task and its bars, one an attempt; without bars `label` says why there are none."""
 
     task: Task
@@ -34,7 +34,7 @@ class Row:
 class Timeline:
     """Rows in the order of their starts; `ticks` are positions in percent and their labels."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TimelineRow] = field(default_factory=list)
     ticks: list[tuple[float, str]] = field(default_factory=list)
 
 
@@ -51,9 +51,9 @@ def timeline(run: Run) -> Timeline:
     return Timeline(rows, ticks)
 
 
-def _row(run: Run, task: Task, total: float) -> Row:
+def _row(run: Run, task: Task, total: float) -> TimelineRow:
     if not task.started_at:
-        return Row(task, [], task.state.lower(), "did not run")
+        return TimelineRow(task, [], task.state.lower(), "did not run")
     spans = [
         (attempt.started_at, attempt.ended_at, State.FAILED if attempt.exit_code or attempt.error else task.state)
         for attempt in task.attempts
@@ -65,7 +65,7 @@ def _row(run: Run, task: Task, total: float) -> Row:
             title = f"{task.path}: {state.lower()}, from {_tick(left)} for {formats.duration(right - left)}"
             bars.append(Bar(min(100 * left / total, 99.6), max(100 * (right - left) / total, 0.4), state, title))
     amount = formats.duration(task.seconds) if task.ended_at else "running"
-    return Row(
+    return TimelineRow(
         task,
         bars,
         "cached" if task.state is State.CACHED else amount,

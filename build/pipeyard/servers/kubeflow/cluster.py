@@ -43,7 +43,7 @@ class Unreachable(PipeyardError):
 
 
 @dataclass(frozen=True)
-class Object:
+class KubernetesObject:
     """An object of Kubernetes that the server made.
 
     Attributes:
@@ -79,7 +79,7 @@ class Cluster:
     sure: bool
     objects: Any
 
-    def list(self, kind: str) -> list[Object]:
+    def list(self, kind: str) -> list[KubernetesObject]:
         """Returns all objects of a kind.
 
         Raises:
@@ -87,7 +87,7 @@ class Cluster:
         """
         return [_object(kind, each) for each in self._pages(kind)]
 
-    def remove(self, found: Object) -> None:
+    def remove(self, found: KubernetesObject) -> None:
         """Removes an object, if it is still the same one.
 
         Raises:
@@ -167,10 +167,10 @@ def connect(environment: "Environment") -> Cluster:
     return Cluster(f"{where}, namespace {namespace}", namespace, sure, objects)
 
 
-def _object(kind: str, said: Mapping[str, Any]) -> Object:
+def _object(kind: str, said: Mapping[str, Any]) -> KubernetesObject:
     meta = said.get("metadata") or {}
     created = meta.get("creationTimestamp")
-    return Object(
+    return KubernetesObject(
         kind,
         meta.get("name", ""),
         meta.get("uid", ""),

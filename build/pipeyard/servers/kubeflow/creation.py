@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from pipeyard.servers.kubeflow.cluster import Cluster, Object, Unreachable
+from pipeyard.servers.kubeflow.cluster import Cluster, KubernetesObject, Unreachable
 from pipeyard.servers.kubeflow.connection import Doubt, Server, ServerError
 from pipeyard.system import polling
 
@@ -42,7 +42,7 @@ class Creation:
     call: Callable[..., Any]
     body: Any
     recorded: Callable[[], Any]
-    left: Callable[[Cluster], Sequence[Object]]
+    left: Callable[[Cluster], Sequence[KubernetesObject]]
     removed_after: float | None
     look: str
 
@@ -101,7 +101,7 @@ def _settle(server: Server, creation: Creation, error: ServerError) -> _Settled:
     longest = (creation.removed_after or 0.0) + MARGIN
     while True:
         waited = server.clock() - watch.began
-        left: Sequence[Object] | None = None
+        left: Sequence[KubernetesObject] | None = None
         why = ""
         try:
             record = creation.recorded()
@@ -125,7 +125,7 @@ def _settle(server: Server, creation: Creation, error: ServerError) -> _Settled:
 
 
 def _decided(
-    creation: Creation, error: ServerError, left: Sequence[Object] | None, why: str, waited: bool
+    creation: Creation, error: ServerError, left: Sequence[KubernetesObject] | None, why: str, waited: bool
 ) -> _Settled | None:
     """Returns what is known while there is no record; None: waiting tells more.
 
@@ -146,7 +146,7 @@ def _decided(
     return _Settled(gone=removed and error.doubt == Doubt.DONE, why=why)
 
 
-def _left(server: Server, creation: Creation) -> tuple[Sequence[Object] | None, str]:
+def _left(server: Server, creation: Creation) -> tuple[Sequence[KubernetesObject] | None, str]:
     """Returns the objects that no record knows, None if Kubernetes can't be asked; and that in words."""
     try:
         cluster = server.cluster()
@@ -163,7 +163,7 @@ def _is_steady(server: Server, watch: _Watch) -> bool:
     return watch.steady_since is not None and server.clock() - watch.steady_since >= MARGIN
 
 
-def _tell_once(server: Server, creation: Creation, watch: _Watch, left: Sequence[Object] | None) -> None:
+def _tell_once(server: Server, creation: Creation, watch: _Watch, left: Sequence[KubernetesObject] | None) -> None:
     seconds = (creation.removed_after or 0.0) + MARGIN
     line = f"Waiting up to {seconds:.0f} s: what the server made without recording it is removed by then."
     if creation.removed_after is None:

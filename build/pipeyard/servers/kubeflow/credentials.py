@@ -23,7 +23,7 @@ _HIDDEN = "***"
 _LEAST_TO_HIDE = 6
 
 
-class Unavailable(PipeyardError):
+class SecretUnavailable(PipeyardError):
     """The secret can't be had.
 
     Attributes:
@@ -60,15 +60,17 @@ class Credentials:
             renew: the server refused what was sent, so that a kept secret must be got anew.
 
         Raises:
-            Unavailable: the secret can't be had.
+            SecretUnavailable: the secret can't be had.
         """
         if not self.header:
             return {}
         secret = self.read(renew).strip()
         if not secret:
-            raise Unavailable(f"{self.origin} is empty; it holds what the server is told who we are. {self.remedy}")
+            raise SecretUnavailable(
+                f"{self.origin} is empty; it holds what the server is told who we are. {self.remedy}"
+            )
         if any(ord(character) < 32 for character in secret):
-            raise Unavailable(f"{self.origin} has several lines; one is expected. {self.remedy}")
+            raise SecretUnavailable(f"{self.origin} has several lines; one is expected. {self.remedy}")
         self._seen.add(secret)
         return {self.header: f"{self.prefix} {secret}".strip()}
 
@@ -158,7 +160,7 @@ def _file(path: str) -> Callable[[bool], str]:
         try:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(
+            raise SecretUnavailable(
                 f"{path} can't be read ({getattr(error, 'strerror', None) or 'no text'}); it is to hold a token."
             ) from error
 
@@ -183,11 +185,11 @@ class _Identity:
                 if renew or not self._credentials.valid:
                     self._credentials.refresh(_transport())
             except exceptions.TransportError as error:
-                raise Unavailable(
+                raise SecretUnavailable(
                     f"Google can't be reached for a token for IAP: {google_login.said(error)}.", True
                 ) from error
             except (exceptions.GoogleAuthError, OSError, ValueError) as error:
-                raise Unavailable(
+                raise SecretUnavailable(
                     f"There is no identity token for IAP: {google_login.said(error)}. "
                     "Set auth.credentials_file to a service account's key, or run where one is attached.",
                     getattr(error, "retryable", False),

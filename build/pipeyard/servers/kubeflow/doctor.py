@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pipeyard.servers.kubeflow import experiments, runs, schedules
-from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, Object, Unreachable
+from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, KubernetesObject, Unreachable
 from pipeyard.servers.kubeflow.connection import Server
 from pipeyard.servers.kubeflow.creation import MARGIN, REMOVED_AFTER
 
-Kind = Literal["Workflow", "ScheduledWorkflow", "schedule"]
+LeftoverKind = Literal["Workflow", "ScheduledWorkflow", "schedule"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Leftover:
     """Something that shouldn't be there.
 
     Attributes:
@@ -29,7 +29,7 @@ class Finding:
         removed: whether it was.
     """
 
-    kind: Kind
+    kind: LeftoverKind
     name: str
     key: str
     why: str
@@ -51,7 +51,7 @@ class Examination:
         unseen: what wasn't looked at, and why.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Leftover, ...]
     looked: tuple[str, ...]
     unseen: tuple[str, ...]
 
@@ -97,7 +97,7 @@ def mend(server: Server, found: Examination, tell: Callable[[str], object]) -> E
     return replace(found, findings=tuple(done))
 
 
-def _schedules(server: Server, names: Collection[str]) -> list[Finding]:
+def _schedules(server: Server, names: Collection[str]) -> list[Leftover]:
     """Returns recorded schedules of experiments that aren't there, and of each name all but the newest that is on."""
     active = experiments.active(server)
     findings = []
@@ -114,12 +114,12 @@ def _schedules(server: Server, names: Collection[str]) -> list[Finding]:
     return findings
 
 
-def _schedule(each: Any, why: str) -> Finding:
+def _schedule(each: Any, why: str) -> Leftover:
     state = "turned off" if each.status == "DISABLED" else "turned on"
-    return Finding("schedule", each.display_name, each.recurring_run_id, f"{why}; it is {state}")
+    return Leftover("schedule", each.display_name, each.recurring_run_id, f"{why}; it is {state}")
 
 
-def _objects(server: Server, cluster: Cluster, now: datetime, kept: str) -> list[Finding]:
+def _objects(server: Server, cluster: Cluster, now: datetime, kept: str) -> list[Leftover]:
     """Returns objects that no record knows."""
     grace = timedelta(seconds=REMOVED_AFTER + MARGIN)
     findings = []
@@ -136,12 +136,12 @@ def _objects(server: Server, cluster: Cluster, now: datetime, kept: str) -> list
     return findings
 
 
-def _object(found: Object, why: str, kept: str) -> Finding:
-    return Finding(WORKFLOW if found.kind == WORKFLOW else SCHEDULED, found.name, found.uid, why, kept)
+def _object(found: KubernetesObject, why: str, kept: str) -> Leftover:
+    return Leftover(WORKFLOW if found.kind == WORKFLOW else SCHEDULED, found.name, found.uid, why, kept)
 
 
-def _remove(server: Server, finding: Finding) -> None:
+def _remove(server: Server, finding: Leftover) -> None:
     if finding.kind == "schedule":
         schedules.delete(server, finding.key, finding.name)
     else:
-        server.cluster().remove(Object(finding.kind, finding.name, finding.key, None))
+        server.cluster().remove(KubernetesObject(finding.kind, finding.name, finding.key, None))

@@ -20,7 +20,7 @@ _FORMER_TAG = "pipeline_sha256"
 
 
 @dataclass(frozen=True)
-class Version:
+class PipelineVersion:
     """A version of a pipeline.
 
     Attributes:
@@ -35,7 +35,7 @@ class Version:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
-def ensure_version(server: Server, package: Path) -> Version:
+def ensure_version(server: Server, package: Path) -> PipelineVersion:
     """Makes a package be a version of the pipeline of its name, which is made where there is none.
 
     A version is named `<commit>-<12 hex digits of the pipeline's sha256>`. If one of this content is there, of
@@ -100,7 +100,7 @@ def find_pipeline(server: Server, name: str) -> str | None:
     return found.pipeline_id
 
 
-def find_version(server: Server, pipeline: str, content: str) -> Version | None:
+def find_version(server: Server, pipeline: str, content: str) -> PipelineVersion | None:
     """Returns the version of a content; None if there is none. Only reads.
 
     Args:
@@ -114,7 +114,7 @@ def find_version(server: Server, pipeline: str, content: str) -> Version | None:
     return _of_content(server, pipeline_id, content) if pipeline_id else None
 
 
-def specification(server: Server, version: Version) -> dict[str, Any]:
+def specification(server: Server, version: PipelineVersion) -> dict[str, Any]:
     """Returns a version's compiled pipeline as the server keeps it, with the platform's settings, where it has any,
     beside it: `{"pipeline_spec": ..., "platform_spec": ...}`.
 
@@ -177,7 +177,7 @@ def _ensure_pipeline(server: Server, name: str) -> str:
     raise PipeyardError(f"There is a pipeline {name!r} already, but it can't be found. Look at {server.host}.")
 
 
-def _of_content(server: Server, pipeline_id: str, content: str) -> Version | None:
+def _of_content(server: Server, pipeline_id: str, content: str) -> PipelineVersion | None:
     for each in _versions(server, pipeline_id):
         told = each.tags.get("content") or each.tags.get(_FORMER_TAG) or content
         if each.name.endswith(f"-{content[:_CONTENT_DIGITS]}") and content.startswith(told):
@@ -185,7 +185,7 @@ def _of_content(server: Server, pipeline_id: str, content: str) -> Version | Non
     return None
 
 
-def _versions(server: Server, pipeline_id: str) -> Iterator[Version]:
+def _versions(server: Server, pipeline_id: str) -> Iterator[PipelineVersion]:
     listed = pages.all_of(
         server,
         "listing versions",
@@ -196,8 +196,8 @@ def _versions(server: Server, pipeline_id: str) -> Iterator[Version]:
     return (_version(each) for each in listed)
 
 
-def _version(each: Any, created: bool = False) -> Version:
-    return Version(
+def _version(each: Any, created: bool = False) -> PipelineVersion:
+    return PipelineVersion(
         each.pipeline_id,
         each.pipeline_version_id,
         each.name or each.display_name,

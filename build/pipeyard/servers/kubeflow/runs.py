@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
-from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
-from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, Object
+from pipeyard.servers.kubeflow import creation, failed_steps, names, pages, pipelines
+from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, KubernetesObject
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
-from pipeyard.servers.kubeflow.pipelines import Version
-from pipeyard.servers.outcome import SUCCEEDED, Outcome
+from pipeyard.servers.kubeflow.pipelines import PipelineVersion
+from pipeyard.servers.outcome import SUCCEEDED, RunOutcome
 from pipeyard.system import polling
 
 # What a run goes through that somebody stops. It ends FAILED then, and its history doesn't tell.
@@ -27,7 +27,7 @@ _LARGEST = 2**53
 def start(
     server: Server,
     experiment_id: str,
-    version: Version,
+    version: PipelineVersion,
     name: str,
     parameters: Mapping[str, Any],
     pipeline_root: str,
@@ -101,7 +101,7 @@ def is_recorded(server: Server, run_id: str) -> bool:
     return server.ask(asked, server.runs.run_service_get_run, run_id, none_for=HTTPStatus.NOT_FOUND) is not None
 
 
-def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[Object]:
+def _unrecorded(server: Server, cluster: Cluster, name: str) -> list[KubernetesObject]:
     """Returns the workflows of a run's name, or of none, that the server doesn't know."""
     like = [each for each in cluster.list(WORKFLOW) if each.run_name in (name, "") and each.run_id]
     return [each for each in like if not is_recorded(server, each.run_id)]
@@ -136,7 +136,7 @@ def wait(
     interval: float = 5.0,
     tell: Callable[[str], object] = lambda line: None,
     patience: float = PATIENCE,
-) -> Outcome:
+) -> RunOutcome:
     """Waits for a run's end, through failures of the server and tokens that expire meanwhile.
 
     Args:
@@ -148,9 +148,9 @@ def wait(
     Raises:
         PipeyardError: the time is up, the run isn't there, or the server failed for too long. The run goes on.
     """
-    page = steps.page_of(server.host, run_id)
+    page = failed_steps.page_of(server.host, run_id)
     began = answered = server.clock()
-    told = _Told(tell)
+    told = _News(tell)
     tasks = _Tasks(server)
     terminated = False
     while True:
@@ -165,7 +165,7 @@ def wait(
             terminated = terminated or run.state in (CANCELING, "CANCELED")
             if run.state not in ENDS:
                 told.line("run", run.state or "PENDING")
-            for node, line in steps.progress(run, tasks.of(run)).items():
+            for node, line in failed_steps.progress(run, tasks.of(run)).items():
                 told.line(node, line)
             if run.state in ENDS:
                 told.line("run", run.state)
@@ -186,7 +186,7 @@ def _may_recover(server: Server, error: ServerError) -> bool:
     return error.passing or (unknown and server.credentials.renewable)
 
 
-class _Told:
+class _News:
     """Tells what is new of each thing."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
@@ -204,10 +204,10 @@ class _Tasks:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._found: list[steps.Task] | None = None
+        self._found: list[failed_steps.WatchedTask] | None = None
         self._unknown = False
 
-    def of(self, run: Any, last: bool = False) -> list[steps.Task] | None:
+    def of(self, run: Any, last: bool = False) -> list[failed_steps.WatchedTask] | None:
         """Returns the tasks; None if they aren't known.
 
         Args:
@@ -216,7 +216,7 @@ class _Tasks:
         details = run.run_details.task_details if run.run_details else None
         if self._found is None and details and not self._unknown:
             try:
-                self._found = steps.tasks(self._specification(run, last)) or None
+                self._found = failed_steps.tasks(self._specification(run, last)) or None
                 self._unknown = self._found is None
             except ServerError as error:
                 self._unknown = not error.passing  # the version is removed, e.g.
@@ -236,13 +236,15 @@ class _Tasks:
         return (spec or {}).get("pipeline_spec", spec or {})
 
 
-def _outcome(server: Server, run: Any, tasks: list[steps.Task] | None, page: str, terminated: bool) -> Outcome:
+def _outcome(
+    server: Server, run: Any, tasks: list[failed_steps.WatchedTask] | None, page: str, terminated: bool
+) -> RunOutcome:
     seconds = 0.0
     if run.created_at and run.finished_at:
         seconds = max(0.0, (run.finished_at - run.created_at).total_seconds())
     error = " ".join(run.error.message.split()) if run.error and run.error.message else ""
-    failed = steps.failed(run, tasks, server.host, server.namespace)
-    return Outcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
+    failed = failed_steps.failed(run, tasks, server.host, server.namespace)
+    return RunOutcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import creation, cron, names, pages
-from pipeyard.servers.kubeflow.cluster import SCHEDULED, Cluster, Object
+from pipeyard.servers.kubeflow.cluster import SCHEDULED, Cluster, KubernetesObject
 from pipeyard.servers.kubeflow.connection import Server
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def _made(server: Server, schedule: Wanted, before: Collection[str]) -> Any:
     return _newest_alike(since, schedule, apart_from="enabled")
 
 
-def _unrecorded(server: Server, cluster: Cluster) -> list[Object]:
+def _unrecorded(server: Server, cluster: Cluster) -> list[KubernetesObject]:
     """Returns the scheduled workflows that the server doesn't know, of whichever schedule."""
     return [each for each in cluster.list(SCHEDULED) if not is_recorded(server, each.uid)]
 

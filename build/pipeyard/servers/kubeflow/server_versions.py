@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.ir.derivation import Step, steps
+from pipeyard.ir.derivation import SpecTask, steps
 from pipeyard.system import yamls
 
 if TYPE_CHECKING:
     from pipeyard.servers.kubeflow.connection import Server
 
-Version = tuple[int, int, int]
+ServerVersion = tuple[int, int, int]
 # Columns of the table.
-SHOWN: tuple[Version, ...] = ((2, 5, 0), (2, 14, 0), (2, 16, 0), (2, 17, 0), (2, 17, 1))
-NEVER: Version = (999, 0, 0)
+SHOWN: tuple[ServerVersion, ...] = ((2, 5, 0), (2, 14, 0), (2, 16, 0), (2, 17, 0), (2, 17, 1))
+NEVER: ServerVersion = (999, 0, 0)
 _OF_A_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _REFUSED = "the server refuses the pipeline: `unknown template format`"
 _IGNORED = "the server ignores **all** of the Kubernetes settings, those of steps, too, without a word"
@@ -39,18 +39,18 @@ class Difference:
     """
 
     what: str
-    lacking: tuple[Version, Version]
+    lacking: tuple[ServerVersion, ServerVersion]
     instead: str
     source: str
-    needed_by: Callable[["Compiled"], Iterable[str]] = lambda _: ()
+    needed_by: Callable[["PipelineParts"], Iterable[str]] = lambda _: ()
 
-    def is_lacking(self, version: Version) -> bool:
+    def is_lacking(self, version: ServerVersion) -> bool:
         """Whether a server of a version lacks it."""
         return self.lacking[0] <= version < self.lacking[1]
 
 
 @dataclass(frozen=True)
-class Compiled:
+class PipelineParts:
     """A compiled pipeline's parts, as its YAML has them.
 
     Attributes:
@@ -61,20 +61,20 @@ class Compiled:
 
     spec: dict[str, Any]
     kubernetes: dict[str, Any]
-    steps: list[Step]
+    steps: list[SpecTask]
 
-    def component(self, step: Step) -> dict[str, Any]:
+    def component(self, step: SpecTask) -> dict[str, Any]:
         """Returns a task's ComponentSpec."""
         return self.spec["components"][step.task["componentRef"]["name"]]
 
-    def command(self, step: Step) -> list[str]:
+    def command(self, step: SpecTask) -> list[str]:
         """Returns a step's command and arguments; of a group none."""
         executors = self.spec.get("deploymentSpec", {}).get("executors", {})
         container = executors.get(self.component(step).get("executorLabel"), {}).get("container", {})
         return [*map(str, container.get("command", [])), *map(str, container.get("args", []))]
 
 
-def _left_out(pipeline: Compiled) -> Iterator[str]:
+def _left_out(pipeline: PipelineParts) -> Iterator[str]:
     """Yields steps with an argument that isn't given and whose place in the command isn't `IfPresent`.
 
     Elements with an output are the launcher's, which knows defaults.
@@ -88,13 +88,13 @@ def _left_out(pipeline: Compiled) -> Iterator[str]:
             yield step.path
 
 
-def _if_present(pipeline: Compiled) -> Iterator[str]:
+def _if_present(pipeline: PipelineParts) -> Iterator[str]:
     return (
         step.path for step in pipeline.steps if any(each.startswith('{"IfPresent"') for each in pipeline.command(step))
     )
 
 
-def _if_present_of_an_artifact(pipeline: Compiled) -> Iterator[str]:
+def _if_present_of_an_artifact(pipeline: PipelineParts) -> Iterator[str]:
     for step in pipeline.steps:
         given = step.task.get("inputs", {}).get("artifacts", {})
         clauses = (each for each in pipeline.command(step) if each.startswith('{"IfPresent"'))
@@ -102,32 +102,32 @@ def _if_present_of_an_artifact(pipeline: Compiled) -> Iterator[str]:
             yield step.path
 
 
-def _concat(pipeline: Compiled) -> Iterator[str]:
+def _concat(pipeline: PipelineParts) -> Iterator[str]:
     return (step.path for step in pipeline.steps if any('{"Concat"' in each for each in pipeline.command(step)))
 
 
-def _final_status(pipeline: Compiled) -> Iterator[str]:
+def _final_status(pipeline: PipelineParts) -> Iterator[str]:
     for step in pipeline.steps:
         if any("taskFinalStatus" in each for each in step.task.get("inputs", {}).get("parameters", {}).values()):
             yield step.path
 
 
-def _loops(pipeline: Compiled) -> list[str]:
+def _loops(pipeline: PipelineParts) -> list[str]:
     return [step.path for step in pipeline.steps if {"parameterIterator", "artifactIterator"} & step.task.keys()]
 
 
-def _retried_in_loops(pipeline: Compiled) -> Iterator[str]:
+def _retried_in_loops(pipeline: PipelineParts) -> Iterator[str]:
     loops = _loops(pipeline)
     for step in pipeline.steps:
         if "retryPolicy" in step.task and any(f"{step.path}/".startswith(f"{loop}/") for loop in loops):
             yield step.path
 
 
-def _retried(pipeline: Compiled) -> Iterator[str]:
+def _retried(pipeline: PipelineParts) -> Iterator[str]:
     return (step.path for step in pipeline.steps if "retryPolicy" in step.task)
 
 
-def _collected(pipeline: Compiled) -> Iterator[str]:
+def _collected(pipeline: PipelineParts) -> Iterator[str]:
     loops = set(_loops(pipeline))
     for step in pipeline.steps:
         prefix = step.path.rpartition("/")[0]
@@ -139,17 +139,17 @@ def _collected(pipeline: Compiled) -> Iterator[str]:
                 break
 
 
-def _literals(pipeline: Compiled) -> Iterator[str]:
+def _literals(pipeline: PipelineParts) -> Iterator[str]:
     for component in [pipeline.spec["root"], *pipeline.spec.get("components", {}).values()]:
         if any("literals" in each for each in component.get("inputDefinitions", {}).get("parameters", {}).values()):
             yield "the pipeline"
 
 
-def _task_config(pipeline: Compiled) -> Iterator[str]:
+def _task_config(pipeline: PipelineParts) -> Iterator[str]:
     return (step.path for step in pipeline.steps if "taskConfigPassthroughs" in pipeline.component(step))
 
 
-def _downloads(pipeline: Compiled) -> Iterator[str]:
+def _downloads(pipeline: PipelineParts) -> Iterator[str]:
     executors = pipeline.spec.get("deploymentSpec", {}).get("executors", {})
     for step in pipeline.steps:
         importer = executors.get(pipeline.component(step).get("executorLabel"), {}).get("importer", {})
@@ -157,15 +157,15 @@ def _downloads(pipeline: Compiled) -> Iterator[str]:
             yield step.path
 
 
-def _configured(*fields: str) -> Callable[[Compiled], Iterator[str]]:
-    def needed_by(pipeline: Compiled) -> Iterator[str]:
+def _configured(*fields: str) -> Callable[[PipelineParts], Iterator[str]]:
+    def needed_by(pipeline: PipelineParts) -> Iterator[str]:
         if set(fields) & pipeline.kubernetes.get("pipelineConfig", {}).keys():
             yield "the pipeline"
 
     return needed_by
 
 
-_FIRST: Version = (0, 0, 0)
+_FIRST: ServerVersion = (0, 0, 0)
 _TTL = ("resourceTtlOnCompletion", "resourceTtlOnFailure", "resourceTtlOnSuccess")
 DIFFERENCES = (
     Difference(
@@ -295,7 +295,7 @@ def read(server: "Server") -> str:
         return ""
 
 
-def parse(name: str) -> Version | None:
+def parse(name: str) -> ServerVersion | None:
     """Returns the version that a server's name for it is of; None if it is no release."""
     found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)([-+].*)?", name)
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
@@ -310,7 +310,7 @@ def warnings(name: str, text: str) -> list[str]:
     version = parse(name)
     documents = [each for each in yamls.load_all(text) if each]
     kubernetes = [each.get("platforms", {}).get("kubernetes", {}) for each in documents[1:]]
-    pipeline = Compiled(documents[0], kubernetes[0] if kubernetes else {}, steps(text))
+    pipeline = PipelineParts(documents[0], kubernetes[0] if kubernetes else {}, steps(text))
     needed = [(each, sorted(set(each.needed_by(pipeline)))) for each in DIFFERENCES]
     needed = [(each, by) for each, by in needed if by and (version is None or each.is_lacking(version))]
     if version is not None:
@@ -337,5 +337,5 @@ def table() -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _shown(version: Version) -> str:
+def _shown(version: ServerVersion) -> str:
     return ".".join(map(str, version))

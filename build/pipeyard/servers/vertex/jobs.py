@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.outcome import FailedStep, Outcome
-from pipeyard.servers.vertex.connection import Conflict, Unavailable, Vertex
+from pipeyard.servers.outcome import FailedStep, RunOutcome
+from pipeyard.servers.vertex.connection import Conflict, Vertex, VertexUnavailable
 from pipeyard.system import polling
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def wait(
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
-) -> Outcome:
+) -> RunOutcome:
     """Returns how a run ended.
 
     Args:
@@ -158,7 +158,7 @@ def wait(
                 name=name,
             )
             answered = clock()
-        except Unavailable as error:
+        except VertexUnavailable as error:
             if clock() - answered > OUTAGE:
                 raise PipeyardError(f"{error} The run goes on: {page(vertex, name)}") from error
             tell(f"no answer, waiting: {error}")
@@ -184,7 +184,7 @@ def page(vertex: Vertex, name: str) -> str:
     return f"{_CONSOLE}/vertex-ai/{where}?project={vertex.project}"
 
 
-def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> Outcome:
+def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> RunOutcome:
     failed = [
         FailedStep(each.task_name, _reason(each), _log(vertex, name, each))
         for each in found.job_detail.task_details
@@ -194,7 +194,7 @@ def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> 
     leaves = [step for step in failed if "logs/query" in step.log_url]
     seconds = (found.end_time - found.start_time).total_seconds() if found.end_time and found.start_time else waited
     state = _ENDS[found.state.name]
-    return Outcome(
+    return RunOutcome(
         state,
         max(seconds, 0.0),
         leaves or failed,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.vertex.connection import Unavailable, Vertex
+from pipeyard.servers.vertex.connection import Vertex, VertexUnavailable
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -99,7 +99,7 @@ def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob")
                 _pause(vertex, each)
             try:
                 made = _make(vertex, name, timing, job, mark)
-            except Unavailable:
+            except VertexUnavailable:
                 raise  # it may have been made: two would start each run twice
             except PipeyardError:
                 for each in active:

@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--schema-text",
         default="",
-        help="schema to check against, as text proto; empty (and no --schema-uri): inferred from the first split",
+        help="schema to check against, as text proto; empty (and no --schema-uri): inferred from the split train",
     )
     inputs.add_argument("--schema-uri", default="", help="where to read that schema instead")
     inputs.add_argument(

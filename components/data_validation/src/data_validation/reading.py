@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow_hotfix  # noqa: F401  # pylint: disable=unused-import  # see _PICKLED
 
 from stepkit import examples as layout
 from stepkit import uris
@@ -15,6 +16,10 @@ from stepkit.errors import StepError
 
 BATCH_ROWS = 1 << 16
 CHUNK_ROWS = 1 << 17
+
+# The extension type that pyarrow before 14.0.1 unpickles from a file's schema. With pyarrow_hotfix, which has to be
+# imported before any file is opened, it raises a RuntimeError that names the type.
+_PICKLED = "arrow.py_extension_type"
 
 # What pyarrow raises when a value can't be had as the type asked for.
 _MISFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
@@ -66,14 +71,16 @@ class Misfit:
 
 
 def open_splits(examples: Path) -> list[Split]:
-    """Returns the splits of the examples in the manifest's order, from the footers of their files.
+    """Returns the splits of the examples, the one to train on first, from the footers of their files.
 
     Raises:
         StepError: the artifact, a file of it or a split's rows are missing, or the files of a split differ in columns.
     """
-    splits = [_open_split(examples, name) for name in layout.read_manifest(examples)["splits"]]
-    if not splits:
+    names = layout.read_manifest(examples)["splits"]
+    if not names:
         raise StepError(f"The examples at {str(examples)!r} have no splits. Run extract again.")
+    training = layout.training_split(names)
+    splits = [_open_split(examples, name) for name in [training, *(name for name in names if name != training)]]
     for split in splits:
         if not split.rows:
             raise StepError(
@@ -90,9 +97,17 @@ def _open_split(examples: Path, name: str) -> Split:
     for file in layout.split_files(examples, name):
         try:
             parquet = pq.ParquetFile(file)
+            found = {field.name: field.type for field in parquet.schema_arrow}
         except (pa.ArrowInvalid, OSError) as error:
             raise StepError(f"{str(file)!r} can't be read as Parquet ({error}). Run extract again.") from error
-        found = {field.name: field.type for field in parquet.schema_arrow}
+        except RuntimeError as error:
+            if _PICKLED not in str(error):
+                raise
+            raise StepError(
+                f"{str(file)!r} has a column of the extension type {_PICKLED!r}, which is Python code that runs when "
+                "the file is opened (CVE-2023-47248); none was run. Don't trust the file: find out who wrote it, and "
+                "write the column as plain text or numbers."
+            ) from error
         if first is None:
             first, columns = file, found
         _same_columns(first, columns, file, found)

@@ -21,7 +21,7 @@ Statistics = dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]]
 
 @dataclass(frozen=True)
 class _Data:
-    """What was computed: split to statistics by slice (the whole split's under `""`)."""
+    """What was computed: split to statistics by slice (the whole split's under `""`); the one to train on first."""
 
     splits: Sequence[reading.Split]
     statistics: Statistics
@@ -163,8 +163,7 @@ def _check(
         )
         for name, statistics in whole.items()
     ]
-    training = "train" if "train" in whole else next(iter(whole))
-    comparisons = [("skew", training, serving, args.skew_threshold)] if serving is not None else []
+    comparisons = [("skew", data.splits[0].name, serving, args.skew_threshold)] if serving is not None else []
     if baseline is not None:
         comparisons += [("drift", name, baseline, args.drift_threshold) for name in whole]
     for check, name, others, threshold in comparisons:

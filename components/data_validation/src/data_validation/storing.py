@@ -25,7 +25,7 @@ def write(folder: Path, statistics: Mapping[str, statistics_pb2.DatasetFeatureSt
         added = every.datasets.add()
         added.CopyFrom(dataset)
         added.name = name
-    (folder / FILE).write_bytes(_record(every.SerializeToString()))
+    (folder / FILE).write_bytes(_record(every.SerializeToString(deterministic=True)))
 
 
 def read(uri: str, what: str) -> dict[str, statistics_pb2.DatasetFeatureStatistics]:

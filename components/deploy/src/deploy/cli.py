@@ -42,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
     outputs = parser.add_argument_group("outputs")
-    outputs.add_argument("--infra-validation", required=True, help="JSON file: rows asked, answers, seconds")
+    outputs.add_argument(
+        "--infra-validation", required=True, help="JSON file: rows asked, answers, difference of the signatures"
+    )
     outputs.add_argument("--pushed-model", required=True, help="JSON file: name, version, URI, digest, alias, lineage")
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
         outputs.metadata("pushed_model", {key: value for key, value in record.items() if key != "metrics"})
         outputs.parameter(args.pushed_uri, version.uri)
         outputs.parameter(args.version, version.version)
+    took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in validation.seconds.items())
+    print(f"loaded in {validation.load_seconds:.2f} s; first answers: {took}", file=sys.stderr)
     did = "pushed" if deployed.pushed else "was there already: nothing pushed"
     print(
         f"{len(sample)} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "

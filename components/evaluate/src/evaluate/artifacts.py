@@ -28,8 +28,8 @@ def write_evaluation(
 
     Args:
         folder: exists and is empty.
-        data: where the examples came from, for display.
-        models: model name in `config` to where it came from, for display.
+        data: which examples they were, for display.
+        models: model name in `config` to which model it was, for display.
 
     Raises:
         OSError: they can't be written.
@@ -40,7 +40,7 @@ def write_evaluation(
     run = config_pb2.EvalRun(
         eval_config=config, version=version.VERSION, data_location=data, file_format="parquet", model_locations=models
     )
-    (folder / "eval_config.json").write_text(json_format.MessageToJson(run), encoding="utf-8")
+    (folder / "eval_config.json").write_text(json_format.MessageToJson(run, sort_keys=True), encoding="utf-8")
 
 
 def _write_records(path: Path, protos: Iterable[Message]) -> None:

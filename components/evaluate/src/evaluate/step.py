@@ -20,8 +20,8 @@ from evaluate import (
     validate,
 )
 from evaluate.aggregate import Aggregator
-from stepkit import progress, schemas
-from stepkit.examples import split_files
+from stepkit import digest, progress, schemas, served
+from stepkit.examples import MANIFEST, split_files
 from stepkit.outputs import Outputs
 
 
@@ -67,9 +67,13 @@ def run(args: argparse.Namespace) -> None:
         verdict = validate.validate(aggregates, metrics, limits, eval_config, args.min_slice_size, against)
         drawn = curves.curves(aggregates)
 
-        locations = {name: champion.uri if champion and name == config.BASELINE else args.model for name in by_name}
+        # By content: where they are differs between runs that are the same, and with it the evaluation would.
+        manifest = f"sha256:{digest.of_file(examples / MANIFEST)}"
+        locations = {name: f"sha256:{digest.of_tree(Path(args.model), served.BESIDE)}" for name in by_name}
+        if champion:
+            locations[config.BASELINE] = champion.uri
         artifacts.write_evaluation(
-            outputs.directory(args.evaluation), aggregates, verdict.result, eval_config, args.examples, locations
+            outputs.directory(args.evaluation), aggregates, verdict.result, eval_config, manifest, locations
         )
         artifacts.write_json(outputs.file(args.metrics), artifacts.metrics_json(metrics[0]))
         outputs.metadata("metrics", artifacts.kfp_metrics(metrics[0]))

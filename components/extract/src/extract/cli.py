@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=[""],
         help='CSV texts that stand for a missing value, e.g. ["", "NA"]',
     )
+    _add_csv(parser)
     parser.add_argument(
         "--column-types",
         type=cli.json_object,
@@ -56,6 +57,26 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--row-count", default="", help="output parameter: rows written in all splits together")
     cli.add_executor_input(parser)
     return parser
+
+
+def _add_csv(parser: argparse.ArgumentParser) -> None:
+    """Adds how CSV files are written."""
+    parser.add_argument(
+        "--delimiter", default="", help="character between CSV values; empty: the one that fits the rows of all files"
+    )
+    parser.add_argument("--decimal", default=".", help="decimal point of CSV numbers: . or ,")
+    parser.add_argument("--quote", default='"', help="character around CSV values; empty: none")
+    parser.add_argument(
+        "--escape", default="", help="character that takes the next as it is in CSV; empty: a quote is doubled"
+    )
+    parser.add_argument("--comment", default="", help="character that starts a line to skip in CSV; empty: none")
+    parser.add_argument("--encoding", default="utf-8", help="encoding of CSV files, e.g. cp1252 or utf-16")
+    parser.add_argument(
+        "--header", type=cli.boolean, default=True, help="whether the first CSV row has the columns' names"
+    )
+    parser.add_argument(
+        "--column-names", type=cli.json_array, default=[], help="names of the CSV columns, instead of the header's"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

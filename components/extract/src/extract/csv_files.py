@@ -1,154 +1,246 @@
 """CSV files as a SQL table."""
 
 import csv
-import dataclasses
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from extract import inference
-from extract.csv_check import find_problem
+from extract import csv_rows, dialect, inference, packed
+from extract.dialect import Dialect
 from extract.files import SourceFile, same_columns
-from extract.sql import identifier, literal, plain_type
+from extract.inference import Column
+from extract.sql import identifier, literal
 from extract.streaming import stream
+from extract.tables import Table
+from extract.types import plain_type
 from stepkit.errors import StepError
 
-_DELIMITERS = ",\t;|"
-_HEADER_BYTES = 2**20
+_SAMPLE_LINES = 400
+_SAMPLE_CHARACTERS = 2**20
+_NAMELESS = "no name, at the end"
+_REWRITTEN = Dialect(delimiter=",")
 
 
 @dataclass(frozen=True)
-class Header:
-    """The first row of a file, and how the rest must be read.
+class _Sample:
+    """The first lines of a file, without comments.
 
     Attributes:
-        delimiter: the first of comma, tab, semicolon and bar that the row has.
-        columns: their names.
+        endings: what ends the first of them.
+        whole: there are no others.
+    """
+
+    text: str
+    endings: str
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How DuckDB must read a file.
+
+    Attributes:
+        path: of the file that is read, perhaps written anew for DuckDB.
+        dialect: of that file.
+        columns: their names, in its order; the last may be '', which is no column if it has no values.
+        newline: `\\r\\n` if that ends lines, else '': DuckDB sees for itself.
         parallel: False where newlines in quotes keep threads from finding where rows start.
     """
 
-    delimiter: str
+    path: str
+    dialect: Dialect
     columns: tuple[str, ...]
+    newline: str = ""
     parallel: bool = True
+
+    def named(self) -> tuple[str, ...]:
+        """Returns the columns that have names."""
+        return self.columns[:-1] if self.columns[-1] == "" else self.columns
 
 
 def table(
     connection: Any,
     files: Sequence[SourceFile],
+    wanted: Dialect,
     null_values: Sequence[str],
     column_types: Mapping[str, str],
     advance: Callable[[int], None],
-) -> str:
+) -> Table:
     """Returns a SELECT over CSV files, having read every value once to know the types.
 
     Args:
         connection: DuckDB's.
+        wanted: what the command line says of how the files are written.
         null_values: texts that stand for a missing value.
         column_types: column to SQL type, where it isn't to be inferred.
         advance: called with the number of rows read.
 
     Raises:
         StepError: a file has no header or no rows, another file's columns, a ragged row, an unclosed quote, bytes that
-            aren't UTF-8, or a column of another type than in another file.
+            aren't in its encoding, several delimiters that fit, or a column of another type than in another file.
     """
-    headers = {file.path: read_header(file.path) for file in files}
-    columns = same_columns({path: header.columns for path, header in headers.items()})
-    types = {}
-    for path, header in headers.items():
-        headers[path], types[path] = _infer(connection, path, header, null_values, advance)
-    for name, kind in column_types.items():
-        _refuse_rounding(connection, name, kind, types)
+    for file in files:
+        packed.verify(file.path)
+    layouts = _layouts([file.path for file in files], wanted)
+    columns = same_columns({path: layout.named() for path, layout in layouts.items()})
+    types: dict[str, dict[str, Column]] = {}
+    for number, (path, layout) in enumerate(list(layouts.items())):
+        reader = _Reader(connection, path, null_values, column_types, advance)
+        layouts[path], types[path] = reader.read(layout, _temporary(connection) / f"rewritten-{number}.csv")
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
-    inferred = {name: "VARCHAR" if kind == "NULL" else kind for name, kind in inferred.items()}
-    kinds = {**inferred, **{name: kind for name, kind in column_types.items() if name in columns}}
-    if len(set(headers.values())) == 1:
-        return f"SELECT * FROM {_scan(list(headers), next(iter(headers.values())), kinds, null_values)}"
+    kinds = {name: "VARCHAR" if column.kind == "NULL" else column.kind for name, column in inferred.items()}
+    kinds.update({name: kind for name, kind in column_types.items() if name in columns})
+    reasons = {name: column.reason for name, column in inferred.items() if column.reason}
+    noted = frozenset(name for name, column in inferred.items() if column.lookalike)
+    places = {layout.path: path for path, layout in layouts.items() if layout.path != path}
+    return Table(_select(list(layouts.values()), columns, kinds, null_values), reasons, noted, places)
+
+
+def _select(
+    layouts: Sequence[Layout], columns: Sequence[str], kinds: Mapping[str, str], null_values: Sequence[str]
+) -> str:
     selected = ", ".join(map(identifier, columns))
+    if len({replace(layout, path="") for layout in layouts}) == 1:
+        return f"SELECT {selected} FROM {_scan([layout.path for layout in layouts], layouts[0], kinds, null_values)}"
     return " UNION ALL ".join(
-        f"SELECT {selected} FROM {_scan([path], header, kinds, null_values)}" for path, header in headers.items()
+        f"SELECT {selected} FROM {_scan([layout.path], layout, kinds, null_values)}" for layout in layouts
     )
 
 
-def read_header(path: str) -> Header:
-    """Reads a file's first row.
+def _temporary(connection: Any) -> Path:
+    folder = Path(connection.sql("SELECT current_setting('temp_directory')").fetchall()[0][0])
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _layouts(paths: Sequence[str], wanted: Dialect) -> dict[str, Layout]:
+    samples = {path: _sample(path, wanted) for path in paths}
+    delimiter = wanted.delimiter or dialect.find_delimiter(
+        {path: (sample.text, sample.whole) for path, sample in samples.items()}, wanted
+    )
+    found = replace(wanted, delimiter=delimiter)
+    return {path: _layout(path, sample, found) for path, sample in samples.items()}
+
+
+def _sample(path: str, wanted: Dialect) -> _Sample:
+    """Reads a file's first lines.
 
     Raises:
-        StepError: it isn't UTF-8, is blank, or has a column without a name or two with the same.
+        StepError: it can't be read, or its first line isn't in its encoding.
     """
+    lines = csv_rows.Lines(path, wanted)
+    taken: list[str] = []
+    size = 0
     try:
-        with fsspec.open(path, "rb", compression="infer") as stored:
-            head = stored.read(_HEADER_BYTES)
+        for line in lines:
+            if len(taken) == _SAMPLE_LINES or size > _SAMPLE_CHARACTERS:
+                return _Sample("".join(taken), taken[0], False)
+            taken.append(line)
+            size += len(line)
+    except UnicodeError as error:
+        if not taken:
+            raise StepError(
+                f"{path!r}, line 1: the header isn't {wanted.encoding.upper()} text. Say which encoding it is by "
+                "--encoding, e.g. cp1252, latin-1 or utf-16."
+            ) from error
+        return _Sample("".join(taken), taken[0], False)
     except (OSError, EOFError) as error:
         raise StepError(f"{path!r} can't be read ({error}). Check its permissions and that it is whole.") from error
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 4 and b"\n" not in head[: error.start]:
-            raise StepError(f"{path!r}, line 1: the header isn't UTF-8 text. Save the file as UTF-8.") from error
-        text = head.decode("utf-8-sig", errors="replace")
-    line = text.partition("\n")[0]
-    delimiter = next((item for item in _DELIMITERS if item in line), ",")
-    row = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    if not row:
-        raise StepError(f"{path!r} has no header: its first line is blank. Put the columns' names there.")
-    seen: dict[str, str] = {}
-    for number, name in enumerate(row, start=1):
-        if not name.strip():
-            raise StepError(f"Column {number} of {path!r} has no name in the header. Name it.")
-        if name.lower() in seen:
+    return _Sample("".join(taken), taken[0] if taken else "", True)
+
+
+def _layout(path: str, sample: _Sample, found: Dialect) -> Layout:
+    rows = dialect.first_rows(sample.text, found)
+    if not rows or (sample.text[0] in "\r\n" and not found.comment):
+        raise StepError(
+            f"{path!r} has no header: its first line is blank. Put the columns' names there, or say --header false "
+            "and --column-names."
+        )
+    row, below = rows[0], rows[min(1, len(rows) - 1)]
+    if row[0].startswith("#") and len(row) < len(below) and not found.comment:
+        raise StepError(
+            f"{path!r}, line 1: it starts with '#' and has {len(row)} values, the next {len(below)}. If such lines are "
+            "comments, say --comment '#'."
+        )
+    newline = "\r\n" if sample.endings.endswith("\r\n") else ""
+    return Layout(path, found, dialect.header(path, row, found), newline)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Finds the types of a file's columns, and how DuckDB must read it.
+
+    Attributes: see `table`; `path` is the file's own, for messages.
+    """
+
+    connection: Any
+    path: str
+    null_values: Sequence[str]
+    column_types: Mapping[str, str]
+    advance: Callable[[int], None]
+
+    def read(self, layout: Layout, rewritten: Path) -> tuple[Layout, dict[str, Column]]:
+        """Returns the layout by which the file can be read, and its columns; writes it to `rewritten` if need be."""
+        if layout.dialect.plain():
+            try:
+                return layout, self._types(layout)
+            except StepError:
+                problem, plain_ends = csv_rows.find_problem(self.path, layout.dialect, len(layout.columns))
+                if problem:
+                    raise problem from None
+            if plain_ends:
+                try:
+                    layout = replace(layout, parallel=False)
+                    return layout, self._types(layout)
+                except StepError:
+                    pass
+        with rewritten.open("w", encoding="utf-8", newline="") as stream_:
+            writer = csv.writer(stream_, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            writer.writerow(layout.columns)
+            writer.writerows(csv_rows.read(self.path, layout.dialect, len(layout.columns)))
+        dialect_ = replace(_REWRITTEN, decimal=layout.dialect.decimal)
+        layout = Layout(str(rewritten), dialect_, layout.columns, parallel=False)
+        return layout, self._types(layout)
+
+    def _types(self, layout: Layout) -> dict[str, Column]:
+        names = [name or _NAMELESS for name in layout.columns]
+        known = dict.fromkeys(names, Column())
+        rows = 0
+        scan = _scan([layout.path], layout, dict.fromkeys(names, "VARCHAR"), self.null_values)
+        for batch in stream(self.connection, f"SELECT * FROM {scan}", {layout.path: self.path})[1]:
+            for name, texts in zip(names, batch.columns, strict=True):
+                if name in self.column_types:
+                    self._refuse_rounding(name, texts, rows)
+                else:
+                    known[name] = inference.learn(known[name], texts, layout.dialect.decimal)
+            rows += batch.num_rows
+            self.advance(batch.num_rows)
+        if not rows:
+            raise StepError(f"{self.path!r} has a header but no rows. Remove it, or write it again.")
+        if known.pop(_NAMELESS, Column()).kind != "NULL":
             raise StepError(
-                f"{path!r} names two columns {seen[name.lower()]!r} and {name!r} in its header "
-                "(upper and lower case are alike). Rename one."
+                f"Column {len(names)} of {self.path!r} has no name in the header. Name it, or give --column-names."
             )
-        seen[name.lower()] = name
-    return Header(delimiter, tuple(row))
+        return known
 
-
-def _infer(
-    connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
-) -> tuple[Header, dict[str, str]]:
-    try:
-        return header, _read_types(connection, path, header, null_values, advance)
-    except StepError:
-        if problem := find_problem(path, header.delimiter, len(header.columns)):
-            raise problem from None
-        header = dataclasses.replace(header, parallel=False)
-        return header, _read_types(connection, path, header, null_values, advance)
-
-
-def _read_types(
-    connection: Any, path: str, header: Header, null_values: Sequence[str], advance: Callable[[int], None]
-) -> dict[str, str]:
-    kinds = dict.fromkeys(header.columns, "NULL")
-    rows = 0
-    scan = _scan([path], header, dict.fromkeys(header.columns, "VARCHAR"), null_values)
-    for batch in stream(connection, f"SELECT * FROM {scan}")[1]:
-        rows += batch.num_rows
-        advance(batch.num_rows)
-        for name, texts in zip(header.columns, batch.columns, strict=True):
-            kinds[name] = inference.widen(kinds[name], texts)
-    if not rows:
-        raise StepError(f"{path!r} has a header but no rows. Remove it, or write it again.")
-    return kinds
-
-
-def _refuse_rounding(connection: Any, name: str, kind: str, types: Mapping[str, Mapping[str, str]]) -> None:
-    declared = connection.sql(f"SELECT CAST(NULL AS {kind})").types[0]
-    for path, kinds in types.items():
-        if plain_type(declared) == "BIGINT" and kinds.get(name) == "DOUBLE":
+    def _refuse_rounding(self, name: str, texts: Any, rows: int) -> None:
+        declared = self.connection.sql(f"SELECT CAST(NULL AS {self.column_types[name]})").types[0]
+        if plain_type(declared) == "BIGINT" and (row := inference.first_fraction(texts)) is not None:
             raise StepError(
-                f"Column {name!r} in {path!r} has fractions, but --column-types says {kind}. "
-                "Say DOUBLE, or round it in --query."
+                f"Column {name!r} in {self.path!r} has fractions, but --column-types says {self.column_types[name]} "
+                f"(row {rows + row + 1}: {texts[row].as_py()!r}). Say DOUBLE, or round it in --query."
             )
 
 
-def _scan(paths: Sequence[str], header: Header, kinds: Mapping[str, str], null_values: Sequence[str]) -> str:
-    columns = {name: kinds[name] for name in header.columns}
+def _scan(paths: Sequence[str], layout: Layout, kinds: Mapping[str, str], null_values: Sequence[str]) -> str:
+    columns = {name or _NAMELESS: kinds.get(name or _NAMELESS, "VARCHAR") for name in layout.columns}
+    how = layout.dialect
+    newline = f"new_line={literal(layout.newline)}, " if layout.newline else ""
+    comma = f"decimal_separator={literal(how.decimal)}, " if how.decimal != "." else ""
     return (
-        f"read_csv({literal(list(paths))}, auto_detect=false, header=true, delim={literal(header.delimiter)}, "
-        f"quote='\"', escape='\"', nullstr={literal(list(null_values))}, columns={literal(columns)}, "
-        f"parallel={literal(header.parallel)}, hive_partitioning=false)"
+        f"read_csv({literal(list(paths))}, auto_detect=false, header={literal(how.header)}, "
+        f"delim={literal(how.delimiter)}, quote={literal(how.quote)}, escape={literal(how.quote)}, {newline}{comma}"
+        f"nullstr={literal(list(null_values))}, columns={literal(columns)}, parallel={literal(layout.parallel)}, "
+        "hive_partitioning=false)"
     )

@@ -5,13 +5,18 @@ import itertools
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 
+from extract import reasons as why
+from extract import types
+from extract.inference import EXACT
+from extract.names import refuse_clashes
 from extract.sql import identifier
 from stepkit.errors import StepError, near_misses
 
@@ -19,6 +24,10 @@ SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 BIGQUERY = "bigquery://"
 _SECRETS = {"password", "sslpassword", "passfile"}
+_SQLITE_ASKED = (
+    *(f"typeof({{0}}) = '{kind}'" for kind in ("integer", "real", "text", "blob")),
+    f"typeof({{0}}) = 'integer' AND {{0}} NOT BETWEEN -{EXACT} AND {EXACT}",
+)
 _SQLITE_EMPTY = {"INTEGER": "0", "REAL": "0.0", "TEXT": "''", "BLOB": "x''"}
 
 
@@ -58,13 +67,28 @@ def sqlite_file(source: str) -> Path:
     raise StepError(f"There is no database {str(path)!r}. {near_misses(path.name, near)}")
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a query.
+
+    Attributes:
+        stream: the rows, in the order the database gives them.
+        numbers: columns of text that are exact numbers, whose type their values decide.
+        reasons: column to why it is text, or another type than one might expect.
+    """
+
+    stream: pa.RecordBatchReader
+    numbers: Sequence[str] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
 def open_query(
     stack: contextlib.ExitStack,
     source: str,
     query: str,
     advance: Callable[[int], None],
     bigquery: Callable[[str], tuple[Any, Any]] | None = None,
-) -> tuple[pa.RecordBatchReader, dict[str, str]]:
+) -> Rows:
     """Runs `query` in a database.
 
     Args:
@@ -73,28 +97,52 @@ def open_query(
         advance: called with the number of rows read ahead to know the types.
         bigquery: makes BigQuery's client and its storage client for a project, instead of Google's own.
 
-    Returns:
-        A stream of the rows, in the order the database gives them, and the SQL types that columns still need
-        casting to.
-
     Raises:
-        StepError: there is no such database, or the query fails.
+        StepError: there is no such database, or the query fails or gives two columns the same name.
     """
     if source.startswith(BIGQUERY):
-        return _bigquery(source.removeprefix(BIGQUERY).strip("/"), query, bigquery or _bigquery_clients), {}
+        stream = _bigquery(source.removeprefix(BIGQUERY).strip("/"), query, bigquery or _bigquery_clients)
+        return _acceptable(stream, source)
     import adbc_driver_manager
 
     try:
         if source.startswith(_POSTGRES):
             cursor = stack.enter_context(_postgres(source))
             cursor.execute(query)
-            stream = cursor.fetch_record_batch()
-            return stream, {field.name: "DOUBLE" for field in stream.schema if _is_numeric(field)}
+            return _acceptable(cursor.fetch_record_batch(), source)
         path = sqlite_file(source)
-        return _sqlite_stream(stack.enter_context(_sqlite(path)), path, query, advance), {}
+        return _sqlite_rows(stack.enter_context(_sqlite(path)), path, query, advance)
     except adbc_driver_manager.Error as error:
         text = re.sub(r"\s+", " ", str(error)).strip()
         raise StepError(f"{without_password(source)}: {text}. Correct --query or --source.") from error
+
+
+def _acceptable(stream: pa.RecordBatchReader, source: str) -> Rows:
+    """Makes a database's stream one whose types DuckDB can take without a loss."""
+    refuse_clashes(stream.schema.names, f"--query on {without_password(source)}", "Rename one by AS.")
+    for column in stream.schema:
+        if name := _unread(column):
+            raise StepError(
+                f"Column {column.name!r} of --query is {name}, which comes as bytes that only the database "
+                f"understands. Cast it there, e.g. {identifier(column.name)}::text."
+            )
+    schema, convert, notes = types.acceptable(stream.schema)
+    numbers = [
+        after.name
+        for before, after in zip(stream.schema, schema, strict=True)
+        if _is_numeric(before) or (pa.types.is_decimal(before.type) and pa.types.is_string(after.type))
+    ]
+    if schema != stream.schema:
+        stream = pa.RecordBatchReader.from_batches(schema, map(convert, stream))
+    return Rows(stream, numbers, notes)
+
+
+def _unread(column: pa.Field) -> str:
+    """Returns the name of a type that the driver passes on as it came over the wire; '' for any other."""
+    if isinstance(column.type, pa.OpaqueType) and pa.types.is_binary(column.type.storage_type):
+        return str(column.type.type_name)
+    stored = (column.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+    return stored if pa.types.is_binary(column.type) and stored not in ("", "bytea") else ""
 
 
 @contextlib.contextmanager
@@ -106,8 +154,8 @@ def _postgres(source: str) -> Iterator[Any]:
         yield cursor
 
 
-def _is_numeric(field: pa.Field) -> bool:
-    return bool(field.metadata) and field.metadata.get(b"POSTGRESQL:type") == b"numeric"
+def _is_numeric(column: pa.Field) -> bool:
+    return bool(column.metadata) and column.metadata.get(b"POSTGRESQL:type") == b"numeric"
 
 
 @contextlib.contextmanager
@@ -122,40 +170,60 @@ def _read_only(path: Path) -> str:
     return f"{path.resolve().as_uri()}?mode=ro"
 
 
-def _sqlite_stream(cursor: Any, path: Path, query: str, advance: Callable[[int], None]) -> pa.RecordBatchReader:
+def _sqlite_rows(cursor: Any, path: Path, query: str, advance: Callable[[int], None]) -> Rows:
     """Streams with the types that all rows fit: the driver would go by the first rows, and fail at a later one."""
     inner = f"(\n{query.strip().rstrip(';')}\n)"
-    kinds = _sqlite_types(path, inner, advance)
+    kinds, reasons = _sqlite_types(path, inner, advance)
     # A first row of the right types, dropped again, tells the driver what the columns are.
     empty = ", ".join(f"{_SQLITE_EMPTY[kind]} AS {identifier(name)}" for name, kind in kinds.items())
-    cast = ", ".join(f"CAST({identifier(name)} AS {kind})" for name, kind in kinds.items())
+    cast = ", ".join(_sqlite_cast(identifier(name), kind) for name, kind in kinds.items())
     cursor.execute(f"SELECT {empty} UNION ALL SELECT {cast} FROM {inner}")
     stream = cursor.fetch_record_batch()
     first = stream.read_next_batch().slice(1)
-    return pa.RecordBatchReader.from_batches(stream.schema, itertools.chain([first], stream))
+    rows = pa.RecordBatchReader.from_batches(stream.schema, itertools.chain([first], stream))
+    return Rows(rows, reasons=reasons)
 
 
-def _sqlite_types(path: Path, inner: str, advance: Callable[[int], None]) -> dict[str, str]:
+def _sqlite_cast(column: str, kind: str) -> str:
+    cast = f"CAST({column} AS {kind})"
+    if kind != "TEXT":
+        return cast
+    # SQLite writes a real with 15 digits, which may not be all it has.
+    return (
+        f"CASE WHEN typeof({column}) = 'real' AND CAST({cast} AS REAL) <> {column} THEN printf('%!.17g', {column}) "
+        f"ELSE {cast} END"
+    )
+
+
+def _sqlite_types(path: Path, inner: str, advance: Callable[[int], None]) -> tuple[dict[str, str], dict[str, str]]:
     with contextlib.closing(sqlite3.connect(_read_only(path), uri=True)) as connection:
         try:
             names = [item[0] for item in connection.execute(f"SELECT * FROM {inner} LIMIT 0").description]
+            if any(re.search(r":\d+$", name) for name in names):  # as SQLite renames a name that comes twice
+                names = [item[0] for item in connection.execute(inner.strip("()")).description]
+            refuse_clashes(names, f"--query on {str(path)!r}", "Rename one by AS.")
             stored = ", ".join(
-                f"coalesce(max(typeof({identifier(name)}) = '{kind}'), 0)"
+                f"coalesce(max({condition.format(identifier(name))}), 0)"
                 for name in names
-                for kind in ("integer", "real", "text", "blob")
+                for condition in _SQLITE_ASKED
             )
             rows, *found = connection.execute(f"SELECT count(*), {stored} FROM {inner}").fetchone()
         except sqlite3.Error as error:
             raise StepError(f"SQLite can't run --query on {str(path)!r}: {error}. Correct it.") from error
     advance(rows)
-    kinds = {}
-    for name, (integer, real, text, blob) in zip(names, zip(*[iter(found)] * 4, strict=True), strict=True):
+    asked = zip(*[iter(found)] * len(_SQLITE_ASKED), strict=True)
+    kinds, reasons = {}, {}
+    for name, (integer, real, text, blob, large) in zip(names, asked, strict=True):
         if blob and (integer or real or text):
             raise StepError(f"Column {name!r} of --query has both blobs and other values. Cast it to one type there.")
         if text and (integer or real):
             print(f"extract: warning: column {name!r} has numbers and text; all become text", file=sys.stderr)
-        kinds[name] = "BLOB" if blob else "REAL" if real and not text else "INTEGER" if integer and not text else "TEXT"
-    return kinds
+            reasons[name] = "it has numbers and text"
+        elif real and large:
+            reasons[name] = why.LARGE_AND_FRACTIONS
+        as_text = bool(text or (real and large))
+        kinds[name] = "BLOB" if blob else "TEXT" if as_text else "REAL" if real else "INTEGER" if integer else "TEXT"
+    return kinds, reasons
 
 
 def _bigquery_clients(project: str) -> tuple[Any, Any]:

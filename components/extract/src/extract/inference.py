@@ -1,10 +1,20 @@
-"""Which type a column of texts has: found by converting every value, so that no later one can come as a surprise."""
+"""Which type a column of texts has: one from which every text comes back, so that no value changes on the way.
 
-from collections.abc import Mapping, Sequence
+A text may differ from what comes back only in how the same value is written: `1.50` and `1.5`, `.5` and `5.`, `+5`,
+exponents, spaces (U+0020) around a value, `True` and `true`, `T` between date and time, seconds or fractions left out,
+a date alone for its midnight among times, and a time's zone, whose instant is kept. What needs more stays text.
+DuckDB reads what is inferred here, so each form is one that it and Arrow read alike.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from extract import reasons
 from stepkit.errors import StepError
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
@@ -19,70 +29,212 @@ _WIDER = {
     "TIMESTAMP": ("VARCHAR",),
     "TIMESTAMPTZ": ("VARCHAR",),
 }
-_ARROW = {
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
-}
+EXACT = 2**53  # a double has every whole number up to here, and not every one beyond
+_SURE_DIGITS = 15  # as many decimal digits as any double keeps
+
+_INTEGER = r"^ *(?:\+?0|[+-]?[1-9][0-9]*) *$"
+_FIXED = r"^ *[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+) *$"
+_NUMBER = r"^ *[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *$"
+_DATE = r"^ *[0-9]{4}-[0-9]{2}-[0-9]{2} *$"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+_TIME = rf"^ *[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[ T]{_CLOCK})? *$"
+_ZONED = rf"^ *[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?) *$"
 
 
-def widen(kind: str, texts: pa.Array) -> str:
-    """Returns the narrowest SQL type, `kind` or wider, that every text fits; `NULL` while all are null."""
-    if kind == "VARCHAR" or texts.null_count == len(texts):
-        return kind
-    for candidate in (kind, *_WIDER[kind]):
-        if candidate == "VARCHAR" or (candidate != "NULL" and _fits(texts, candidate, kind)):
-            return candidate
-    raise AssertionError(kind)
+@dataclass(frozen=True)
+class Column:
+    """What is known of a column.
+
+    Attributes:
+        kind: the narrowest SQL type that all values fit; `NULL` while all are null.
+        large: a whole number beyond 2^53 is among them, which a double might round.
+        reason: why it is text, for people.
+        lookalike: the value for which it is text looks like a number, date or boolean, so that other files may well
+            have it as one.
+    """
+
+    kind: str = "NULL"
+    large: bool = False
+    reason: str = ""
+    lookalike: bool = False
 
 
-def _fits(texts: pa.Array, candidate: str, before: str) -> bool:
-    for form in (texts, pc.utf8_trim_whitespace(texts)):
-        if not _converts(form, _ARROW[candidate]):
-            continue
-        # A double would round whole numbers beyond 64 bits: such are identifiers, better kept as text.
-        if candidate == "DOUBLE" and before != "DOUBLE":
-            return not pc.any(pc.match_substring_regex(form, r"^[+-]?[0-9]{19,}$")).as_py()
-        return True
-    return False
-
-
-def _converts(texts: pa.Array, kind: pa.DataType) -> bool:
-    try:
-        # Arrow words an error for every value that fails, which is slow: most columns of other types fail early.
-        texts.drop_null().slice(0, 8).cast(kind)
-        texts.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def unify(types: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> dict[str, str]:
-    """Returns one type a column for several files.
+def learn(column: Column, texts: pa.Array, decimal: str = ".") -> Column:
+    """Returns what is known of a column once a batch of its values is.
 
     Args:
-        types: file to column to its type there.
+        texts: the values; nulls are left out of account.
+        decimal: the decimal point of numbers.
+    """
+    texts = texts.drop_null()
+    if column.kind == "VARCHAR" or len(texts) == 0:
+        return column
+    found = _widen(column, texts, decimal)
+    if found.kind != "VARCHAR":
+        return found
+    # The first value that doesn't fit: more values never fit a narrower type, so halving finds it.
+    fitting, failing = 0, len(texts)
+    while failing - fitting > 1:
+        middle = (fitting + failing) // 2
+        if _widen(column, texts.slice(0, middle), decimal).kind == "VARCHAR":
+            failing = middle
+        else:
+            fitting = middle
+    before = _widen(column, texts.slice(0, fitting), decimal) if fitting else column
+    alone = _widen(Column(), texts.slice(fitting, 1), decimal)
+    reason, lookalike = reasons.of_text(texts[fitting].as_py(), alone.kind, before.kind, decimal)
+    return replace(found, reason=reason, lookalike=lookalike)
+
+
+def _widen(column: Column, texts: pa.Array, decimal: str) -> Column:
+    for kind in (column.kind, *_WIDER[column.kind]):
+        if kind == "VARCHAR" or (kind == "DOUBLE" and column.large):
+            return replace(column, kind="VARCHAR")
+        if kind == "NULL" or not _fits(texts.slice(0, 8), kind, decimal):  # most columns of other types fail early
+            continue
+        if kind == "BIGINT":
+            values = _integers(texts)
+            if values is not None:
+                extremes = pc.min_max(values).as_py()
+                large = max(abs(extremes["min"]), abs(extremes["max"])) > EXACT
+                return Column(kind, column.large or large)
+        elif _fits(texts, kind, decimal):
+            return Column(kind)
+    raise AssertionError(column)
+
+
+def _fits(texts: pa.Array, kind: str, decimal: str) -> bool:
+    if kind == "BIGINT":
+        return _integers(texts) is not None
+    if kind == "DOUBLE":
+        return _are_doubles(texts, decimal)
+    if kind == "BOOLEAN":
+        return _all(pc.is_in(pc.ascii_lower(texts), pa.array(["true", "false"])))
+    if kind == "DATE":
+        return _are_times(texts, _DATE, pa.date32())
+    if kind == "TIMESTAMP":
+        return _are_times(texts, _TIME, pa.timestamp("us"))
+    return _are_times(texts, _ZONED, pa.timestamp("us", tz="UTC"))
+
+
+def _integers(texts: pa.Array) -> pa.Array | None:
+    values = _cast(texts, pa.int64())
+    if values is not None and values.cast(pa.string()).equals(texts):
+        return values
+    if not _all(pc.match_substring_regex(texts, _INTEGER)):
+        return None
+    return _cast(pc.ascii_ltrim(pc.ascii_trim(texts, " "), "+"), pa.int64())
+
+
+def _are_doubles(texts: pa.Array, decimal: str) -> bool:
+    if decimal != ".":
+        if pc.any(pc.match_substring(texts, ".")).as_py():
+            return False
+        texts = pc.replace_substring(texts, decimal, ".", max_replacements=1)
+    doubtful = pc.greater(pc.binary_length(texts), _SURE_DIGITS)
+    fixed = pc.match_substring_regex(texts, _FIXED)
+    if not _all(fixed):
+        if not _all(pc.match_substring_regex(texts, _NUMBER)):
+            return False
+        doubtful = pc.or_(doubtful, pc.invert(fixed))
+    texts = texts.filter(doubtful)
+    if len(texts) == 0:
+        return True
+    values = _cast(texts, pa.float64())
+    if values is None:
+        return False
+    # What Arrow itself would write is there exactly, unless it is a whole number and thus an identifier, perhaps.
+    written = pc.and_(pc.equal(values.cast(pa.string()), texts), pc.match_substring(texts, "."))
+    return all(map(comes_back, pc.unique(texts.filter(pc.invert(written))).to_pylist()))
+
+
+def comes_back(text: str) -> bool:
+    """True if a double keeps the number that a text is: written with as many digits as it has, it is the same.
+
+    A whole number beyond 2^53 without point or exponent never counts as kept: those near it would become the same.
+    """
+    exact = Decimal(text.strip(" "))
+    value = float(exact)
+    if math.isinf(value) or (not value and exact):
+        return False
+    if not exact:
+        return True
+    if abs(exact) > EXACT and text.strip(" +-").isdigit():
+        return False
+    digits = len("".join(map(str, exact.as_tuple().digits)).strip("0"))
+    return Decimal(repr(value)) == exact or Decimal(f"{value:.{digits - 1}e}") == exact
+
+
+def first_fraction(texts: pa.Array) -> int | None:
+    """Returns the index of the first text that is a number with a fraction, in any way of writing it."""
+    found = pc.index(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9_]*[.,eE]"), True).as_py()
+    if found < 0:
+        return None
+    for index in range(found, len(texts)):
+        try:
+            value = float((texts[index].as_py() or "").replace(",", "."))
+        except ValueError:
+            continue
+        if math.isfinite(value) and not value.is_integer():
+            return index
+    return None
+
+
+def _are_times(texts: pa.Array, form: str, kind: pa.DataType) -> bool:
+    # In SQL the year 0 is 1 BC.
+    if not _all(pc.match_substring_regex(texts, form)) or pc.any(pc.match_substring_regex(texts, "^ *0000")).as_py():
+        return False
+    return _cast(pc.ascii_trim(texts, " "), kind) is not None
+
+
+def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _all(mask: pa.Array) -> bool:
+    return bool(pc.all(mask).as_py())
+
+
+def unify(types: Mapping[str, Mapping[str, Column]], columns: Iterable[str]) -> dict[str, Column]:
+    """Returns one type a column for several files.
+
+    Text for a value that looks like a number makes the column text in all files; text for any other value, where
+    another file has numbers, is an error.
+
+    Args:
+        types: file to column to what is known of it there.
         columns: the columns to unify.
 
     Raises:
         StepError: two files disagree.
     """
-    unified = {}
-    for name in columns:
-        kind, origin = "NULL", ""
-        for file, kinds in types.items():
-            other = kinds.get(name, "NULL")
-            if other in (kind, "NULL"):
-                continue
-            if kind == "NULL" or other in _WIDER.get(kind, ())[:-1]:
-                kind, origin = other, file
-            elif kind not in _WIDER.get(other, ())[:-1]:
-                raise StepError(
-                    f"Column {name!r} changes its type between files: {kind} in {origin!r}, {other} in {file!r}. "
-                    f'Correct the file, or say which it is by --column-types, e.g. {{"{name}": "VARCHAR"}}.'
-                )
-        unified[name] = kind
+    return {name: _unify(name, {file: known.get(name, Column()) for file, known in types.items()}) for name in columns}
+
+
+def _unify(name: str, known: Mapping[str, Column]) -> Column:
+    text = next((column for column in known.values() if column.lookalike), None)
+    if text:
+        return text
+    unified, origin = Column(), ""
+    for file, other in known.items():
+        kinds = (unified.kind, other.kind)
+        large = unified.large or other.large
+        if large and set(kinds) == {"BIGINT", "DOUBLE"}:
+            return Column("VARCHAR", large, reasons.LARGE_AND_FRACTIONS, True)
+        if kinds[0] == kinds[1] or other.kind == "NULL":
+            unified = replace(unified, large=large)
+        elif unified.kind == "NULL" or other.kind in _narrower_than_text(unified.kind):
+            unified, origin = replace(other, large=large), file
+        elif unified.kind not in _narrower_than_text(other.kind):
+            raise StepError(
+                f"Column {name!r} changes its type between files: {unified.kind} in {origin!r}, {other.kind} in "
+                f'{file!r}. Correct the file, or say which it is by --column-types, e.g. {{"{name}": "VARCHAR"}}.'
+            )
     return unified
+
+
+def _narrower_than_text(kind: str) -> Sequence[str]:
+    return _WIDER.get(kind, ())[:-1]

@@ -1,27 +1,47 @@
 """JSON Lines files as a SQL table."""
 
+import codecs
 import json
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from extract import inference
+from extract import inference, packed
 from extract.errors import explain
 from extract.files import SourceFile
+from extract.inference import Column
+from extract.names import refuse_clashes
 from extract.sql import identifier, literal
+from extract.streaming import stream
+from extract.tables import Table
 from stepkit.errors import StepError
 
-_KINDS = {"NULL": "NULL", "BOOLEAN": "BOOLEAN", "UBIGINT": "BIGINT", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE"}
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
+# DuckDB calls whole numbers of both signs HUGEINT.
+_WHOLE = ("BIGINT", "UBIGINT", "HUGEINT")
+_KINDS = {"NULL": "NULL", "BOOLEAN": "BOOLEAN", **dict.fromkeys(_WHOLE, "BIGINT"), "DOUBLE": "DOUBLE"}
+_ELEMENTS = "*"
+# What a fraction has that a double may round.
+_DIGITS = "[1-9][0-9.]{16}"
+# What a number has that a double may round or that 64 bits may not hold; most files have none.
+_LONG = "[0-9]{16}|[0-9][eE][+-]?[0-9]{3}"
 
 
 def table(
     connection: Any, files: Sequence[SourceFile], column_types: Mapping[str, str], advance: Callable[[int], None]
-) -> str:
+) -> Table:
     """Returns a SELECT over JSON Lines files, having read every line once to know the types.
 
-    A key that is absent is a null. Objects and arrays come as STRUCT and lists, for a query to take apart.
+    A key that is absent is a null. Objects and arrays come as STRUCT and lists, for a query to take apart. Whole
+    numbers that 64 bits don't hold, and those that a double would round beside fractions, are text.
 
     Args:
         connection: DuckDB's.
@@ -29,61 +49,182 @@ def table(
         advance: called with the number of rows read.
 
     Raises:
-        StepError: a line isn't a JSON object, or a key's values are of different types.
+        StepError: a line isn't a JSON object or has a key twice, or a key's values are of different types.
     """
-    types = {file.path: _infer(connection, file.path, column_types, advance) for file in files}
+    types: dict[str, dict[str, Column]] = {}
+    for file in files:
+        packed.verify(file.path)
+        types[file.path] = _infer(connection, file.path, column_types, advance)
     columns = list(dict.fromkeys(name for kinds in types.values() for name in kinds))
+    refuse_clashes(columns, "The source")
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
-    inferred = {name: "VARCHAR" if kind == "NULL" else kind for name, kind in inferred.items()}
-    kinds = {name: column_types.get(name) or inferred[name] for name in columns}
+    kinds = {name: "VARCHAR" if column.kind == "NULL" else column.kind for name, column in inferred.items()}
+    kinds = {name: column_types.get(name) or kinds[name] for name in columns}
+    reasons = {name: column.reason for name, column in inferred.items() if column.reason}
     paths = [file.path for file in files]
-    return (
+    sql = (
         f"SELECT * FROM read_json({literal(paths)}, format='newline_delimited', columns={literal(kinds)}, "
         "hive_partitioning=false)"
     )
+    return Table(sql, reasons, frozenset(reasons))
 
 
 def _infer(
     connection: Any, path: str, column_types: Mapping[str, str], advance: Callable[[int], None]
-) -> dict[str, str]:
-    scan = f"SELECT count(*), json_group_structure(json) FROM read_ndjson_objects({literal([path])})"
+) -> dict[str, Column]:
+    scan = (
+        f"SELECT count(*), json_group_structure(json), bool_or(regexp_matches(json, {literal(_LONG)})) "
+        f"FROM read_ndjson_objects({literal([path])})"
+    )
     try:
-        rows, text = connection.sql(scan).fetchall()[0]
+        rows, text, long = connection.sql(scan).fetchall()[0]
     except duckdb.Error as error:
-        raise _bad_line(path) or explain(f"{error} (in {path})") from error
+        raise _bad_line(path) or _explain(path, str(error)) from error
     if not rows:
         raise StepError(f"{path!r} has no rows. Remove it, or write it again.")
     advance(rows)
     structure = json.loads(text)
     if not isinstance(structure, dict):
         raise _bad_line(path) or StepError(f"{path!r} has lines that aren't JSON objects. Write one object a line.")
-    seen: dict[str, str] = {}
-    for name in structure:
-        if name.lower() in seen:
-            raise StepError(
-                f"{path!r} has the keys {seen[name.lower()]!r} and {name!r}, which SQL takes for the same. Rename one."
-            )
-        seen[name.lower()] = name
-        if structure[name] == "JSON" and name not in column_types:
+    _check_keys(path, structure)
+    for name, kind in structure.items():
+        if kind == "JSON" and name not in column_types:
             raise _changing(path, name)
-    return {name: "VARCHAR" if name in column_types else _sql_type(kind) for name, kind in structure.items()}
+    columns = {name: Column("VARCHAR" if name in column_types else _sql_type(kind)) for name, kind in structure.items()}
+    leaves = [leaf for name, kind in structure.items() if name not in column_types for leaf in _numbers([name], kind)]
+    if long and leaves:
+        _warn_of_rounding(connection, path)
+        found = _learn(connection, path, leaves)
+        for name in {leaf[0] for leaf in leaves}:
+            columns[name] = _exact(structure[name], [name], found)
+    return columns
 
 
-def _sql_type(structure: Any) -> str:
+def _warn_of_rounding(connection: Any, path: str) -> None:
+    """Tells which columns have fractions with more digits than a double has; DuckDB has only the double of a fraction.
+
+    Looks at the first 1,000 lines that have so many digits.
+    """
+    scan = f"SELECT json FROM read_ndjson_objects({literal([path])}) WHERE regexp_matches(json, {literal(_DIGITS)}) "
+    columns: dict[str, str] = {}
+    for (line,) in connection.sql(f"{scan} LIMIT 1000").fetchall():
+        value = json.loads(line, parse_float=lambda text: float(text) if inference.comes_back(text) else _Rounded(text))
+        for name, item in value.items():
+            if text := _rounded(item):
+                columns.setdefault(name, text)
+    for name, text in columns.items():
+        print(
+            f"extract: warning: column {name!r} has numbers such as {text} in {path!r}, with more digits than a double "
+            "keeps: they are rounded. Write them as text if each digit counts",
+            file=sys.stderr,
+        )
+
+
+class _Rounded(str):
+    """A number that a double would round."""
+
+
+def _rounded(value: Any) -> str:
+    if isinstance(value, _Rounded):
+        return str(value)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_rounded, items)), "")
+
+
+def _check_keys(path: str, structure: Any) -> None:
     if isinstance(structure, list):
-        return f"{_sql_type(structure[0])}[]"
+        _check_keys(path, structure[0])
+    elif isinstance(structure, dict):
+        seen: dict[str, str] = {}
+        for name, kind in structure.items():
+            if name.lower() in seen:
+                raise StepError(
+                    f"{path!r} has the keys {seen[name.lower()]!r} and {name!r}, which SQL takes for the same. "
+                    "Rename one."
+                )
+            seen[name.lower()] = name
+            _check_keys(path, kind)
+
+
+def _numbers(path: list[str], structure: Any) -> Iterator[tuple[str, ...]]:
+    """Yields the paths of the numbers that may be too long; `*` stands for an array's elements."""
+    if isinstance(structure, list):
+        yield from _numbers([*path, _ELEMENTS], structure[0])
+    elif isinstance(structure, dict):
+        for name, kind in structure.items():
+            yield from _numbers([*path, name], kind)
+    elif structure in (*_WHOLE, "DOUBLE"):
+        yield tuple(path)
+
+
+def _learn(connection: Any, path: str, leaves: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Column]:
+    """Reads numbers as they are written: DuckDB keeps the text of those too long for 64 bits."""
+    flat = [leaf for leaf in leaves if len(leaf) == 1]
+    found = dict.fromkeys(leaves, Column())
+    for group in [flat, *([leaf] for leaf in leaves if len(leaf) > 1)]:
+        if not group:
+            continue
+        if group is flat:
+            kinds = literal({name: "VARCHAR" for (name,) in flat})
+            names = ", ".join(identifier(name) for (name,) in flat)
+            sql = f"SELECT {names} FROM read_json({literal([path])}, format='newline_delimited', columns={kinds})"
+        else:
+            sql = f"SELECT {_values(group[0])} FROM read_ndjson_objects({literal([path])})"
+        for batch in stream(connection, sql)[1]:
+            for leaf, texts in zip(group, batch.columns, strict=True):
+                # Python writes these for doubles that have no other way to be written.
+                words = pc.is_in(texts, pa.array(["NaN", "Infinity", "-Infinity", "null"]))
+                found[leaf] = inference.learn(found[leaf], texts.filter(pc.invert(words)))
+    return found
+
+
+def _values(leaf: tuple[str, ...]) -> str:
+    """Returns the SQL for the texts of a number within objects and arrays, a row each."""
+    steps = ("[*]" if part == _ELEMENTS else f".{json.dumps(part, ensure_ascii=False)}" for part in leaf)
+    value = f"json_extract_string(json, {literal('$' + ''.join(steps))})"
+    return f"unnest({value})" if _ELEMENTS in leaf else value
+
+
+def _exact(structure: Any, path: list[str], found: Mapping[tuple[str, ...], Column]) -> Column:
+    """Returns a column whose numbers are text where they would change otherwise."""
+    kind = _sql_type(structure, path, {leaf: column.kind for leaf, column in found.items() if column.kind != "NULL"})
+    return Column(kind) if isinstance(structure, dict | list) else replace(found[tuple(path)], kind=kind)
+
+
+def _sql_type(structure: Any, path: Sequence[str] = (), numbers: Mapping[tuple[str, ...], str] | None = None) -> str:
+    if isinstance(structure, list):
+        return f"{_sql_type(structure[0], [*path, _ELEMENTS], numbers)}[]"
     if isinstance(structure, dict):
-        fields = ", ".join(f"{identifier(name)} {_sql_type(kind)}" for name, kind in structure.items())
+        fields = ", ".join(
+            f"{identifier(name)} {_sql_type(kind, [*path, name], numbers)}" for name, kind in structure.items()
+        )
         return f"STRUCT({fields})"
-    return _KINDS.get(structure, "VARCHAR")
+    return (numbers or {}).get(tuple(path)) or _KINDS.get(structure, "VARCHAR")
+
+
+def _explain(path: str, message: str) -> StepError:
+    place = re.search(r"in line (\d+): (.+?)\.", message)
+    if "maximum_object_size" in message:
+        return StepError(f"{path!r} has a line longer than 16 MiB. Write shorter ones.")
+    if not place:
+        return explain(f"{message} (in {path})")
+    # DuckDB counts the lines of malformed JSON from 2.
+    return StepError(
+        f"{path!r}, line {int(place[1]) - 1}: not JSON ({place[2]}). Correct it: each line is one JSON object, in "
+        "UTF-8 without a byte order mark."
+    )
 
 
 def _bad_line(path: str) -> StepError | None:
     for number, line in _lines(path):
+        if number == 1 and line.startswith(codecs.BOM_UTF8):
+            return StepError(f"{path!r}, line 1: it starts with a byte order mark. Save the file as UTF-8 without one.")
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_once)
         except UnicodeDecodeError:
             return StepError(f"{path!r}, line {number}: the bytes aren't UTF-8 text. Save the file as UTF-8.")
+        except KeyError as error:
+            return StepError(f"{path!r}, line {number}: it has the key {error} twice. Write it once.")
         except ValueError as error:
             return StepError(f"{path!r}, line {number}: not JSON ({error}). Correct it: each line is one JSON object.")
         if not isinstance(value, dict):
@@ -91,6 +232,15 @@ def _bad_line(path: str) -> StepError | None:
                 f"{path!r}, line {number}: {type(value).__name__}, not an object. Write one object a line."
             )
     return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise KeyError(name)
+        found[name] = value
+    return found
 
 
 def _changing(path: str, name: str) -> StepError:
@@ -107,7 +257,7 @@ def _changing(path: str, name: str) -> StepError:
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with fsspec.open(path, "rb", compression="infer") as stream:
-        for number, line in enumerate(stream, start=1):
+    with fsspec.open(path, "rb", compression="infer") as stored:
+        for number, line in enumerate(stored, start=1):
             if line.strip():
                 yield number, line

@@ -3,20 +3,25 @@
 import argparse
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
-from extract import databases
+from extract import databases, dialect, spool
+from extract.dialect import Dialect
 from extract.errors import explain
 from extract.files import SourceFile, describe, find, format_of
+from extract.inference import Column, learn
 from extract.sql import identifier
+from extract.streaming import stream
+from extract.tables import Table
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 
 TABLE = "source"
 _STREAM = "source_stream"
+_ALL = f"SELECT * FROM {_STREAM}"
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,13 @@ class Source:
         format: csv, jsonl, parquet, tfrecord or sql.
         names: the parts of `--source`, without passwords.
         files: the files they stand for.
+        table: what people should know of its columns.
     """
 
     format: str
     names: Sequence[str]
     files: Sequence[SourceFile] = ()
+    table: Table = field(default_factory=lambda: Table(""))
 
     def describe(self) -> dict[str, Any]:
         """Returns the manifest's account of the source; reads all local files to hash them."""
@@ -71,17 +78,21 @@ def open_source(
     remote = {file.path.partition("://")[0]: file.path for file in found if uris.is_remote(file.path)}
     for path in remote.values():
         connection.register_filesystem(uris.filesystem(path)[0])
-    _create(connection, _select(connection, kind, found, args, advance), args.column_types)
-    return Source(kind, names, found)
+    table = _table(connection, kind, found, args, advance)
+    _create(connection, table.sql, args.column_types)
+    return Source(kind, names, found, table)
 
 
-def _select(
+def _table(
     connection: Any, kind: str, found: Sequence[SourceFile], args: argparse.Namespace, advance: Callable[[int], None]
-) -> str:
+) -> Table:
+    wanted = dialect.from_args(args)
     if kind == "csv":
         from extract import csv_files
 
-        return csv_files.table(connection, found, args.null_values, args.column_types, advance)
+        return csv_files.table(connection, found, wanted, args.null_values, args.column_types, advance)
+    if wanted != Dialect():
+        raise UsageError(f"--source is {kind}: the options of how CSV is written, such as --delimiter, aren't for it")
     if kind == "jsonl":
         from extract import jsonl_files
 
@@ -93,7 +104,7 @@ def _select(
     from extract import tfrecord_files
 
     connection.register(_STREAM, tfrecord_files.reader(found, advance))
-    return f"SELECT * FROM {_STREAM}"
+    return Table(_ALL, once=True)
 
 
 def _open_database(
@@ -107,12 +118,31 @@ def _open_database(
         raise UsageError(f"--format {args.format} reads files, and --source is a database; leave --format out")
     if not args.query.strip():
         raise UsageError("a database in --source needs a --query")
-    stream, casts = databases.open_query(stack, args.source, args.query, advance, bigquery)
-    connection.register(_STREAM, stream)
-    _create(connection, f"SELECT * FROM {_STREAM}", {**casts, **args.column_types})
+    rows = databases.open_query(stack, args.source, args.query, advance, bigquery)
+    connection.register(_STREAM, rows.stream)
+    numbers = [name for name in rows.numbers if name not in args.column_types]
+    table = Table(_ALL, rows.reasons, frozenset(rows.reasons), once=True)
+    if numbers:
+        table = _typed(connection, rows, numbers)
+    _create(connection, table.sql, args.column_types)
     local = args.source.startswith(databases.SQLITE)
     files = find([str(databases.sqlite_file(args.source))]) if local else []
-    return Source("sql", [databases.without_password(args.source)], files)
+    return Source("sql", [databases.without_password(args.source)], files, table)
+
+
+def _typed(connection: Any, rows: databases.Rows, numbers: Sequence[str]) -> Table:
+    """Keeps a database's rows and gives its exact numbers, which come as text, the types that all their values fit."""
+    kept = spool.keep(connection, _ALL, TABLE)
+    known = dict.fromkeys(numbers, Column())
+    for batch in stream(connection, f"SELECT {', '.join(map(identifier, numbers))} FROM ({kept})")[1]:
+        for name, texts in zip(numbers, batch.columns, strict=True):
+            known[name] = learn(known[name], texts)
+    casts = ", ".join(
+        f"CAST({identifier(name)} AS {'DOUBLE' if column.kind == 'NULL' else column.kind}) AS {identifier(name)}"
+        for name, column in known.items()
+    )
+    reasons = {**rows.reasons, **{name: column.reason for name, column in known.items() if column.reason}}
+    return Table(f"SELECT * REPLACE ({casts}) FROM ({kept})", reasons, frozenset(reasons))
 
 
 def check_type(connection: Any, name: str, kind: Any) -> None:

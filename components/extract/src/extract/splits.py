@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from extract.sql import identifier, literal, plain_type
+from extract.sql import identifier, literal
+from extract.types import plain_type
 from stepkit.errors import StepError, UsageError
 
 HASH_RANGE = 2**64
@@ -13,6 +14,22 @@ HASH_RANGE = 2**64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NULL = "chr(30)"
 _BETWEEN = "chr(31)"
+
+
+def in_order(by: str, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the splits in an order that depends on what they say alone: backends reorder JSON objects.
+
+    By hash the largest comes first (`train` of equals, then by name); by time, those that end at null come last, and
+    the others in the order of their ends as text.
+    """
+    if by == "time":
+        return dict(sorted(splits.items(), key=lambda item: (item[1] is None, _position(item[1]), item[0])))
+    return dict(sorted(splits.items(), key=lambda item: (-item[1], item[0] != "train", item[0])))
+
+
+def _position(end: Any) -> tuple[float, str]:
+    """Sorts numbers by value, and times, which are ISO 8601, as text."""
+    return (end, "") if isinstance(end, int | float) else (0, str(end))
 
 
 def check_names(splits: Mapping[str, Any]) -> None:
@@ -79,8 +96,8 @@ def by_time(connection: Any, ends: Mapping[str, Any], key: str, kind: Any) -> st
         StepError: the column is no time, or an end isn't one.
     """
     plain = plain_type(kind)
-    if plain in ("DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"):
-        compared, right, example = "TIMESTAMPTZ" if plain == "TIMESTAMPTZ" else "TIMESTAMP", str, '"2013-09-01"'
+    if plain in ("DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"):
+        compared, right, example = "TIMESTAMPTZ" if "TZ" in plain else "TIMESTAMP", str, '"2013-09-01"'
     elif plain in ("BIGINT", "DOUBLE"):
         compared, right, example = plain, int | float, "1378000000"
     else:

@@ -26,39 +26,6 @@ def literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-_PLAIN = {
-    **dict.fromkeys(
-        (
-            "tinyint",
-            "smallint",
-            "integer",
-            "bigint",
-            "hugeint",
-            "utinyint",
-            "usmallint",
-            "uinteger",
-            "ubigint",
-            "uhugeint",
-        ),
-        "BIGINT",
-    ),
-    **dict.fromkeys(("float", "double", "decimal"), "DOUBLE"),
-    **dict.fromkeys(("varchar", "uuid", "enum", "bit", "null", "time with time zone"), "VARCHAR"),
-    **dict.fromkeys(("timestamp", "timestamp_s", "timestamp_ms"), "TIMESTAMP"),
-    "timestamp_ns": "TIMESTAMP_NS",
-    "timestamp with time zone": "TIMESTAMPTZ",
-    "boolean": "BOOLEAN",
-    "blob": "BLOB",
-    "date": "DATE",
-    "time": "TIME",
-}
-
-
-def plain_type(kind: Any) -> str:
-    """Returns which of the types that examples have a DuckDB type becomes; '' for a nested one, which none holds."""
-    return _PLAIN.get(kind.id, "")
-
-
 @contextlib.contextmanager
 def engine() -> Iterator[Any]:
     """Opens a DuckDB connection in memory that is set up to give the same rows in the same order everywhere.

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract import selection, splits
+from extract.rounding import WholeDoubles
 from extract.shards import ShardWriter
 from extract.sources import open_source
 from extract.sql import engine, identifier
 from extract.streaming import stream
+from extract.tables import Table
 from stepkit import examples, progress
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
+_CSV = ("delimiter", "decimal", "quote", "escape", "comment", "encoding", "header", "column_names")
 
 
 def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | None = None) -> None:
@@ -36,18 +40,21 @@ def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | N
     if args.rows_per_shard < 1:
         raise StepError(f"--rows-per-shard is {args.rows_per_shard}. Give at least 1.")
     splits.check(args.split_by, args.splits, args.split_key)
+    args = _canonical(args)
     with Outputs(args.executor_input) as outputs, engine() as connection, contextlib.ExitStack() as stack:
         with progress.bar("Inferring types") as advance:
             source = open_source(stack, connection, args, advance, bigquery)
         described = stack.enter_context(ThreadPoolExecutor(1)).submit(source.describe)
-        sql = selection.build(connection, args)
+        selected = selection.build(connection, args, source.table.once)
         folder = outputs.directory(args.examples)
         with progress.bar("Extracting") as advance:
-            rows = read(connection, sql, args.split_key, advance)
+            rows = read(connection, selected.sql, args.split_key, advance, source.table.places)
             writers = write(rows, list(args.splits), folder, args.rows_per_shard)
         check(writers, args)
+        notes = tell(writers[0].schema, source.table, selected)
         manifest = {
             "columns": [{"name": field.name, "type": str(field.type)} for field in rows[0]][:-1],
+            "notes": notes,
             "splits": {writer.split: writer.entry() for writer in writers},
             "source": {**described.result(), **_settings(args)},
         }
@@ -59,6 +66,33 @@ def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | N
         outputs.parameter(args.row_count, sum(counts.values()))
 
 
+def _canonical(args: argparse.Namespace) -> argparse.Namespace:
+    """Returns the command line with its JSON objects in an order of their own, which no backend changes."""
+    return argparse.Namespace(
+        **{
+            **vars(args),
+            "splits": splits.in_order(args.split_by, args.splits),
+            "column_types": dict(sorted(args.column_types.items())),
+        }
+    )
+
+
+def tell(schema: pa.Schema, table: Table, selected: selection.Selection) -> dict[str, str]:
+    """Returns why columns are text, or another type than one might expect; logs what may surprise.
+
+    Args:
+        schema: of the examples.
+        table: what the source's reader says.
+        selected: what the types of the selected columns say.
+    """
+    found = {**table.reasons, **selected.reasons}
+    notes = {name: found[name] for name in schema.names if name in found}
+    for name, note in notes.items():
+        if name in table.noted | selected.noted:
+            print(f"extract: column {name!r} is {schema.field(name).type}: {note}", file=sys.stderr)
+    return notes
+
+
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "query": args.query,
@@ -66,20 +100,25 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "where": args.where,
         "null_values": args.null_values,
         "column_types": args.column_types,
+        "csv": {name: getattr(args, name) for name in _CSV},
         "split": {"by": args.split_by, "key": args.split_key, "splits": args.splits},
         "rows_per_shard": args.rows_per_shard,
     }
 
 
 def read(
-    connection: Any, sql: str, split_key: str, advance: Callable[[int], None]
+    connection: Any,
+    sql: str,
+    split_key: str,
+    advance: Callable[[int], None],
+    places: Mapping[str, str] | None = None,
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Runs a SELECT and returns its schema and a stream of its rows, in order.
 
     Raises:
         StepError: a value can't be read, or a row has no split (its `split_key` is null); while streaming, too.
     """
-    schema, stored = stream(connection, sql)
+    schema, stored = stream(connection, sql, places)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in stored:
@@ -107,15 +146,23 @@ def write(
         The splits' writers, finished.
     """
     schema = pa.schema(list(rows[0])[:-1])
+    doubles = WholeDoubles(schema)
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(ShardWriter(folder, name, schema, rows_per_shard)) for name in names]
         for batch in rows[1]:
             index = batch.column(batch.num_columns - 1)
             values = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=schema)
+            doubles.add(values)
             for number, writer in enumerate(writers):
                 writer.add(values.filter(pc.equal(index, pa.scalar(number, pa.uint8()))))
         for writer in writers:
             writer.finish()
+    for name in doubles.names():
+        print(
+            f"extract: warning: column {name!r} is of whole numbers beyond 2^53 as double, and numbers near each other "
+            "may have become the same. Store them as integers or text in the source if they are identifiers",
+            file=sys.stderr,
+        )
     return writers
 
 

@@ -14,9 +14,11 @@ import fsspec
 import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import message
 
+from extract import tf_example
 from extract.files import SourceFile
+from extract.names import refuse_clashes
 from stepkit.errors import StepError
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
@@ -67,7 +69,7 @@ def reader(files: Sequence[SourceFile], advance: Callable[[int], None]) -> pa.Re
         StepError: a record is corrupt or no tf.Example, or a feature changes its type.
         OSError: the temporary file can't be written.
     """
-    parse = _example_parser()
+    parse = tf_example.parser()
     features: dict[str, _Feature] = {}
     stored = tempfile.TemporaryFile(prefix="extract-")  # noqa: SIM115  # pylint: disable=consider-using-with
     for file in files:
@@ -82,6 +84,7 @@ def reader(files: Sequence[SourceFile], advance: Callable[[int], None]) -> pa.Re
             raise StepError(f"{file.path!r} has no records. Remove it, or write it again.")
     if not features:
         raise StepError(f"{files[0].path!r} has no features in its examples. Write it again.")
+    refuse_clashes(sorted(features), repr(files[0].path) + " and the files after it have features, and")
     schema = pa.schema([(name, features[name].arrow_type()) for name in sorted(features)])
     return pa.RecordBatchReader.from_batches(schema, _typed(stored, schema))
 
@@ -142,7 +145,11 @@ def _decoded(path: str, parse: Callable[[bytes], Any], features: dict[str, _Feat
                 raise StepError(
                     f"{path!r}, record {number}: not a tf.Example ({error}). Give files of tf.Example."
                 ) from error
-            for name, value in example.features.feature.items():
+            example.DiscardUnknownFields()
+            # What isn't as long as it was may have had more in it; or it was only packed otherwise.
+            if example.ByteSize() != len(record) and (left := tf_example.what_is_left(record)):
+                raise StepError(f"{path!r}, record {number}: {left}. Give files of tf.Example.")
+            for name, value in sorted(example.features.feature.items()):
                 kind = value.WhichOneof("kind")
                 items = getattr(value, kind).value[:] if kind else None
                 if not items:
@@ -185,39 +192,3 @@ def _flat(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
         return pa.nulls(batch.num_rows, field.type)
     column = batch.column(field.name)
     return (column if pa.types.is_list(field.type) else pc.list_element(column, 0)).cast(field.type)
-
-
-def _example_parser() -> Callable[[bytes], Any]:
-    """Builds tf.Example's message class; its wire format is part of TensorFlow's compatibility guarantee."""
-    # pylint: disable=no-member  # protobuf makes its classes when it is imported
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="extract/example.proto", package="extract", syntax="proto3")
-
-    def add(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
-        built = file.message_type.add(name=name)
-        for field, number, kind, label, type_name in fields:
-            built.field.add(name=field, number=number, type=kind, label=label, type_name=type_name or None)
-        return built
-
-    once, many = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
-    add("BytesList", ("value", 1, kinds.TYPE_BYTES, many, ""))
-    add("FloatList", ("value", 1, kinds.TYPE_FLOAT, many, ""))
-    add("Int64List", ("value", 1, kinds.TYPE_INT64, many, ""))
-    feature = add(
-        "Feature",
-        ("bytes_list", 1, kinds.TYPE_MESSAGE, once, ".extract.BytesList"),
-        ("float_list", 2, kinds.TYPE_MESSAGE, once, ".extract.FloatList"),
-        ("int64_list", 3, kinds.TYPE_MESSAGE, once, ".extract.Int64List"),
-    )
-    feature.oneof_decl.add(name="kind")
-    for field in feature.field:
-        field.oneof_index = 0
-    features = add("Features", ("feature", 1, kinds.TYPE_MESSAGE, many, ".extract.Features.FeatureEntry"))
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=kinds.TYPE_STRING, label=once)
-    entry.field.add(name="value", number=2, type=kinds.TYPE_MESSAGE, label=once, type_name=".extract.Feature")
-    add("Example", ("features", 1, kinds.TYPE_MESSAGE, once, ".extract.Features"))
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("extract.Example")).FromString

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from stepkit import schemas
+from stepkit import saved_models, schemas
 from stepkit.errors import StepError
 from train.pipeline_model import input_names
 from train.schema import single_valued
@@ -51,6 +51,7 @@ def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path
             "Give the graph that the examples were transformed with."
         ) from error
     tf.saved_model.save(served, str(folder), signatures=concrete)
+    saved_models.make_canonical(folder)
 
 
 class _Served(tf.Module):

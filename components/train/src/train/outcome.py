@@ -39,18 +39,34 @@ def shown_metrics(state: State) -> dict[str, float]:
 # TensorFlow puts the time, the machine and the process into the name. Of a step that is tried again in Kubeflow
 # Pipelines, the files of both attempts would then stay in the artifact, and TensorBoard show both.
 _EVENTS = "events.out.tfevents.1.v2"
+_VERSION = "brain.Event:2"
+_SCALARS = "scalars"  # TensorBoard's plugin
 
 
 def write_tensorboard(folder: Path, state: State) -> None:
-    """Writes event files, always of the same names: the runs `train` and `validation`, a scalar a metric and epoch."""
+    """Writes event files, always of the same names: the runs `train` and `validation`, a scalar a metric and epoch.
+
+    TensorFlow's writer would record when it wrote each scalar. Here an epoch's time is its number in seconds, so that
+    equal runs give equal files; TensorBoard's axes of time then count epochs, as that of steps does.
+    """
     for run, wanted in (("train", False), ("validation", True)):
-        with tf.summary.create_file_writer(str(folder / run)).as_default():
-            for epoch, log in enumerate(state.history):
+        (folder / run).mkdir()
+        with tf.io.TFRecordWriter(str(folder / run / _EVENTS)) as writer:
+            writer.write(tf.compat.v1.Event(file_version=_VERSION).SerializeToString(deterministic=True))
+            for epoch, log in enumerate(state.history, 1):
                 for name, value in log.items():
                     if name.startswith(_VALIDATION) == wanted:
-                        tf.summary.scalar(f"epoch_{name.removeprefix(_VALIDATION)}", value, step=epoch + 1)
-        (written,) = (folder / run).iterdir()
-        written.rename(written.with_name(_EVENTS))
+                        event = _scalar(f"epoch_{name.removeprefix(_VALIDATION)}", value, epoch)
+                        writer.write(event.SerializeToString(deterministic=True))
+
+
+def _scalar(tag: str, value: float, epoch: int) -> tf.compat.v1.Event:
+    """Returns what `tf.summary.scalar` writes."""
+    event = tf.compat.v1.Event(step=epoch, wall_time=epoch)
+    summary = event.summary.value.add(tag=tag, tensor=tf.make_tensor_proto(value, tf.float32))
+    summary.metadata.plugin_data.plugin_name = _SCALARS
+    summary.metadata.data_class = 1  # summary.proto's DATA_CLASS_SCALAR
+    return event
 
 
 def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str, Any], trials: Sequence[Any]) -> str:

@@ -3,7 +3,6 @@
 import argparse
 import errno
 import gc
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -16,11 +15,12 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 import keras
 import tensorflow as tf
 
-from stepkit import digest, examples, modules, uris
+from stepkit import code, digest, examples, modules, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 from train import cluster, dataset, export, fitting, outcome, pipeline_model, reading
 from train.checkpoints import Checkpoints, fingerprint
+from train.cli import PLACES
 from train.transform_graph import TransformGraph
 
 if TYPE_CHECKING:
@@ -31,18 +31,6 @@ gc.freeze()
 
 _TRAINING = "training.npz"
 _TUNING = "tuning.zip"
-# Flags that decide the result, besides those whose contents do.
-_DECIDING = (
-    "label_key",
-    "epochs",
-    "batch_size",
-    "early_stopping_patience",
-    "tune_trials",
-    "tune_algorithm",
-    "train_split",
-    "eval_split",
-    "seed",
-)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -76,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
             return pipeline_model.build(module, transform, chosen)
 
         build(hyperparameters)  # for its errors, before the long work
-        checkpoints = _checkpoints(args, module, hyperparameters, examples_folder, graph_folder)
+        checkpoints = _checkpoints(
+            args, name_of_run(args, module, hyperparameters, examples_folder, graph_folder, workers.workers)
+        )
         sources = [dataset.open_split(split, graph.transformed_spec, args.label_key) for split in splits]
         try:
             trials = []
@@ -97,19 +87,39 @@ def run(args: argparse.Namespace) -> None:
             checkpoints.discard(_TRAINING, _TUNING)
 
 
-def _checkpoints(
-    args: argparse.Namespace, module: Any, hyperparameters: dict[str, Any], examples_folder: Path, graph_folder: Path
-) -> Checkpoints:
-    run_name = fingerprint(
-        examples=digest.of_file(examples_folder / examples.MANIFEST),  # which has the digest of every file
-        transform_graph=digest.of_tree(graph_folder),
-        module=hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest(),
-        hyperparameters=hyperparameters,
-        versions=[tf.__version__, keras.__version__],
-        **{flag: getattr(args, flag) for flag in _DECIDING},
-    )
+def _checkpoints(args: argparse.Namespace, run: str) -> Checkpoints:
     folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
-    return Checkpoints(folder, run_name, private=not args.checkpoint_uri)
+    return Checkpoints(folder, run, private=not args.checkpoint_uri)
+
+
+def name_of_run(
+    args: argparse.Namespace,
+    module: Any,
+    hyperparameters: dict[str, Any],
+    examples_folder: Path,
+    graph_folder: Path,
+    workers: int,
+) -> str:
+    """Returns a name that two runs share only if one can go on where the other was stopped.
+
+    Args:
+        args: every flag counts, but those that `train.cli.PLACES` names.
+        module: the pipeline's, loaded.
+        hyperparameters: that the model is built with if there is no tuning.
+        examples_folder: local; its manifest has the digest of every file.
+        graph_folder: local.
+        workers: how many train.
+    """
+    return fingerprint(
+        examples=digest.of_file(examples_folder / examples.MANIFEST),
+        transform_graph=digest.of_tree(graph_folder),
+        module=digest.of_file(Path(module.__file__)),
+        hyperparameters=hyperparameters,
+        workers=workers,
+        code=code.fingerprint("train", "stepkit"),
+        one_dnn=os.environ.get("TF_ENABLE_ONEDNN_OPTS"),  # its results differ
+        flags={flag: value for flag, value in vars(args).items() if flag not in PLACES},
+    )
 
 
 def _tune(

@@ -2,8 +2,9 @@
 
     <folder>/<key>.zip        header.json, 0, 1, ... (one member an analyzer, in its order in preprocessing_fn)
 
-The key is a digest of all that the content depends on: the shard's, the module's source, the schema, the versions of
-TFT and of this format. An entry that is damaged, or says of itself that it is of something else, is computed again.
+The key is a digest of all that the content depends on: the shard's, the module's source, the schema, this program's own
+source and all that is installed with it, and the version of this format. An entry that is damaged, or says of itself
+that it is of something else, is computed again.
 """
 
 import io
@@ -13,10 +14,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow_transform as tft
 from tensorflow_transform.nodes import OperationNode
 
-from stepkit import digest, uris
+from stepkit import code, digest, uris
 from stepkit.outputs import Outputs
 from transform import analyzers
 from transform.job import Job
@@ -45,7 +45,7 @@ class AnalysisCache:
         """Returns the job's cache below the folder `uri`; an empty `uri` keeps nothing."""
         common = {
             "format": _FORMAT,
-            "tensorflow_transform": tft.__version__,
+            "code": code.fingerprint("transform", "stepkit"),
             "preprocessing": digest.of_text(job.preprocessing.source),
             "schema": digest.of_text(job.schema.proto.SerializeToString(deterministic=True).hex()),
         }

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stepkit import cli, lean, uris
+from stepkit import cli, lean, saved_models, uris
 from stepkit.errors import UsageError
 from stepkit.outputs import Outputs
 
 FORMATS = ("tfrecord", "parquet")
 COMPRESSIONS = ("gzip", "none")
+TRANSFORM_FN = "transform_fn"  # TFTransformOutput.TRANSFORM_FN_DIR: where TFT's SavedModel is in the graph's folder
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,6 +70,7 @@ def transform(args: argparse.Namespace) -> None:
         graph, transformed = outputs.directory(args.transform_graph), outputs.directory(args.transformed_examples)
         job = None if args.beam_args else _in_process(args, preprocessing, schema, graph, transformed, outputs)
         job = job or _on_beam(args, preprocessing, schema, graph, transformed)
+        saved_models.make_canonical(graph / TRANSFORM_FN)
         raw_schema.write(schema, graph)
         written = manifest.write(transformed, args.output_format, args.compression, job.splits)
         for split, described in written["splits"].items():

@@ -44,27 +44,31 @@ def _json(text: str, kind: type, word: str) -> Any:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
     if not isinstance(value, kind):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
-    return whole_numbers(value)
+    return canonical(value)
 
 
-def whole_numbers(value: Any) -> Any:
-    """Restores integers that a backend turned into doubles on the way (`[64.0]` to `[64]`), at any depth."""
+def canonical(value: Any) -> Any:
+    """Returns a JSON value in the one form that all equal ones have, at any depth.
+
+    Backends keep parameters in protobuf's Value, which has neither integers nor an order of an object's members: whole
+    doubles come back as int (`[64.0]` as `[64]`), and members in the order of their names.
+    """
     if isinstance(value, list):
-        return [whole_numbers(item) for item in value]
+        return [canonical(item) for item in value]
     if isinstance(value, dict):
-        return {key: whole_numbers(item) for key, item in value.items()}
+        return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 
 
 def json_array(text: str) -> list[Any]:
-    """Parses a JsonArray parameter. Doubles that are whole come back as int."""
+    """Parses a JsonArray parameter (see `canonical`)."""
     return _json(text, list, "array")
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Parses a JsonObject parameter. Doubles that are whole come back as int."""
+    """Parses a JsonObject parameter (see `canonical`)."""
     return _json(text, dict, "object")
 
 

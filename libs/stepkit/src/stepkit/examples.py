@@ -8,17 +8,18 @@ bytes, sha256}]}}, paths relative to the artifact) and `source` (what was read, 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stepkit.errors import StepError, near_misses
 
 MANIFEST = "manifest.json"
+TRAIN = "train"
 
 
 def read_manifest(examples: Path) -> dict[str, Any]:
-    """Reads `manifest.json`.
+    """Reads `manifest.json`; its splits come in the order of their names, whoever wrote them in whichever order.
 
     Raises:
         StepError: it isn't there, isn't JSON or is no manifest.
@@ -34,7 +35,13 @@ def read_manifest(examples: Path) -> dict[str, Any]:
         raise StepError(f"{str(path)!r} isn't valid JSON ({error}). Run extract again.") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("splits"), dict):
         raise StepError(f"{str(path)!r} is no manifest of examples: it has no splits. Run extract again.")
+    manifest["splits"] = {name: manifest["splits"][name] for name in sorted(manifest["splits"])}
     return manifest
+
+
+def training_split(splits: Iterable[str]) -> str:
+    """Returns the split that stands for the data a model learns from: `train`, or else the first by name."""
+    return min(splits, key=lambda name: (name != TRAIN, name))
 
 
 def split_files(examples: Path, split: str) -> list[Path]:

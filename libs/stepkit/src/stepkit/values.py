@@ -43,8 +43,8 @@ def metadata(artifact: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def parameter(output: str, value: Any) -> str:
     """Returns the text of an output parameter: `true`, `3`, `0.5`, JSON, or text as it is.
 
-    A float that is a whole number is written as an integer, which the launcher takes for an Integer and a Float alike;
-    `3.0` for an Integer fails the step.
+    Members of an object come in the order of their names. A float that is a whole number is written as an integer,
+    which the launcher takes for an Integer and a Float alike; `3.0` for an Integer fails the step.
 
     Args:
         output: what the output is called, for errors.
@@ -67,7 +67,10 @@ def _plain(value: Any, what: str, place: str) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, what, f"{place}[{key!r}]") for key, item in value.items()}
+        return {
+            str(key): _plain(item, what, f"{place}[{key!r}]")
+            for key, item in sorted(value.items(), key=lambda member: str(member[0]))
+        }
     if isinstance(value, (list, tuple)):
         return [_plain(item, what, f"{place}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, numbers.Integral):

@@ -1,0 +1,103 @@
+"""The step cache: outputs by content of everything that went into them.
+
+An entry points to the outputs where the run that computed them left them, as KFP's cache does, and is good only while
+they still have the content they had then.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pipeyard.runs.record import Artifact
+from pipeyard.system import files, jsons
+from stepkit import digest
+
+_log = logging.getLogger(__name__)
+
+
+class CacheEntry(BaseModel):
+    """Outputs of a task, and which run computed them."""
+
+    run: str
+    task: str
+    parameters: dict[str, Any]
+    artifacts: dict[str, Artifact]
+
+
+def key(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    source_digest: str,
+    parameters: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+    external: Mapping[str, str],
+) -> str:
+    """Returns the key of a task.
+
+    Args:
+        command: with its placeholders, so that paths of a run don't count.
+        source_digest: of the component: sources, lock, shared packages.
+        artifacts: input artifacts; of each, content, metadata and type count, not the place.
+        external: content of what is outside the run, by URI.
+    """
+    parts = {
+        "version": 1,
+        "command": list(command),
+        "env": dict(env),
+        "source": source_digest,
+        "parameters": dict(parameters),
+        "artifacts": {name: _content(value) for name, value in artifacts.items()},
+        "external": dict(external),
+    }
+    return digest.of_text(json.dumps(parts, sort_keys=True))
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    return [value.type, value.digest, value.metadata]
+
+
+class StepCache:
+    """Entries in a folder, one JSON file a key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, cache_key: str) -> CacheEntry | None:
+        """Returns the entry, or None if there is none, or its outputs are gone or changed.
+
+        One that is damaged, whatever it is, counts as none, and a warning is logged: the step is computed anew.
+        """
+        path = self._path(cache_key)
+        try:
+            entry = CacheEntry.model_validate(jsons.read(path))
+            return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            reason = "it isn't one" if isinstance(error, ValidationError) else error
+            _log.warning("The cache entry %s can't be read (%s). Its step is computed anew.", path, reason)
+            return None
+
+    def put(self, cache_key: str, entry: CacheEntry) -> None:
+        """Stores an entry, whole or not at all; the last of several writers wins."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(cache_key)
+        if path.is_dir():
+            shutil.rmtree(path)
+        files.write_whole(path, entry.model_dump_json(indent=1))
+
+    def _path(self, cache_key: str) -> Path:
+        return self._folder / f"{cache_key}.json"
+
+
+def intact(artifact: Artifact) -> bool:
+    """True if the artifact is there with the content it had when it was written."""
+    path = Path(artifact.uri)
+    return path.exists() and digest.of_tree(path) == artifact.digest

@@ -1,0 +1,28 @@
+"""Rows that are kept on disk because they must be read twice: once to know the types, once to write them."""
+
+from typing import Any
+
+from extract.errors import reading
+from extract.sql import identifier, literal
+
+_DATABASE = "spooled"
+
+
+def keep(connection: Any, sql: str, name: str) -> str:
+    """Runs a SELECT into a table in DuckDB's temporary folder, and returns a SELECT of its rows in the same order.
+
+    Args:
+        connection: DuckDB's.
+        name: of the table, which mustn't be there.
+
+    Raises:
+        StepError: the rows can't be read.
+    """
+    attached = connection.sql("SELECT database_name FROM duckdb_databases()").fetchall()
+    if (_DATABASE,) not in attached:
+        folder = connection.sql("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        connection.execute(f"ATTACH {literal(f'{folder}/{_DATABASE}.db')} AS {_DATABASE}")
+    table = f"{_DATABASE}.{identifier(name)}"
+    with reading():
+        connection.execute(f"CREATE TABLE {table} AS {sql}")
+    return f"SELECT * FROM {table}"
