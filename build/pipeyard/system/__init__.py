@@ -6,6 +6,7 @@ jsons         JSON that somebody else wrote
 bounds        how large a document may be that is read
 process       one process, its group and its log, with an end in bounded time
 memory        how much memory is to be had
+retries       which failures of a call are transient, and how often and how long it is repeated
 polling       how long to wait before one looks again
 google_login  what is told when Google's servers don't know us
 bucket        Cloud Storage: what is written stays, and what moves, moves from what was seen

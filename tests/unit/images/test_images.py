@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.images import builders, image_lock, publisher, references, registry, shared, sizes
 from pipeyard.packages import component_specs, dist_folder
 from pipeyard.repository import changes, commits, dockerfiles, project
+from pipeyard.system import retries
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -341,7 +343,9 @@ def test_a_registry_doesn_t_say_how_long_is_waited(monkeypatch):
         thread.start()
         try:
             with pytest.raises(registry.RegistryError, match="429"):
-                registry.Registry(attempts=2).manifest(references.parse(f"127.0.0.1:{server.server_port}/one:1"))
+                registry.Registry(policy=replace(retries.REGISTRY, attempts=2)).manifest(
+                    references.parse(f"127.0.0.1:{server.server_port}/one:1")
+                )
         finally:
             server.shutdown()
             thread.join()
