@@ -82,7 +82,7 @@ def test_a_class_of_the_toolchain_has_its_name_for_itself():
 
 
 def test_a_module_of_the_toolchain_has_its_name_for_itself():
-    """A command is called as what it commands, and what is the same on two servers is called the same."""
+    """A command is called as what it commands; servers, targets and rooms that share a name mean the same by it."""
     places: dict[str, set[str]] = {}
     for path in (ROOT / "build/pipeyard").rglob("*.py"):
         room = path.relative_to(ROOT / "build/pipeyard").parent
