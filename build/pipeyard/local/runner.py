@@ -24,7 +24,7 @@ from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.scheduler import Scheduler
+from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
@@ -106,29 +106,12 @@ def run(
         launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
-        started = Run(
-            id=folder.name,
-            pipeline=pipeline.name,
-            environment=environment,
-            state=State.RUNNING,
-            started_at=datetime.now(UTC),
-            parameters=complete,
-            pipeline_digest=digest.of_text(pipeline.text),
-            commit=commit,
-            versions={**versions(), **launcher.versions},
-        )
+        started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
     tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
-    job = {
-        "pipeline_job_uuid": folder.name,
-        "pipeline_job_name": folder.name,
-        "pipeline_job_resource_name": folder.name,
-        "pipeline_root": str(root),
-        "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
-        "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
-    }
+    job = _job(started, root)
     steps = StepRunner(
         pipeline,
         folder,
@@ -149,16 +132,63 @@ def run(
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display, deadline:
-        try:
-            outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
-        except BaseException as error:
-            tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
-            raise
-        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
-        if state == State.SUCCEEDED:
-            steps.restamp()
-        tracker.end(state, outcome.error or deadline.told)
+        scheduler = Scheduler(pipeline, steps, stop.is_set, job)
+        _to_the_end(lambda: scheduler.run(complete), steps, tracker, stop, deadline)
     return tracker.run, folder
+
+
+def _begun(
+    pipeline: ir.Pipeline,
+    identity: str,
+    parameters: dict[str, Any],
+    environment: str,
+    commit: str,
+    launcher: Launcher,
+) -> Run:
+    """Returns the record of a run that begins now."""
+    return Run(
+        id=identity,
+        pipeline=pipeline.name,
+        environment=environment,
+        state=State.RUNNING,
+        started_at=datetime.now(UTC),
+        parameters=parameters,
+        pipeline_digest=digest.of_text(pipeline.text),
+        commit=commit,
+        versions={**versions(), **launcher.versions},
+    )
+
+
+def _job(started: Run, root: Path) -> dict[str, str]:
+    """Returns what the placeholders of a pipeline job stand for."""
+    time = started.started_at.isoformat()
+    return {
+        "pipeline_job_uuid": started.id,
+        "pipeline_job_name": started.id,
+        "pipeline_job_resource_name": started.id,
+        "pipeline_root": str(root),
+        "pipeline_job_create_time_utc": time,
+        "pipeline_job_schedule_time_utc": time,
+    }
+
+
+def _to_the_end(
+    run_steps: Callable[[], TaskOutcome],
+    steps: StepRunner,
+    tracker: "_RunTracker",
+    stop: threading.Event,
+    deadline: Deadline,
+) -> None:
+    """Runs the steps, and records how the run ended, even if what runs them fails."""
+    try:
+        outcome = run_steps()
+    except BaseException as error:
+        tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
+    if state == State.SUCCEEDED:
+        steps.restamp()
+    tracker.end(state, outcome.error or deadline.told)
 
 
 def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
