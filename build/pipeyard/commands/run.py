@@ -124,7 +124,7 @@ def _refuse_others(place: "Environment", asked: Asked) -> None:
 
 
 def _parse(params: tuple[str, ...]) -> dict[str, object]:
-    parsed = {}
+    parsed: dict[str, object] = {}
     for text in params:
         name, separator, value = text.partition("=")
         if not separator:

@@ -197,7 +197,7 @@ class StepRunner:
         host = self._hosts(container["image"])
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
-        cache_key = self._key(leaf, host, fingerprints) if known else ""
+        cache_key = self._key(leaf, host, fingerprints) if known and fingerprints is not None else ""
         self._tracker.update(
             leaf.path,
             name=leaf.name,
@@ -244,7 +244,7 @@ class StepRunner:
         self, leaf: Leaf, cache_key: str
     ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
-        started = {
+        started: dict[str, Any] = {
             "started_at": self._now(),
             "ended_at": None,
             "state": State.RUNNING,
@@ -271,9 +271,9 @@ class StepRunner:
             return entry, before.state, "kept from before the run was resumed", before.ended_at
         self._tracker.update(leaf.path, **started)
         if self._use_cache and leaf.task.caching_options.enable_cache:
-            entry = self._store.get(cache_key)
-            if entry:
-                return entry, State.CACHED, "", None
+            known = self._store.get(cache_key)
+            if known:
+                return known, State.CACHED, "", None
         return None, State.SUCCEEDED, "", None
 
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:

@@ -1,9 +1,11 @@
 """The typed model of an environment. Text of errors is made in `problems`, where a line belongs to them."""
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from annotated_types import GroupedMetadata
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,24 +31,37 @@ MOST_CONCURRENT_RUNS = 10
 LONGEST_DEADLINE = 2**31 - 1
 
 
-def _matching(pattern: str, meant: str) -> Any:
-    """Returns the type of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
+@dataclass(frozen=True)
+class _Matching(GroupedMetadata):
+    """Metadata of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
 
-    def check(text: str) -> str:
-        if text and not re.fullmatch(pattern, text):
-            raise Unfit("this doesn't fit", f"Write {meant}.")
+    pattern: str
+    meant: str
+
+    def __iter__(self) -> Iterator[object]:
+        yield AfterValidator(self._check)
+        yield WithJsonSchema({"type": "string", "pattern": f"^({self.pattern})?$"})
+
+    def _check(self, text: str) -> str:
+        if text and not re.fullmatch(self.pattern, text):
+            raise Unfit("this doesn't fit", f"Write {self.meant}.")
         return text
 
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})?$"})]
 
-
-Url = _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
-BucketUri = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
-BucketName = _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
-RegistryAddress = _matching(
-    r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
-)
-VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+Url = Annotated[
+    str, _Matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
+]
+BucketUri = Annotated[str, _Matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")]
+BucketName = Annotated[
+    str, _Matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
+]
+RegistryAddress = Annotated[
+    str,
+    _Matching(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"),
+]
+VariableName = Annotated[
+    str, _Matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+]
 
 
 def _deadline(value: float) -> float:

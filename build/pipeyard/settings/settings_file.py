@@ -196,7 +196,7 @@ class _SettingsReader:
 
     def _pipelines(self) -> Iterator[tuple[Key, list[str]]]:
         """Yields where pipelines are named, and their names."""
-        places = [(("defaults",), self._part("defaults"))]
+        places: list[tuple[Key, Any]] = [(("defaults",), self._part("defaults"))]
         places += [(("environments", name), each) for name, each in self._part("environments").items()]
         for key, data in places:
             if isinstance(data, dict) and isinstance(data.get("pipelines"), dict):
@@ -204,7 +204,7 @@ class _SettingsReader:
 
     def _check_variables(self) -> None:
         for name, meaning in self._part("variables").items():
-            key = ("variables", name)
+            key: Key = ("variables", name)
             if not variables.NAME.fullmatch(name) or name == variables.PROJECT_ROOT:
                 fix = (
                     "It is always there."
