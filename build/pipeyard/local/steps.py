@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, step_cache
+from pipeyard.local import external, placeholders, step_cache
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
@@ -21,6 +21,7 @@ from pipeyard.local.scheduler import Leaf, TaskOutcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
 from pipeyard.system import jsons, logs
 from stepkit import digest
+from stepkit.cli import canonical
 
 _LOG_TAIL = 20
 # Between attempts; what KFP takes where the pipeline sets none.
@@ -309,7 +310,7 @@ class StepRunner:
     def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
-        resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
+        resolver = Resolver(executor_input, placeholders.of_task(self._job, leaf.name, leaf.path))
         if not container.get("command"):
             raise PipeyardError(
                 f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
@@ -421,7 +422,7 @@ class StepRunner:
             type=definition.artifact_type.schema_title,
             uri=uri,
             digest=next(iter(found.values())) if found else "",
-            metadata=importer.get("metadata", {}),
+            metadata=self._imported_metadata(leaf, importer.get("metadata", {})),
         )
         self._tracker.update(
             leaf.path,
@@ -431,6 +432,14 @@ class StepRunner:
             output_artifacts={name: artifact},
         )
         return TaskOutcome(State.SUCCEEDED, {}, {name: artifact})
+
+    def _imported_metadata(self, leaf: Leaf, written: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns an importer's metadata with the parameters that it refers to in place."""
+        told = placeholders.of_task(self._job, leaf.name, leaf.path)
+        return {
+            placeholders.constant(str(key), leaf.parameters, told): placeholders.constant(value, leaf.parameters, told)
+            for key, value in canonical(dict(written)).items()
+        }
 
     def _failed(self, leaf: Leaf, error: str) -> TaskOutcome:
         self._tracker.update(leaf.path, state=State.FAILED, reason=error, ended_at=self._now())
@@ -443,6 +452,8 @@ class StepRunner:
     # -- where things are ---------------------------------------------------------------------------------------------
 
     def _component_name(self, leaf: Leaf) -> str:
+        if not leaf.component.executor_label:
+            return ""  # a group
         executor = self._pipeline.executor(leaf.component)
         if "importer" in executor:
             return "importer"
