@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
+import pytest
 from kfp import compiler, dsl
 from support.tiny_components import component
 
@@ -101,6 +103,37 @@ def test_no_process_of_a_run_outlives_its_killed_runner_and_the_run_is_resumed(t
     fifo.unlink()
     subprocess.run([*command, str(folder)], check=True, timeout=120)
     assert record.load(folder).state == State.SUCCEEDED
+
+
+def test_a_step_s_peak_memory_is_in_the_record_and_the_report(run):
+    large = component("large", {}, {}, "held = b'x' * 700_000_000")
+    small = component("small", {}, {}, "import time; held = b'x' * 30_000_000; time.sleep(0.5)")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        small()
+        large()
+
+    result = run(pipeline)
+    assert 700_000_000 < result["large"].attempts[-1].peak_memory_bytes < 900_000_000
+    assert 30_000_000 < result["small"].attempts[-1].peak_memory_bytes < 100_000_000
+    recorded = {task.path: task.peak_memory_bytes for task in record.load(result.folder).tasks}
+    assert recorded == {task.path: task.peak_memory_bytes for task in result.run.tasks}
+    page = report.render(result.folder).read_text()
+    assert re.search(r"<dt>Peak memory</dt><dd>7\d\d MB</dd>", page)
+
+
+@pytest.mark.parametrize("code", ["os.kill(os.getpid(), 9)", "sys.exit(os.system('kill -9 $$') and 137)"])
+def test_a_step_that_sigkill_ended_names_memory_as_the_likely_cause(run, code):
+    victim = component("victim", {}, {}, f"import os; print('at work', flush=True); {code}")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        victim()
+
+    reason = run(pipeline)["victim"].reason
+    assert reason.startswith("killed by SIGKILL, most likely because memory ran out (it held ")
+    assert reason.endswith(" MB); give it more memory or less data: at work")
 
 
 def _lives(pid: int) -> bool:

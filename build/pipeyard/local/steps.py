@@ -280,8 +280,9 @@ class StepRunner:
                 )
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
-                error, code = self._attempt(leaf, host, container, len(attempts), log)
-            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
+                error, code, peak = self._attempt(leaf, host, container, len(attempts), log)
+            ended = {"ended_at": self._now(), "error": error, "exit_code": code, "peak_memory_bytes": peak}
+            attempts[-1] = attempt.model_copy(update=ended)
             self._tracker.update(leaf.path, attempts=list(attempts))
             if not error or error in ("canceled", self._overrun()):
                 return error
@@ -289,7 +290,8 @@ class StepRunner:
 
     def _attempt(
         self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path
-    ) -> tuple[str, int | None]:
+    ) -> tuple[str, int | None, int]:
+        """Runs the command once. Returns why it failed, or nothing; its exit code; and its peak memory in bytes."""
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
         resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
@@ -321,16 +323,16 @@ class StepRunner:
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
         if ended.stopped == "canceled":
-            return self._overrun() or "canceled", ended.code
+            return self._overrun() or "canceled", ended.code, ended.peak_bytes
         if ended.code != 0 or ended.stopped:
             said = logs.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
-            return f"{ended.text}: {last}{more}", ended.code
+            return f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes
         missing = _unwritten(executor_input)
         if missing:
-            return f"it ended well but did not write its outputs {', '.join(missing)}", 0
-        return "", 0
+            return f"it ended well but did not write its outputs {', '.join(missing)}", 0, ended.peak_bytes
+        return "", 0, ended.peak_bytes
 
     def _start_next(self, leaf: Leaf) -> None:
         """Starts the interpreter of the task that runs once `leaf`, which does now, has ended.

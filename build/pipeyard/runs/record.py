@@ -54,13 +54,19 @@ class Artifact(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One process of a task. `log` is relative to the run's folder."""
+    """One process of a task.
+
+    Attributes:
+        log: relative to the run's folder.
+        peak_memory_bytes: of its largest process; 0 if not known, as in a container.
+    """
 
     number: int
     log: str
     started_at: datetime
     ended_at: datetime | None = None
     exit_code: int | None = None
+    peak_memory_bytes: int = 0
     error: str = ""
 
 
@@ -93,6 +99,11 @@ class Task(BaseModel):
     output_parameters: dict[str, Any] = Field(default_factory=dict)
     output_artifacts: dict[str, Artifact] = Field(default_factory=dict)
     attempts: list[Attempt] = Field(default_factory=list)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most of all attempts; 0 if it isn't known."""
+        return max((attempt.peak_memory_bytes for attempt in self.attempts), default=0)
 
     @property
     def seconds(self) -> float:
