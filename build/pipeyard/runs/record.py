@@ -1,5 +1,6 @@
 """What is known of a run: the content of `run.json`, written whole after every change of state."""
 
+import contextlib
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,9 @@ from pipeyard.errors import PipeyardError
 from pipeyard.system import files
 
 FILE = "run.json"
+# Room, and a place in the file system's table, that a run keeps for its last record, should the disk fill up.
+RESERVE = ".reserve"
+RESERVE_BYTES = 1 << 20
 
 
 class State(StrEnum):
@@ -141,8 +145,27 @@ class Run(BaseModel):
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
 
     def save(self, folder: Path) -> None:
-        """Writes `run.json` into the run's folder, aside and then renamed."""
+        """Writes `run.json` into the run's folder, aside and then renamed.
+
+        Raises:
+            OSError: the disk is full, say; what was there is left.
+        """
         files.write_whole(folder / FILE, self.model_dump_json(indent=2))
+
+    def save_last(self, folder: Path) -> None:
+        """As `save`, in the room that `reserve` kept."""
+        with contextlib.suppress(OSError):
+            (folder / RESERVE).unlink(missing_ok=True)
+        self.save(folder)
+
+
+class UnwritableError(Exception):
+    """A run's record can't be written, so that the run ends. No error of one step: none of them is to go on."""
+
+
+def reserve(folder: Path) -> None:
+    """Keeps room in a run's folder for its last record, until `Run.save_last`."""
+    (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
 
 
 def load(folder: Path) -> Run:
