@@ -1,21 +1,26 @@
 """What steps do that break a runner: endless lines, children that stay, memory that runs out."""
 
+import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import psutil
+import pytest
 from kfp import compiler, dsl
 from support.tiny_components import component
 
+from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, runner
 from pipeyard.runs import record, report
 from pipeyard.runs.record import State
-from pipeyard.system import marks
+from pipeyard.system import files, marks
 
 FAILED, RUNNING = State.FAILED, State.RUNNING
 
@@ -101,6 +106,111 @@ def test_no_process_of_a_run_outlives_its_killed_runner_and_the_run_is_resumed(t
     fifo.unlink()
     subprocess.run([*command, str(folder)], check=True, timeout=120)
     assert record.load(folder).state == State.SUCCEEDED
+
+
+def test_a_step_s_peak_memory_is_in_the_record_and_the_report(run):
+    large = component("large", {}, {}, "held = b'x' * 700_000_000")
+    small = component("small", {}, {}, "import time; held = b'x' * 30_000_000; time.sleep(0.5)")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        small()
+        large()
+
+    result = run(pipeline)
+    assert 700_000_000 < result["large"].attempts[-1].peak_memory_bytes < 900_000_000
+    assert 30_000_000 < result["small"].attempts[-1].peak_memory_bytes < 100_000_000
+    recorded = {task.path: task.peak_memory_bytes for task in record.load(result.folder).tasks}
+    assert recorded == {task.path: task.peak_memory_bytes for task in result.run.tasks}
+    page = report.render(result.folder).read_text()
+    assert re.search(r"<dt>Peak memory</dt><dd>7\d\d MB</dd>", page)
+
+
+@pytest.mark.parametrize("code", ["os.kill(os.getpid(), 9)", "sys.exit(os.system('kill -9 $$') and 137)"])
+def test_a_step_that_sigkill_ended_names_memory_as_the_likely_cause(run, code):
+    victim = component("victim", {}, {}, f"import os; print('at work', flush=True); {code}")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        victim()
+
+    reason = run(pipeline)["victim"].reason
+    assert reason.startswith("killed by SIGKILL, most likely because memory ran out (it held ")
+    assert reason.endswith(" MB); give it more memory or less data: at work")
+
+
+@pytest.mark.parametrize(
+    ("fill", "options"),
+    [
+        ("with open(OUT['data'], 'wb') as f:\n    while True: f.write(bytes(4096)); f.flush()", "size=3m"),
+        ("os.mkdir(OUT['data'])\nfor n in range(10**6): open(OUT['data'] + f'/{n}', 'w').close()", "nr_inodes=60"),
+    ],
+    ids=["no room", "no inodes"],
+)
+def test_a_run_whose_disk_is_full_ends_failed_and_is_resumed(run, tmp_path: Path, fill, options):
+    root = tmp_path / "runs"
+    root.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", root], check=False).returncode:
+        pytest.skip("mounting needs root; the same is tested with an error in the disk's place")
+    folders = "import os\nos.makedirs(os.path.dirname(OUT['data']), exist_ok=True)\n"
+    code = (
+        f"{folders}if Path({str(tmp_path / 'full')!r}).exists():\n"
+        + textwrap.indent(fill, "    ")
+        + "\nelse: write(OUT['data'], 'little')"
+    )
+    filler = component("filler", {}, {"data": "Dataset"}, code)
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        filler()
+
+    (tmp_path / "full").touch()
+    try:
+        with pytest.raises(PipeyardError) as caught:
+            run(pipeline)
+        (folder,) = (each for each in root.iterdir() if (each / record.FILE).exists())
+        told = f"filler: {folder / record.FILE} can't be written: No space left on device. Make room"
+        assert str(caught.value).startswith(told)
+        assert str(caught.value).endswith(f"pipeyard run p --resume {folder.name}")
+        ended = record.load(folder)
+        assert (ended.state, ended.tasks[0].state) == (FAILED, FAILED)
+        assert ended.error.startswith(told)
+        assert "No space left on device" in ended.tasks[0].reason
+        (tmp_path / "full").unlink()
+        room = "remount,size=30m,nr_inodes=1000"
+        subprocess.run(["mount", "-o", room, root], check=True)
+        assert run(pipeline, resumed=folder).run.state == State.SUCCEEDED
+        assert not (folder / record.RESERVE).exists()
+    finally:
+        subprocess.run(["umount", "--lazy", root], check=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "recorded"), [(errno.ENOSPC, FAILED), (errno.EDQUOT, FAILED), (errno.EROFS, RUNNING)]
+)
+def test_a_record_that_can_t_be_written_ends_the_run_with_what_to_do(
+    run, tmp_path: Path, monkeypatch, number, recorded
+):
+    """A disk that was filled has the room that was kept for the last record; one that is read-only has none."""
+    quick = component("quick", {}, {"said": "String"}, "write(OUT['said'], 'done')")
+    write = files.write_whole
+
+    def failing(path: Path, content: str | bytes) -> None:
+        begun = path.name == record.FILE and not path.parent.name.startswith(".")
+        if begun and (number == errno.EROFS or (path.parent / record.RESERVE).exists()):
+            raise OSError(number, os.strerror(number), str(path))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_whole", failing)
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        quick()
+
+    with pytest.raises(PipeyardError, match=f"quick: .*run.json can't be written: {os.strerror(number)}.* --resume p-"):
+        run(pipeline)
+    (folder,) = (each for each in (tmp_path / "runs").iterdir() if (each / record.FILE).exists())
+    assert record.load(folder).state == recorded
 
 
 def _lives(pid: int) -> bool:

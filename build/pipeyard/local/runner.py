@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -108,6 +108,7 @@ def run(
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
         started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
+        record.reserve(place)
     tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
@@ -179,11 +180,19 @@ def _to_the_end(
     stop: threading.Event,
     deadline: Deadline,
 ) -> None:
-    """Runs the steps, and records how the run ended, even if what runs them fails."""
+    """Runs the steps, and records how the run ended, even if what runs them fails.
+
+    Raises:
+        PipeyardError: the record can't be written.
+    """
     try:
         outcome = run_steps()
+    except record.UnwritableError as error:
+        tracker.broke(error)
+        run = tracker.run
+        raise PipeyardError(f"{error} Then go on: pipeyard run {run.pipeline} --resume {run.id}") from error
     except BaseException as error:
-        tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
+        tracker.broke(error)
         raise
     state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
     if state == State.SUCCEEDED:
@@ -315,7 +324,14 @@ class _RunTracker:
             elif changes:
                 self.run.tasks[index] = self.run.tasks[index].model_copy(update=changes)
             task = self.run.tasks[index]
-            self.run.save(self._folder)
+            try:
+                self.run.save(self._folder)
+            except OSError as error:
+                problem = f"{self._folder / record.FILE} can't be written: {error.strerror or error}"
+                if not task.state.ended:
+                    ended = {"state": State.FAILED, "reason": problem, "ended_at": datetime.now(UTC)}
+                    self.run.tasks[index] = task.model_copy(update=ended)
+                raise record.UnwritableError(f"{path}: {problem}. Make room, or make it writable.") from error
         self._display.task(self.run, task)
         return task
 
@@ -333,10 +349,16 @@ class _RunTracker:
     def earlier(self, path: str) -> Task | None:
         return self._before.get(path)
 
+    def broke(self, error: BaseException) -> None:
+        """Records the end by an error, if a record can be written at all."""
+        with suppress(OSError):
+            text = str(error) if isinstance(error, record.UnwritableError) else f"{type(error).__name__}: {error}"
+            self.end(State.FAILED, text)
+
     def end(self, state: State, error: str) -> None:
         with self._lock:
             self.run = self.run.model_copy(update={"state": state, "error": error, "ended_at": datetime.now(UTC)})
-            self.run.save(self._folder)
+            self.run.save_last(self._folder)
 
 
 @contextmanager

@@ -67,11 +67,13 @@ class _AttemptEnd:
         state: succeeded, failed or canceled.
         error: why it didn't succeed, for the record.
         code: exit code of its process; None if there was none.
+        peak_bytes: of the memory that it held at once; 0 if that isn't known.
     """
 
     state: State
     error: str = ""
     code: int | None = None
+    peak_bytes: int = 0
 
 
 class Tracker(Protocol):
@@ -299,9 +301,13 @@ class StepRunner:
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
                 end = self._attempt(leaf, host, container, len(attempts), log)
-            attempts[-1] = attempt.model_copy(
-                update={"ended_at": self._now(), "error": end.error, "exit_code": end.code}
-            )
+            ended = {
+                "ended_at": self._now(),
+                "error": end.error,
+                "exit_code": end.code,
+                "peak_memory_bytes": end.peak_bytes,
+            }
+            attempts[-1] = attempt.model_copy(update=ended)
             self._tracker.update(leaf.path, attempts=list(attempts))
             if end.state != State.FAILED or end.error == self._overrun():
                 break
@@ -341,16 +347,17 @@ class StepRunner:
         if ended.canceled:
             overrun = self._overrun()
             state = State.FAILED if overrun else State.CANCELED
-            return _AttemptEnd(state, overrun or ended.stopped, ended.code)
+            return _AttemptEnd(state, overrun or ended.stopped, ended.code, ended.peak_bytes)
         if ended.code != 0 or ended.stopped:
             said = logs.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
-            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code)
+            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes)
         missing = _unwritten(executor_input)
         if missing:
-            return _AttemptEnd(State.FAILED, f"it ended well but did not write its outputs {', '.join(missing)}", 0)
-        return _AttemptEnd(State.SUCCEEDED, code=0)
+            unwritten = f"it ended well but did not write its outputs {', '.join(missing)}"
+            return _AttemptEnd(State.FAILED, unwritten, 0, ended.peak_bytes)
+        return _AttemptEnd(State.SUCCEEDED, code=0, peak_bytes=ended.peak_bytes)
 
     def _start_next(self, leaf: Leaf) -> None:
         """Starts the interpreter of the task that runs once `leaf`, which does now, has ended.
