@@ -15,7 +15,7 @@ COMMANDS = {
     "run": "pipeyard.commands.run",
     "runs": "pipeyard.commands.runs",
     "compile": "pipeyard.commands.compile",
-    "env": "pipeyard.commands.env",
+    "sync": "pipeyard.commands.sync",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
     "settings": "pipeyard.commands.settings",
@@ -31,6 +31,8 @@ COMMANDS = {
     "ci": "pipeyard.commands.ci",
     "trigger": "pipeyard.commands.trigger",
 }
+# Former name to today's: hidden, and understood for one release.
+FORMER = {"env": "sync"}
 
 
 class _Lazy(click.Group):
@@ -46,6 +48,12 @@ class _Lazy(click.Group):
         return module.command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] in FORMER:
+            today = FORMER[args[0]]
+            click.echo(
+                f"`pipeyard {args[0]}` is called `pipeyard {today}` now; the next release drops the old name.", err=True
+            )
+            args = [today, *args[1:]]
         if args and args[0] not in COMMANDS:
             raise click.UsageError(f"No command {args[0]!r}. {near_misses(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)

@@ -45,6 +45,18 @@ def test_wrong_usage_exits_2_and_names_near_misses():
     assert "'run'" in done.stderr
 
 
+def test_env_is_a_hidden_name_of_sync_that_says_so_on_stderr():
+    now, before = _pipeyard("sync", "trian"), _pipeyard("env", "trian")
+    assert (now.returncode, before.returncode) == (1, 1)
+    assert "Did you mean 'train'?" in now.stderr
+    note, rest = before.stderr.split("\n", 1)
+    assert note == "`pipeyard env` is called `pipeyard sync` now; the next release drops the old name."
+    assert rest == now.stderr
+    commands = [line.split()[0] for line in _pipeyard("--help").stdout.partition("Commands:\n")[2].splitlines()]
+    assert "sync" in commands
+    assert "env" not in commands
+
+
 def test_an_unknown_pipeline_names_those_there_are():
     done = _pipeyard("run", "chicago-taxi")
     assert done.returncode == 1
