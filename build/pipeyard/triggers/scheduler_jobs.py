@@ -2,8 +2,8 @@
 
 Protocol: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 
-Without google-cloud-scheduler: two calls on one kind of resource, whose JSON the same command prints for those who define it
-otherwise, need no generated client in everybody's environment.
+Without google-cloud-scheduler: two calls on one kind of resource, whose JSON the same command prints for those who
+define it otherwise, need no generated client in everybody's environment.
 """
 
 import base64
