@@ -22,11 +22,11 @@ from pipeyard.settings import times
 from pipeyard.settings.durations import Seconds
 from pipeyard.settings.layers import Origin, Origins
 from pipeyard.settings.problems import FILE, Unfit
+from pipeyard.settings.targets import TARGETS, Target, known
 
 HOURS = 3600.0
 # Kubeflow's API takes up to ten runs of a schedule at once.
 MOST_CONCURRENT_RUNS = 10
-TARGETS = ("local", "kfp", "vertex")
 # Kubernetes keeps a deadline in 32 bits.
 LONGEST_DEADLINE = 2**31 - 1
 
@@ -89,6 +89,9 @@ Retries = Annotated[
     BeforeValidator(_retries),
     WithJsonSchema({"anyOf": [_COUNT, {"type": "object", "additionalProperties": _COUNT}]}),
 ]
+
+
+TargetName = Annotated[str, BeforeValidator(known), WithJsonSchema({"enum": list(TARGETS), "type": "string"})]
 
 
 class Strict(BaseModel):
@@ -285,9 +288,7 @@ class Environment(Strict):
     """
 
     name: str
-    target: Literal["local", "kfp", "vertex"] = Field(
-        description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI."
-    )
+    target: TargetName = Field(description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI.")
     host: Url = Field(
         "", description="kfp: URL of the API. vertex: of one that stands before Google's; empty: Google's own."
     )
@@ -329,14 +330,18 @@ class Environment(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "Environment":
-        needed = {"local": [], "kfp": ["host", "bucket"], "vertex": ["project", "region", "bucket"]}[self.target]
-        missing = [name for name in needed if not getattr(self, name)]
-        if missing:
-            fix = "Set it." if len(missing) == 1 else "Set them."
-            raise Unfit(f"target {self.target} needs {' and '.join(missing)}", fix)
-        if self.target == "vertex" and not self.pipeline_root.startswith("gs://"):
-            raise Unfit("target vertex needs a pipeline_root in Cloud Storage", "Write gs://BUCKET/PREFIX.")
+        self.target_settings.check(self)
         return self
+
+    @property
+    def target_settings(self) -> type[Target]:
+        """What the target takes of these settings."""
+        return TARGETS[self.target]
+
+    @property
+    def on_server(self) -> bool:
+        """Whether pipelines are deployed there; else it is this machine, which runs what is checked out."""
+        return self.target_settings.on_server
 
     def parameters_of(self, pipeline: str, declared: Container[str]) -> dict[str, Any]:
         """Returns the parameters for every pipeline, where they apply, with those for this one over them.
