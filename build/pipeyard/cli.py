@@ -2,11 +2,12 @@
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
 
-from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.errors import FAILED, STOPPED, VISIBLE, near_misses, shown
 
 # Command to the module that defines it as `command`. Modules are imported when their command is used, and what is heavy
 # in them later still, so that --help is quick.
@@ -60,25 +61,27 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pipeyard")
-def _group() -> None:
+@click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
+@click.pass_context
+def _group(ctx: click.Context, debug: bool) -> None:
     """Build, check, run and ship Kubeflow Pipelines components and pipelines."""
+    ctx.ensure_object(dict)["debug"] = debug
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user."""
+    given: dict[str, bool] = {}
     try:
-        sys.exit(_group(standalone_mode=False) or 0)
+        sys.exit(_group.main(standalone_mode=False, obj=given) or 0)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(STOPPED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except PipeyardError as error:
-        click.echo(f"pipeyard: error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        click.echo(f"pipeyard: error: {error.strerror or error}{where}", err=True)
-        sys.exit(1)
+    except VISIBLE as error:
+        if given.get("debug"):
+            traceback.print_exc()
+        click.echo(shown(error), err=True)
+        sys.exit(FAILED)

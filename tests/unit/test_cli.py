@@ -83,6 +83,29 @@ def test_what_can_t_be_written_is_an_error_not_a_traceback():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("run", "chicago-taxi"), ("compile", "flights", "--output", "/proc/none/x")])
+def test_with_debug_the_traceback_comes_before_the_message(command):
+    plain, debugged = _pipeyard(*command), _pipeyard("--debug", *command)
+    assert (plain.returncode, debugged.returncode) == (1, 1)
+    assert plain.stderr.startswith("pipeyard: error: ")
+    assert debugged.stderr.startswith("Traceback (most recent call last):\n")
+    assert debugged.stderr.endswith(plain.stderr)
+
+
+def test_a_fault_of_ours_shows_its_traceback_without_asking():
+    program = (
+        "import sys; from pipeyard import cli\n"
+        "def broken(*_): raise ZeroDivisionError('a fault')\n"
+        "cli._Lazy.get_command = broken\n"
+        "sys.argv = ['pipeyard', 'run']\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: a fault\n")
+
+
 def test_outside_a_project_it_says_so(tmp_path):
     done = _pipeyard("compile", "x", cwd=tmp_path)
     assert done.returncode == 1

@@ -39,15 +39,7 @@ def check_build(document: CiDocument, triggered: bool = False) -> list[Finding]:
     """
     from google.cloud.devtools import cloudbuild_v1
 
-    return _check(
-        document,
-        cloudbuild_v1.Build.from_json,
-        lambda content: (
-            found
-            for check in (_steps, _order, _substitutions, _environment, _secrets, _limits, _volumes, _habits)
-            for found in (check(content, triggered) if check is _substitutions else check(content))
-        ),
-    )
+    return _check(document, cloudbuild_v1.Build.from_json, lambda content: _build(content, triggered))
 
 
 def check_trigger(document: CiDocument, root: Path, build: Callable[[str], CiDocument]) -> list[Finding]:
@@ -117,6 +109,17 @@ def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Violations:
                 yield (*way, key), SCHEMA, f"{key!r} is {right!r} in Cloud Build's documentation", f"Write {right}."
             elif key not in _OWN_NAMES and not (key == "secretEnv" and isinstance(each, dict)):
                 yield from _spelled(each, (*way, key))
+
+
+def _build(content: dict[str, Any], triggered: bool) -> _Violations:
+    yield from _steps(content)
+    yield from _order(content)
+    yield from _substitutions(content, triggered)
+    yield from _environment(content)
+    yield from _secrets(content)
+    yield from _limits(content)
+    yield from _volumes(content)
+    yield from _habits(content)
 
 
 def _steps(content: dict[str, Any]) -> _Violations:

@@ -17,7 +17,7 @@ from pipeyard.local.runner import declarations, last_segment
 from pipeyard.local.sandbox import Bind, ResourceLimits, User
 from pipeyard.local.steps import Host
 from pipeyard.repository.project import Project
-from pipeyard.system.process import Ended
+from pipeyard.system.process import CANCELED, Ended
 
 RUN_LABEL = "dev.pipeyard.run"
 TASK_LABEL = "dev.pipeyard.task"
@@ -57,7 +57,7 @@ class Containers:
     ) -> Ended:
         self._open()
         if not self._engine.pull(launch.image, self._say, canceled):
-            return Ended(None, "canceled")
+            return Ended(None, CANCELED)
         targets = sandbox.write_folders(launch.writes)
         user = sandbox.user_of(
             (os.geteuid(), os.getegid()), self._engine.image_user(launch.image), _owners(targets), self._engine.rootless

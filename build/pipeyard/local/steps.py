@@ -58,6 +58,21 @@ class Host:
     digest_now: Callable[[], str] | None = None
 
 
+@dataclass(frozen=True)
+class _AttemptEnd:
+    """How an attempt of a task ended.
+
+    Attributes:
+        state: succeeded, failed or canceled.
+        error: why it didn't succeed, for the record.
+        code: exit code of its process; None if there was none.
+    """
+
+    state: State
+    error: str = ""
+    code: int | None = None
+
+
 class Tracker(Protocol):
     """Keeps the run's record, and shows it."""
 
@@ -198,11 +213,11 @@ class StepRunner:
         entry, state, reason, ended = self._known_outputs(leaf, cache_key)
         if not entry:
             host.prepare(self._tracker.note)
-            error = self._attempts(leaf, host, container)
-            if error == "canceled":
+            end = self._attempts(leaf, host, container)
+            if end.state == State.CANCELED:
                 return self._canceled_outcome(leaf)
-            if error:
-                return self._failed(leaf, error)
+            if end.state == State.FAILED:
+                return self._failed(leaf, end.error)
             entry = self._take_outputs(leaf, host)
             state = State.SUCCEEDED
             if host.digest_now and host.digest_now() != host.source_digest:
@@ -261,12 +276,12 @@ class StepRunner:
                 return entry, State.CACHED, "", None
         return None, State.SUCCEEDED, "", None
 
-    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> str:
-        """Runs the command until it succeeds or its retries are used up. Returns why it failed, or nothing."""
+    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
+        """Runs the command until it succeeds or its retries are used up, and returns how the last attempt ended."""
         retries = leaf.task.retry_policy
         before = self._tracker.earlier(leaf.path)
         attempts = list(before.attempts) if before else []
-        error = ""
+        end = _AttemptEnd(State.CANCELED)
         for number in range(retries.max_retry_count + 1):
             if number:
                 factor = retries.backoff_factor or 2.0
@@ -275,23 +290,23 @@ class StepRunner:
                 self._wait(min(pause, limit or _LONGEST_PAUSE_SECONDS))
             with self._slots:
                 if self._canceled():
-                    return "canceled"
+                    return _AttemptEnd(State.CANCELED)
                 log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
                 attempt = Attempt(
                     number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now()
                 )
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
-                error, code = self._attempt(leaf, host, container, len(attempts), log)
-            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), "error": error, "exit_code": code})
+                end = self._attempt(leaf, host, container, len(attempts), log)
+            attempts[-1] = attempt.model_copy(
+                update={"ended_at": self._now(), "error": end.error, "exit_code": end.code}
+            )
             self._tracker.update(leaf.path, attempts=list(attempts))
-            if not error or error in ("canceled", self._overrun()):
-                return error
-        return error
+            if end.state != State.FAILED or end.error == self._overrun():
+                break
+        return end
 
-    def _attempt(
-        self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path
-    ) -> tuple[str, int | None]:
+    def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
         resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
@@ -322,17 +337,19 @@ class StepRunner:
         )
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
-        if ended.stopped == "canceled":
-            return self._overrun() or "canceled", ended.code
+        if ended.canceled:
+            overrun = self._overrun()
+            state = State.FAILED if overrun else State.CANCELED
+            return _AttemptEnd(state, overrun or ended.stopped, ended.code)
         if ended.code != 0 or ended.stopped:
             said = process.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
-            return f"{ended.text}: {last}{more}", ended.code
+            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code)
         missing = _unwritten(executor_input)
         if missing:
-            return f"it ended well but did not write its outputs {', '.join(missing)}", 0
-        return "", 0
+            return _AttemptEnd(State.FAILED, f"it ended well but did not write its outputs {', '.join(missing)}", 0)
+        return _AttemptEnd(State.SUCCEEDED, code=0)
 
     def _start_next(self, leaf: Leaf) -> None:
         """Starts the interpreter of the task that runs once `leaf`, which does now, has ended.

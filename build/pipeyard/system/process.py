@@ -32,6 +32,11 @@ class Ended:
     cause: str = ""
 
     @property
+    def canceled(self) -> bool:
+        """Whether it was ended because it wasn't wanted any more."""
+        return self.stopped == CANCELED
+
+    @property
     def text(self) -> str:
         """The end in words."""
         if self.stopped or self.cause:

@@ -166,7 +166,7 @@ def _one(
 
 def _ended(step: BuildStep, ended: process.Ended) -> Status:
     if ended.stopped:
-        return Status.CANCELLED if ended.stopped == process.CANCELED else Status.TIMEOUT
+        return Status.CANCELLED if ended.canceled else Status.TIMEOUT
     return Status.SUCCESS if ended.code == 0 or ended.code in step.passing_codes else Status.FAILURE
 
 
