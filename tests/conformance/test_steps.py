@@ -409,7 +409,7 @@ def test_a_run_s_folder_appears_with_its_record_or_not_at_all(run, tmp_path):
     def unseen(folder, pass_fds, _say):
         assert not folder.exists()
         assert not list((tmp_path / "runs").glob("[!.]*"))
-        return launcher.Processes(pass_fds)
+        return launcher.Processes(folder, pass_fds)
 
     def broken(*_):
         raise PipeyardError("the engine is gone")
@@ -417,7 +417,7 @@ def test_a_run_s_folder_appears_with_its_record_or_not_at_all(run, tmp_path):
     def taken(folder, pass_fds, _say):
         folder.mkdir()
         (folder / "theirs").touch()
-        return launcher.Processes(pass_fds)
+        return launcher.Processes(folder, pass_fds)
 
     done = run(pipeline, launchers=unseen)
     assert done.run.state == State.SUCCEEDED

@@ -243,14 +243,14 @@ def run_command(
 
 
 def _tell(step: "StepResult", console) -> None:
-    from pipeyard.system import process
+    from pipeyard.system import logs
 
     if step.status == "WORKING":
         console.print(f"{'started':10} {step.name}")
         return
     console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
     if step.status in ("FAILURE", "TIMEOUT"):
-        console.print(step.hide(process.tail(step.log, _TAIL_LINES)))
+        console.print(logs.tail(step.log, _TAIL_LINES, step.hide))
 
 
 def _conclude(result: "Result", as_json: bool, console) -> int:

@@ -103,7 +103,7 @@ def run(
         lock = _hold(place)
         pass_fds = [lock.fileno()]
         prestart = Prestart(folder, pass_fds) if options.prestart and not launchers else None
-        launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(pass_fds, prestart)
+        launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
         started = Run(

@@ -19,7 +19,7 @@ from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, TaskOutcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
-from pipeyard.system import jsons, process
+from pipeyard.system import jsons, logs
 from stepkit import digest
 
 _LOG_TAIL = 20
@@ -342,7 +342,7 @@ class StepRunner:
             state = State.FAILED if overrun else State.CANCELED
             return _AttemptEnd(state, overrun or ended.stopped, ended.code)
         if ended.code != 0 or ended.stopped:
-            said = process.tail(log, _LOG_TAIL)
+            said = logs.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
             return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code)

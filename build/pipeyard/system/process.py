@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeyard.system import marks
+
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
 CANCELED = "canceled"
@@ -79,11 +81,17 @@ def start(
         )
 
 
-def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_seconds: float | None = None) -> Ended:
+def wait(
+    process: subprocess.Popen,
+    canceled: Callable[[], bool],
+    timeout_seconds: float | None = None,
+    marked: Mapping[str, str] | None = None,
+) -> Ended:
     """Waits for a started process to end, or ends it; nothing of its process group is left then.
 
     Args:
         timeout_seconds: from now on; None: no limit.
+        marked: environment variables that only it and its descendants have: none of those is left either.
     """
     _alive.add(process.pid)
     waited = 0.0
@@ -100,6 +108,8 @@ def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_second
     finally:
         _alive.discard(process.pid)
         _kill_group(process.pid)
+        if marked:
+            marks.kill(marked)
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -134,11 +144,3 @@ def _stop(process: subprocess.Popen) -> int:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def tail(log: Path, lines: int) -> str:
-    """Returns the last lines of a log, or the empty string if there is none."""
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
