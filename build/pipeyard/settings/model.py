@@ -174,6 +174,11 @@ class _TriggerSettings(Strict):
         """Whether it needs what the last training run kept."""
         return False
 
+    @property
+    def lacks_baseline(self) -> bool:
+        """Whether it compares, and its `baseline`, which kinds that compare have, isn't set."""
+        return self.compares and not getattr(self, "baseline", "")
+
 
 class EventTrigger(_TriggerSettings):
     """New objects in a bucket start a run."""
