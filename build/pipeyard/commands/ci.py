@@ -8,7 +8,8 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.ci.emulator.scheduler import Result, StepResult
+    from pipeyard.ci.emulator.build_scheduler import Result, StepResult
+    from pipeyard.ci.emulator.execution import Where
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -24,11 +25,11 @@ def _renders(server: str, files: str):
     @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file isn't what would be written.")
     @project_option
     def render(check: bool, project_folder: Path) -> int:
-        from pipeyard.ci import generated
+        from pipeyard.ci import rendered_files
         from pipeyard.system import files as whole
 
         project = find_project(project_folder)
-        stale = generated.stale(project, server)
+        stale = rendered_files.stale(project, server)
         for name, text in stale.items():
             if check:
                 click.echo(f"{name} isn't what is rendered. Run `pipeyard ci {server}`.", err=True)
@@ -198,7 +199,7 @@ def run_command(
     ref: str,
     filename: str,
     given: tuple[str, ...],
-    where: str,
+    where: "Where",
     network: str,
     workspace: Path | None,
     as_json: bool,
@@ -243,14 +244,14 @@ def run_command(
 
 
 def _tell(step: "StepResult", console) -> None:
-    from pipeyard.system import process
+    from pipeyard.system import logs
 
     if step.status == "WORKING":
         console.print(f"{'started':10} {step.name}")
         return
     console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
     if step.status in ("FAILURE", "TIMEOUT"):
-        console.print(step.hide(process.tail(step.log, _TAIL_LINES)))
+        console.print(logs.tail(step.log, _TAIL_LINES, step.hide))
 
 
 def _conclude(result: "Result", as_json: bool, console) -> int:

@@ -1,18 +1,16 @@
 """Compiles a pipeline's `pipeline.py` to KFP's intermediate representation."""
 
 import importlib.util
-import multiprocessing
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
+from pipeyard.system import apart
 
 if TYPE_CHECKING:
     from pipeyard.component_store.components import LoadedComponent
@@ -38,9 +36,9 @@ class CompiledPipeline:
 
     def shipped(self) -> str:
         """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
-        from pipeyard.compiling.passes import caching
+        from pipeyard.compiling.passes import cache_switch
 
-        return caching.without(self.text, self.reads_outside)
+        return cache_switch.without(self.text, self.reads_outside)
 
 
 def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
@@ -59,7 +57,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
 
     from pipeyard import ir
     from pipeyard.compiling import semantics
-    from pipeyard.compiling.passes import caching, defaults
+    from pipeyard.compiling.passes import cache_switch, defaults
     from pipeyard.component_store.session import session
 
     with session(instead or {}) as opened:
@@ -82,7 +80,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     except PipeyardError as error:
         raise PipeyardError(f"{folder / 'pipeline.py'}: {error}") from error
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
-    return CompiledPipeline(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
+    return CompiledPipeline(text, warnings, cache_switch.outside(read, semantics.external(read, opened.loaded)))
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
@@ -91,13 +89,12 @@ def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> C
     Raises:
         PipeyardError: as there; or the process was killed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        try:
-            return pool.submit(compile_pipeline, folder, instead).result()
-        except BrokenProcessPool as error:
-            raise PipeyardError(
-                f"{folder / 'pipeline.py'}: the process that compiled it was killed. Is there memory left? Run again."
-            ) from error
+    try:
+        return apart.call(compile_pipeline, folder, instead)
+    except apart.KilledError as error:
+        raise PipeyardError(
+            f"{folder / 'pipeline.py'}: the process that compiled it was killed. Is there memory left? Run again."
+        ) from error
 
 
 def _written(path: Path, pipeline: Any) -> str:
@@ -144,9 +141,9 @@ def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> 
     Raises:
         PipeyardError: a step can't be started with them.
     """
-    from pipeyard.compiling.passes import sizes
+    from pipeyard.compiling.passes import argument_sizes
 
-    found = list(sizes.large(pipeline, parameters))
+    found = list(argument_sizes.large(pipeline, parameters))
     if fatal := [each.text for each in found if each.fatal]:
         raise PipeyardError(f"{what}: {' '.join(fatal)}")
     warnings = [each.text for each in found]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.publishing import ImageOutcome
+from pipeyard.images.publisher import ImageOutcome
 from pipeyard.images.references import Reference
 from pipeyard.images.registry import Layer
 from pipeyard.repository.project import Project
@@ -49,6 +49,11 @@ def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterab
     # Without layers it isn't an image's manifest, but an index of several.
     images = {each.name: _sum(known[layer] for layer in each.layers) if each.layers else None for each in outcomes}
     return Sizes(images, None if None in images.values() else _sum(known.values()))
+
+
+def packed(outcomes: Iterable[ImageOutcome]) -> int:
+    """Returns the bytes of layers as registries keep them; those that images share count once."""
+    return sum({layer.digest: layer.bytes for each in outcomes for layer in each.layers}.values())
 
 
 def goals(project: Project) -> dict[str, int]:

@@ -48,7 +48,7 @@ class Pipeline:
     @property
     def name(self) -> str:
         """The pipeline's name."""
-        return self.spec.pipeline_info.name
+        return str(self.spec.pipeline_info.name)
 
     def component(self, task: pb.PipelineTaskSpec) -> pb.ComponentSpec:
         """Returns the component that `task` runs."""

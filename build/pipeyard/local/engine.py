@@ -17,9 +17,10 @@ import docker
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import parse_repository_tag
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system.process import GRACE_SECONDS, Ended
+from pipeyard.system.process import CANCELED, GRACE_SECONDS, Ended
 
 _POLL_SECONDS = 0.1
 _REQUEST_SECONDS = 120
@@ -59,7 +60,7 @@ class Engine:
     def image_id(self, image: str) -> str:
         """Returns the digest of the configuration of an image that the engine has; it stands for its content."""
         with self._faults(f"can't tell of the image {image}"):
-            return self._client.images.get(image).id
+            return str(self._client.images.get(image).id)
 
     def pull(self, image: str, say: Callable[[str], None], canceled: Callable[[], bool] = lambda: False) -> bool:
         """Makes an image be there.
@@ -75,7 +76,7 @@ class Engine:
                 self._client.images.get(image)
                 return True
             say(f"pulling {image}")
-            repository, tag = docker.utils.parse_repository_tag(image)
+            repository, tag = parse_repository_tag(image)
             stream = self._client.api.pull(repository, tag=tag or "latest", stream=True, decode=True)
             with contextlib.closing(stream):
                 for event in stream:
@@ -102,7 +103,7 @@ class Engine:
         Args:
             arguments: of `docker.models.containers.ContainerCollection.create`.
             log: file that gets what it prints, as it does.
-            canceled, timeout_seconds, started: see `launching.Launcher.run`.
+            canceled, timeout_seconds, started: see `launcher.Launcher.run`.
             hurried: once true, a container that is being stopped gets no time for it.
 
         Raises:
@@ -250,7 +251,7 @@ def _wait(
         now = time.monotonic()
         if not stopped:
             if canceled():
-                stopped = "canceled"
+                stopped = CANCELED
             elif deadline and now >= deadline:
                 stopped = f"timed out after {timeout_seconds:g} s"
             if stopped:

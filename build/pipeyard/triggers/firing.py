@@ -15,7 +15,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.model import Code, Decision, Event, Policy, RunStart, TriggerState
+from pipeyard.triggers.domain import Code, Decision, Event, Policy, RunStart, TriggerState
 
 # Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
 Starter = Callable[[Mapping[str, Any], str], str]
@@ -80,7 +80,9 @@ def _hold(
     Args:
         key: of the start that was decided on just now: it goes first. Of others no more are taken than `MOST_TAKEN`.
     """
-    starts, mine, given_up = [], [], {}
+    starts: list[RunStart] = []
+    mine: list[RunStart] = []
+    given_up: dict[str, str] = {}
     for each in known.starts:
         kept = each
         if each.open and (each.held_until is None or each.held_until <= now):

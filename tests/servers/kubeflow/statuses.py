@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeyard.local.launching import Launch, Launcher, Processes
+from pipeyard.local.launcher import Launch, Launcher, Processes
 from pipeyard.runs.record import State, Task
 from pipeyard.system.process import Ended
 
@@ -97,6 +97,6 @@ def launchers(
     """
 
     def made(folder: Path, pass_fds: Sequence[int], note: Callable[[str], None]) -> Launcher:
-        return MlmdStatuses(make(folder, pass_fds, note) if make else Processes(pass_fds), run, tasks)
+        return MlmdStatuses(make(folder, pass_fds, note) if make else Processes(folder, pass_fds), run, tasks)
 
     return made

@@ -15,10 +15,11 @@ from support.trigger_projects import NEW_FILES, notification
 
 from pipeyard import cli, settings
 from pipeyard.compiling import compiler
+from pipeyard.deployment.targets import choice, local
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
 from pipeyard.runs import record
-from pipeyard.triggers import function, scheduling, starting
+from pipeyard.triggers import function, scheduler_jobs
 
 ROOT = Path(__file__).parents[3]
 CLOUD = {
@@ -226,7 +227,8 @@ def test_a_run_that_another_process_is_at_is_no_failure(project, tell, monkeypat
     (run,) = runs_of(project)
     going_on = run.model_copy(update={"state": record.State.RUNNING, "ended_at": None})
     going_on.save(project.root / "runs" / run.id)
-    monkeypatch.setattr(starting, "run_here", lambda *_: run.id)
+    going = local.LocalRun(run.id, "", {}, project.root / "runs" / run.id)
+    monkeypatch.setattr(local.OnThisMachine, "start", lambda *_: going)
     code, out, err = tell("taxi/b.csv")
     assert (code, err) == (0, "")
     assert f"started {run.id}" in out
@@ -237,7 +239,7 @@ def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alo
     folder = project.root / "runs" / "taxi-k"
 
     def start(source="gs://landing/a"):
-        return starting.run_here(project, here, "taxi", {"source": source}, "k")
+        return choice.runs(here, project).start("taxi", {"source": source}, "k").run_id
 
     assert start() == "taxi-k"
     first = record.load(folder)
@@ -263,11 +265,11 @@ def test_of_two_with_one_key_the_second_finds_the_first_s_run(project, monkeypat
 
     def begin_meanwhile(*arguments, **options):
         monkeypatch.setattr(runner, "run", run)
-        assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+        assert choice.runs(here, project).start("taxi", source, "k").run_id == "taxi-k"
         return run(*arguments, **options)
 
     monkeypatch.setattr(runner, "run", begin_meanwhile)
-    assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+    assert choice.runs(here, project).start("taxi", source, "k").run_id == "taxi-k"
     assert [path.name for path in (project.root / "runs").glob("taxi-*")] == ["taxi-k"]
 
 
@@ -313,7 +315,7 @@ def test_the_committed_jobs_are_those_of_the_environment_on_vertex(monkeypatch):
     places = {"GCP_PROJECT": "PROJECT", "PIPELINE_BUCKET": "bucket", "IMAGE_REGISTRY": "host/path", "MLFLOW_URL": "url"}
     vertex = settings.load(ROOT, places).environment("vertex")
     account = "triggers@PROJECT.iam.gserviceaccount.com"
-    made = scheduling.jobs(vertex, "https://FUNCTION", account, "", scheduling.EVERY)
+    made = scheduler_jobs.jobs(vertex, "https://FUNCTION", account, "", scheduler_jobs.EVERY)
     committed = {path.stem: path.read_text() for path in (ROOT / "triggers/schedule").glob("*.json")}
     assert committed == made
 
@@ -323,12 +325,12 @@ _ANSWER = """
 import json
 from pathlib import Path
 import functions_framework
-import pipeyard.triggers.serving
+import pipeyard.triggers.cloud_function
 
 client = functions_framework.create_app("on_event", "main.py").test_client()
 headers = {"ce-type": "dev.pipeyard.tick", "ce-id": "1", "ce-source": "x", "ce-specversion": "1.0"}
 answer = client.post("/", headers=headers)
-wheel = str(Path(pipeyard.triggers.serving.__file__).parents[2])
+wheel = str(Path(pipeyard.triggers.cloud_function.__file__).parents[2])
 print(json.dumps([wheel, answer.status_code, answer.get_json()["message"]]))
 """
 
@@ -339,7 +341,7 @@ def test_the_function_s_source_has_what_it_needs(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"main.py", "settings.yaml", "requirements.txt", "wheels"}
     wheels = [path for path in written if path.suffix == ".whl"]
     names = {name for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
-    assert {"pipeyard/triggers/serving.py", "pipeyard/delivery/launching.py", "stepkit/uris.py"} <= names
+    assert {"pipeyard/triggers/cloud_function.py", "pipeyard/deployment/deployed_runs.py", "stepkit/uris.py"} <= names
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert [f"./wheels/{wheel.name}" for wheel in wheels] == lines[:2]
     pinned = {line.partition("==")[0] for line in lines[2:]}
