@@ -39,7 +39,7 @@ data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
 setup: .venv/.lock-digest  ## Set up the toolchain.
 
 envs: setup  ## Make every component's environment (otherwise made when first used).
-	@$(PIPEYARD) env
+	@$(PIPEYARD) sync
 
 test/component/%: setup
 	@echo "== components/$*"; components/$*/.venv/bin/python -m pytest components/$*

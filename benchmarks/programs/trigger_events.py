@@ -16,8 +16,8 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeyard.triggers import decision, routing, serving, shards
-from pipeyard.triggers.model import Asked, Code, Event, Kind, Newest, Seen, TriggerState
+from pipeyard.triggers import cloud_function, decision, routing, shards
+from pipeyard.triggers.domain import Asked, Code, Event, EventKind, Newest, Seen, TriggerState
 
 _SETTINGS = """\
 environments:
@@ -44,13 +44,13 @@ def _body(number: int, created: datetime) -> dict[str, str]:
 def _asked(number: int, at: datetime) -> Asked:
     uri = f"gs://landing/taxi/{number}.csv"
     subject = f"{uri}#{10**15 + number}"
-    return decision.asked(Event(kind=Kind.OBJECT, id=f"m{number}", subject=subject, uri=uri, time=at))
+    return decision.asked(Event(kind=EventKind.OBJECT, id=f"m{number}", subject=subject, uri=uri, time=at))
 
 
 def _make(folder: Path, objects: int) -> None:
     (folder / "settings.yaml").write_text(_SETTINGS, encoding="utf-8")
     now = datetime.now(UTC)
-    groups: dict[str, shards.Lines] = defaultdict(dict)
+    groups: dict[str, shards.ShardLines] = defaultdict(dict)
     for number in range(objects):
         at = now - timedelta(days=8) * (objects - number) / objects
         asked = _asked(number, at)
@@ -70,8 +70,10 @@ def _store(folder: Path) -> routing.state.Store:
     return routing.store(served.environment, routing.all_of(served.environment)[0])
 
 
-def _served(folder: Path) -> serving.Triggers:
-    return serving.triggers(folder, {serving.ENVIRONMENT: "here"}, lambda env, pipeline, parameters, key: f"run-{key}")
+def _served(folder: Path) -> cloud_function.Triggers:
+    return cloud_function.triggers(
+        folder, {cloud_function.ENVIRONMENT: "here"}, lambda env, pipeline, parameters, key: f"run-{key}"
+    )
 
 
 def _measure(folder: Path, events: int) -> None:
@@ -87,11 +89,11 @@ def _measure(folder: Path, events: int) -> None:
     print(json.dumps({**told, "most_ms": max(times)}))
 
 
-def _tell(served: serving.Triggers, message: str, body: dict[str, str], code: str) -> float:
+def _tell(served: cloud_function.Triggers, message: str, body: dict[str, str], code: str) -> float:
     headers = {"content-type": "application/json", "x-goog-pubsub-message-id": message}
     content = json.dumps(body).encode()
     began = time.process_time()
-    status, told = serving.answer(served, headers, content, lambda line: None)
+    status, told = cloud_function.answer(served, headers, content, lambda line: None)
     spent = (time.process_time() - began) * 1000
     if status != 200 or told["told"][0]["code"] != code:
         raise SystemExit(f"{body['name']}: {status} {told}")

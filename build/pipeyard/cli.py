@@ -2,11 +2,12 @@
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
 
-from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.errors import FAILED, STOPPED, VISIBLE, near_misses, shown
 
 # Command to the module that defines it as `command`. Modules are imported when their command is used, and what is heavy
 # in them later still, so that --help is quick.
@@ -14,7 +15,7 @@ COMMANDS = {
     "run": "pipeyard.commands.run",
     "runs": "pipeyard.commands.runs",
     "compile": "pipeyard.commands.compile",
-    "env": "pipeyard.commands.env",
+    "sync": "pipeyard.commands.sync",
     "lock": "pipeyard.commands.lock",
     "readme": "pipeyard.commands.readme",
     "settings": "pipeyard.commands.settings",
@@ -30,6 +31,8 @@ COMMANDS = {
     "ci": "pipeyard.commands.ci",
     "trigger": "pipeyard.commands.trigger",
 }
+# Former name to today's: hidden, and understood for one release.
+FORMER = {"env": "sync"}
 
 
 class _Lazy(click.Group):
@@ -45,6 +48,12 @@ class _Lazy(click.Group):
         return module.command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] in FORMER:
+            today = FORMER[args[0]]
+            click.echo(
+                f"`pipeyard {args[0]}` is called `pipeyard {today}` now; the next release drops the old name.", err=True
+            )
+            args = [today, *args[1:]]
         if args and args[0] not in COMMANDS:
             raise click.UsageError(f"No command {args[0]!r}. {near_misses(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -52,25 +61,27 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pipeyard")
-def _group() -> None:
+@click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
+@click.pass_context
+def _group(ctx: click.Context, debug: bool) -> None:
     """Build, check, run and ship Kubeflow Pipelines components and pipelines."""
+    ctx.ensure_object(dict)["debug"] = debug
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user."""
+    given: dict[str, bool] = {}
     try:
-        sys.exit(_group(standalone_mode=False) or 0)
+        sys.exit(_group.main(standalone_mode=False, obj=given) or 0)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(STOPPED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except PipeyardError as error:
-        click.echo(f"pipeyard: error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        click.echo(f"pipeyard: error: {error.strerror or error}{where}", err=True)
-        sys.exit(1)
+    except VISIBLE as error:
+        if given.get("debug"):
+            traceback.print_exc()
+        click.echo(shown(error), err=True)
+        sys.exit(FAILED)

@@ -130,7 +130,7 @@ def walk(shop, vertex, scheduler, tmp_path_factory):
         "http://localhost:8080": f"http://127.0.0.1:{port}",
         "--trigger main": f"--trigger main{given}",
         "trigger package": f"trigger --project {ROOT} package",  # it packs the toolchain, whose source is here
-        "pipeyard env": f"pipeyard env --project {ROOT}",  # these components are here, too
+        "pipeyard sync": f"pipeyard sync --project {ROOT}",  # these components are here, too
         "components/": f"{ROOT}/components/",
         "pipelines/chicago_taxi/schema.pbtxt": f"{ROOT}/pipelines/chicago_taxi/schema.pbtxt",
         "--apply": f"--apply --api {scheduler.url}",

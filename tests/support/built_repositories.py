@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from pipeyard.commands import build, release, run
 from pipeyard.commands import compile as compile_command
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import component_specs
 from support import scratch_git
 from support.image_registry import ImageRegistry, StandInDocker
@@ -109,7 +109,7 @@ class Repository:
 
     @property
     def lock(self) -> Path:
-        return self.root / "dist" / lock.FILE
+        return self.root / "dist" / image_lock.FILE
 
     def in_registry(self, image: str) -> bytes | None:
         """Returns the manifest that a full reference names."""

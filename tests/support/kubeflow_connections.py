@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeyard import settings
 from pipeyard.servers.kubeflow import connection
-from pipeyard.servers.kubeflow.connection import Limits, Server
+from pipeyard.servers.kubeflow.connection import CallLimits, Server
 
-QUICK = Limits(connect=1, silence=2, call=5, upload=5, pause=0.01, longest_pause=0.05)
+QUICK = CallLimits(connect=1, silence=2, call=5, upload=5, pause=0.01, longest_pause=0.05)
 
 
 class Clock:
@@ -38,7 +38,7 @@ class Clock:
 def connect(
     server: Any,
     namespace: str = "",
-    limits: Limits = QUICK,
+    limits: CallLimits = QUICK,
     options: dict | None = None,
     kubernetes: Any = None,
     **auth: str,

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import archives, component_specs, dist_folder
 from pipeyard.releases import provenance
 from pipeyard.repository import changes, commits
@@ -47,7 +47,7 @@ def digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def build(project: Project, contents: dict[str, str] | None = None) -> lock.Lock:
+def build(project: Project, contents: dict[str, str] | None = None) -> image_lock.Lock:
     """Leaves in `dist/` what `pipeyard build` and `pipeyard compile` leave there.
 
     Args:
@@ -55,7 +55,7 @@ def build(project: Project, contents: dict[str, str] | None = None) -> lock.Lock
     """
     of = commits.current(changes.git_of(project.root), {})
     images = {
-        name: lock.Image(
+        name: image_lock.Image(
             repository=f"host.io/team/{name}",
             tag=of.tag,
             content_tag="src-1",
@@ -65,7 +65,9 @@ def build(project: Project, contents: dict[str, str] | None = None) -> lock.Lock
         )
         for name in project.components
     }
-    built = lock.Lock(commit=of.tag, bases={"python": f"docker.io/library/python@{digest('python')}"}, images=images)
+    built = image_lock.Lock(
+        commit=of.tag, bases={"python": f"docker.io/library/python@{digest('python')}"}, images=images
+    )
     boms = {
         dist_folder.sbom_path(name): f'{{"metadata": {{"component": {{"version": "{image.digest}"}}}}}}\n'
         for name, image in images.items()

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeyard.triggers.model import Event, Kind, Policy
+from pipeyard.triggers.domain import Event, EventKind, Policy
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -32,7 +32,7 @@ def new_object(name: str, time: datetime, generation: int, message: str) -> Even
     uri = f"gs://landing/{name}"
     return Event(
         id=message,
-        kind=Kind.OBJECT,
+        kind=EventKind.OBJECT,
         subject=f"{uri}#{generation}",
         uri=uri,
         time=time,

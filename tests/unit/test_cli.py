@@ -45,6 +45,18 @@ def test_wrong_usage_exits_2_and_names_near_misses():
     assert "'run'" in done.stderr
 
 
+def test_env_is_a_hidden_name_of_sync_that_says_so_on_stderr():
+    now, before = _pipeyard("sync", "trian"), _pipeyard("env", "trian")
+    assert (now.returncode, before.returncode) == (1, 1)
+    assert "Did you mean 'train'?" in now.stderr
+    note, rest = before.stderr.split("\n", 1)
+    assert note == "`pipeyard env` is called `pipeyard sync` now; the next release drops the old name."
+    assert rest == now.stderr
+    commands = [line.split()[0] for line in _pipeyard("--help").stdout.partition("Commands:\n")[2].splitlines()]
+    assert "sync" in commands
+    assert "env" not in commands
+
+
 def test_an_unknown_pipeline_names_those_there_are():
     done = _pipeyard("run", "chicago-taxi")
     assert done.returncode == 1
@@ -69,6 +81,29 @@ def test_what_can_t_be_written_is_an_error_not_a_traceback():
     assert done.returncode == 1
     assert done.stderr.startswith("pipeyard: error: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("run", "chicago-taxi"), ("compile", "flights", "--output", "/proc/none/x")])
+def test_with_debug_the_traceback_comes_before_the_message(command):
+    plain, debugged = _pipeyard(*command), _pipeyard("--debug", *command)
+    assert (plain.returncode, debugged.returncode) == (1, 1)
+    assert plain.stderr.startswith("pipeyard: error: ")
+    assert debugged.stderr.startswith("Traceback (most recent call last):\n")
+    assert debugged.stderr.endswith(plain.stderr)
+
+
+def test_a_fault_of_ours_shows_its_traceback_without_asking():
+    program = (
+        "import sys; from pipeyard import cli\n"
+        "def broken(*_): raise ZeroDivisionError('a fault')\n"
+        "cli._Lazy.get_command = broken\n"
+        "sys.argv = ['pipeyard', 'run']\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: a fault\n")
 
 
 def test_outside_a_project_it_says_so(tmp_path):

@@ -39,3 +39,10 @@ def test_links_between_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_files_that_contributing_names_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:build|components|tests|docs)/[\w./-]+)`", text)
+    assert "build/pipeyard/system/retries.py" in named
+    assert [path for path in named if not (ROOT / path).exists()] == []

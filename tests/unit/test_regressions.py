@@ -24,7 +24,7 @@ from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import component_specs
 from pipeyard.repository import dockerfiles, project
 from pipeyard.servers.kubeflow import pipelines
@@ -40,7 +40,7 @@ def repository(tmp_path) -> Iterator[Repository]:
     made.registry.close()
 
 
-def test_1_specs_get_the_commit_s_tag_never_latest_and_never_a_variable_that_nobody_filled_in(repository, monkeypatch):
+def test_specs_get_the_commit_s_tag_never_latest_and_never_a_variable_that_nobody_filled_in(repository, monkeypatch):
     done = repository.build("--reference", "tag")
     assert done.exit_code == 0, done.exception
     for name in ("count", "show"):
@@ -58,7 +58,7 @@ def test_1_specs_get_the_commit_s_tag_never_latest_and_never_a_variable_that_nob
         assert "no commit's 40 hex digits" in str(done.exception)
 
 
-def test_2_nothing_is_compiled_for_images_that_the_registry_has_not(repository):
+def test_nothing_is_compiled_for_images_that_the_registry_has_not(repository):
     done = repository.compile()
     assert "no images were built. Run `pipeyard build`" in str(done.exception)
     repository.registry.refuses = 403
@@ -89,7 +89,7 @@ def test_2_nothing_is_compiled_for_images_that_the_registry_has_not(repository):
     assert f"but {repository.head} is checked out. Run `pipeyard build` again" in str(done.exception)
 
 
-def test_3_rendered_specs_differ_in_the_image_alone_and_the_work_tree_stays_clean(repository):
+def test_rendered_specs_differ_in_the_image_alone_and_the_work_tree_stays_clean(repository):
     committed = {
         name: (repository.root / f"components/{name}/component.yaml").read_text() for name in ("count", "show")
     }
@@ -103,7 +103,7 @@ def test_3_rendered_specs_differ_in_the_image_alone_and_the_work_tree_stays_clea
 
 
 @pytest.mark.parametrize("name", sorted(PROJECT.components))
-def test_3_so_it_is_for_this_repository_s_specs(name):
+def test_rendering_changes_the_image_alone_in_this_repository_s_specs(name):
     text = (PROJECT.components[name].folder / "component.yaml").read_text(encoding="utf-8")
     image = f"host.io/team/{name}@sha256:" + "a" * 64
     changed = [
@@ -116,7 +116,7 @@ def test_3_so_it_is_for_this_repository_s_specs(name):
     assert after == f"image: {image}"
 
 
-def test_4_a_pipeline_s_next_version_is_a_version_and_no_other_pipeline(repository):
+def test_a_pipeline_s_next_version_is_a_version_and_no_other_pipeline(repository):
     import kfp
 
     server = KubeflowServer()
@@ -140,7 +140,7 @@ def test_4_a_pipeline_s_next_version_is_a_version_and_no_other_pipeline(reposito
     assert made[-1].name.startswith(repository.head)
 
 
-def test_5_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_does_not_take(repository):
+def test_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_does_not_take(repository):
     done = repository.run("--param", "limi=4")
     assert "there is no parameter 'limi'. Did you mean 'limit'?" in str(done.exception)
     for old, new, message in [
@@ -161,7 +161,7 @@ def test_5_settings_refuse_keys_that_stand_twice_and_values_that_the_pipeline_do
     assert not (repository.root / "runs").exists()
 
 
-def test_6_tests_run_in_the_image_and_one_that_fails_fails_the_build(repository):
+def test_tests_run_in_the_image_and_one_that_fails_fails_the_build(repository):
     repository.write("components/show/tests/test_show.py", "def test_it():\n    assert 1 == 2\n")
     repository.commit("broken")
     done = repository.build("--jobs", "1", tests=True)
@@ -187,7 +187,7 @@ def _step(call: list[str]) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(PROJECT.components))
-def test_6_what_tests_run_in_is_what_is_shipped(name):
+def test_what_tests_run_in_is_what_is_shipped(name):
     stages = dockerfiles.of_component(PROJECT, name)._stages  # pylint: disable=protected-access
     tested = next(stage for stage in stages if stage.name == dockerfiles.TEST_STAGE)
     assert tested.base == stages[-1].base
@@ -195,7 +195,7 @@ def test_6_what_tests_run_in_is_what_is_shipped(name):
     assert ("USER", "65532") in tested.instructions
 
 
-def test_6_ci_fails_if_a_suite_fails_and_runs_the_others(tmp_path):
+def test_ci_fails_if_a_suite_fails_and_runs_the_others(tmp_path):
     tree, programs = tmp_path / "tree", tmp_path / "programs"
     (tree / ".ci").mkdir(parents=True)
     programs.mkdir()
@@ -235,7 +235,7 @@ def _program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_7_what_is_changed_while_it_is_built_is_not_pushed(repository):
+def test_what_is_changed_while_it_is_built_is_not_pushed(repository):
     source = repository.root / "components/count/src/count/step.py"
     edit = f"def test_it():\n    from pathlib import Path\n    Path({str(source)!r}).write_text('two = 2\\n')\n"
     repository.write("components/count/tests/test_count.py", edit)
@@ -247,7 +247,7 @@ def test_7_what_is_changed_while_it_is_built_is_not_pushed(repository):
     assert not repository.lock.exists()
 
 
-def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_branch(repository, monkeypatch):
+def test_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_branch(repository, monkeypatch):
     old = repository.head
     repository.write("components/show/src/show/step.py", "two = 2\n")
     new = repository.commit("second")
@@ -256,7 +256,7 @@ def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_b
     assert repository.build().exit_code == 0
     image = json.loads(repository.in_registry(f"{repository.registry.host}/team/show:{old}"))
     assert image["content"] == {"step.py": "one = 1\n"}
-    assert lock.read(repository.lock).commit == old
+    assert image_lock.read(repository.lock).commit == old
     assert not [tag for _, tag in repository.registry.manifests if tag == new]
     monkeypatch.setenv("COMMIT_SHA", new)
     done = repository.build()
@@ -266,7 +266,7 @@ def test_7_what_is_built_is_the_commit_that_is_checked_out_not_the_newest_of_a_b
 
 
 @pytest.mark.parametrize("name", sorted(PROJECT.components))
-def test_8_every_output_has_a_type(name):
+def test_every_output_of_this_repository_s_components_has_a_type(name):
     outputs = PROJECT.components[name].spec.get("outputs", [])
     assert [each["name"] for each in outputs if not each.get("type")] == []
     loaded = ComponentStore(local_search_paths=[ROOT / "components"]).load_component(name)
@@ -278,11 +278,11 @@ def test_8_every_output_has_a_type(name):
 
 
 @pytest.mark.parametrize("name", sorted(PROJECT.pipelines))
-def test_8_every_pipeline_compiles_on_kfp_2(name):
+def test_every_pipeline_compiles_on_kfp_2(name):
     assert "schemaVersion: 2.1.0" in compiler.compile_pipeline(PROJECT.pipelines[name]).text
 
 
-def test_8_an_output_without_a_type_is_refused_where_a_value_is_taken(repository):
+def test_an_output_without_a_type_is_refused_where_a_value_is_taken(repository):
     spec = SPEC.format(name="count").replace("{name: rows, type: Integer}", "{name: rows}")
     repository.write("components/count/component.yaml", spec)
     with pytest.raises(PipeyardError, match="Argument type 'system.Artifact@0.0.1' is incompatible with"):

@@ -65,6 +65,22 @@ def test_the_toolchain_imports_no_component():
         assert not _imports(path) & inside, path
 
 
+def test_a_class_of_the_toolchain_has_its_name_for_itself():
+    """Type aliases count too, and an underscore makes no other name: a search finds one thing."""
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "build/pipeyard").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        for node in tree.body:
+            if isinstance(node, ast.Assign):
+                names += [target.id for target in node.targets if isinstance(target, ast.Name)]
+        for name in names:
+            if re.fullmatch(r"_*[A-Z]\w*[a-z]\w*", name):
+                places.setdefault(name.lstrip("_"), []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 200
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_shared_versions_agree():
     """One TensorFlow layer for all images that can share it."""
     pins = {}

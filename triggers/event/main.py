@@ -12,8 +12,8 @@ import flask
 import functions_framework
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import serving
-from pipeyard.triggers.telling import Triggers
+from pipeyard.triggers import cloud_function
+from pipeyard.triggers.dispatch import Triggers
 
 # Where settings.yaml is: here, or, run from a checkout, in the repository's root.
 ROOT = "PIPEYARD_ROOT"
@@ -22,16 +22,16 @@ ROOT = "PIPEYARD_ROOT"
 @functools.cache
 def _served() -> Triggers:
     root = Path(os.environ.get(ROOT, Path(__file__).parent))
-    return serving.triggers(root, os.environ)
+    return cloud_function.triggers(root, os.environ)
 
 
 @functions_framework.http
 def on_event(request: flask.Request) -> tuple[flask.Response, int]:
-    """Answers a request; see `pipeyard.triggers.serving`."""
+    """Answers a request; see `pipeyard.triggers.cloud_function`."""
     try:
         served = _served()
     except PipeyardError as error:
         return flask.jsonify({"message": str(error)}), 500
-    body = request.stream.read(serving.LARGEST + 1)  # more than an event has is answered 400, and not read
-    status, content = serving.answer(served, request.headers, body)
+    body = request.stream.read(cloud_function.LARGEST + 1)  # more than an event has is answered 400, and not read
+    status, content = cloud_function.answer(served, request.headers, body)
     return flask.jsonify(content), status

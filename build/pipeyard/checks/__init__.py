@@ -1,7 +1,7 @@
 """What `pipeyard check` does: components, their programs, environments and pipelines keep what they promise each other.
 
 checker       all of it together
-interface     a component.yaml by itself
+spec_rules    a component.yaml by itself
 arguments     which flags a spec passes
 program       a spec against its program; asks it with `probe`
 probe         the flags of a program, in the component's own environment

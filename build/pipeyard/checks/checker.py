@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeyard.checks import dockerfile_template, dry_run, generated, interface, kfp_versions, program, readmes, wheels
+from pipeyard.checks import dockerfile_template, dry_run, generated, kfp_versions, program, readmes, spec_rules, wheels
 from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
@@ -101,10 +101,10 @@ def _tried(part: str, name: str, look: Callable[..., Iterable[Finding]], *argume
 def _component(project: Project, component: Component, uv: str, fix: bool, say: Callable[[str], None]) -> list[Finding]:
     """Makes the checks of one component that need no other."""
     part = f"components/{component.name}"
-    broken = _tried(part, "spec", interface.malformed, component, part)
+    broken = _tried(part, "spec", spec_rules.malformed, component, part)
     if broken:
         return broken
-    found = _tried(part, "spec", interface.findings, component, part)
+    found = _tried(part, "spec", spec_rules.findings, component, part)
     found += _tried(part, "readme", _rendered, part, "readme", fix, readmes.of_component, component)
     found += _tried(
         part, "dockerfile", _rendered, part, "dockerfile", fix, dockerfile_template.of_component, project, component
@@ -168,7 +168,7 @@ def _python_image(project: Project, dockerfile: Dockerfile) -> str:
 
 
 def _kfp(project: Project, chosen: Sequence[Component], say: Callable[[str], None]) -> list[Finding]:
-    readable = [each for each in chosen if not _tried("", "", interface.malformed, each, "")]
+    readable = [each for each in chosen if not _tried("", "", spec_rules.malformed, each, "")]
     found = _tried("components", "loads", _kfp_1, project, readable, say)
     for component in readable:
         loaded = kfp_versions.load_2(component.folder / "component.yaml")

@@ -10,6 +10,7 @@ _TITLE = """\
 
 Rendered from the commands by `pipeyard readme --fix`; don't edit it. Every command prints this with `--help`. Exit
 codes are 0 for done, 1 for failed, 2 for wrong usage, 130 for stopped by the user, unless a command says otherwise.
+`pipeyard --debug COMMAND` prints the traceback of an error, too.
 """
 
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeyard.errors import PipeyardError
-from pipeyard.settings import checking
+from pipeyard.settings import fit
 
 if TYPE_CHECKING:
     from pipeyard.ir import Pipeline
@@ -35,14 +35,14 @@ def check(project: "Project", environment: "Environment") -> list[str]:
     for name in environment.chosen(project.pipelines):
         made[name] = compiled(project, name)
         try:
-            checking.check(environment, name, made[name].spec.root.input_definitions)
+            fit.check(environment, name, made[name].spec.root.input_definitions)
         except PipeyardError as error:
             problems.append(str(error))
         try:
-            checking.retries(environment, name, made[name].text)
+            fit.retries(environment, name, made[name].text)
         except PipeyardError as error:
             problems.append(str(error))
-    problems += checking.unused(environment, made)
+    problems += fit.unused(environment, made)
     if problems:
         raise PipeyardError("\n".join(problems))
     return list(made)

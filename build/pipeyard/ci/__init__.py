@@ -1,7 +1,7 @@
 """The delivery flow on CI servers: rendered from one description, and linted. `emulator` executes it on this machine.
 
 flow              the flow, once
-generated         all files that are rendered from it
+rendered_files    all files that are rendered from it
 cloudbuild        it as `cloudbuild.yaml` and triggers
 jenkins           it as a Jenkinsfile
 github            it as a workflow of GitHub Actions

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeyard.ci import build_config, push_triggers, substitutions
-from pipeyard.ci.documents import Document
+from pipeyard.ci.documents import CiDocument
 from pipeyard.errors import near_misses
 from pipeyard.findings import Finding
 
@@ -28,10 +28,10 @@ _IN_SHELL = re.compile(r"\$\{?(_[A-Z0-9_]+)\b")
 _STOPS = re.compile(r"^\s*set\s+-\w*e|^#!.*\s-\w*e", re.MULTILINE)
 _USES_IMAGES = re.compile(r"pipeyard\s+(deploy|run|release)\b|kubectl\s+apply|gcloud\s+run\s+deploy")
 
-_Found = Iterator[tuple[tuple[str | int, ...], str, str, str]]  # way to it, check, problem, remedy
+_Violations = Iterator[tuple[tuple[str | int, ...], str, str, str]]  # way to it, check, problem, remedy
 
 
-def check_build(document: Document, triggered: bool = False) -> list[Finding]:
+def check_build(document: CiDocument, triggered: bool = False) -> list[Finding]:
     """Returns what is wrong with a build, in the order of lines.
 
     Args:
@@ -39,18 +39,10 @@ def check_build(document: Document, triggered: bool = False) -> list[Finding]:
     """
     from google.cloud.devtools import cloudbuild_v1
 
-    return _check(
-        document,
-        cloudbuild_v1.Build.from_json,
-        lambda content: (
-            found
-            for check in (_steps, _order, _substitutions, _environment, _secrets, _limits, _volumes, _habits)
-            for found in (check(content, triggered) if check is _substitutions else check(content))
-        ),
-    )
+    return _check(document, cloudbuild_v1.Build.from_json, lambda content: _build(content, triggered))
 
 
-def check_trigger(document: Document, root: Path, build: Callable[[str], Document]) -> list[Finding]:
+def check_trigger(document: CiDocument, root: Path, build: Callable[[str], CiDocument]) -> list[Finding]:
     """Returns what is wrong with a trigger.
 
     Args:
@@ -63,7 +55,7 @@ def check_trigger(document: Document, root: Path, build: Callable[[str], Documen
 
 
 def _check(
-    document: Document, parse: Callable[[str], Any], checks: Callable[[dict[str, Any]], _Found]
+    document: CiDocument, parse: Callable[[str], Any], checks: Callable[[dict[str, Any]], _Violations]
 ) -> list[Finding]:
     from google.protobuf.json_format import ParseError
 
@@ -86,7 +78,7 @@ def _set(value: Any) -> Any:
     return [_set(each) for each in value] if isinstance(value, list) else value
 
 
-def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
+def _explained(message: str, document: CiDocument) -> tuple[tuple[str, str], int]:
     """Returns what protobuf's parser says in fewer words with a near miss, and the line it is about."""
     place = re.search(r'at "?\w+\.([\w.\[\]]+?)"?[.\s]', message + " ")
     way: list[str | int] = []
@@ -104,7 +96,7 @@ def _explained(message: str, document: Document) -> tuple[tuple[str, str], int]:
     )
 
 
-def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Found:
+def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Violations:
     """Yields fields by protobuf's names, such as `wait_for`: the parser takes them, but nothing else reads them."""
     if isinstance(value, list):
         for index, each in enumerate(value):
@@ -119,7 +111,18 @@ def _spelled(value: Any, way: tuple[str | int, ...] = ()) -> _Found:
                 yield from _spelled(each, (*way, key))
 
 
-def _steps(content: dict[str, Any]) -> _Found:
+def _build(content: dict[str, Any], triggered: bool) -> _Violations:
+    yield from _steps(content)
+    yield from _order(content)
+    yield from _substitutions(content, triggered)
+    yield from _environment(content)
+    yield from _secrets(content)
+    yield from _limits(content)
+    yield from _volumes(content)
+    yield from _habits(content)
+
+
+def _steps(content: dict[str, Any]) -> _Violations:
     steps = content.get("steps") or []
     if not steps:
         yield ("steps",), "steps", "the build has no step", "Write one, or remove the file."
@@ -141,7 +144,7 @@ def _steps(content: dict[str, Any]) -> _Found:
             yield (*way, "dir"), "steps", f"{folder} isn't in /workspace", "Name a folder of the source."
 
 
-def _order(content: dict[str, Any]) -> _Found:
+def _order(content: dict[str, Any]) -> _Violations:
     steps = [step or {} for step in content.get("steps") or []]
     ids = [step.get("id", "") for step in steps]
     waits = {step["id"]: step.get("waitFor") or [] for step in steps if step.get("id")}
@@ -186,7 +189,7 @@ def _circle(start: str, waits: dict[str, list[str]]) -> list[str]:
     return []
 
 
-def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
+def _substitutions(content: dict[str, Any], triggered: bool) -> _Violations:
     declared = content.get("substitutions") or {}
     yield from _declared(declared)
     loose = build_config.is_loose(content, triggered)
@@ -222,7 +225,7 @@ def _substitutions(content: dict[str, Any], triggered: bool) -> _Found:
             yield ("substitutions", key), "substitutions", f"{key} is used nowhere", "Remove it."
 
 
-def _declared(declared: dict[str, Any]) -> _Found:
+def _declared(declared: dict[str, Any]) -> _Violations:
     if len(declared) > substitutions.MOST:
         yield ("substitutions",), "substitutions", f"{len(declared)} of them; 200 is the most", "Join some."
     for key, value in declared.items():
@@ -235,7 +238,7 @@ def _declared(declared: dict[str, Any]) -> _Found:
             yield way, "substitutions", f"{key} is too long", "A name has at most 100 characters, a value 4000."
 
 
-def _environment(content: dict[str, Any]) -> _Found:
+def _environment(content: dict[str, Any]) -> _Violations:
     options = content.get("options") or {}
     declared = set(content.get("substitutions") or {})
     places = [(("options",), options)]
@@ -258,7 +261,7 @@ def _environment(content: dict[str, Any]) -> _Found:
             )
 
 
-def _secrets(content: dict[str, Any]) -> _Found:
+def _secrets(content: dict[str, Any]) -> _Violations:
     available = content.get("availableSecrets") or {}
     known = {each.get("env", "") for each in available.get("secretManager") or []}
     for each in [*(available.get("inline") or []), *(content.get("secrets") or [])]:
@@ -290,7 +293,7 @@ def _secrets(content: dict[str, Any]) -> _Found:
         yield ("availableSecrets",), "secrets", f"no step uses the secret {name}", "Remove it."
 
 
-def _limits(content: dict[str, Any]) -> _Found:
+def _limits(content: dict[str, Any]) -> _Violations:
     whole = build_config.limit_of(content)
     if whole > _LONGEST:
         yield ("timeout",), "timeouts", "24 hours are the most", "Give 86400s or less."
@@ -306,7 +309,7 @@ def _limits(content: dict[str, Any]) -> _Found:
             )
 
 
-def _volumes(content: dict[str, Any]) -> _Found:
+def _volumes(content: dict[str, Any]) -> _Violations:
     shared = {each.get("name") for each in (content.get("options") or {}).get("volumes") or []}
     places: dict[str, list[tuple[str | int, ...]]] = {}
     for index, step in enumerate(content.get("steps") or []):
@@ -326,7 +329,7 @@ def _volumes(content: dict[str, Any]) -> _Found:
             yield ways[0], "volumes", f"only one step has the volume {name!r}", "Volumes pass files between steps."
 
 
-def _habits(content: dict[str, Any]) -> _Found:
+def _habits(content: dict[str, Any]) -> _Violations:
     steps = [step or {} for step in content.get("steps") or []]
     told = ["\n".join([step.get("script", ""), *map(str, step.get("args") or [])]) for step in steps]
     for index, step in enumerate(steps):
@@ -354,7 +357,7 @@ def _habits(content: dict[str, Any]) -> _Found:
         )
 
 
-def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], Document]) -> _Found:
+def _trigger(content: dict[str, Any], root: Path, build: Callable[[str], CiDocument]) -> _Violations:
     if not content.get("name"):
         yield (), "trigger", "it has no `name`", "Name it as its file is named."
     push = push_triggers.push_of(content)

@@ -16,7 +16,7 @@ _NO_KEY = "a key is a mapping or a list"
 
 
 @dataclass(frozen=True)
-class Document:
+class CiDocument:
     """A file's content.
 
     Attributes:
@@ -46,7 +46,7 @@ class Document:
             raise PipeyardError(f"{self.path} has a value that isn't JSON's: {error}. Write it in quotes.") from error
 
 
-def load(path: Path) -> Document:
+def load(path: Path) -> CiDocument:
     """Reads a YAML file.
 
     Raises:
@@ -61,7 +61,7 @@ def load(path: Path) -> Document:
         raise PipeyardError(f"{path} isn't UTF-8: {error}. Save it as such.") from error
 
 
-def parse(text: str, path: Path) -> Document:
+def parse(text: str, path: Path) -> CiDocument:
     """Reads YAML. See `load`."""
     try:
         node = yamls.compose(text)
@@ -72,7 +72,7 @@ def parse(text: str, path: Path) -> Document:
         raise PipeyardError(f"{path} is no mapping. Write it as Cloud Build's documentation of its schema says.")
     lines: dict[tuple[str | int, ...], int] = {}
     _note_lines(node, (), lines, path)
-    return Document(path, content, lines)
+    return CiDocument(path, content, lines)
 
 
 def _note_lines(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, generated
+from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, rendered_files
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
 from pipeyard.repository.project import Project
@@ -25,8 +25,8 @@ def check(project: Project, filenames: tuple[str, ...] = ()) -> list[Finding]:
             )
         except PipeyardError as error:
             found.append(Finding(path.name, "yaml", str(error)))
-    for server in generated.SERVERS:
-        for name in generated.stale(project, server):
+    for server in rendered_files.SERVERS:
+        for name in rendered_files.stale(project, server):
             found.append(Finding(name, "drift", "it isn't what is rendered", f"Run `pipeyard ci {server}`."))
     return found
 
@@ -43,7 +43,7 @@ def _build(project: Project, name: str) -> Iterator[Finding]:
         yield from _nothing_early(document)
 
 
-def _nothing_early(document: documents.Document) -> Iterator[Finding]:
+def _nothing_early(document: documents.CiDocument) -> Iterator[Finding]:
     """Yields steps that deploy or run without waiting for the push, and pushes that don't wait for tests."""
     steps = {step["id"]: step for step in document.content.get("steps") or [] if step and step.get("id")}
     for name, before in (("push-images", "unit-tests"), ("push-images", "pylint"), ("deploy", "push-images")):

@@ -94,7 +94,7 @@ def command(
     from rich.console import Console
 
     from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, publishing, sizes
+    from pipeyard.images import builders, publisher, sizes
     from pipeyard.images.registry import Registry
     from pipeyard.packages import dist_folder
     from pipeyard.releases import provenance, supply_chain
@@ -122,7 +122,7 @@ def command(
             return found_builder()
 
     client = Registry()
-    publisher = publishing.Publisher(
+    publishing = publisher.Publisher(
         project=project,
         commit=commit,
         prefix=registry,
@@ -135,11 +135,11 @@ def command(
         tell=lambda image, phrase: console.print(f"{image:16} {phrase}"),
     )
     if until == "build":
-        prepared = publisher.prepare(components or project.components)
+        prepared = publishing.prepare(components or project.components)
         told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in prepared]
         _tell(told, commit.tag, as_json)
         return
-    made, outcomes = publisher.publish(components or project.components)
+    made, outcomes = publishing.publish(components or project.components)
     if until == "push":
         told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in outcomes]
         _tell(told, commit.tag, as_json)

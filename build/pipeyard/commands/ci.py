@@ -8,7 +8,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
-    from pipeyard.ci.emulator.scheduler import Result, StepResult
+    from pipeyard.ci.emulator.build_scheduler import Result, StepResult
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -24,11 +24,11 @@ def _renders(server: str, files: str):
     @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file isn't what would be written.")
     @project_option
     def render(check: bool, project_folder: Path) -> int:
-        from pipeyard.ci import generated
+        from pipeyard.ci import rendered_files
         from pipeyard.system import files as whole
 
         project = find_project(project_folder)
-        stale = generated.stale(project, server)
+        stale = rendered_files.stale(project, server)
         for name, text in stale.items():
             if check:
                 click.echo(f"{name} isn't what is rendered. Run `pipeyard ci {server}`.", err=True)

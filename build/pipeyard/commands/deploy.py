@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeyard.commands import find_project, project_option
-from pipeyard.commands.delivering import delivery_options, order_of_commits
+from pipeyard.commands.delivery_options import delivery_options, order_of_commits
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
-    from pipeyard.deployment.planning import Plan
+    from pipeyard.deployment.planner import Plan
     from pipeyard.repository.changes import Git
     from pipeyard.settings import Environment
 
@@ -41,7 +41,7 @@ def command(
     from rich.console import Console
 
     from pipeyard import settings
-    from pipeyard.deployment import deploying, desired
+    from pipeyard.deployment import deployer, desired
     from pipeyard.deployment.targets import choice
     from pipeyard.repository import changes
     from pipeyard.system import bucket
@@ -53,7 +53,7 @@ def command(
     precedes = order_of_commits(project)
     target, store = choice.connect(place), bucket.connect(place.bucket)
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    plans = [deploying.look(store, target, each, precedes) for each in wanted]
+    plans = [deployer.look(store, target, each, precedes) for each in wanted]
     for plan in plans:
         for line in plan.lines():
             console.print(line)
@@ -61,16 +61,16 @@ def command(
         for line in target.warnings(each):
             console.print(f"warning: {each.pipeline}: {line}")
     if not rollback:
-        deploying.refuse_to_go_back(plans)
+        deployer.refuse_to_go_back(plans)
     _ask(environment, [plan for plan, each in zip(plans, wanted, strict=True) if each in unapproved])
     told: list[dict[str, Any]] = []
     for each in wanted:
-        deployed = deploying.deploy(store, target, each, precedes, rollback)
+        deployed = deployer.deploy(store, target, each, precedes, rollback)
         told.append(deployed.as_json())
         if not as_json:
             for line in deployed.done or (f"as it was, {deployed.record.package}",):
                 click.echo(f"{each.pipeline} in {environment}: {line}")
-    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    left = [] if pipelines else deployer.left_behind(store, environment, [each.pipeline for each in wanted])
     for line in left:
         console.print(f"warning: {line}")
     if as_json:

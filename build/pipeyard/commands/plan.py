@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
-from pipeyard.commands.delivering import delivery_options, order_of_commits
+from pipeyard.commands.delivery_options import delivery_options, order_of_commits
 
 CHANGES = 3
 
@@ -32,7 +32,7 @@ def command(
     import json
 
     from pipeyard import settings
-    from pipeyard.deployment import approvals, deploying, desired
+    from pipeyard.deployment import approvals, deployer, desired
     from pipeyard.deployment.targets import choice
     from pipeyard.repository import changes
     from pipeyard.system import bucket
@@ -43,8 +43,8 @@ def command(
     precedes = order_of_commits(project)
     git = changes.git_of(project.root)
     target, store = choice.connect(place), bucket.connect(place.bucket)
-    plans = [deploying.look(store, target, each, precedes) for each in wanted]
-    left = [] if pipelines else deploying.left_behind(store, environment, [each.pipeline for each in wanted])
+    plans = [deployer.look(store, target, each, precedes) for each in wanted]
+    left = [] if pipelines else deployer.left_behind(store, environment, [each.pipeline for each in wanted])
     doubts = [target.warnings(each) for each in wanted]
     needed = place.approval == "required"
     approved = [approvals.find(git, each) if needed else None for each in wanted]

@@ -134,16 +134,19 @@ def _vet(
     """Scans and signs images before what is of them is published."""
     from pipeyard.images.references import parse
     from pipeyard.packages import dist_folder
-    from pipeyard.releases import scanning, signing
+    from pipeyard.releases import scanner, signatures
 
     images = {name: image.reference() for name, image in shipment.built.images.items()}
     sboms = {name: folder / dist_folder.sbom_path(name) for name in images}
     if scan:
         fields = {name: {"name": name, "image": str(image), "sbom": str(sboms[name])} for name, image in images.items()}
-        scanning.scan(scan, fields, folder / "scans", tell)
+        scanner.scan(scan, fields, folder / "scans", tell)
     if sign:
         below = {name: parse(image) for name, image in shipment.built.bases.items() if name in project.bases}
         statement = shipment.files[dist_folder.PROVENANCE].decode()
-        signing.sign({**below, **images}, sboms, statement, sign_options, tell)
+        signatures.sign({**below, **images}, sboms, statement, sign_options, tell)
     else:
-        tell("images", "aren't signed" + ("" if signing.is_there() else ": cosign isn't on PATH") + " (--sign does it)")
+        tell(
+            "images",
+            "aren't signed" + ("" if signatures.is_there() else ": cosign isn't on PATH") + " (--sign does it)",
+        )

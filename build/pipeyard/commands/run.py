@@ -90,7 +90,7 @@ def command(
     from pipeyard.ir import derivation
     from pipeyard.local import display, runner
     from pipeyard.runs import record, report
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     if runner_name == "host" and (build_folder or allow_dirty or network):
         raise click.UsageError("--build, --allow-dirty and --network are of --runner docker.")
@@ -132,7 +132,7 @@ def command(
     compiled = compiler.compile_apart(folder, specs)
     for warning in compiled.warnings:
         console.print(f"warning: {warning}", markup=False)
-    retries = checking.retries(place, pipeline, compiled.text)
+    retries = fit.retries(place, pipeline, compiled.text)
     package = ir.parse(derivation.derive(compiled.text, place.deadline_of(pipeline), retries))
     earlier = _earlier_run(root, resume, package.name) if resume else None
     declared = package.spec.root.input_definitions.parameters

@@ -94,12 +94,12 @@ def _show(project: "Project", place: "Environment", pipeline: str, as_json: bool
     inputs = None
     if pipeline:
         from pipeyard.checks import parameters
-        from pipeyard.settings import checking
+        from pipeyard.settings import fit
 
         compiled = parameters.compiled(project, pipeline)
         inputs = compiled.spec.root.input_definitions
-        checking.check(place, pipeline, inputs)
-        checking.retries(place, pipeline, compiled.text)
+        fit.check(place, pipeline, inputs)
+        fit.retries(place, pipeline, compiled.text)
     found = settings.provenance(place, pipeline, inputs)
     if as_json:
         values = [dataclasses.asdict(each) for each in found]

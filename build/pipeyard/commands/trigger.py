@@ -76,10 +76,10 @@ def _looking(name: str, text: str) -> None:
     @click.pass_obj
     def look(place, trigger: str, dry_run: bool, as_json: bool) -> int:
         from pipeyard.triggers import routing
-        from pipeyard.triggers.model import Kind
+        from pipeyard.triggers.domain import EventKind
 
         triggers = place.triggers(dry_run)
-        return place.show(triggers.look(routing.named(triggers.environment, trigger, (Kind(name),))), as_json)
+        return place.show(triggers.look(routing.named(triggers.environment, trigger, (EventKind(name),))), as_json)
 
 
 _looking("drift", "Compare new data's statistics with the last training run's.")
@@ -144,15 +144,15 @@ def replay_command(place, log: str, trigger: str, as_json: bool) -> int:
     Exit code: 1 if something is decided otherwise than the log has it.
     """
     from pipeyard.errors import PipeyardError
-    from pipeyard.triggers import replaying, routing
+    from pipeyard.triggers import replay, routing
 
     environment = place.triggers().environment
     routes = routing.named(environment, trigger)
     if len(routes) != 1:
         raise PipeyardError(f"Whose policy is to decide? Choose with --trigger: {', '.join(map(str, routes))}.")
     with click.open_file(log, encoding="utf-8") as opened:
-        entries = replaying.read(opened, log)
-    replayed = replaying.replay(entries, routes[0].policy)
+        entries = replay.read(opened, log)
+    replayed = replay.replay(entries, routes[0].policy)
     for each in replayed:
         if as_json:
             click.echo(each.decision.model_dump_json(exclude={"state"}))
@@ -183,11 +183,11 @@ def scheduler_command(
 
     Those that are enabled `pipeyard deploy` makes on the server: a pipeline has the one or the other.
     """
-    from pipeyard.triggers import scheduling
+    from pipeyard.triggers import scheduler_jobs
 
-    jobs = scheduling.jobs(place.triggers().environment, url, account, location, every)
+    jobs = scheduler_jobs.jobs(place.triggers().environment, url, account, location, every)
     if apply:
-        for line in scheduling.apply(jobs, api or scheduling.API):
+        for line in scheduler_jobs.apply(jobs, api or scheduler_jobs.API):
             click.echo(line)
         return
     for name, text in jobs.items():
@@ -224,7 +224,7 @@ class _TriggerOptions:
         from pipeyard import settings
         from pipeyard.errors import PipeyardError
         from pipeyard.triggers import starting
-        from pipeyard.triggers.telling import Triggers
+        from pipeyard.triggers.dispatch import Triggers
 
         loaded = settings.load(self.project.root)
         if not self._environment:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
-from pipeyard.commands.delivering import delivery_options, order_of_commits
+from pipeyard.commands.delivery_options import delivery_options, order_of_commits
 
 
 @click.command("upload")

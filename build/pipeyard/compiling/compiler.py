@@ -36,9 +36,9 @@ class CompiledPipeline:
 
     def shipped(self) -> str:
         """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
-        from pipeyard.compiling.passes import caching
+        from pipeyard.compiling.passes import cache_switch
 
-        return caching.without(self.text, self.reads_outside)
+        return cache_switch.without(self.text, self.reads_outside)
 
 
 def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
@@ -58,7 +58,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
 
     from pipeyard import ir
     from pipeyard.compiling import semantics
-    from pipeyard.compiling.passes import caching, defaults
+    from pipeyard.compiling.passes import cache_switch, defaults
     from pipeyard.component_store.session import session
 
     with session(instead or {}) as opened:
@@ -90,7 +90,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
         text = _without_header(package.read_text(encoding="utf-8"))
     read = ir.parse(text)
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
-    return CompiledPipeline(text, warnings, caching.outside(read, semantics.external(read, opened.loaded)))
+    return CompiledPipeline(text, warnings, cache_switch.outside(read, semantics.external(read, opened.loaded)))
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
@@ -133,9 +133,9 @@ def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> 
     Raises:
         PipeyardError: a step can't be started with them.
     """
-    from pipeyard.compiling.passes import sizes
+    from pipeyard.compiling.passes import argument_sizes
 
-    found = list(sizes.large(pipeline, parameters))
+    found = list(argument_sizes.large(pipeline, parameters))
     if fatal := [each.text for each in found if each.fatal]:
         raise PipeyardError(f"{what}: {' '.join(fatal)}")
     warnings = [each.text for each in found]

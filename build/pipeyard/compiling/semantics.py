@@ -37,7 +37,7 @@ def problems(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> list[str]
         loaded: the components it was made of.
     """
     specs = _by_executor(loaded)
-    found = [*_edges(pipeline, specs)]
+    found = list(_Connections(pipeline, specs).mismatches(pipeline.spec.root.dag, {}))
     for label, executor in pipeline.executors.items():
         spec = specs.get(_key(executor.get("container", {})))
         if spec:
@@ -81,43 +81,62 @@ def warnings(pipeline: Pipeline) -> list[str]:
     ]
 
 
-def _edges(pipeline: Pipeline, specs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    def meaning(component: pb.ComponentSpec, name: str, direction: str) -> str:
-        executor = pipeline.executors.get(component.executor_label, {})
-        spec = specs.get(_key(executor.get("container", {})))
-        return _meanings(spec, direction).get(_sanitized(name), "") if spec else ""
+@dataclass(frozen=True)
+class _Connections:
+    """What flows along the edges of a pipeline, whose graph has graphs in it.
 
-    def produced(tasks: Mapping[str, pb.PipelineTaskSpec], task: str, output: str) -> _ArtifactSource:
-        component = pipeline.component(tasks[task])
-        if not component.HasField("dag"):
-            return _ArtifactSource(f"{task}.{output}", meaning(component, output, "output"))
-        selectors = component.dag.outputs.artifacts[output].artifact_selectors
-        if len(selectors) != 1:
-            return _ArtifactSource(f"{task}.{output}", "")
-        return produced(component.dag.tasks, selectors[0].producer_subtask, selectors[0].output_artifact_key)
+    Attributes:
+        specs: `_key` of an executor to the spec of its component.
+    """
 
-    def walk(dag: pb.DagSpec, given: Mapping[str, _ArtifactSource]) -> Iterator[str]:
-        for task_name, task in dag.tasks.items():
-            sources = {}
-            for name, wanted in task.inputs.artifacts.items():
-                if wanted.HasField("task_output_artifact"):
-                    from_ = wanted.task_output_artifact
-                    sources[name] = produced(dag.tasks, from_.producer_task, from_.output_artifact_key)
-                elif wanted.component_input_artifact in given:
-                    sources[name] = given[wanted.component_input_artifact]
-            component = pipeline.component(task)
+    pipeline: Pipeline
+    specs: Mapping[str, Mapping[str, Any]]
+
+    def mismatches(self, dag: pb.DagSpec, given: Mapping[str, _ArtifactSource]) -> Iterator[str]:
+        """Yields the edges in a graph whose ends mean different things.
+
+        Args:
+            given: input of the graph to where its artifact comes from.
+        """
+        for name, task in dag.tasks.items():
+            sources = dict(self._sources(dag, task, given))
+            component = self.pipeline.component(task)
             if component.HasField("dag"):
-                yield from walk(component.dag, sources)
+                yield from self.mismatches(component.dag, sources)
                 continue
-            for name, source in sources.items():
-                wants = meaning(component, name, "input")
+            for input_, source in sources.items():
+                wants = self._meaning(component, input_, "input")
                 if wants and source.meaning and wants != source.meaning:
                     yield (
-                        f"{source.name} is {source.meaning}, but {task_name}.{name} takes {wants}. "
+                        f"{source.name} is {source.meaning}, but {name}.{input_} takes {wants}. "
                         f"Connect an output that is {wants}."
                     )
 
-    yield from walk(pipeline.spec.root.dag, {})
+    def _sources(
+        self, dag: pb.DagSpec, task: pb.PipelineTaskSpec, given: Mapping[str, _ArtifactSource]
+    ) -> Iterator[tuple[str, _ArtifactSource]]:
+        """Yields a task's inputs with where they come from, if that is known."""
+        for name, wanted in task.inputs.artifacts.items():
+            if wanted.HasField("task_output_artifact"):
+                from_ = wanted.task_output_artifact
+                yield name, self._produced(dag, from_.producer_task, from_.output_artifact_key)
+            elif wanted.component_input_artifact in given:
+                yield name, given[wanted.component_input_artifact]
+
+    def _produced(self, dag: pb.DagSpec, task: str, output: str) -> _ArtifactSource:
+        """Returns the source of a task's output: where the task is a graph, the task in it that makes the output."""
+        component = self.pipeline.component(dag.tasks[task])
+        if not component.HasField("dag"):
+            return _ArtifactSource(f"{task}.{output}", self._meaning(component, output, "output"))
+        selectors = component.dag.outputs.artifacts[output].artifact_selectors
+        if len(selectors) != 1:
+            return _ArtifactSource(f"{task}.{output}", "")
+        return self._produced(component.dag, selectors[0].producer_subtask, selectors[0].output_artifact_key)
+
+    def _meaning(self, component: pb.ComponentSpec, name: str, direction: str) -> str:
+        executor = self.pipeline.executors.get(component.executor_label, {})
+        spec = self.specs.get(_key(executor.get("container", {})))
+        return _meanings(spec, direction).get(_sanitized(name), "") if spec else ""
 
 
 def _by_executor(loaded: Iterable[LoadedComponent]) -> dict[str, Mapping[str, Any]]:

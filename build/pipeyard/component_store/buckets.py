@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import IndexEntry
-from pipeyard.component_store.places import NOTHING, FileMissing, PlaceChanged, PlaceUnavailable
+from pipeyard.component_store.places import NO_FILE, FileMissing, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
+from pipeyard.system import retries
 from stepkit.uris import join
 
 _LIBRARIES = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs", "az": "adlfs", "abfs": "adlfs"}
@@ -43,7 +44,11 @@ class BucketPlace:
         self._scheme = scheme = prefix.partition("://")[0]
         self._options = {"use_listings_cache": False, **options}
         if scheme in {"s3", "s3a"}:
-            bounds = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 3}}
+            bounds: dict[str, Any] = {
+                "connect_timeout": timeout,
+                "read_timeout": timeout,
+                "retries": retries.for_botocore(retries.COMPONENTS),
+            }
             self._options.setdefault("config_kwargs", bounds)
         try:
             get_filesystem_class(scheme)
@@ -97,7 +102,7 @@ class BucketPlace:
             options["CacheControl"] = _NOT_KEPT
         elif layout.moves(path) and mark == "generation":
             options["fixed_key_metadata"] = {"cache_control": _NOT_KEPT}
-        if over == NOTHING:
+        if over == NO_FILE:
             self._do("pipe_file", path, data, mode="create", **options)
         elif over in {None, _UNKNOWN}:
             self._do("pipe_file", path, data, **options)

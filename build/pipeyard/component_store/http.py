@@ -11,16 +11,16 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
-from urllib3.util.retry import Retry
 
 from pipeyard.component_store import layout
 from pipeyard.component_store.auth import Token
 from pipeyard.component_store.layout import IndexEntry
 from pipeyard.component_store.places import FileMissing, PlaceUnavailable
+from pipeyard.system import retries
 
 # A specification has some KiB, an index of ten thousand components some MiB.
 _LARGEST = 32 * 2**20
-_RETRIES = 3
+_ATTEMPTS = retries.COMPONENTS.attempts or 1
 # A whole answer may take this many times what one wait of it may.
 _PATIENCE = 6
 # So long a host that can't be reached isn't asked again, lest each of many components wait for it anew.
@@ -38,7 +38,7 @@ class HttpPlace:
 
     def __init__(self, prefix: str, auth: object, timeout: float) -> None:
         self._prefix = prefix.rstrip("/")
-        self._session = _Session(auth, timeout)
+        self._session = _RedirectingSession(auth, timeout)
         self._timeout = timeout
         self._down: tuple[float, str] | None = None
 
@@ -70,13 +70,13 @@ class HttpPlace:
         return self.entries().get(name, IndexEntry())
 
     def _answer(self, url: str) -> tuple[int, bytes]:
-        for tries_left in reversed(range(_RETRIES + 1)):
+        for tries_left in reversed(range(_ATTEMPTS)):
             try:
                 with contextlib.closing(self._session.get(url, stream=True, timeout=self._timeout)) as response:
                     return response.status_code, self._body(response)
             except HTTPError as error:  # the session's own retries end where the body begins
                 if not tries_left:
-                    raise PlaceUnavailable(f"the answer broke off {_RETRIES + 1} times") from error
+                    raise PlaceUnavailable(f"the answer broke off {_ATTEMPTS} times") from error
             except requests.RequestException as error:
                 reason = _reason(error)
                 if isinstance(error, requests.ConnectionError | requests.Timeout):
@@ -97,23 +97,20 @@ class HttpPlace:
         return bytes(body)
 
 
-class _Session(requests.Session):
+class _RedirectingSession(requests.Session):
     """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
 
     def __init__(self, auth: object, timeout: float) -> None:
         super().__init__()
         self.auth = auth
-        retries = Retry(
-            _RETRIES,
+        repeated = retries.for_urllib3(
+            retries.COMPONENTS,
             connect=1,  # each may take the whole timeout
             read=1,
-            backoff_factor=0.2,
-            status_forcelist=[429, 500, 502, 503, 504],
-            raise_on_status=False,
             retry_after_max=math.ceil(timeout),  # when to come back is the server's to say; how long we wait is ours
         )
         for scheme in ["http://", "https://"]:
-            self.mount(scheme, HTTPAdapter(max_retries=retries))
+            self.mount(scheme, HTTPAdapter(max_retries=repeated))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         super().rebuild_auth(prepared_request, response)

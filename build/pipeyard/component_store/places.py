@@ -62,7 +62,7 @@ class Place(Protocol):
         """Returns a component's versions; raises as `entries`."""
 
 
-NOTHING = ""
+NO_FILE = ""
 
 
 class Writable(Place, Protocol):
@@ -75,7 +75,7 @@ class Writable(Place, Protocol):
         """Writes a file.
 
         Args:
-            over: mark of the version that it takes the place of; `NOTHING`: only if no file is there; None: whatever
+            over: mark of the version that it takes the place of; `NO_FILE`: only if no file is there; None: whatever
                 is there.
 
         Raises:
@@ -144,7 +144,7 @@ class FolderPlace:
             aside.replace(target)
             return
         with files.holding(self._root):
-            if over == NOTHING:
+            if over == NO_FILE:
                 # A link, unlike a rename, refuses what is there, whoever wrote it.
                 try:
                     os.link(aside, target)
@@ -154,7 +154,7 @@ class FolderPlace:
                 except OSError as error:
                     if error.errno not in _NO_LINKS:
                         raise
-            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NOTHING
+            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NO_FILE
             if now != over:
                 raise PlaceChanged("it was changed meanwhile")
             aside.replace(target)

@@ -156,7 +156,7 @@ class ComponentStore:
             name: its folder's name, with groups before it (`io/csv`). Hyphens and underscores are alike.
             digest: SHA-256 in hex; what is loaded has it.
             tag: a name for a version that may be moved to another.
-            retype: see `loading.load`.
+            retype: see `settings_file.load`.
 
         Raises:
             ComponentNotFoundError: no place has it, or what they have isn't of this digest.
@@ -180,7 +180,7 @@ class ComponentStore:
         Args:
             names: names, and mappings from names to versions: `sha256:<digest>`, the bare digest, a tag, or None (the
                 newest).
-            retype: see `loading.load`.
+            retype: see `settings_file.load`.
 
         Raises:
             PipeyardError: as `load_component`, for the first that can't be loaded.
@@ -240,8 +240,8 @@ class ComponentStore:
     def _remote(self, prefix: str, prefixes: list[str]) -> Place:
         from pipeyard.component_store import auth
         from pipeyard.component_store.buckets import BucketPlace
-        from pipeyard.component_store.cache import Cached, SpecCache, default_folder
         from pipeyard.component_store.http import HttpPlace
+        from pipeyard.component_store.spec_cache import Cached, SpecCache, default_folder
 
         url = urlsplit(prefix)
         if not url.scheme or "://" not in prefix:
@@ -328,13 +328,13 @@ def _verify(data: bytes, version: VersionSelector) -> None:
 
 
 def _load(data: bytes, location: str, retype: bool) -> "LoadedComponent":
-    from pipeyard.component_store import loading
+    from pipeyard.component_store import loader
 
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise PipeyardError(f"{location} isn't UTF-8 text ({error}), so no component specification.") from error
-    return loading.load(text, location, layout.digest_of(data), retype=retype)
+    return loader.load(text, location, layout.digest_of(data), retype=retype)
 
 
 def _description(place: Place, name: str, entry: IndexEntry) -> Callable[[], str]:

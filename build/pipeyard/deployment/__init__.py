@@ -2,8 +2,8 @@
 
 desired        what is to be in force in an environment, checked before anything is contacted
 cache_keys     a pipeline's steps, as the cache of Kubeflow Pipelines knows them
-planning       what a deployment would change: a pure comparison
-deploying      doing that; every step finds what an earlier try has done
+planner        what a deployment would change: a pure comparison
+deployer       doing that; every step finds what an earlier try has done
 deployed_runs  runs of what is deployed
 approvals      of deployments, in git
 pointers       small objects in Cloud Storage that move from commit to commit

@@ -57,7 +57,7 @@ def start(
             can't be reached.
     """
     from pipeyard import ir
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     if environment.target == "local":
         raise PipeyardError(
@@ -79,7 +79,7 @@ def start(
         )
     bare = environment.model_copy(update={"parameters": {}, "pipelines": {}})
     inputs = ir.parse(package.text).spec.root.input_definitions
-    given = checking.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
+    given = fit.check(bare, pipeline, inputs, {**record.parameters, **(parameters or {})})
     target = choice.connect(environment)
     run, page = target.start(record, package, given, key, caching)
     return Started(run, page, record, given, target, inputs, package.text)

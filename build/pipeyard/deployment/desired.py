@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment import cache_keys, records
-from pipeyard.deployment.planning import DeployedPipeline
+from pipeyard.deployment.planner import DeployedPipeline
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import builds, packages
@@ -109,7 +109,7 @@ def read(
             don't fit the pipeline, or the target keeps no deadline.
     """
     from pipeyard import ir
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     if environment.target == "local":
         raise PipeyardError(
@@ -128,8 +128,8 @@ def read(
     wanted = []
     for package in read_packages:
         inputs = ir.parse(package.text).spec.root.input_definitions
-        parameters = checking.check(environment, package.pipeline, inputs)
-        retries = checking.retries(environment, package.pipeline, package.text)
+        parameters = fit.check(environment, package.pipeline, inputs)
+        retries = fit.retries(environment, package.pipeline, package.text)
         limited = packages.limited(package, _deadline(environment, package.pipeline), retries)
         wanted.append(Desired(environment, limited, parameters, derivation.retried(package.text, retries)))
     return wanted

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system.bucket import NOTHING, Bucket, PreconditionFailed
+from pipeyard.system.bucket import NO_OBJECT, Bucket, PreconditionFailed
 
 _TRIES = 8
 
@@ -49,7 +49,7 @@ def move(
         if found is not None and (found[0] == wanted or precedes(wanted["commit"], found[0]["commit"])):
             return found[0]
         try:
-            bucket.write(path, data, found[1] if found else NOTHING)
+            bucket.write(path, data, found[1] if found else NO_OBJECT)
         except PreconditionFailed:
             continue  # another one was quicker, or it was this one and the answer was lost: look again
         return wanted

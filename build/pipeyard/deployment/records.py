@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeyard.deployment import cache_keys, pointers, uploads
-from pipeyard.deployment.planning import DeployedPipeline
+from pipeyard.deployment.planner import DeployedPipeline
 from pipeyard.errors import PipeyardError
 from pipeyard.packages.packages import Package
 from pipeyard.settings import durations

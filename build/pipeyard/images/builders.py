@@ -1,34 +1,20 @@
 """Programs that build images: the one that is there."""
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_exponential_jitter,
-)
+from tenacity import retry_if_exception_type
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.images.references import Reference
+from pipeyard.system import retries
 
 KINDS = ("docker", "podman", "buildah")
-# What a builder says of a registry or network that may answer better next time.
-_PASSING = re.compile(
-    r"(received unexpected HTTP status: 5\d\d|status code 5\d\d|50[0234] |connection (reset|refused)|EOF|i/o timeout|"
-    r"TLS handshake timeout|broken pipe|too many requests|server closed)",
-    re.IGNORECASE,
-)
 _TAIL = 25
-# Builders try cut connections again themselves, Docker for 50 seconds. Nothing is tried anew after this time.
-_PUSH_SECONDS = 45
 # Docker with containerd's image store would push an index of the image and of an attestation with times in it: every
 # build another digest, and no layers in the manifest that the tag names. Provenance is beside the lock.
 _ENVIRONMENT = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "BUILDAH_LAYERS": "true"}
@@ -38,7 +24,7 @@ class BuilderError(PipeyardError):
     """A builder failed."""
 
 
-class _Passing(BuilderError):
+class _TransientBuilderError(BuilderError):
     """A builder failed for a reason that may pass."""
 
 
@@ -93,7 +79,7 @@ class Builder:
             command += ["--label", f"{name}={value}"]
         self._run([*command, str(job.context)], job.log, f"building {job.image.repository} {job.target}".strip())
 
-    def push(self, image: Reference, log: Path, attempts: int = 4) -> None:
+    def push(self, image: Reference, log: Path, policy: retries.RetryPolicy = retries.PUSH) -> None:
         """Pushes an image; what looks like a network's or a registry's passing fault is tried again.
 
         Raises:
@@ -101,15 +87,10 @@ class Builder:
         """
         loopback = image.registry.startswith(("127.", "localhost"))
         options = ["--tls-verify=false"] if self.kind != "docker" and loopback else []
-        retrying = Retrying(
-            retry=retry_if_exception_type(_Passing),
-            stop=stop_after_attempt(attempts) | stop_after_delay(_PUSH_SECONDS),
-            wait=wait_exponential_jitter(initial=1, max=15),
-            reraise=True,
-        )
+        retrying = retries.retrying(policy, retry_if_exception_type(_TransientBuilderError))
         try:
             retrying(self._run, [self.program, "push", *options, str(image)], log, f"pushing {image}")
-        except _Passing as error:
+        except _TransientBuilderError as error:
             tried = retrying.statistics["attempt_number"]
             raise BuilderError(f"{error}\nPushes tried: {tried}. Is {image.registry} in order?") from error
 
@@ -133,7 +114,7 @@ class Builder:
         elif problem := _probe(self.kind, self.program)[1]:
             remedy = f"By now the engine doesn't answer any more ({problem}): start it and run again. {remedy}"
         message = f"{what} failed (exit code {code}) with {self.kind}.\n{tail}\n{remedy}"
-        raise (_Passing if _PASSING.search(printed) else BuilderError)(message)
+        raise (_TransientBuilderError if retries.says_transient(printed) else BuilderError)(message)
 
 
 def detect(kind: str = "", options: Sequence[str] = ()) -> Builder:

@@ -12,11 +12,10 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from pipeyard.errors import PipeyardError
 from pipeyard.images.references import DOCKER_HUB, Reference
-from pipeyard.system import jsons
+from pipeyard.system import jsons, retries
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -26,12 +25,10 @@ MANIFESTS = (
 )
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT = (5, 30)
-# Longest wait before a request is made again.
-_PAUSE_SECONDS = 8
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
-Credentials = Callable[[str], tuple[str, str] | None]
+CredentialsLookup = Callable[[str], tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -83,24 +80,22 @@ class Registry:
 
     Args:
         credentials: registry to user and password; None: anonymously.
-        attempts: how often a request is made at most; 429 and 5xx answers and cut connections are tried again.
+        policy: of requests that fail for a transient reason.
     """
 
-    def __init__(self, credentials: Credentials = docker_credentials, attempts: int = 4) -> None:
+    def __init__(
+        self, credentials: CredentialsLookup = docker_credentials, policy: retries.RetryPolicy = retries.REGISTRY
+    ) -> None:
         self._credentials = credentials
         self._session = requests.Session()
-        retry = Retry(
-            total=attempts - 1,
-            backoff_factor=0.5,
-            backoff_jitter=0.5,
-            backoff_max=_PAUSE_SECONDS,
-            retry_after_max=_PAUSE_SECONDS,  # a registry may ask for hours
-            status_forcelist=(429, 500, 502, 503, 504),
+        repeated = retries.for_urllib3(
+            policy,
+            backoff_jitter=policy.pause,
+            retry_after_max=policy.longest_pause,  # a registry may ask for hours
             allowed_methods=("GET", "HEAD", "PUT"),  # a PUT of a manifest may be repeated
-            raise_on_status=False,
         )
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+            self._session.mount(scheme, HTTPAdapter(max_retries=repeated))
         self._tokens: dict[tuple[str, str], str] = {}
 
     def manifest(self, image: Reference) -> Manifest | None:

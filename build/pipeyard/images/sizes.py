@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.publishing import ImageOutcome
+from pipeyard.images.publisher import ImageOutcome
 from pipeyard.images.references import Reference
 from pipeyard.images.registry import Layer
 from pipeyard.repository.project import Project

@@ -8,17 +8,17 @@ an unknown field, a construct without an implementation. tests/conformance holds
 kfp, with what KFP's documentation says they do.
 
     placeholders {{$.inputs...}} and the like in commands
-    conditions   CEL
-    scheduler    DAGs, conditions, loops, exit handlers
-    steps        one task: cache, attempts, outputs
-    launching    how a step's process is started
-    prestart     one that starts ahead of its step
-    containers   one container in its place
-    sandbox      what it may touch, as whom
-    engine       Docker
-    reaper       ends processes and containers when the runner is gone
-    cache        outputs by content of the inputs
-    external     content of things outside the run
-    display      what a person sees meanwhile
-    runner       the whole: parameters in, a run folder out
+    conditions  CEL
+    scheduler   DAGs, conditions, loops, exit handlers
+    steps       one task: cache, attempts, outputs
+    launcher    how a step's process is started
+    prestart    one that starts ahead of its step
+    containers  one container in its place
+    sandbox     what it may touch, as whom
+    engine      Docker
+    reaper      ends processes and containers when the runner is gone
+    step_cache  outputs by content of the inputs
+    external    content of things outside the run
+    display     what a person sees meanwhile
+    runner      the whole: parameters in, a run folder out
 """

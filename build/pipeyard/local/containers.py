@@ -12,12 +12,12 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
-from pipeyard.local.launching import Launch
+from pipeyard.local.launcher import Launch
 from pipeyard.local.runner import declarations, last_segment
-from pipeyard.local.sandbox import Bind, Limits, User
+from pipeyard.local.sandbox import Bind, ResourceLimits, User
 from pipeyard.local.steps import Host
 from pipeyard.repository.project import Project
-from pipeyard.system.process import Ended
+from pipeyard.system.process import CANCELED, Ended
 
 RUN_LABEL = "dev.pipeyard.run"
 TASK_LABEL = "dev.pipeyard.task"
@@ -25,7 +25,7 @@ _UNFIT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class Containers:
-    """See `launching.Launcher`.
+    """See `launcher.Launcher`.
 
     Args:
         network: that containers are in; '' for the engine's default.
@@ -57,7 +57,7 @@ class Containers:
     ) -> Ended:
         self._open()
         if not self._engine.pull(launch.image, self._say, canceled):
-            return Ended(None, "canceled")
+            return Ended(None, CANCELED)
         targets = sandbox.write_folders(launch.writes)
         user = sandbox.user_of(
             (os.geteuid(), os.getegid()), self._engine.image_user(launch.image), _owners(targets), self._engine.rootless
@@ -132,7 +132,7 @@ def image_hosts(
 def arguments_of(
     launch: Launch,
     binds: Iterable[Bind],
-    limits: Limits,
+    limits: ResourceLimits,
     user: User,
     network: str,
     labels: Mapping[str, str],

@@ -19,7 +19,7 @@ import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system.process import GRACE_SECONDS, Ended
+from pipeyard.system.process import CANCELED, GRACE_SECONDS, Ended
 
 _POLL_SECONDS = 0.1
 _REQUEST_SECONDS = 120
@@ -102,7 +102,7 @@ class Engine:
         Args:
             arguments: of `docker.models.containers.ContainerCollection.create`.
             log: file that gets what it prints, as it does.
-            canceled, timeout_seconds, started: see `launching.Launcher.run`.
+            canceled, timeout_seconds, started: see `launcher.Launcher.run`.
             hurried: once true, a container that is being stopped gets no time for it.
 
         Raises:
@@ -250,7 +250,7 @@ def _wait(
         now = time.monotonic()
         if not stopped:
             if canceled():
-                stopped = "canceled"
+                stopped = CANCELED
             elif deadline and now >= deadline:
                 stopped = f"timed out after {timeout_seconds:g} s"
             if stopped:

@@ -19,10 +19,10 @@ from typing import IO, Any
 from pipeyard import ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
-from pipeyard.local import cache, external
+from pipeyard.local import external, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
-from pipeyard.local.launching import Launcher, Processes
+from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Scheduler
 from pipeyard.local.steps import Host, StepRunner
@@ -119,7 +119,7 @@ def run(
         )
         started.save(place)
         record.reserve(place)
-    tracker = _Tracker(started, folder, before, display)
+    tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
     job = {
@@ -136,7 +136,7 @@ def run(
         hosts,
         launcher,
         tracker,
-        cache.StepCache(root / CACHE_FOLDER),
+        step_cache.StepCache(root / CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
         job,
         stop.is_set,
@@ -270,7 +270,7 @@ def versions() -> dict[str, str]:
     }
 
 
-class _Tracker:
+class _RunTracker:
     """The run's record, kept on disk and shown, from several threads."""
 
     def __init__(self, started: Run, folder: Path, before: Run | None, display: Display) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import external
-from pipeyard.local.launching import Launch
+from pipeyard.local.launcher import Launch
 
 # A container has its own.
 TMP = "/tmp"
@@ -35,7 +35,7 @@ class Bind:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What a container may take; None: no limit.
 
     Attributes:
@@ -126,7 +126,7 @@ def user_of(invoker: tuple[int, int], image_user: str, owners: Iterable[tuple[in
     return User(image_user if match else "0:0", own)
 
 
-def limits_of(resources: Mapping[str, str], cores: int) -> Limits:
+def limits_of(resources: Mapping[str, str], cores: int) -> ResourceLimits:
     """Reads the limits of the IR's `resources`: Kubernetes quantities, or the older fields with numbers (GB, cores).
 
     Args:
@@ -140,7 +140,7 @@ def limits_of(resources: Mapping[str, str], cores: int) -> Limits:
         memory = f"{resources['memoryLimit']}G"
     cpus = cpus or resources.get("cpuLimit")
     limited = min(float(_quantity(cpus)), cores or float("inf")) if cpus else None
-    return Limits(int(_quantity(memory)) if memory else None, limited)
+    return ResourceLimits(int(_quantity(memory)) if memory else None, limited)
 
 
 def _quantity(text: str) -> Decimal:

@@ -91,7 +91,7 @@ class _Nesting:
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
-class Executor(Protocol):
+class TaskExecutor(Protocol):
     """What the scheduler hands leaf tasks to."""
 
     def planned(self, leaf: Leaf) -> None:
@@ -113,7 +113,7 @@ class Scheduler:
     """
 
     def __init__(
-        self, pipeline: Pipeline, executor: Executor, canceled: Callable[[], bool], job: Mapping[str, str]
+        self, pipeline: Pipeline, executor: TaskExecutor, canceled: Callable[[], bool], job: Mapping[str, str]
     ) -> None:
         self._pipeline = pipeline
         self._executor = executor

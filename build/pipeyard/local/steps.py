@@ -13,8 +13,8 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import cache, external
-from pipeyard.local.launching import Launch, Launcher, find_program
+from pipeyard.local import external, step_cache
+from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, TaskOutcome
@@ -58,6 +58,23 @@ class Host:
     digest_now: Callable[[], str] | None = None
 
 
+@dataclass(frozen=True)
+class _AttemptEnd:
+    """How an attempt of a task ended.
+
+    Attributes:
+        state: succeeded, failed or canceled.
+        error: why it didn't succeed, for the record.
+        code: exit code of its process; None if there was none.
+        peak_bytes: of its memory, see `process.Ended`.
+    """
+
+    state: State
+    error: str = ""
+    code: int | None = None
+    peak_bytes: int = 0
+
+
 class Tracker(Protocol):
     """Keeps the run's record, and shows it."""
 
@@ -95,7 +112,7 @@ class StepRunner:
         hosts: Callable[[str], Host],
         launcher: Launcher,
         tracker: Tracker,
-        store: cache.StepCache,
+        store: step_cache.StepCache,
         slots: threading.Semaphore,
         job: Mapping[str, str],
         canceled: Callable[[], bool],
@@ -124,7 +141,7 @@ class StepRunner:
         self._overrun = overrun
         self._now = now
         self._ahead: dict[str, Leaf] = {}
-        self._external: list[tuple[Leaf, Host, cache.CacheEntry, dict[str, str]]] = []
+        self._external: list[tuple[Leaf, Host, step_cache.CacheEntry, dict[str, str]]] = []
         self._written: set[str] = set()
 
     def planned(self, leaf: Leaf) -> None:
@@ -198,11 +215,11 @@ class StepRunner:
         entry, state, reason, ended = self._known_outputs(leaf, cache_key)
         if not entry:
             host.prepare(self._tracker.note)
-            error = self._attempts(leaf, host, container)
-            if error == "canceled":
+            end = self._attempts(leaf, host, container)
+            if end.state == State.CANCELED:
                 return self._canceled_outcome(leaf)
-            if error:
-                return self._failed(leaf, error)
+            if end.state == State.FAILED:
+                return self._failed(leaf, end.error)
             entry = self._take_outputs(leaf, host)
             state = State.SUCCEEDED
             if host.digest_now and host.digest_now() != host.source_digest:
@@ -225,7 +242,9 @@ class StepRunner:
         )
         return TaskOutcome(state, entry.parameters, entry.artifacts)
 
-    def _known_outputs(self, leaf: Leaf, cache_key: str) -> tuple[cache.CacheEntry | None, State, str, datetime | None]:
+    def _known_outputs(
+        self, leaf: Leaf, cache_key: str
+    ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
         started = {
             "started_at": self._now(),
@@ -242,10 +261,10 @@ class StepRunner:
             before
             and before.state.has_outputs
             and before.cache_key == cache_key
-            and all(cache.intact(artifact) for artifact in before.output_artifacts.values())
+            and all(step_cache.intact(artifact) for artifact in before.output_artifacts.values())
         ):
             self._tracker.update(leaf.path, started_at=before.started_at, attempts=before.attempts)
-            entry = cache.CacheEntry(
+            entry = step_cache.CacheEntry(
                 run=before.cached_from or self._folder.name,
                 task=leaf.path,
                 parameters=before.output_parameters,
@@ -259,12 +278,12 @@ class StepRunner:
                 return entry, State.CACHED, "", None
         return None, State.SUCCEEDED, "", None
 
-    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> str:
-        """Runs the command until it succeeds or its retries are used up. Returns why it failed, or nothing."""
+    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
+        """Runs the command until it succeeds or its retries are used up, and returns how the last attempt ended."""
         retries = leaf.task.retry_policy
         before = self._tracker.earlier(leaf.path)
         attempts = list(before.attempts) if before else []
-        error = ""
+        end = _AttemptEnd(State.CANCELED)
         for number in range(retries.max_retry_count + 1):
             if number:
                 factor = retries.backoff_factor or 2.0
@@ -273,25 +292,22 @@ class StepRunner:
                 self._wait(min(pause, limit or _LONGEST_PAUSE_SECONDS))
             with self._slots:
                 if self._canceled():
-                    return "canceled"
+                    return _AttemptEnd(State.CANCELED)
                 log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
                 attempt = Attempt(
                     number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now()
                 )
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
-                error, code, peak = self._attempt(leaf, host, container, len(attempts), log)
-            ended = {"ended_at": self._now(), "error": error, "exit_code": code, "peak_memory_bytes": peak}
-            attempts[-1] = attempt.model_copy(update=ended)
+                end = self._attempt(leaf, host, container, len(attempts), log)
+            told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
+            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), **told})
             self._tracker.update(leaf.path, attempts=list(attempts))
-            if not error or error in ("canceled", self._overrun()):
-                return error
-        return error
+            if end.state != State.FAILED or end.error == self._overrun():
+                break
+        return end
 
-    def _attempt(
-        self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path
-    ) -> tuple[str, int | None, int]:
-        """Runs the command once. Returns why it failed, or nothing; its exit code; and its peak memory in bytes."""
+    def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
         resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
@@ -322,17 +338,20 @@ class StepRunner:
         )
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
-        if ended.stopped == "canceled":
-            return self._overrun() or "canceled", ended.code, ended.peak_bytes
+        if ended.canceled:
+            overrun = self._overrun()
+            state = State.FAILED if overrun else State.CANCELED
+            return _AttemptEnd(state, overrun or ended.stopped, ended.code, ended.peak_bytes)
         if ended.code != 0 or ended.stopped:
             said = logs.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
-            return f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes
+            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes)
         missing = _unwritten(executor_input)
         if missing:
-            return f"it ended well but did not write its outputs {', '.join(missing)}", 0, ended.peak_bytes
-        return "", 0, ended.peak_bytes
+            problem = f"it ended well but did not write its outputs {', '.join(missing)}"
+            return _AttemptEnd(State.FAILED, problem, 0, ended.peak_bytes)
+        return _AttemptEnd(State.SUCCEEDED, code=0, peak_bytes=ended.peak_bytes)
 
     def _start_next(self, leaf: Leaf) -> None:
         """Starts the interpreter of the task that runs once `leaf`, which does now, has ended.
@@ -357,7 +376,7 @@ class StepRunner:
             return  # the task itself will say what is wrong
         self._prestart.begin(following.path, command, env, host.preload)
 
-    def _take_outputs(self, leaf: Leaf, host: Host) -> cache.CacheEntry:
+    def _take_outputs(self, leaf: Leaf, host: Host) -> step_cache.CacheEntry:
         """Reads the outputs that a successful attempt left.
 
         Raises:
@@ -387,7 +406,7 @@ class StepRunner:
                 bytes=_size(path),
                 metadata=said.get("metadata", {}),
             )
-        return cache.CacheEntry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
+        return step_cache.CacheEntry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
 
     def _import(self, leaf: Leaf, importer: Mapping[str, Any]) -> TaskOutcome:
         """Runs a `dsl.importer`: its artifact is somewhere already."""
@@ -437,7 +456,7 @@ class StepRunner:
     def _key(self, leaf: Leaf, host: Host, fingerprints: Mapping[str, str]) -> str:
         container = self._pipeline.executor(leaf.component)["container"]
         counted = {name: value for name, value in leaf.parameters.items() if name not in host.cache_ignores}
-        return cache.key(
+        return step_cache.key(
             [*container.get("command", []), *container.get("args", [])],
             {each["name"]: each.get("value", "") for each in container.get("env", [])},
             host.source_digest,

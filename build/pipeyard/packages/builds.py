@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import archives, component_specs, dist_folder
 from pipeyard.repository import changes, commits
 from pipeyard.repository.project import Project
@@ -33,7 +33,7 @@ class Build:
 
 
 # The files of one compiled pipeline: name to content.
-Package = Mapping[str, str | bytes]
+PackageFiles = Mapping[str, str | bytes]
 
 
 def committed(project: Project) -> Build:
@@ -49,12 +49,12 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     Raises:
         PipeyardError: there is none, it lacks a component, or it is of another commit.
     """
-    path = folder / lock.FILE
+    path = folder / image_lock.FILE
     if not path.exists():
         raise PipeyardError(
             f"{path} is missing: no images were built. Run `pipeyard build`; only `pipeyard compile --dev` needs none."
         )
-    made = lock.read(path)
+    made = image_lock.read(path)
     now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     if made.commit != now.tag:
         raise PipeyardError(f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again.")
@@ -66,7 +66,7 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     return Build(made.commit, images, specs)
 
 
-def package(project: Project, pipeline: str, build: Build) -> tuple[Package, tuple[str, ...]]:
+def package(project: Project, pipeline: str, build: Build) -> tuple[PackageFiles, tuple[str, ...]]:
     """Compiles a pipeline with a build's specs.
 
     Returns:
@@ -117,7 +117,7 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
             yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
 
 
-def write(made: Package, folder: Path) -> list[Path]:
+def write(made: PackageFiles, folder: Path) -> list[Path]:
     """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
     folder.mkdir(parents=True, exist_ok=True)
     order = sorted(made, key=lambda name: (name == archives.WORKFLOW, name))

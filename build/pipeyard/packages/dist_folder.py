@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import component_specs
 from pipeyard.repository.project import Project
 from pipeyard.system import files
@@ -22,7 +22,7 @@ def sbom_path(component: str) -> str:
 
 def render(
     project: Project,
-    built: lock.Lock,
+    built: image_lock.Lock,
     dist: Path,
     reference: Literal["digest", "tag"] = "digest",
     documents: Mapping[str, str] | None = None,
@@ -52,7 +52,7 @@ def render(
     }
     dist.mkdir(parents=True, exist_ok=True)
     with files.holding(dist):
-        for name in (lock.FILE, PROVENANCE):
+        for name in (image_lock.FILE, PROVENANCE):
             (dist / name).unlink(missing_ok=True)
         for name in (COMPONENTS, SBOMS):
             shutil.rmtree(dist / name, ignore_errors=True)
@@ -65,5 +65,5 @@ def render(
         for name, text in (documents or {}).items():
             (dist / name).parent.mkdir(parents=True, exist_ok=True)
             files.write_whole(dist / name, text)
-        files.write_whole(dist / lock.FILE, built.text())
+        files.write_whole(dist / image_lock.FILE, built.text())
     return written

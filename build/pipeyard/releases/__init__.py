@@ -5,6 +5,6 @@ publication   releases in a component store, and channels that name one of them
 supply_chain  all documents of a build's images: SBOMs and provenance
 sbom          a software bill of materials, in CycloneDX
 provenance    where images come from, as an in-toto statement
-scanning      vulnerability scanners
-signing       signatures by cosign
+scanner       vulnerability scanners
+signatures    signatures by cosign
 """

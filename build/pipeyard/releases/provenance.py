@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.images.references import parse
 from pipeyard.repository.changes import Git
 from pipeyard.repository.commits import Commit
@@ -25,7 +25,7 @@ BUILD_TYPE = "https://pipeyard.dev/build/v1"
 _SSH = re.compile(r"(?:[\w.-]+@)?([\w.-]+):(?!//)(\S+)")
 
 
-def statement(project: Project, built: lock.Lock, commit: Commit, source: str, builder: str) -> str:
+def statement(project: Project, built: image_lock.Lock, commit: Commit, source: str, builder: str) -> str:
     """Returns the provenance of all images of a build as JSON.
 
     Args:
@@ -61,7 +61,7 @@ def statement(project: Project, built: lock.Lock, commit: Commit, source: str, b
             },
             "runDetails": {
                 "builder": {"id": builder, "version": {"pipeyard": importlib.metadata.version("pipeyard")}},
-                "byproducts": [{"name": lock.FILE, "digest": {"sha256": digest.of_text(built.text())}}],
+                "byproducts": [{"name": image_lock.FILE, "digest": {"sha256": digest.of_text(built.text())}}],
             },
         },
     }

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeyard.component_store import layout
 from pipeyard.component_store.layout import IndexEntry, VersionSelector
 from pipeyard.component_store.places import (
-    NOTHING,
+    NO_FILE,
     FileMissing,
     FolderPlace,
     PlaceChanged,
@@ -115,7 +115,7 @@ class Ledger:
 
     def look(self, path: str) -> tuple[bytes, str]:
         """As `Writable.look`; a place that can't be read is an error for the user."""
-        return (self._pending[path], NOTHING) if path in self._pending else self._asked(self.place.look, path)
+        return (self._pending[path], NO_FILE) if path in self._pending else self._asked(self.place.look, path)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes; None where there is none."""
@@ -202,7 +202,7 @@ def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files:
     _ensure(ledger, release.path(FILE), release.content)
     try:
         if ledger.read(claim) is None:
-            ledger.write(claim, release.content, NOTHING)
+            ledger.write(claim, release.content, NO_FILE)
     except PlaceChanged:
         _refuse_another(ledger, release, ledger.read(claim))
     tags = {layout.tag_path(name, release.commit): spec for name, spec in specs.items()}
@@ -241,7 +241,7 @@ def move(ledger: Ledger, channel: str, release: Release, stays: Callable[[str], 
             data, mark = ledger.look(path)
             before = _parse(ledger, path, data)
         except FileMissing:
-            before, mark = None, NOTHING
+            before, mark = None, NO_FILE
         kept = before is not None and (before == release or stays(before.commit))
         if not kept:
             try:
@@ -294,7 +294,7 @@ def _update_index(ledger: Ledger, releases: Iterable[Release], channels: Iterabl
             data, mark = ledger.look(layout.INDEX)
             entries = layout.read_index(data)
         except FileMissing:
-            entries, mark = _listed(ledger), NOTHING
+            entries, mark = _listed(ledger), NO_FILE
         except ValueError as error:
             raise PipeyardError(
                 f"{ledger.place.location('')}: {error}. Remove the file: it is made anew from what the store has."
@@ -339,7 +339,7 @@ def _ensure(ledger: Ledger, path: str, data: bytes) -> None:
     found = ledger.read(path)
     if found is None:
         try:
-            ledger.write(path, data, NOTHING)
+            ledger.write(path, data, NO_FILE)
             return
         except PlaceChanged:  # by another publisher, or by this one's own request, the answer to which was lost
             found = ledger.read(path)

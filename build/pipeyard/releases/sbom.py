@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pipeyard.errors import PipeyardError
 from pipeyard.images import shared
-from pipeyard.images.lock import Lock
+from pipeyard.images.image_lock import Lock
 from pipeyard.images.references import Reference, parse
 from pipeyard.repository import dockerfiles, venvs
 from pipeyard.repository.project import Project

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import builds, component_specs, dist_folder
 from pipeyard.packages.packages import made_file, package_files
 from pipeyard.releases import provenance
@@ -24,7 +24,7 @@ class Shipment:
         files: path in the release to content: lock, provenance, SBOMs, and `pipelines/<name>/`.
     """
 
-    built: lock.Lock
+    built: image_lock.Lock
     specs: Mapping[str, bytes]
     files: Mapping[str, bytes]
 
@@ -39,9 +39,9 @@ def collect(project: Project, folder: Path) -> Shipment:
         PipeyardError: something is missing, was changed, or is of another commit or of other images.
     """
     build = builds.built(project, folder)
-    built = lock.read(folder / lock.FILE)
+    built = image_lock.read(folder / image_lock.FILE)
     specs = {name: _spec(project, build.specs / name / "component.yaml", image) for name, image in built.images.items()}
-    names = [lock.FILE, dist_folder.PROVENANCE, *(dist_folder.sbom_path(name) for name in built.images)]
+    names = [image_lock.FILE, dist_folder.PROVENANCE, *(dist_folder.sbom_path(name) for name in built.images)]
     files = {name: made_file(folder / name, "pipeyard build") for name in names}
     _check_subjects(built, files, folder)
     for name in project.pipelines:
@@ -50,7 +50,7 @@ def collect(project: Project, folder: Path) -> Shipment:
     return Shipment(built, specs, files)
 
 
-def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
+def _spec(project: Project, path: Path, image: image_lock.Image) -> bytes:
     data = made_file(path, "pipeyard build")
     committed = (project.components[path.parent.name].folder / path.name).read_text(encoding="utf-8")
     allowed = [component_specs.with_image(committed, str(image.reference(by))) for by in ("digest", "tag")]
@@ -61,7 +61,7 @@ def _spec(project: Project, path: Path, image: lock.Image) -> bytes:
     return data
 
 
-def _check_subjects(built: lock.Lock, files: Mapping[str, bytes], folder: Path) -> None:
+def _check_subjects(built: image_lock.Lock, files: Mapping[str, bytes], folder: Path) -> None:
     expected = {image.repository: image.digest for image in built.images.values()}
     try:
         stated = provenance.subjects(files[dist_folder.PROVENANCE].decode())

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeyard.images.lock import Lock
+from pipeyard.images.image_lock import Lock
 from pipeyard.packages.dist_folder import PROVENANCE, sbom_path
 from pipeyard.releases import provenance, sbom
 from pipeyard.repository.commits import Commit

@@ -6,8 +6,7 @@ that a `pipeline.py` loads). A file that no rule knows reaches everything.
 """
 
 import ast
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +17,7 @@ from pipeyard.repository.project import Project
 ACTIONS = ("lint", "test", "image", "compile", "deploy")
 
 # What nothing is made of: folders, suffixes, names of files.
-NOTHING = ("docs", "notebooks")
+WITHOUT_EFFECT = ("docs", "notebooks")
 DOCUMENTS = {".md", ".png", ".svg", ".ipynb"}
 UNREAD = {".gitignore", "LICENSE"}
 # Folders of folders, each of which is a part of that kind.
@@ -144,7 +143,7 @@ class Graph:
 
     def _part_of(self, file: str, path: PurePosixPath) -> list[Node]:
         top, rest = path.parts[0], path.parts[1:]
-        if path.suffix in DOCUMENTS or top in NOTHING or path.name in UNREAD:
+        if path.suffix in DOCUMENTS or top in WITHOUT_EFFECT or path.name in UNREAD:
             return []
         if top == "components" and len(rest) > 1:
             return self._in_component(rest[0], rest[1])
@@ -176,18 +175,16 @@ class Graph:
         return sorted({*own, *self._suites_that_import(rest), Node("lint")})
 
     def _suites_that_import(self, rest: tuple[str, ...]) -> set[Node]:
+        """Returns the suites that import a file of tests/, by themselves or through a shared helper."""
         tests = self._project.root / "tests"
-        helper = f"{_TEST_HELPERS}.{PurePosixPath(rest[1]).stem}"
-        wanted = {helper if rest[0] == _TEST_HELPERS else rest[0]}
-        shared = {f"{_TEST_HELPERS}.{path.stem}": _imported(path) for path in (tests / _TEST_HELPERS).glob("*.py")}
-        while more := {name for name, used in shared.items() if used & wanted} - wanted:
-            wanted |= more
-        return {
-            _suite(name)
-            for name in sorted(self._suites | _TOOLCHAIN_TESTS)
-            for path in (tests / name).rglob("*.py")
-            if _imported(path) & wanted
-        }
+        helpers = {f"{_TEST_HELPERS}.{path.stem}": _imported(path) for path in (tests / _TEST_HELPERS).glob("*.py")}
+        changed = f"{_TEST_HELPERS}.{PurePosixPath(rest[1]).stem}" if rest[0] == _TEST_HELPERS else rest[0]
+        wanted = _with_importers(changed, helpers)
+        found = set()
+        for name in self._suites | _TOOLCHAIN_TESTS:
+            if any(_imported(path) & wanted for path in (tests / name).rglob("*.py")):
+                found.add(_suite(name))
+        return found
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
@@ -200,29 +197,43 @@ class Graph:
         self._edges.setdefault(start, set()).update(ends)
 
     def _build(self) -> None:
-        project = self._project
-        pipelines = [Node("pipeline", name) for name in project.pipelines]
+        self._toolchain()
+        for name in self._project.components:
+            self._component(name)
+        self._libraries()
+        self._bases()
+        self._pipelines()
+        self._suites_of_their_own()
+        self._everything()  # last: it goes by all edges that there are
+
+    def _toolchain(self) -> None:
+        pipelines = [Node("pipeline", name) for name in self._project.pipelines]
         tools = [Node("test", "toolchain"), Node("test", "pipelines"), _CONTRACTS, Node("lint")]
         self._edge(Node("toolchain"), *tools, *pipelines)
         self._edge(Node("settings"), Node("test", "toolchain"), _CONTRACTS, *pipelines)
-        for name in project.components:
-            self._component(name)
-        for folder in project.libraries.values():
+
+    def _libraries(self) -> None:
+        for folder in self._project.libraries.values():
             own = Node("library", folder.name)
             self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
             self._edge(Node("environments"), own)
-        for name in project.bases:
+
+    def _bases(self) -> None:
+        for name in self._project.bases:
             self._edge(Node("base", name), Node("image", f"base/{name}"), _CONTRACTS)
-            for below in of_base(project, name).bases.values():
+            for below in of_base(self._project, name).bases.values():
                 self._edge(Node("base", below), Node("base", name))
-        for name, folder in project.pipelines.items():
-            own = Node("pipeline", name)
+
+    def _pipelines(self) -> None:
+        for name, folder in self._project.pipelines.items():
             compile_, deploy = Node("compile", f"pipeline/{name}"), Node("deploy", f"pipeline/{name}")
-            self._edge(own, Node("test", "pipelines"), _CONTRACTS, Node("lint"), compile_)
+            self._edge(Node("pipeline", name), Node("test", "pipelines"), _CONTRACTS, Node("lint"), compile_)
             self._edge(compile_, deploy)
-            for component in loaded_components(folder / "pipeline.py", project.components):
+            for component in loaded_components(folder / "pipeline.py", self._project.components):
                 self._edge(Node("component", component), Node("test", "pipelines"))
                 self._edge(Node("image", f"component/{component}"), compile_)
+
+    def _suites_of_their_own(self) -> None:
         for suite in self._suites - _TOOLCHAIN_TESTS:
             self._edge(Node("everything"), Node("test", suite))
         if _ENGINE_TESTS in self._suites:
@@ -232,6 +243,8 @@ class Graph:
         if _DELIVERY_TESTS in self._suites:
             for node in (Node("toolchain"), Node("settings"), *self._run_by_pages()):
                 self._edge(node, Node("test", _DELIVERY_TESTS))
+
+    def _everything(self) -> None:
         for images in self._taken.values():
             self._edge(Node("everything"), *images)
         roots = [node for node in self._edges if node.kind not in (*ACTIONS, "everything")]
@@ -272,7 +285,18 @@ def _imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name[:end] for name in names for end in (*(m.start() for m in re.finditer(r"\.", name)), len(name))}
+    return {".".join(name.split(".")[:end]) for name in names for end in range(1, name.count(".") + 2)}
+
+
+def _with_importers(module: str, imports: Mapping[str, set[str]]) -> set[str]:
+    """Returns a module and those of `imports` (module to what it imports) that import it, through others too."""
+    found, pending = {module}, [module]
+    while pending:
+        wanted = pending.pop()
+        importers = {name for name, imported in imports.items() if wanted in imported} - found
+        found |= importers
+        pending += importers
+    return found
 
 
 def _suite(folder: str) -> Node:

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-NOTHING = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
 
 
 def duration(seconds: float) -> str:
@@ -32,7 +32,7 @@ def size(count: int) -> str:
 def when(moment: datetime | None) -> str:
     """Returns the moment in UTC, to the second."""
     if moment is None:
-        return NOTHING
+        return DASH
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{aware.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -47,7 +47,7 @@ def number(value: float) -> str:
 def scalar(value: Any) -> str:
     """Returns one value as text: yes or no, a number, a dash for nothing, compact JSON for collections."""
     if value is None or value == "":
-        return NOTHING
+        return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):

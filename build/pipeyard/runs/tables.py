@@ -37,7 +37,7 @@ def list_table(runs: Sequence[StoredRun]) -> "Table":
             _text(run.id, "bold", whole=True),
             _text(run.pipeline),
             _text(formats.when(run.started_at)),
-            _text(formats.duration(run.seconds) if run.ended_at else formats.NOTHING),
+            _text(formats.duration(run.seconds) if run.ended_at else formats.DASH),
             _state(run.state),
             _text(stored.verdict.text if run.state == State.SUCCEEDED else results.brief(stored.verdict.text, 60)),
             _text(shown),
@@ -54,8 +54,8 @@ def show_tables(stored: StoredRun) -> list["RenderableType"]:
         ("Outcome", outcome),
         ("Pipeline", run.pipeline),
         ("Started", formats.when(run.started_at)),
-        ("Took", formats.duration(run.seconds) if run.ended_at else formats.NOTHING),
-        ("Commit", run.commit or formats.NOTHING),
+        ("Took", formats.duration(run.seconds) if run.ended_at else formats.DASH),
+        ("Commit", run.commit or formats.DASH),
         ("Folder", str(stored.folder)),
     ]:
         facts.add_row(_text(name), _text(value))
@@ -63,7 +63,7 @@ def show_tables(stored: StoredRun) -> list["RenderableType"]:
     labels = results.labels(run)
     tasks = _table("Step", "State", "Took", "Why")
     for task in run.tasks:
-        took = formats.duration(task.seconds) if task.started_at and task.ended_at else formats.NOTHING
+        took = formats.duration(task.seconds) if task.started_at and task.ended_at else formats.DASH
         why = results.why_no_result(run, task).partition(": ")[2] or results.brief(task.reason)
         tasks.add_row(_text(labels[task.path]), _state(task.state), _text(took), _text(why))
 
@@ -103,7 +103,7 @@ def compare_tables(comparison: Comparison) -> list["RenderableType"]:
     for states, seconds in zip(comparison.states, comparison.seconds, strict=True):
         cells = []
         for state, took in zip(states.values, seconds.values, strict=True):
-            cell = _state(State(state)) if state else _text(formats.NOTHING)
+            cell = _state(State(state)) if state else _text(formats.DASH)
             cells.append(cell.append(f"  {formats.duration(took)}" if took is not None else "", style="default"))
         tasks.add_row(_text(states.name), *cells)
     parts.append(tasks)
@@ -111,7 +111,7 @@ def compare_tables(comparison: Comparison) -> list["RenderableType"]:
     if comparison.digests:
         artifacts = _table("Artifact", *ids)
         for row in comparison.digests:
-            digests = [formats.digest(value) if value else formats.NOTHING for value in row.values]
+            digests = [formats.digest(value) if value else formats.DASH for value in row.values]
             cells = [digests[0], *("equal" if value == row.values[0] else each for value, each in
                                    zip(row.values[1:], digests[1:], strict=True))]  # fmt: skip
             artifacts.add_row(_text(row.name), *(_text(cell, "" if row.equal else "yellow") for cell in cells))
@@ -122,7 +122,7 @@ def compare_tables(comparison: Comparison) -> list["RenderableType"]:
 def _with_deltas(row: ComparisonRow, written: Callable[[float], str]) -> list[Any]:
     cells = []
     for position, (value, delta) in enumerate(zip(row.values, row.deltas, strict=True)):
-        text = _text(formats.NOTHING if value is None else written(value))
+        text = _text(formats.DASH if value is None else written(value))
         if position and delta is not None:
             text.append(f"  {delta:+.4g}" if delta else "  equal", style="yellow" if delta else "dim")
         cells.append(text)
@@ -131,7 +131,7 @@ def _with_deltas(row: ComparisonRow, written: Callable[[float], str]) -> list[An
 
 def _shortened(value: Any) -> str:
     if value is None or value == "":
-        return formats.NOTHING
+        return formats.DASH
     text = " ".join(formats.literal(value).split())
     if len(text) <= _MOST_SHOWN:
         return text

@@ -1,11 +1,10 @@
 """`settings.yaml`: where each environment runs its pipelines, with which parameters, when, and who has to approve.
 
 `load` reads it strictly: what doesn't fit is named with file, line and what to do. `provenance` tells of each value
-where it stands; `checking` compares parameters with a compiled pipeline's inputs; `schema` makes the JSON Schema by
+where it stands; `fit` compares parameters with a compiled pipeline's inputs; `schema` makes the JSON Schema by
 which editors help.
 """
 
-from pipeyard.settings.loading import Settings, load
 from pipeyard.settings.model import (
     Auth,
     CompletionTrigger,
@@ -20,6 +19,7 @@ from pipeyard.settings.model import (
 )
 from pipeyard.settings.origins import SettingValue, provenance
 from pipeyard.settings.problems import FILE
+from pipeyard.settings.settings_file import Settings, load
 
 __all__ = [
     "FILE",

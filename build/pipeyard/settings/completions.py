@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pipeyard.errors import near_misses
 from pipeyard.settings.model import CompletionTrigger, Environment
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
-Place = tuple[str, str]
+EnvironmentPipeline = tuple[str, str]
 
 
 def problems(
@@ -19,7 +19,7 @@ def problems(
         names: of all environments that the file has.
         pipelines: that the project has; none: it isn't known.
     """
-    waits: dict[Place, dict[Place, Key]] = {}
+    waits: dict[EnvironmentPipeline, dict[EnvironmentPipeline, Key]] = {}
     for environment, pipeline, index, trigger in _all(environments):
         key = ("pipelines", pipeline, "triggers", index)
         if trigger.environment and trigger.environment not in names:
@@ -46,7 +46,12 @@ def _all(environments: Mapping[str, Environment]) -> Iterator[tuple[str, str, in
                     yield name, pipeline, index, trigger
 
 
-def _way(waits: Mapping[Place, Mapping[Place, Key]], start: Place, end: Place, seen: frozenset[Place]) -> list[Place]:
+def _way(
+    waits: Mapping[EnvironmentPipeline, Mapping[EnvironmentPipeline, Key]],
+    start: EnvironmentPipeline,
+    end: EnvironmentPipeline,
+    seen: frozenset[EnvironmentPipeline],
+) -> list[EnvironmentPipeline]:
     """Returns places from `start` to `end`, each of which waits for the next; none: there is no such way."""
     if start == end:
         return [start]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeyard.settings.problems import FILE
-from pipeyard.settings.reading import Document, Key
+from pipeyard.settings.yaml_lines import Key, SettingsDocument
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Origin:
 class Origins:
     """Where the keys of an environment stand in the file."""
 
-    document: Document
+    document: SettingsDocument
     merged: Merged
 
     def exact(self, key: Key) -> Origin | None:

@@ -41,9 +41,9 @@ def _matching(pattern: str, meant: str) -> Any:
 
 
 Url = _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
-Bucket = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
+BucketUri = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
 BucketName = _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
-Registry = _matching(
+RegistryAddress = _matching(
     r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
 )
 VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
@@ -68,7 +68,7 @@ def _retries(value: Any) -> dict[str, int]:
 
 
 _COUNT = {"type": "integer", "minimum": 0}
-Deadline = Annotated[Seconds, AfterValidator(_deadline)]
+DeadlineSeconds = Annotated[Seconds, AfterValidator(_deadline)]
 Retries = Annotated[
     dict[str, int],
     BeforeValidator(_retries),
@@ -143,7 +143,7 @@ class Schedule(Strict):
     catch_up: bool = Field(False, description="Make up for runs that were missed.")
 
 
-class _Trigger(Strict):
+class _TriggerSettings(Strict):
     name: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="Lower case letters, digits and dashes; its state is kept under that name.",
@@ -157,7 +157,7 @@ class _Trigger(Strict):
         return False
 
 
-class EventTrigger(_Trigger):
+class EventTrigger(_TriggerSettings):
     """New objects in a bucket start a run."""
 
     kind: Literal["event"]
@@ -175,7 +175,7 @@ _BASELINE = (
 )
 
 
-class DriftTrigger(_Trigger):
+class DriftTrigger(_TriggerSettings):
     """New data that is unlike the last training's starts a run."""
 
     kind: Literal["drift"]
@@ -189,7 +189,7 @@ class DriftTrigger(_Trigger):
         return True
 
 
-class QualityTrigger(_Trigger):
+class QualityTrigger(_TriggerSettings):
     """A served model that got worse starts a run."""
 
     kind: Literal["quality"]
@@ -212,7 +212,7 @@ class QualityTrigger(_Trigger):
         return self
 
 
-class CompletionTrigger(_Trigger):
+class CompletionTrigger(_TriggerSettings):
     """A run of another pipeline that succeeded starts one of this."""
 
     kind: Literal["completion"]
@@ -224,7 +224,7 @@ Trigger = Annotated[
     EventTrigger | DriftTrigger | QualityTrigger | CompletionTrigger,
     Field(discriminator="kind"),
 ]
-TRIGGERS: dict[str, type[_Trigger]] = {
+TRIGGERS: dict[str, type[_TriggerSettings]] = {
     "event": EventTrigger,
     "drift": DriftTrigger,
     "quality": QualityTrigger,
@@ -237,7 +237,7 @@ class PipelineSettings(Strict):
 
     parameters: dict[str, Any] = Field(default_factory=dict, description="Over those of the environment.")
     experiment: str = Field("", description="Over that of the environment.")
-    deadline: Deadline | None = Field(None, description="Over that of the environment.")
+    deadline: DeadlineSeconds | None = Field(None, description="Over that of the environment.")
     retries: Retries = Field(
         default_factory=dict, description="Over those of the environment, step by step; a number over all of them."
     )
@@ -282,8 +282,8 @@ class Environment(Strict):
     service_account: str = Field("", description="What steps run as; empty: what the server gives them.")
     experiment: str = Field("", description="What runs are grouped under; empty: the pipeline's name.")
     pipeline_root: str = Field(min_length=1, description="Where runs keep their artifacts.")
-    bucket: Bucket = Field("", description="gs://BUCKET or gs://BUCKET/PREFIX that packages are uploaded to.")
-    registry: Registry = Field("", description="HOST/PATH of images.")
+    bucket: BucketUri = Field("", description="gs://BUCKET or gs://BUCKET/PREFIX that packages are uploaded to.")
+    registry: RegistryAddress = Field("", description="HOST/PATH of images.")
     templates: Url = Field(
         "",
         description="vertex: Artifact Registry repository of format KFP that deployed pipelines are kept in, "
@@ -295,7 +295,7 @@ class Environment(Strict):
     )
     approval: Literal["none", "required"] = Field("none", description="Whether somebody has to approve a deployment.")
     timeout: Seconds = Field(3 * HOURS, description="How long a whole run is waited for.")
-    deadline: Deadline | None = Field(
+    deadline: DeadlineSeconds | None = Field(
         None, description="local, kfp: how long a whole run may take before it is stopped; empty: for ever."
     )
     retries: Retries = Field(

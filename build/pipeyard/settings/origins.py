@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from pipeyard.settings.model import Environment
 from pipeyard.settings.problems import dotted
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 if TYPE_CHECKING:
     from pipeyard.ir.protobuf import pb

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from pipeyard.settings import durations
-from pipeyard.settings.loading import PARTS
 from pipeyard.settings.model import Environment
 from pipeyard.settings.problems import FILE
+from pipeyard.settings.settings_file import PARTS
 from pipeyard.settings.variables import NAME
 
 PATH = Path("build/settings.schema.json")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeyard.settings.problems import dotted
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 _NAMED = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|api_?key|access_?key|secret_?key|private_?key)$", re.IGNORECASE

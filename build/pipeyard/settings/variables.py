@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 PROJECT_ROOT = "PROJECT_ROOT"
 NAME = re.compile(r"[A-Z_][A-Z0-9_]*")

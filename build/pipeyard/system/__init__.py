@@ -9,6 +9,7 @@ apart         a function called in a process of its own, which ends with its cal
 marks         what a process has left behind, found by its environment
 logs          the end of a log, bounded whatever was printed
 memory        how much memory is to be had
+retries       which failures of a call are transient, and how often and how long it is repeated
 polling       how long to wait before one looks again
 google_login  what is told when Google's servers don't know us
 bucket        Cloud Storage: what is written stays, and what moves, moves from what was seen

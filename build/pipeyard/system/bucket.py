@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system import google_login
+from pipeyard.system import google_login, retries
 
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT = (5, 60)
 # Seconds that one operation may take with all its repetitions.
-PATIENCE = 120.0
+PATIENCE = retries.GOOGLE.seconds
 # What is larger is sent in pieces of this many bytes; a piece that is lost is sent again, not the whole.
 CHUNK = 1024 * 1024
-NOTHING = 0
+NO_OBJECT = 0
 _SCHEME = "gs://"
 
 
@@ -53,15 +53,13 @@ class Bucket:
     """
 
     def __init__(self, place: str, client: Any, patience: float = PATIENCE) -> None:
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
         name, _, prefix = place.removeprefix(_SCHEME).partition("/")
         self.place = place.rstrip("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._bucket = client.bucket(name)
         self._bounds = {
             "timeout": tuple(min(each, patience) for each in TIMEOUT),
-            "retry": DEFAULT_RETRY.with_timeout(patience).with_delay(initial=min(1.0, patience / 8), maximum=20),
+            "retry": retries.for_cloud_storage(retries.GOOGLE.within(patience)),
         }
 
     def uri(self, path: str) -> str:
@@ -76,7 +74,7 @@ class Bucket:
         """
         # A repetition of a write whose answer was lost finds what it wrote, too.
         try:
-            return Stored(self.uri(path), self.write(path, data, NOTHING, content_type), created=True)
+            return Stored(self.uri(path), self.write(path, data, NO_OBJECT, content_type), created=True)
         except PreconditionFailed:
             pass
         with self._telling(path):
@@ -90,7 +88,7 @@ class Bucket:
         return Stored(self.uri(path), blob.generation, created=False)
 
     def write(self, path: str, data: bytes, over: int, content_type: str = "application/json") -> int:
-        """Writes an object, if it is of the generation `over` (`NOTHING`: if there is none).
+        """Writes an object, if it is of the generation `over` (`NO_OBJECT`: if there is none).
 
         Returns:
             The new generation.

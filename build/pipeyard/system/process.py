@@ -43,6 +43,11 @@ class Ended:
     peak_bytes: int = 0
 
     @property
+    def canceled(self) -> bool:
+        """Whether it was ended because it wasn't wanted any more."""
+        return self.stopped == CANCELED
+
+    @property
     def text(self) -> str:
         """The end in words."""
         if self.stopped or self.cause:

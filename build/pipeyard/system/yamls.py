@@ -27,7 +27,7 @@ def load(text: str | bytes) -> Any:
             they look like (the date 2020-13-01), or is past a bound (`TooMuch`).
     """
     check(text)
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=_BoundedLoader)
 
 
 def load_all(text: str | bytes) -> list[Any]:
@@ -37,7 +37,7 @@ def load_all(text: str | bytes) -> list[Any]:
         yaml.YAMLError: as `load`, but for several documents.
     """
     check(text)
-    return list(yaml.load_all(text, Loader=_Loader))
+    return list(yaml.load_all(text, Loader=_BoundedLoader))
 
 
 def compose(text: str | bytes) -> yaml.Node | None:
@@ -68,7 +68,7 @@ def check(text: str | bytes, loader: Any = _PARSER) -> None:
         raise yaml.YAMLError(f"it has a character that no text has: {error}") from error
 
 
-class _Loader(_PARSER):  # type: ignore[misc, valid-type]
+class _BoundedLoader(_PARSER):  # type: ignore[misc, valid-type]
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import artifacts, events
-from pipeyard.triggers.model import Event, Kind
+from pipeyard.triggers import events, remote_artifacts
+from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.routing import Route, same_pipeline
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeyard.triggers.drift import Measured
 
 # What artifacts mean, as components declare it.
-_MEANINGS = {Kind.DRIFT: "ExampleStatistics", Kind.QUALITY: "EvaluationMetrics"}
+_MEANINGS = {EventKind.DRIFT: "ExampleStatistics", EventKind.QUALITY: "EvaluationMetrics"}
 # Newest runs that are looked through for one that succeeded.
 _MOST_RUNS = 50
 
@@ -60,7 +60,7 @@ def look(
     Raises:
         PipeyardError: what is to be compared can't be read, or the server where runs are can't be reached.
     """
-    if route.kind == Kind.COMPLETION:
+    if route.kind == EventKind.COMPLETION:
         other = environment_of(route.trigger.environment) if route.trigger.environment else environment
         return _completion(route, other)
     from pipeyard.triggers import drift
@@ -69,15 +69,17 @@ def look(
     if route.trigger.compares:
         given = route.trigger.baseline
         baseline = (
-            artifacts.of_served(given, route.kind) if given else last_training(environment, route.pipeline, route.kind)
+            remote_artifacts.of_served(given, route.kind)
+            if given
+            else last_training(environment, route.pipeline, route.kind)
         )
-    compare = drift.drift if route.kind == Kind.DRIFT else drift.quality
+    compare = drift.drift if route.kind == EventKind.DRIFT else drift.quality
     found = compare(route.trigger, baseline, now)
     reason = found.event.detail if found.event else f"all of {len(found.measured)} are within their bounds"
     return Looked(reason, found.event, found.measured, baseline)
 
 
-def last_training(environment: "Environment", pipeline: str, kind: Kind) -> str:
+def last_training(environment: "Environment", pipeline: str, kind: EventKind) -> str:
     """Returns the URI of the statistics, or of the metrics, of the last run on this machine that deployed a model.
 
     Raises:

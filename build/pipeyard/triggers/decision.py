@@ -8,13 +8,13 @@ goes into the next run that may start.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pipeyard.triggers.model import (
+from pipeyard.triggers.domain import (
     LOOKED_FOR,
     Asked,
     Code,
     Decision,
     Event,
-    Kind,
+    EventKind,
     LogEntry,
     Newest,
     Policy,
@@ -43,8 +43,8 @@ def decide(state: TriggerState, event: Event, policy: Policy, now: datetime) -> 
         state: as the last decision left it.
         now: when it is decided; not before the last time.
     """
-    known = _Known(state, policy, now)
-    if event.kind == Kind.TICK:
+    known = _NextState(state, policy, now)
+    if event.kind == EventKind.TICK:
         return known.fire(event, "time passed")
     earlier = known.earlier(event)
     if earlier:
@@ -55,7 +55,7 @@ def decide(state: TriggerState, event: Event, policy: Policy, now: datetime) -> 
         reason = f"it happened more than {days} ago, so it can't be told from a repetition; start a run by hand"
         return known.end(event, Code.STALE, reason)
     event = event.model_copy(update={"time": min(event.time, now)})  # a clock that is ahead
-    if event.kind == Kind.REMOVAL:
+    if event.kind == EventKind.REMOVAL:
         return known.remove(event)
     if _SEPARATOR in event.uri and policy.parameter:
         reason = "its name has a comma, which separates URIs in a run's parameter; name it otherwise"
@@ -73,7 +73,7 @@ def decide(state: TriggerState, event: Event, policy: Policy, now: datetime) -> 
     return known.take(event)
 
 
-class _Known:
+class _NextState:
     """A state that is being changed to the next one."""
 
     def __init__(self, state: TriggerState, policy: Policy, now: datetime) -> None:
@@ -113,7 +113,7 @@ class _Known:
         late = self._expire()
         self._gather()
         if not self.due:
-            if event.kind == Kind.TICK and not self.held:
+            if event.kind == EventKind.TICK and not self.held:
                 return self.end(event, Code.NOTHING, f"nothing waits{late}")
             window = f" within {self._policy.quorum_window}" if self._policy.quorum_window else ""
             return self.end(event, Code.WAITING, f"{len(self.held)} of {self._policy.quorum} files{window}{late}")
@@ -138,11 +138,11 @@ class _Known:
         start: RunStart | None = None,
     ) -> Decision:
         """Returns the decision, with the state in which it is recorded."""
-        if not again and code != Code.DUPLICATE and event.kind != Kind.TICK:
+        if not again and code != Code.DUPLICATE and event.kind != EventKind.TICK:
             self.seen |= {key: Seen(at=self._now, code=code) for key in _keys(event)}
         key = start.key if start else ""
         entry = LogEntry(at=self._now, event=event, code=code, reason=reason, key=key)
-        looked = event.kind == Kind.TICK or (code == Code.DUPLICATE and event.kind in LOOKED_FOR)
+        looked = event.kind == EventKind.TICK or (code == Code.DUPLICATE and event.kind in LOOKED_FOR)
         kept = [*self._history, *([] if looked and not start else [entry])]  # else hourly looks would be all there is
         state = TriggerState(
             seen=self.seen,
@@ -226,13 +226,13 @@ def _place(event: Event) -> str:
 
 def _asked(event: Event) -> list[str]:
     keys = _keys(event)
-    if event.kind == Kind.OBJECT:  # that it is gone may be told before that it came
-        keys += _keys(event.model_copy(update={"kind": Kind.REMOVAL, "id": ""}))
+    if event.kind == EventKind.OBJECT:  # that it is gone may be told before that it came
+        keys += _keys(event.model_copy(update={"kind": EventKind.REMOVAL, "id": ""}))
     return keys
 
 
 def _keys(event: Event) -> list[str]:
-    told = {"id": event.id, str(event.kind == Kind.REMOVAL): event.subject}
+    told = {"id": event.id, str(event.kind == EventKind.REMOVAL): event.subject}
     return [digest(what, value) for what, value in told.items() if value]
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.settings import DriftTrigger, QualityTrigger
 from pipeyard.system import jsons
-from pipeyard.triggers import artifacts, statistics
-from pipeyard.triggers.model import Event, Kind, digest
+from pipeyard.triggers import remote_artifacts, statistics
+from pipeyard.triggers.domain import Event, EventKind, digest
 from pipeyard.triggers.statistics import Feature
 from stepkit import served
 
@@ -58,7 +58,7 @@ def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Assessment:
     Raises:
         PipeyardError: either can't be read, they have no split in common, or a feature with a bound isn't there.
     """
-    contents = [artifacts.read(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
+    contents = [remote_artifacts.read(uri, statistics.FILE, "statistics") for uri in (trigger.statistics, baseline)]
     ours = statistics.parse(contents[0], trigger.statistics)
     theirs = statistics.parse(contents[1], baseline)
     known = {feature for split in ours.values() for feature in split}
@@ -82,7 +82,7 @@ def drift(trigger: DriftTrigger, baseline: str, now: datetime) -> Assessment:
             if found:
                 past = found.value > bound
                 measured.append(Measured(f"{feature} ({split})", found.measure, found.value, bound, past))
-    return _finding(Kind.DRIFT, measured, digest(*(_sum(content) for content in contents)), now)
+    return _finding(EventKind.DRIFT, measured, digest(*(_sum(content) for content in contents)), now)
 
 
 def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Assessment:
@@ -94,9 +94,9 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Assessment
     Raises:
         PipeyardError: either can't be read, or a metric with a bound isn't there.
     """
-    content = artifacts.read(trigger.metrics, "", "metrics")
+    content = remote_artifacts.read(trigger.metrics, "", "metrics")
     ours = _numbers(content, trigger.metrics)
-    earlier = artifacts.read(baseline, "", "metrics to compare with") if trigger.max_drop else b""
+    earlier = remote_artifacts.read(baseline, "", "metrics to compare with") if trigger.max_drop else b""
     theirs = _numbers(earlier, baseline) if trigger.max_drop else {}
     measured = []
     for name, bound in trigger.min.items():
@@ -108,10 +108,10 @@ def quality(trigger: QualityTrigger, baseline: str, now: datetime) -> Assessment
     for name, bound in trigger.max_drop.items():
         value = _metric(theirs, name, baseline) - _metric(ours, name, trigger.metrics)
         measured.append(Measured(name, "dropped by", value, bound, not value <= bound))
-    return _finding(Kind.QUALITY, measured, digest(_sum(content), _sum(earlier)), now)
+    return _finding(EventKind.QUALITY, measured, digest(_sum(content), _sum(earlier)), now)
 
 
-def _finding(kind: Kind, measured: list[Measured], content: str, now: datetime) -> Assessment:
+def _finding(kind: EventKind, measured: list[Measured], content: str, now: datetime) -> Assessment:
     """The same content is the same event: a check that runs hourly starts one run for it."""
     measured.sort(key=lambda each: (not each.past, -_excess(each)))
     past = [each for each in measured if each.past]

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.system import bounds, jsons
+from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.envelopes import Audited, CloudEvent, Completed, Context, Message, Resource, Scheduled
-from pipeyard.triggers.model import Event, Kind
 
 COMPLETED = "dev.pipeyard.run.completed"
 SCHEDULED = "dev.pipeyard.schedule"
@@ -134,7 +134,7 @@ def _cloud_event(about: CloudEvent, data: Any, headers: Mapping[str, str], now: 
     if about.type == _AUDITED:
         return _audited(Audited.model_validate(data), identity, about.time, now)
     if about.type == TICK:
-        return Event(kind=Kind.TICK, time=now, id=identity)
+        return Event(kind=EventKind.TICK, time=now, id=identity)
     if about.type == SCHEDULED:
         return _scheduled(data, about, headers, now)
     if about.type == COMPLETED:
@@ -185,7 +185,7 @@ def _stored(happening: str, given: Any, identity: str, told: str, now: datetime)
     time = _time(told if gone else resource.created or resource.updated or told, now)
     return Event(
         id=identity,
-        kind=Kind.REMOVAL if gone else Kind.OBJECT,
+        kind=EventKind.REMOVAL if gone else EventKind.OBJECT,
         subject=f"{uri}#{generation or time.isoformat()}",
         uri=uri,
         time=time,
@@ -212,7 +212,7 @@ def _scheduled(data: Any, about: CloudEvent, headers: Mapping[str, str], now: da
         raise Unreadable('A schedule\'s data is {"pipeline": NAME}. `pipeyard trigger scheduler` writes the job.')
     when = _time(headers.get("x-cloudscheduler-scheduletime") or about.time, now)
     return Event(
-        kind=Kind.SCHEDULE,
+        kind=EventKind.SCHEDULE,
         subject=f"schedule {pipeline} {when:%Y-%m-%dT%H:%M:%SZ}",
         time=when,
         detail=f"scheduled for {when:%Y-%m-%d %H:%M:%S} UTC",
@@ -235,7 +235,7 @@ def completion(pipeline: str, environment: str, run: str, ended: datetime, ident
     """Returns the event of a run that ended well."""
     return Event(
         id=identity,
-        kind=Kind.COMPLETION,
+        kind=EventKind.COMPLETION,
         subject=f"run {environment} {run}",
         time=ended,
         detail=f"run {run} of {pipeline} in {environment} succeeded",

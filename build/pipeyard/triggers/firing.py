@@ -15,7 +15,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.model import Code, Decision, Event, Policy, RunStart, TriggerState
+from pipeyard.triggers.domain import Code, Decision, Event, Policy, RunStart, TriggerState
 
 # Parameters and key to the id of the run of that key, which is started unless it is there. It takes less than HOLD.
 Starter = Callable[[Mapping[str, Any], str], str]

@@ -14,13 +14,13 @@ from pipeyard.settings import (
     QualityTrigger,
 )
 from pipeyard.triggers import state
-from pipeyard.triggers.model import Event, Kind, Policy
+from pipeyard.triggers.domain import Event, EventKind, Policy
 
-_KINDS: dict[type, Kind] = {
-    EventTrigger: Kind.OBJECT,
-    DriftTrigger: Kind.DRIFT,
-    QualityTrigger: Kind.QUALITY,
-    CompletionTrigger: Kind.COMPLETION,
+_KINDS: dict[type, EventKind] = {
+    EventTrigger: EventKind.OBJECT,
+    DriftTrigger: EventKind.DRIFT,
+    QualityTrigger: EventKind.QUALITY,
+    CompletionTrigger: EventKind.COMPLETION,
 }
 # A schedule's start is decided on as any other; this is what it is called among triggers.
 SCHEDULE = "schedule"
@@ -33,7 +33,7 @@ class Route:
 
     pipeline: str
     name: str
-    kind: Kind
+    kind: EventKind
     trigger: Any
     policy: Policy
 
@@ -51,7 +51,7 @@ def wanting(environment: Environment, event: Event) -> list[Route]:
     return [route for route in all_of(environment) if _wants(environment, route, event)]
 
 
-def named(environment: Environment, name: str, kinds: tuple[Kind, ...] = tuple(Kind)) -> list[Route]:
+def named(environment: Environment, name: str, kinds: tuple[EventKind, ...] = tuple(EventKind)) -> list[Route]:
     """Returns the triggers of some kinds that are called so: `PIPELINE/TRIGGER`, or `PIPELINE` for all of its; '': all.
 
     Raises:
@@ -61,7 +61,7 @@ def named(environment: Environment, name: str, kinds: tuple[Kind, ...] = tuple(K
     found = [route for route in known if name in ("", str(route), route.pipeline)]
     if not found:
         what = f"trigger {name!r}" if name else "trigger"
-        kind = f" of kind {' or '.join(kinds)}" if len(kinds) < len(Kind) else ""
+        kind = f" of kind {' or '.join(kinds)}" if len(kinds) < len(EventKind) else ""
         where = environment.where("pipelines")
         hint = near_misses(name, map(str, known)) if known else f"Add one under a pipeline's `triggers:` ({where})."
         raise PipeyardError(f"The environment {environment.name!r} has no {what}{kind}. {hint}")
@@ -89,7 +89,7 @@ def _all_of(environment: Environment) -> Iterator[Route]:
         schedule = environment.schedule_of(pipeline)
         if schedule is not None:
             policy = Policy(name=SCHEDULE, scope=f"{environment.name}/{pipeline}")
-            yield Route(pipeline, SCHEDULE, Kind.SCHEDULE, None, policy)
+            yield Route(pipeline, SCHEDULE, EventKind.SCHEDULE, None, policy)
         for trigger in environment.triggers_of(pipeline):
             policy = _policy(f"{environment.name}/{pipeline}", trigger)
             yield Route(pipeline, trigger.name, _KINDS[type(trigger)], trigger, policy)
@@ -111,19 +111,19 @@ def _policy(scope: str, trigger: Any) -> Policy:
 
 def _wants(environment: Environment, route: Route, event: Event) -> bool:
     trigger, told = route.trigger, event.attributes
-    if event.kind == Kind.TICK:
+    if event.kind == EventKind.TICK:
         return True
-    if event.kind in (Kind.OBJECT, Kind.REMOVAL):
+    if event.kind in (EventKind.OBJECT, EventKind.REMOVAL):
         return (
             isinstance(trigger, EventTrigger)
             and trigger.bucket == told.get("bucket")
             and told.get("name", "").startswith(trigger.prefix)
             and told.get("name", "").endswith(trigger.suffix)
         )
-    if event.kind == Kind.COMPLETION:
+    if event.kind == EventKind.COMPLETION:
         return (
             isinstance(trigger, CompletionTrigger)
             and same_pipeline(trigger.pipeline, told.get("pipeline", ""))
             and (trigger.environment or environment.name) == told.get("environment")
         )
-    return event.kind == route.kind == Kind.SCHEDULE and same_pipeline(route.pipeline, told.get("pipeline", ""))
+    return event.kind == route.kind == EventKind.SCHEDULE and same_pipeline(route.pipeline, told.get("pipeline", ""))

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import Code, Newest, Seen, TriggerState, digest
+from pipeyard.triggers.domain import Code, Newest, Seen, TriggerState, digest
 
 # Shards a trigger has at most. A million objects are three million entries: 6,000 a shard, about 240 KB.
 SHARDS = 512
@@ -31,7 +31,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # What an entry's line begins with, digest and kind, to the line.
-Lines = dict[bytes, bytes]
+ShardLines = dict[bytes, bytes]
 
 
 def name_of(key: str) -> str:
@@ -54,7 +54,7 @@ def find(content: bytes, seen: Iterable[str], newest: Iterable[str]) -> tuple[di
     return told, latest
 
 
-def merge(content: bytes, added: Lines, kept_for: timedelta) -> bytes:
+def merge(content: bytes, added: ShardLines, kept_for: timedelta) -> bytes:
     """Returns a shard with entries added; once a day also without those that are older than is kept.
 
     Args:
@@ -75,7 +75,7 @@ def merge(content: bytes, added: Lines, kept_for: timedelta) -> bytes:
     return b"%s%d%s" % (_FORMAT, swept, body)
 
 
-def _appended(body: bytes, added: Lines) -> bytes:
+def _appended(body: bytes, added: ShardLines) -> bytes:
     for key in sorted(added):
         line, start = added[key], body.find(b"\n" + key)
         if start >= 0:
@@ -86,7 +86,7 @@ def _appended(body: bytes, added: Lines) -> bytes:
     return body
 
 
-def _rebuilt(body: bytes, added: Lines) -> bytes:
+def _rebuilt(body: bytes, added: ShardLines) -> bytes:
     """Does the same as `_appended`, in a time that grows with the sum of both and not with their product."""
     kept = {b" ".join(line.split(b" ", 2)[:2]) + b" ": line for line in body[1:].splitlines()}
     for key in sorted(added):
@@ -105,7 +105,7 @@ def _opened(content: bytes) -> tuple[int, bytes]:
     return int(swept), content[end:]
 
 
-def overflowing(known: TriggerState) -> dict[str, Lines]:
+def overflowing(known: TriggerState) -> dict[str, ShardLines]:
     """Returns, by shard, entries to move there so that no more than `MOST_RECENT` stay: the fullest shards first.
 
     What is known of objects that wait for a run stays.
@@ -149,9 +149,9 @@ def without(known: TriggerState, before: TriggerState, moved: Iterable[str]) -> 
     )
 
 
-def _by_shard(known: TriggerState) -> dict[str, Lines]:
+def _by_shard(known: TriggerState) -> dict[str, ShardLines]:
     wait = {digest(place) for place in (*known.held, *known.due)}
-    found: dict[str, Lines] = defaultdict(dict)
+    found: dict[str, ShardLines] = defaultdict(dict)
     for key, seen in known.seen.items():
         found[name_of(key)] |= entry_of_seen(key, seen)
     for key, newest in known.newest.items():
@@ -160,13 +160,13 @@ def _by_shard(known: TriggerState) -> dict[str, Lines]:
     return found
 
 
-def entry_of_seen(key: str, seen: Seen) -> Lines:
+def entry_of_seen(key: str, seen: Seen) -> ShardLines:
     """Returns an entry: digest, `s`, when it was decided on, the decision."""
     start = _key_of_seen(key)
     return {start: b"%s%d %s" % (start, _number(seen.at), seen.code.encode())}
 
 
-def entry_of_newest(key: str, newest: Newest) -> Lines:
+def entry_of_newest(key: str, newest: Newest) -> ShardLines:
     """Returns an entry: digest, `n`, when it was told of, the version's time and generation."""
     start = _key_of_newest(key)
     return {start: b"%s%d %d %d" % (start, _number(newest.at), _number(newest.time), newest.generation)}

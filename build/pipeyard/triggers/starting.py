@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 # Environment, name of the pipeline's folder, parameters over those that are set or deployed, and key, to the run's id.
 # Of two with one key the second finds the first's run.
-Launch = Callable[["Environment", str, Mapping[str, Any], str], str]
+RunStarter = Callable[["Environment", str, Mapping[str, Any], str], str]
 
 
-def launcher(project: "Project | None" = None) -> Launch:
+def launcher(project: "Project | None" = None) -> RunStarter:
     """Returns what starts runs.
 
     Args:
@@ -54,13 +54,13 @@ def run_here(
     from pipeyard.ir import derivation
     from pipeyard.local import display, runner
     from pipeyard.runs import record, report
-    from pipeyard.settings import checking
+    from pipeyard.settings import fit
 
     text = compiler.compile_apart(project.pipeline(pipeline)).text
-    retries = checking.retries(environment, pipeline, text)
+    retries = fit.retries(environment, pipeline, text)
     package = ir.parse(derivation.derive(text, environment.deadline_of(pipeline), retries))
     inputs = package.spec.root.input_definitions
-    given = checking.check(environment, pipeline, inputs, parameters)
+    given = fit.check(environment, pipeline, inputs, parameters)
     folder = Path(environment.pipeline_root) / f"{package.name}-{key}"
     begun = (folder / record.FILE).exists()
     if begun:

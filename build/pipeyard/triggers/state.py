@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.system import files, jsons
 from pipeyard.triggers import shards
-from pipeyard.triggers.model import FORMAT, Asked, Policy, TriggerState
+from pipeyard.triggers.domain import FORMAT, Asked, Policy, TriggerState
 
 if TYPE_CHECKING:
     from pipeyard.system.bucket import Bucket
@@ -195,7 +195,7 @@ def _without_recalled(after: TriggerState, known: TriggerState, before: TriggerS
     return after.model_copy(update=same)
 
 
-def _add(shard: Store, added: shards.Lines, kept: timedelta, wait: Callable[[float], None]) -> None:
+def _add(shard: Store, added: shards.ShardLines, kept: timedelta, wait: Callable[[float], None]) -> None:
     for _ in turns(wait):
         content, version = shard.read()
         merged = shards.merge(content, added, kept)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeyard.local.launching import Launch, Launcher, Processes
+from pipeyard.local.launcher import Launch, Launcher, Processes
 from pipeyard.runs.record import State, Task
 from pipeyard.system.process import Ended
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from support.contract_projects import ROOT, change, copy_of, stamp, whole_project, write
 
-from pipeyard.checks import dockerfile_template, dry_run, generated, interface, kfp_versions, readmes, wheels
+from pipeyard.checks import dockerfile_template, dry_run, generated, kfp_versions, readmes, spec_rules, wheels
 from pipeyard.commands import check
 from pipeyard.errors import PipeyardError
 from pipeyard.local.display import Lines
@@ -56,7 +56,7 @@ def _check(root, *arguments):
 
 
 def _interface(project):
-    return [f"{each.check}: {each.text}" for each in interface.findings(Project(project.root).components[NAME], "c")]
+    return [f"{each.check}: {each.text}" for each in spec_rules.findings(Project(project.root).components[NAME], "c")]
 
 
 def test_this_repository_has_nothing_to_mend():

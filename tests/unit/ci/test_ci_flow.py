@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, generated, linter, push_triggers
+from pipeyard.ci import cloudbuild, cloudbuild_rules, documents, flow, linter, push_triggers, rendered_files
 from pipeyard.commands import ci
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import changes, dependency_graph, project
@@ -78,7 +78,7 @@ def test_a_deploy_that_doesn_t_wait_for_the_push_is_found(tmp_path, monkeypatch)
 def test_a_stale_file_is_told_and_rewritten(tmp_path):
     root = tmp_path / "copy"
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", str(root)], check=True)
-    for name, text in generated.expected(project.Project(root), "jenkins").items():
+    for name, text in rendered_files.expected(project.Project(root), "jenkins").items():
         (root / name).write_text(f"{text}\n", encoding="utf-8")
     run = CliRunner().invoke
     done = run(ci.command, ["jenkins", "--check", "--project", str(root)], standalone_mode=False)
@@ -104,7 +104,7 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
     (tmp_path / "scratch").touch()
     small = project.Project(tmp_path)
-    files = generated.expected(small, "cloudbuild")
+    files = rendered_files.expected(small, "cloudbuild")
     build = yaml.safe_load(files["cloudbuild.yaml"])
     assert build["substitutions"]["_TEAM"] == ""
     steps = {step["id"]: step for step in build["steps"]}
@@ -119,11 +119,11 @@ def test_what_the_tree_has_decides_limits_and_triggers(tmp_path):
     included = yaml.safe_load(files["triggers/cloud-build/main.yaml"])["includedFiles"]
     assert "extra/**" in included
     assert "scratch" not in included
-    stages = generated.expected(small, "jenkins")["Jenkinsfile"].split("stage(")
+    stages = rendered_files.expected(small, "jenkins")["Jenkinsfile"].split("stage(")
     assert [each[:20] for each in stages if "KFP_TOKEN = credentials('KFP_TOKEN')" in each] == [
         each[:20] for each in stages if each.startswith(("'delivery: deploy'", "'delivery: run'"))
     ]
-    assert "${{ secrets.KFP_TOKEN }}" in generated.expected(small, "github")[".github/workflows/pipeyard.yaml"]
+    assert "${{ secrets.KFP_TOKEN }}" in rendered_files.expected(small, "github")[".github/workflows/pipeyard.yaml"]
 
 
 def test_every_server_runs_the_same_commands_in_an_order_that_waits():

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from support.scratch_git import commit, git
 
 from pipeyard.ci import build_config, documents, substitutions
-from pipeyard.ci.emulator import processes, scheduler
+from pipeyard.ci.emulator import build_scheduler, processes
 from pipeyard.commands import ci
 from pipeyard.errors import PipeyardError
 
@@ -35,16 +35,16 @@ def execute(tmp_path):
         workspace.mkdir(exist_ok=True)
         machine = {"PATH": "/usr/bin:/bin", **(variables or {})}
         host = processes.OnHost(workspace, tmp_path / "scripts", machine, secrets or {})
-        return scheduler.run(_build(text, given), host, tmp_path / "logs", **options)
+        return build_scheduler.run(_build(text, given), host, tmp_path / "logs", **options)
 
     return run
 
 
-def _log(result: scheduler.Result, name: str) -> str:
+def _log(result: build_scheduler.Result, name: str) -> str:
     return next(each.log for each in result.steps if each.name == name).read_text(encoding="utf-8")
 
 
-def _statuses(result: scheduler.Result) -> dict[str, str]:
+def _statuses(result: build_scheduler.Result) -> dict[str, str]:
     return {each.name: str(each.status) for each in result.steps}
 
 
@@ -294,7 +294,7 @@ availableSecrets: {secretManager: [{versionName: v, env: TOKEN}]}
     inside = processes.InContainers(
         str(program), tmp_path / "w", tmp_path / "scripts", home, machine, {"TOKEN": "hush"}, "ci", "host"
     )
-    result = scheduler.run(_build(text), inside, tmp_path / "logs")
+    result = build_scheduler.run(_build(text), inside, tmp_path / "logs")
     assert (result.status, result.steps[0].code) == ("FAILURE", 4)
     called, removed = log.read_text(encoding="utf-8").splitlines()
     for part in (

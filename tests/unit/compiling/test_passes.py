@@ -10,7 +10,7 @@ from servers import driver
 from support.compiled_pipelines import compiled
 
 from pipeyard.compiling import compiler as compiling
-from pipeyard.deployment import cache_keys, planning
+from pipeyard.deployment import cache_keys, planner
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import builds
@@ -298,7 +298,7 @@ def test_no_override_turns_on_the_cache_of_a_step_that_reads_outside(demo):
 def test_a_plan_tells_of_no_cache_that_a_step_never_had(demo, tmp_path):
     assert not any(_cached(demo.shipped()).values())
     before, after = (cache_keys.read(demo.shipped(), NEEDED | {"epochs": epochs}) for epochs in (1, 2))
-    assert not list(planning.uncached(before, after))
+    assert not list(planner.uncached(before, after))
     body = "@dsl.pipeline\ndef p():\n    made = reader(source='s3://x')\n    echo(count=made.outputs['rows'])\n    "
     body += "reader(data=made.outputs['made'])"
     text = compiled(tmp_path, {"reader": READER, "echo": ECHO}, body).shipped()

@@ -16,7 +16,7 @@ from support import component_stores
 from support.component_stores import image_of, spec
 
 from pipeyard.component_store import Basic, ComponentNotFoundError, ComponentStore, Token, layout
-from pipeyard.component_store.cache import SpecCache
+from pipeyard.component_store.spec_cache import Cached, SpecCache
 from pipeyard.errors import PipeyardError
 
 SECRET = "s3cr3t-t0k3n"
@@ -329,3 +329,16 @@ def test_processes_share_a_cache(tmp_path):
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_what_is_no_text_is_not_kept(tmp_path):
+    class Binary:
+        def location(self, path):
+            return f"https://a.test/{path}"
+
+        def read(self, _path):
+            return b"\xff\xfe"
+
+    cache = SpecCache(tmp_path)
+    assert Cached(Binary(), cache, offline=False).read("x") == b"\xff\xfe"
+    assert cache.get("https://a.test/x") is None

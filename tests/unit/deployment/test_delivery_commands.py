@@ -16,7 +16,7 @@ from support import delivered_projects, scratch_git
 
 from pipeyard import cli
 from pipeyard import settings as settings_
-from pipeyard.deployment import deployed_runs, deploying, desired, records, uploads
+from pipeyard.deployment import deployed_runs, deployer, desired, records, uploads
 from pipeyard.deployment.targets import choice
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import changes
@@ -184,7 +184,7 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
 
     def work() -> None:
         try:
-            deploying.deploy(bucket.connect(place.bucket), choice.connect(place), wanted, lambda *_: False)
+            deployer.deploy(bucket.connect(place.bucket), choice.connect(place), wanted, lambda *_: False)
         except Exception as error:  # pylint: disable=broad-exception-caught  # the test tells of any
             failed.append(error)
 
@@ -195,7 +195,7 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
         thread.join()
     assert not failed
     assert len(kubeflow.store.versions) == len(kubeflow.store.pipelines) == 1
-    assert deploying.look(store, choice.connect(place), wanted, lambda *_: False).empty
+    assert deployer.look(store, choice.connect(place), wanted, lambda *_: False).empty
     assert len(kubeflow.store.recurring_runs) == 1
 
 
@@ -470,13 +470,13 @@ def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow
     for where in broken:
         kubeflow.faults[:] = [Fault(where, status=400)]
         with pytest.raises(PipeyardError):
-            deploying.deploy(store, choice.connect(place), wanted, lambda *_: False)
+            deployer.deploy(store, choice.connect(place), wanted, lambda *_: False)
         assert kubeflow.faults[0].times == 0
         assert records.read(store, "whole", "dev") is None  # it is recorded last
     kubeflow.faults.clear()
-    deploying.deploy(store, choice.connect(place), wanted, lambda *_: False)
+    deployer.deploy(store, choice.connect(place), wanted, lambda *_: False)
     assert len(kubeflow.store.versions) == len(kubeflow.store.recurring_runs) == 1
-    assert deploying.look(store, choice.connect(place), wanted, lambda *_: False).empty
+    assert deployer.look(store, choice.connect(place), wanted, lambda *_: False).empty
 
 
 def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage):
@@ -489,10 +489,10 @@ def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage
 
 
 def test_commits_are_ordered_by_git(project):
-    from pipeyard.commands import delivering
+    from pipeyard.commands import delivery_options
 
     git = changes.git_of(project.root)
-    precedes = delivering.order_of_commits(project)
+    precedes = delivery_options.order_of_commits(project)
     head, first = git(["rev-parse", "HEAD"]).strip(), git(["rev-parse", "HEAD~1"]).strip()
     assert precedes(first, head)
     assert not precedes(head, first) and not precedes(head, head) and not precedes(first, "unknown")
@@ -500,7 +500,7 @@ def test_commits_are_ordered_by_git(project):
 
 def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_path):
     """CI's clones have a commit without its history, and what was pushed since isn't in them."""
-    from pipeyard.commands import delivering
+    from pipeyard.commands import delivery_options
     from pipeyard.repository import project as projects
 
     source = tmp_path / "source"
@@ -517,7 +517,7 @@ def test_a_build_of_one_commit_alone_knows_that_a_later_one_was_deployed(tmp_pat
     git = changes.git_of(tmp_path / "clone")
     with pytest.raises(PipeyardError):
         git(["cat-file", "-e", later])
-    precedes = delivering.order_of_commits(projects.Project(tmp_path / "clone"))
+    precedes = delivery_options.order_of_commits(projects.Project(tmp_path / "clone"))
     assert precedes(built, later) and precedes(before, built)
     assert not precedes(later, built)
     scratch_git.git(tmp_path / "clone", "remote", "set-url", "origin", str(tmp_path / "gone"))

@@ -7,8 +7,8 @@ import pytest
 from support.delivered_projects import text
 
 from pipeyard.compiling import compiler
-from pipeyard.deployment import cache_keys, planning
-from pipeyard.deployment.planning import Change, DeployedPipeline, Discrepancy
+from pipeyard.deployment import cache_keys, planner
+from pipeyard.deployment.planner import Change, DeployedPipeline, Discrepancy
 
 IMAGES = {"count": "host.io/count@sha256:1", "show": "host.io/show@sha256:2"}
 RUN = {"pipeline_root": "gs://acme/runs"}
@@ -22,7 +22,7 @@ def _state(sha256="a" * 64, images=IMAGES, parameters=None, **options):
 
 
 def _plan(wanted, found, seen=()):
-    return planning.plan("dev", "whole", wanted, found, seen)
+    return planner.plan("dev", "whole", wanted, found, seen)
 
 
 def _lost(plan):
@@ -83,7 +83,7 @@ def test_what_takes_something_from_a_group_follows_the_steps_in_it():
     outer = cache_keys.CachedStep("i", ("c",), {}, {"of": "group's out"}, frozenset({"group"}), cached=True)
     before = {"group/inner": inner, "outer": outer, "groups": inner}
     after = {**before, "group/inner": dataclasses.replace(inner, parameters={"n": 2})}
-    lost = {each.step: each.reasons for each in planning.uncached(before, after)}
+    lost = {each.step: each.reasons for each in planner.uncached(before, after)}
     assert lost == {"group/inner": ("n: 1 -> 2",), "outer": ("it follows group",)}
 
 
@@ -108,6 +108,6 @@ def test_steps_of_the_real_pipelines_are_read_with_groups_and_handlers(pipeline)
     after = cache_keys.read(compiled.text, {"source": "gs://a", "epochs": 2})
     names = {path.rpartition("/")[2] for path in before}
     assert {"extract", "transform", "train", "evaluate", "deploy", "summarize"} <= names
-    lost = {each.step.rpartition("/")[2] for each in planning.uncached(before, after)}
+    lost = {each.step.rpartition("/")[2] for each in planner.uncached(before, after)}
     assert {"train", "evaluate"} <= lost
     assert not lost & {"extract", "data-validation", "transform"}

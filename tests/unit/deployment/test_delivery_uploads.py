@@ -152,7 +152,7 @@ def test_who_may_use_objects_alone_can_upload(place, monkeypatch):
 
 
 def test_a_damaged_pointer_is_told(place):
-    place.write("taxi/latest.json", b"{", bucket.NOTHING)
+    place.write("taxi/latest.json", b"{", bucket.NO_OBJECT)
     with pytest.raises(PipeyardError, match="latest.json is damaged"):
         uploads.latest(place, "taxi")
 

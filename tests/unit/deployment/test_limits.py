@@ -18,7 +18,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.runs import record
 from pipeyard.servers.kubeflow import server_versions
-from pipeyard.settings import checking
+from pipeyard.settings import fit
 from pipeyard.system import bucket
 
 TEXT = """\
@@ -59,14 +59,14 @@ def test_the_nearest_setting_counts_step_by_step(tmp_path):
     dev = _dev(tmp_path)
     assert (dev.deadline_of("whole"), dev.deadline_of("other")) == (6 * 3600, 90)
     text = delivered_projects.text(IMAGES)
-    assert checking.retries(dev, "whole", text) == {"count": 4, "show": 2}
-    assert checking.retries(dev, "other", text) == {"*": 0}
+    assert fit.retries(dev, "whole", text) == {"count": 4, "show": 2}
+    assert fit.retries(dev, "other", text) == {"*": 0}
     assert dev.timeout == 3 * 3600  # how long is waited is another thing
 
 
 def test_a_number_is_for_all_steps_and_a_variable_may_hold_it(tmp_path):
     dev = _dev(tmp_path, "variables: {N: how often}\n" + TEXT.replace("{show: 2, elsewhere: 3}", "${N}"))
-    assert checking.retries(dev, "whole", delivered_projects.text(IMAGES)) == {"*": 3, "count": 4}
+    assert fit.retries(dev, "whole", delivered_projects.text(IMAGES)) == {"*": 3, "count": 4}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_no_limit_is_told_with_its_line(tmp_path, before, after, told):
 def test_a_step_that_the_pipeline_has_not_is_told_with_its_line_and_near_misses(tmp_path):
     dev = _dev(tmp_path, TEXT.replace("count: 4", "cuont: 4"))
     with pytest.raises(PipeyardError) as error:
-        checking.retries(dev, "whole", delivered_projects.text(IMAGES))
+        fit.retries(dev, "whole", delivered_projects.text(IMAGES))
     assert "Retries of whole in the environment 'dev' don't fit the pipeline:" in str(error.value)
     assert "settings.yaml:12: the pipeline has no step 'cuont'. Did you mean 'count'?" in str(error.value)
 
@@ -96,7 +96,7 @@ def test_a_step_that_the_pipeline_has_not_is_told_with_its_line_and_near_misses(
 def test_a_step_for_every_pipeline_that_none_has_is_told_with_its_line(tmp_path):
     from pipeyard import ir
 
-    (told,) = checking.unused(_dev(tmp_path), {"whole": ir.parse(delivered_projects.text(IMAGES))})
+    (told,) = fit.unused(_dev(tmp_path), {"whole": ir.parse(delivered_projects.text(IMAGES))})
     assert told.startswith("settings.yaml:9: no pipeline has a step 'elsewhere'. There are: 'count', 'show', 'tell'.")
 
 

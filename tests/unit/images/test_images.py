@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from support.scratch_git import commit, git
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images import builders, lock, publishing, references, registry, shared, sizes
+from pipeyard.images import builders, image_lock, publisher, references, registry, shared, sizes
 from pipeyard.packages import component_specs, dist_folder
 from pipeyard.repository import changes, commits, dockerfiles, project
+from pipeyard.system import retries
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -193,8 +195,8 @@ def test_a_dirty_tree_is_refused_or_marked_by_its_content(repository):
 
 
 def _lock():
-    image = lock.Image(repository="host.io/one", tag="c", content_tag="src-1", source="s", digest=DIGEST, bytes=1)
-    return lock.Lock(commit="c", bases={}, images={"one": image})
+    image = image_lock.Image(repository="host.io/one", tag="c", content_tag="src-1", source="s", digest=DIGEST, bytes=1)
+    return image_lock.Lock(commit="c", bases={}, images={"one": image})
 
 
 def test_dist_gets_rendered_specs_and_then_the_lock(tree):
@@ -203,7 +205,7 @@ def test_dist_gets_rendered_specs_and_then_the_lock(tree):
     (out / "components" / "gone").mkdir(parents=True)
     specs = dist_folder.render(here, _lock(), out)
     assert [component_specs.image_of(spec) for spec in specs] == [f"host.io/one@{DIGEST}"]
-    assert lock.read(out / lock.FILE) == _lock()
+    assert image_lock.read(out / image_lock.FILE) == _lock()
     assert not (out / "components" / "gone").exists()
     specs = dist_folder.render(here, _lock(), out, "tag")
     assert [component_specs.image_of(spec) for spec in specs] == ["host.io/one:c"]
@@ -215,15 +217,15 @@ def test_a_spec_that_can_t_be_rendered_leaves_the_last_build(tree):
     (tree / "components/one/component.yaml").write_text("name: one\n", encoding="utf-8")
     with pytest.raises(PipeyardError, match="components/one/component.yaml has no"):
         dist_folder.render(here, _lock(), tree / "dist")
-    assert lock.read(tree / "dist" / lock.FILE) == _lock()
+    assert image_lock.read(tree / "dist" / image_lock.FILE) == _lock()
 
 
 def test_a_missing_or_damaged_lock_says_what_to_do(tmp_path):
     with pytest.raises(PipeyardError, match="Run `pipeyard build` first"):
-        lock.read(tmp_path / lock.FILE)
-    (tmp_path / lock.FILE).write_text('{"version": 1}', encoding="utf-8")
+        image_lock.read(tmp_path / image_lock.FILE)
+    (tmp_path / image_lock.FILE).write_text('{"version": 1}', encoding="utf-8")
     with pytest.raises(PipeyardError, match="is damaged"):
-        lock.read(tmp_path / lock.FILE)
+        image_lock.read(tmp_path / image_lock.FILE)
 
 
 def test_a_base_holds_what_all_locks_agree_in():
@@ -285,16 +287,16 @@ def test_of_two_builds_into_one_folder_at_once_one_is_there_whole(tree):
     here = project.Project(tree)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: dist_folder.render(here, _lock(), tree / "dist"), range(40)))
-    assert (tree / "dist" / lock.FILE).read_text(encoding="utf-8") == _lock().text()
+    assert (tree / "dist" / image_lock.FILE).read_text(encoding="utf-8") == _lock().text()
     assert component_specs.image_of(tree / "dist/components/one/component.yaml") == str(
         _lock().images["one"].reference()
     )
 
 
 def _outcome(name, *layers):
-    image = lock.Image(repository=f"h.io/{name}", tag="c", content_tag="s", source="s", digest=DIGEST, bytes=1)
+    image = image_lock.Image(repository=f"h.io/{name}", tag="c", content_tag="s", source="s", digest=DIGEST, bytes=1)
     manifest = registry.Manifest(DIGEST, b"{}", "")
-    return publishing.ImageOutcome(name, image, True, manifest, [registry.Layer(layer, 1, True) for layer in layers])
+    return publisher.ImageOutcome(name, image, True, manifest, [registry.Layer(layer, 1, True) for layer in layers])
 
 
 def test_sizes_on_disk_count_a_shared_layer_once():
@@ -341,7 +343,9 @@ def test_a_registry_doesn_t_say_how_long_is_waited(monkeypatch):
         thread.start()
         try:
             with pytest.raises(registry.RegistryError, match="429"):
-                registry.Registry(attempts=2).manifest(references.parse(f"127.0.0.1:{server.server_port}/one:1"))
+                registry.Registry(policy=replace(retries.REGISTRY, attempts=2)).manifest(
+                    references.parse(f"127.0.0.1:{server.server_port}/one:1")
+                )
         finally:
             server.shutdown()
             thread.join()

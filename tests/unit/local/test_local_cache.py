@@ -8,7 +8,7 @@ import pytest
 from support import trigger_projects
 
 from pipeyard import cli
-from pipeyard.local.cache import CacheEntry, StepCache
+from pipeyard.local.step_cache import CacheEntry, StepCache
 from pipeyard.runs import record
 
 KEY = "0" * 64

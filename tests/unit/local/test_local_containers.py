@@ -11,8 +11,8 @@ import pytest
 from pipeyard.errors import PipeyardError
 from pipeyard.local import engine, sandbox
 from pipeyard.local.containers import arguments_of
-from pipeyard.local.launching import Launch
-from pipeyard.local.sandbox import Bind, Limits, User
+from pipeyard.local.launcher import Launch
+from pipeyard.local.sandbox import Bind, ResourceLimits, User
 
 
 def _launch(folder, **fields):
@@ -92,12 +92,12 @@ def test_a_container_runs_as_one_who_can_write_where_it_must(invoker, image_user
 @pytest.mark.parametrize(
     ("resources", "expected"),
     [
-        ({}, Limits()),
-        ({"resourceMemoryLimit": "512Mi", "resourceCpuLimit": "500m"}, Limits(512 << 20, 0.5)),
-        ({"resourceMemoryLimit": "4G", "resourceCpuLimit": "2"}, Limits(4_000_000_000, 2)),
-        ({"resourceMemoryLimit": "1.5Gi", "resourceCpuLimit": "64"}, Limits(3 << 29, 8)),
-        ({"memoryLimit": "0.5", "cpuLimit": "1.5"}, Limits(500_000_000, 1.5)),
-        ({"memoryLimit": "0.5", "resourceMemoryLimit": "700M"}, Limits(700_000_000)),
+        ({}, ResourceLimits()),
+        ({"resourceMemoryLimit": "512Mi", "resourceCpuLimit": "500m"}, ResourceLimits(512 << 20, 0.5)),
+        ({"resourceMemoryLimit": "4G", "resourceCpuLimit": "2"}, ResourceLimits(4_000_000_000, 2)),
+        ({"resourceMemoryLimit": "1.5Gi", "resourceCpuLimit": "64"}, ResourceLimits(3 << 29, 8)),
+        ({"memoryLimit": "0.5", "cpuLimit": "1.5"}, ResourceLimits(500_000_000, 1.5)),
+        ({"memoryLimit": "0.5", "resourceMemoryLimit": "700M"}, ResourceLimits(700_000_000)),
     ],
 )
 def test_limits(resources, expected):
@@ -113,7 +113,9 @@ def test_a_limit_that_is_no_quantity_is_refused(text):
 def test_arguments_of_a_container(tmp_path):
     launch = _launch(tmp_path, env={"A": "1"})
     binds = [Bind("/data/in"), Bind("/data/out", True)]
-    given = arguments_of(launch, binds, Limits(1 << 30, 0.5), User("65532", 65532), "host", {"run": "r"}, "r-train-1")
+    given = arguments_of(
+        launch, binds, ResourceLimits(1 << 30, 0.5), User("65532", 65532), "host", {"run": "r"}, "r-train-1"
+    )
     assert (given["entrypoint"], given["command"]) == (["python"], ["-m", "train"])
     assert (given["user"], given["read_only"], given["cap_drop"]) == ("65532", True, ["ALL"])
     assert "no-new-privileges" in given["security_opt"]
@@ -127,7 +129,7 @@ def test_arguments_of_a_container(tmp_path):
 
 
 def test_without_limits_or_a_network_the_engine_decides(tmp_path):
-    given = arguments_of(_launch(tmp_path), [], Limits(), User("0:0", 0), "", {}, "n", remapped=True)
+    given = arguments_of(_launch(tmp_path), [], ResourceLimits(), User("0:0", 0), "", {}, "n", remapped=True)
     assert not {"mem_limit", "nano_cpus", "network_mode"} & set(given)
     assert given["userns_mode"] == "host"
 

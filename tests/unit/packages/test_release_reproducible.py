@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import archives, dist_folder
 from pipeyard.repository import changes, commits, project
 
@@ -29,7 +29,7 @@ def _clone(folder: Path) -> project.Project:
     made = project.find(folder)
     of = commits.current(changes.git_of(folder), {})
     images = {
-        name: lock.Image(
+        name: image_lock.Image(
             repository=f"host.io/team/{name}",
             tag=of.tag,
             content_tag="src-1",
@@ -39,7 +39,7 @@ def _clone(folder: Path) -> project.Project:
         )
         for name in made.components
     }
-    dist_folder.render(made, lock.Lock(commit=of.tag, bases={}, images=images), folder / "dist")
+    dist_folder.render(made, image_lock.Lock(commit=of.tag, bases={}, images=images), folder / "dist")
     return made
 
 

@@ -20,7 +20,7 @@ from support.bucket_server import BUCKET, Bucket
 from pipeyard.commands.release import command
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.component_store.buckets import BucketPlace
-from pipeyard.component_store.places import NOTHING, FolderPlace, PlaceChanged, PlaceUnavailable
+from pipeyard.component_store.places import NO_FILE, FolderPlace, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
 from pipeyard.releases import publication, shipments
 from pipeyard.repository.project import Project
@@ -138,9 +138,9 @@ def test_again_writes_nothing(place, first):
 
 def test_writes_keep_their_condition(place):
     target, _ = place
-    target.write("a", b"1", NOTHING)
+    target.write("a", b"1", NO_FILE)
     with pytest.raises(PlaceChanged):
-        target.write("a", b"2", NOTHING)
+        target.write("a", b"2", NO_FILE)
     data, mark = target.look("a")
     target.write("a", b"2", mark)
     with pytest.raises(PlaceChanged):
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
             with pytest.raises(PlaceUnavailable):
                 place.write("a/b", b"2" * 1000, over)
         with pytest.raises(PlaceUnavailable):
-            place.write("a/c", b"2" * 1000, NOTHING)
+            place.write("a/c", b"2" * 1000, NO_FILE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert _contents(tmp_path) == {"a/b": b"1"}

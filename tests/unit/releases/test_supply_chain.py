@@ -11,7 +11,7 @@ from support import shipped_projects
 
 from pipeyard.commands.release import command
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.packages import dist_folder
 from pipeyard.releases import provenance, sbom, supply_chain
 from pipeyard.repository import changes, commits, project, venvs
@@ -22,9 +22,9 @@ COMMIT = commits.Commit("c" * 40, "c" * 40)
 SOURCE = "https://git.example.com/pipeyard"
 
 
-def _lock(*names: str, content: str = "") -> lock.Lock:
+def _lock(*names: str, content: str = "") -> image_lock.Lock:
     images = {
-        name: lock.Image(
+        name: image_lock.Image(
             repository=f"host.io/team/{name}",
             tag=COMMIT.tag,
             content_tag="src-1",
@@ -35,7 +35,7 @@ def _lock(*names: str, content: str = "") -> lock.Lock:
         for name in names
     }
     bases = {name: f"host.io/{name}@{shipped_projects.digest(name)}" for name in ("python", "arrow", "tensorflow")}
-    return lock.Lock(commit=COMMIT.tag, bases=bases, images=images)
+    return image_lock.Lock(commit=COMMIT.tag, bases=bases, images=images)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,9 @@ def test_provenance_says_what_was_made_of_what_by_whom():
     assert materials["components/train/uv.lock"] == {"sha256": shipped_projects.digest(uv_lock)[7:]}
     assert definition["internalParameters"]["sources"] == {"train": "1" * 64}
     assert run["builder"]["id"] == "https://ci.example.com/main"
-    assert run["byproducts"] == [{"name": lock.FILE, "digest": {"sha256": shipped_projects.digest(built.text())[7:]}}]
+    assert run["byproducts"] == [
+        {"name": image_lock.FILE, "digest": {"sha256": shipped_projects.digest(built.text())[7:]}}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,28 @@ def test_what_a_suite_lends_others_reaches_them_too(repository):
     assert _reached(repository, lent) == {"lint", "test engine", "test toolchain"}
 
 
+def test_a_shared_helper_reaches_the_suites_that_import_it_through_another_helper_too(repository):
+    support, suite = repository / "tests/support", repository / "tests/pipelines/conftest.py"
+    support.mkdir()
+    for name, text in [
+        ("lowest", "import os\n"),
+        ("middle", "from support import lowest\n"),
+        ("highest", "from support.middle import anything\n"),
+        ("other", "from servers.kubeflow import KubeflowServer\n"),
+    ]:
+        (support / f"{name}.py").write_text(text, encoding="utf-8")
+    assert _reached(repository, "tests/support/lowest.py") == {"lint"}
+    suite.write_text("from support.highest import something\n", encoding="utf-8")
+    for name in ("lowest", "middle", "highest"):
+        assert _reached(repository, f"tests/support/{name}.py") == {"lint", "test pipelines"}
+    assert _reached(repository, "tests/support/other.py") == {"lint"}
+    assert _reached(repository, "tests/servers/kubeflow/api.py") == {"lint"}
+    (repository / "tests/unit/test_cli.py").write_text("from support import other\n", encoding="utf-8")
+    assert _reached(repository, "tests/support/other.py") == {"lint", "test toolchain"}
+    assert _reached(repository, "tests/servers/kubeflow/api.py") == {"lint", "test toolchain"}
+    assert _reached(repository, "tests/support/lowest.py") == {"lint", "test pipelines"}
+
+
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached

@@ -16,10 +16,10 @@ from support.kubeflow_connections import QUICK, Clock, connect
 
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import experiments, pipelines, runs
-from pipeyard.servers.kubeflow.connection import Limits
+from pipeyard.servers.kubeflow.connection import CallLimits
 from pipeyard.system import google_login
 
-IMPATIENT = Limits(connect=0.3, silence=0.3, call=0.6, upload=0.6, attempts=3, pause=0.01, longest_pause=0.02)
+IMPATIENT = CallLimits(connect=0.3, silence=0.3, call=0.6, upload=0.6, attempts=3, pause=0.01, longest_pause=0.02)
 SECRET = "s3cr3t-of-the-test"
 
 
@@ -109,7 +109,7 @@ def test_a_deployment_that_failed_is_safe_to_repeat(server, package):
 
 def test_pauses_grow_up_to_a_limit_and_the_server_may_ask_for_longer_ones(server):
     clock = Clock()
-    limits = Limits(attempts=6, pause=1, longest_pause=4)
+    limits = CallLimits(attempts=6, pause=1, longest_pause=4)
     connection = connect(server, limits=limits, options=clock.options)
     server.faults.append(Fault(status=503, times=5))
     experiments.ensure(connection, "taxi")

@@ -10,7 +10,7 @@ import pytest
 from servers.kubeflow import KubeflowServer, examples
 from support.kubeflow_connections import connect
 
-from pipeyard.servers.kubeflow import experiments, pipelines, runs, steps
+from pipeyard.servers.kubeflow import experiments, failed_steps, pipelines, runs
 
 HOST = "https://kubeflow.example.com"
 
@@ -38,7 +38,7 @@ SPEC = {
         "comp-inner": {"dag": {"tasks": {"extract": task("comp-leaf"), "train": task("comp-leaf")}}},
     },
 }
-KNOWN = steps.tasks(SPEC)
+KNOWN = failed_steps.tasks(SPEC)
 # What is around everything, and FAILED with it.
 UP = {"taxi-x7k2p": "FAILED", "root": "FAILED", "root-driver": "SUCCEEDED", "driver": "SUCCEEDED"}
 
@@ -62,7 +62,7 @@ def run(*nodes, root="gs://bucket/root", key="7"):
 
 
 def failed(*nodes, known=KNOWN):
-    return [each.name for each in steps.failed(run(*UP.items(), *nodes), known, HOST)]
+    return [each.name for each in failed_steps.failed(run(*UP.items(), *nodes), known, HOST)]
 
 
 def test_tasks_have_paths():
@@ -143,23 +143,23 @@ def test_without_the_pipeline_the_workflow_s_own_nodes_are_left_out():
     ("root", "where"), [("gs://bucket/root/", "gs://bucket/root"), ("", "minio://mlpipeline/v2/artifacts")]
 )
 def test_where_the_log_is_is_told(root, where):
-    [step] = steps.failed(run(("summarize", "FAILED"), root=root), KNOWN, HOST, "team")
+    [step] = failed_steps.failed(run(("summarize", "FAILED"), root=root), KNOWN, HOST, "team")
     assert step.log_url == f"{HOST}/k8s/pod/logs?podname=taxi-x7k2p-0&runid=7&podnamespace=team"
-    [driver] = steps.failed(run(("summarize-driver", "FAILED")), KNOWN, HOST)
+    [driver] = failed_steps.failed(run(("summarize-driver", "FAILED")), KNOWN, HOST)
     assert driver.log_url == f"{HOST}/#/runs/details/7"
     assert f"executor-logs, below {where} in the folder 7" in step.look
     assert "kubectl logs -n team -l pipeline/runid=7 -c main" in step.look
-    assert "-n kubeflow" in steps.failed(run(("summarize", "FAILED")), KNOWN, HOST)[0].look
+    assert "-n kubeflow" in failed_steps.failed(run(("summarize", "FAILED")), KNOWN, HOST)[0].look
 
 
 def test_progress_is_of_the_pipeline_s_steps_alone():
-    told = steps.progress(
+    told = failed_steps.progress(
         run(*UP.items(), ("exit-handler-1", "RUNNING"), ("extract-driver", "SUCCEEDED"), ("extract", "RUNNING")), KNOWN
     )
     assert list(told.values()) == ["extract: RUNNING"]
-    items = steps.progress(run(("check", "SUCCEEDED"), ("check", "RUNNING"), ("push", None)), KNOWN)
+    items = failed_steps.progress(run(("check", "SUCCEEDED"), ("check", "RUNNING"), ("push", None)), KNOWN)
     assert sorted(items.values()) == ["check: RUNNING", "check: SUCCEEDED"]
-    assert not steps.progress(SimpleNamespace(run_details=None), KNOWN)
+    assert not failed_steps.progress(SimpleNamespace(run_details=None), KNOWN)
 
 
 def test_a_run_that_is_waited_for_tells_its_steps_by_the_version_that_it_runs(tmp_path):

@@ -14,7 +14,7 @@ from pipeyard.checks import generated
 from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import project
-from pipeyard.settings import checking, durations, schema
+from pipeyard.settings import durations, fit, schema
 
 ROOT = Path(__file__).parents[3]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
@@ -301,9 +301,9 @@ def test_the_project_s_parameters_fit_its_pipelines_in_every_environment():
     loaded = settings.load(ROOT, SET)
     for place in map(loaded.environment, loaded.names):
         for name in place.pipelines:
-            checking.check(place, name, compiled[name].spec.root.input_definitions)
-            checking.retries(place, name, texts[name])
-        assert not checking.unused(place, compiled)
+            fit.check(place, name, compiled[name].spec.root.input_definitions)
+            fit.retries(place, name, texts[name])
+        assert not fit.unused(place, compiled)
 
 
 def test_the_command_checks_the_parameters_of_all_pipelines(tmp_path):

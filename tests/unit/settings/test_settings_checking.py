@@ -7,7 +7,7 @@ import pytest
 from pipeyard import ir, settings
 from pipeyard.errors import PipeyardError
 from pipeyard.ir.protobuf import pb
-from pipeyard.settings import checking
+from pipeyard.settings import fit
 
 TEXT = """\
 environments:
@@ -49,13 +49,13 @@ def _dev(tmp_path: Path, text: str = TEXT) -> settings.Environment:
 
 def _refusal(environment: settings.Environment, **options) -> str:
     with pytest.raises(PipeyardError) as error:
-        checking.check(environment, "taxi", _inputs(), **options)
+        fit.check(environment, "taxi", _inputs(), **options)
     return str(error.value)
 
 
 def test_parameters_that_fit_are_returned_with_their_types(tmp_path):
     text = TEXT.replace("epochs: 3", "epochs: 3.0\n          rate: 1\n          columns: [a]\n          tune: true")
-    found = checking.check(_dev(tmp_path, text), "taxi", _inputs())
+    found = fit.check(_dev(tmp_path, text), "taxi", _inputs())
     assert found == {"source": "gs://data", "epochs": 3, "rate": 1.0, "columns": ["a"], "tune": True}
     assert [type(found[name]) for name in ("epochs", "rate")] == [int, float]
 
@@ -78,7 +78,7 @@ def test_a_typo_among_the_parameters_for_every_pipeline_is_told_with_its_line(tm
 def test_a_parameter_for_every_pipeline_that_none_has_is_told_with_its_line(tmp_path):
     spec = pb.PipelineSpec()
     spec.root.input_definitions.CopyFrom(_inputs())
-    assert checking.unused(_dev(tmp_path), {"taxi": ir.Pipeline(spec, "", {})})[0].startswith(
+    assert fit.unused(_dev(tmp_path), {"taxi": ir.Pipeline(spec, "", {})})[0].startswith(
         "settings.yaml:7: no pipeline has a parameter 'unrelated'. "
     )
 
@@ -105,12 +105,12 @@ def test_a_value_of_the_wrong_type_is_told_with_its_line(tmp_path, value, proble
 
 def test_null_leaves_an_optional_parameter_to_the_pipeline(tmp_path):
     text = TEXT.replace("epochs: 3", "epochs: 3\n          rate: null")
-    assert "rate" not in checking.check(_dev(tmp_path, text), "taxi", _inputs())
+    assert "rate" not in fit.check(_dev(tmp_path, text), "taxi", _inputs())
 
 
 def test_what_is_given_on_top_counts_and_is_told_as_such(tmp_path):
     dev = _dev(tmp_path, TEXT.replace("epochs: 3", "epochs: many"))
-    assert checking.check(dev, "taxi", _inputs(), given={"epochs": "4"})["epochs"] == 4
+    assert fit.check(dev, "taxi", _inputs(), given={"epochs": "4"})["epochs"] == 4
     told = _refusal(dev, given={"epochs": "4", "soruce": "x"})
     assert "--param soruce: the pipeline has no parameter 'soruce'. Did you mean 'source'?" in told
 

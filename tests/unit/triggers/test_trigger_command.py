@@ -18,7 +18,7 @@ from pipeyard.compiling import compiler
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
 from pipeyard.runs import record
-from pipeyard.triggers import function, scheduling, starting
+from pipeyard.triggers import function, scheduler_jobs, starting
 
 ROOT = Path(__file__).parents[3]
 CLOUD = {
@@ -313,7 +313,7 @@ def test_the_committed_jobs_are_those_of_the_environment_on_vertex(monkeypatch):
     places = {"GCP_PROJECT": "PROJECT", "PIPELINE_BUCKET": "bucket", "IMAGE_REGISTRY": "host/path", "MLFLOW_URL": "url"}
     vertex = settings.load(ROOT, places).environment("vertex")
     account = "triggers@PROJECT.iam.gserviceaccount.com"
-    made = scheduling.jobs(vertex, "https://FUNCTION", account, "", scheduling.EVERY)
+    made = scheduler_jobs.jobs(vertex, "https://FUNCTION", account, "", scheduler_jobs.EVERY)
     committed = {path.stem: path.read_text() for path in (ROOT / "triggers/schedule").glob("*.json")}
     assert committed == made
 
@@ -323,12 +323,12 @@ _ANSWER = """
 import json
 from pathlib import Path
 import functions_framework
-import pipeyard.triggers.serving
+import pipeyard.triggers.cloud_function
 
 client = functions_framework.create_app("on_event", "main.py").test_client()
 headers = {"ce-type": "dev.pipeyard.tick", "ce-id": "1", "ce-source": "x", "ce-specversion": "1.0"}
 answer = client.post("/", headers=headers)
-wheel = str(Path(pipeyard.triggers.serving.__file__).parents[2])
+wheel = str(Path(pipeyard.triggers.cloud_function.__file__).parents[2])
 print(json.dumps([wheel, answer.status_code, answer.get_json()["message"]]))
 """
 
@@ -339,7 +339,7 @@ def test_the_function_s_source_has_what_it_needs(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"main.py", "settings.yaml", "requirements.txt", "wheels"}
     wheels = [path for path in written if path.suffix == ".whl"]
     names = {name for wheel in wheels for name in zipfile.ZipFile(wheel).namelist()}
-    assert {"pipeyard/triggers/serving.py", "pipeyard/delivery/launching.py", "stepkit/uris.py"} <= names
+    assert {"pipeyard/triggers/cloud_function.py", "pipeyard/deployment/deployed_runs.py", "stepkit/uris.py"} <= names
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert [f"./wheels/{wheel.name}" for wheel in wheels] == lines[:2]
     pinned = {line.partition("==")[0] for line in lines[2:]}

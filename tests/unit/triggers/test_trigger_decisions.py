@@ -7,9 +7,9 @@ import pytest
 from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_object, two_hundred
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import decision, replaying
+from pipeyard.triggers import decision, replay
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Code, Event, Kind, LogEntry, Policy, TriggerState
+from pipeyard.triggers.domain import Code, Event, EventKind, LogEntry, Policy, TriggerState
 
 EACH = Policy(name="each", parameter="source")
 
@@ -37,7 +37,7 @@ def at(minutes):
 
 
 def tick(minutes=0):
-    return Event(kind=Kind.TICK, time=at(minutes)), at(minutes)
+    return Event(kind=EventKind.TICK, time=at(minutes)), at(minutes)
 
 
 def test_a_new_object_starts_a_run_with_its_uri():
@@ -125,13 +125,13 @@ def test_a_cap_holds_until_midnight_in_utc():
 
 def test_an_object_that_is_gone_before_its_run_is_no_part_of_it():
     policy = Policy(name="two", parameter="source", quorum=2)
-    gone = new_object("a", at(0), 1, "gone").model_copy(update={"kind": Kind.REMOVAL})
+    gone = new_object("a", at(0), 1, "gone").model_copy(update={"kind": EventKind.REMOVAL})
     late = new_object("c", at(0), 3, "late")
     decisions = told(
         policy,
         new_object("a", at(0), 1, "a"),
         gone,
-        late.model_copy(update={"kind": Kind.REMOVAL, "id": "gone before it came"}),
+        late.model_copy(update={"kind": EventKind.REMOVAL, "id": "gone before it came"}),
         late,
         new_object("b", at(0), 2, "b"),
     )
@@ -183,7 +183,7 @@ def test_what_doesn_t_fit_is_to_be_told_again(monkeypatch):
 
 def test_looks_that_find_nothing_new_are_no_part_of_the_log():
     policy = Policy(name="drift", cool_down=timedelta(days=1))
-    drift = Event(kind=Kind.DRIFT, subject="drift 1", time=BEGIN, detail="fare")
+    drift = Event(kind=EventKind.DRIFT, subject="drift 1", time=BEGIN, detail="fare")
     decisions = told(
         policy, tick(1), drift, drift, tick(2), drift.model_copy(update={"subject": "drift 2"}), tick(3000)
     )
@@ -207,10 +207,10 @@ def test_a_log_replays_to_the_same_decisions_and_shows_what_another_policy_would
     stream = two_hundred()
     history = told(POLICY, *((each.event, each.at) for each in stream))[-1].state.history
     log = [entry.model_dump_json() for entry in history]
-    entries = replaying.read(log, "log")
+    entries = replay.read(log, "log")
     assert entries == history
-    assert not any(each.differs for each in replaying.replay(entries, POLICY))
-    daily = replaying.replay(entries, POLICY.model_copy(update={"cool_down": timedelta(days=1)}))
+    assert not any(each.differs for each in replay.replay(entries, POLICY))
+    daily = replay.replay(entries, POLICY.model_copy(update={"cool_down": timedelta(days=1)}))
     assert sum(each.decision.start for each in daily) == 3
     assert any(each.differs for each in daily)
 
@@ -218,4 +218,4 @@ def test_a_log_replays_to_the_same_decisions_and_shows_what_another_policy_would
 def test_a_line_that_is_no_entry_is_named():
     good = LogEntry(at=BEGIN, event=new_object("a", BEGIN, 1, "m"), code=Code.STARTED, reason="").model_dump_json()
     with pytest.raises(PipeyardError, match=r"^log:3 is no line of a trigger's log: .*show --log"):
-        replaying.read([good, "", '{"at": 1}'], "log")
+        replay.read([good, "", '{"at": 1}'], "log")

@@ -9,8 +9,8 @@ from support.statistics_artifacts import QUANTILES, STANDARD, artifact
 
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import DriftTrigger, QualityTrigger
-from pipeyard.triggers import artifacts, drift, statistics
-from pipeyard.triggers.model import Kind
+from pipeyard.triggers import drift, remote_artifacts, statistics
+from pipeyard.triggers.domain import EventKind
 from pipeyard.triggers.statistics import Numbers, Words
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -127,16 +127,16 @@ def test_a_served_model_s_folder_stands_for_what_its_newest_version_was_trained_
         version(model, number, train={"fare": [(low, low + 10, 50)]})
     (model / "11").mkdir()  # one that is still going up
     new = artifact(tmp_path / "new", train={"fare": [(5, 15, 50)]})
-    baseline = artifacts.of_served(str(model), Kind.DRIFT)
+    baseline = remote_artifacts.of_served(str(model), EventKind.DRIFT)
     assert baseline == f"{model}/10/assets.extra/stats.tfrecord"
     assert [each.value for each in drift.drift(trigger(new), baseline, NOW).measured] == [0.0]
-    baseline = artifacts.of_served(str(model), Kind.QUALITY)
+    baseline = remote_artifacts.of_served(str(model), EventKind.QUALITY)
     live = metrics(tmp_path / "live.json", AUC=0.8)
     assert (
         drift.quality(quality(live, max_drop={"AUC": 0.1}), baseline, NOW).event.detail == "AUC: dropped by 0.2 > 0.1"
     )
-    assert artifacts.of_served(new, Kind.DRIFT) == new
-    assert artifacts.of_served(live, Kind.QUALITY) == live
+    assert remote_artifacts.of_served(new, EventKind.DRIFT) == new
+    assert remote_artifacts.of_served(live, EventKind.QUALITY) == live
 
 
 def test_what_must_not_be_listed_may_be_read(monkeypatch):
@@ -144,13 +144,13 @@ def test_what_must_not_be_listed_may_be_read(monkeypatch):
         raise OSError("Forbidden: storage.objects.list")  # as gcsfs tells it
 
     monkeypatch.setattr(MemoryFileSystem, "ls", refuse)
-    assert artifacts.of_served("memory://b/stats", Kind.DRIFT) == "memory://b/stats"
+    assert remote_artifacts.of_served("memory://b/stats", EventKind.DRIFT) == "memory://b/stats"
 
 
 def test_a_version_that_nothing_was_kept_of_is_told(tmp_path):
     version(tmp_path / "taxi", 3)
     with pytest.raises(PipeyardError, match=r"Version 3 at .*taxi has no assets.extra/stats.tfrecord: .*Run the pipe"):
-        artifacts.of_served(str(tmp_path / "taxi"), Kind.DRIFT)
+        remote_artifacts.of_served(str(tmp_path / "taxi"), EventKind.DRIFT)
 
 
 def test_storage_that_can_t_be_reached_is_told(monkeypatch):
@@ -159,9 +159,9 @@ def test_storage_that_can_t_be_reached_is_told(monkeypatch):
 
     for name in ("ls", "exists"):
         monkeypatch.setattr(MemoryFileSystem, name, refuse)
-    baseline = artifacts.of_served("memory://b", Kind.DRIFT)
+    baseline = remote_artifacts.of_served("memory://b", EventKind.DRIFT)
     with pytest.raises(PipeyardError, match="The x at memory://b can't be read: .*reset. Check the URI, the network"):
-        artifacts.read(baseline, "", "x")
+        remote_artifacts.read(baseline, "", "x")
 
 
 def metrics(path, **values):

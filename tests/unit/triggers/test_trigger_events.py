@@ -7,7 +7,7 @@ import pytest
 from support import event_forms
 
 from pipeyard.triggers import events
-from pipeyard.triggers.model import Kind
+from pipeyard.triggers.domain import EventKind
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CREATED = datetime(2026, 3, 1, 11, 59, 58, 123000, UTC)
@@ -30,7 +30,7 @@ def parse(headers, content):
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_new_object_is_the_same_event(form):
     event = parse(*FORMS[form])
-    assert event.kind == Kind.OBJECT
+    assert event.kind == EventKind.OBJECT
     assert event.uri == "gs://landing/taxi/a.csv"
     assert event.subject == "gs://landing/taxi/a.csv#1772366398123456"
     assert (event.generation, event.time) == (1772366398123456, CREATED)
@@ -57,7 +57,7 @@ def test_an_entry_of_the_audit_log_is_a_new_object_whose_generation_nobody_knows
 @pytest.mark.parametrize("happening", ["OBJECT_DELETE", "OBJECT_ARCHIVE"])
 def test_an_object_that_is_gone(happening):
     event = parse({}, message({**NOTIFICATION, "eventType": happening, "eventTime": "2026-03-01T11:59:59Z"}))
-    assert (event.kind, event.subject) == (Kind.REMOVAL, "gs://landing/taxi/a.csv#1772366398123456")
+    assert (event.kind, event.subject) == (EventKind.REMOVAL, "gs://landing/taxi/a.csv#1772366398123456")
 
 
 def test_changed_metadata_and_folders_start_nothing():
@@ -78,7 +78,7 @@ def test_a_job_of_cloud_scheduler_is_the_same_event_when_it_tries_again():
     }
     first, second = (parse(headers, {"pipeline": "chicago_taxi"}) for _ in range(2))
     assert first == second
-    assert (first.kind, first.id) == (Kind.SCHEDULE, "")  # its id never changes
+    assert (first.kind, first.id) == (EventKind.SCHEDULE, "")  # its id never changes
     assert first.subject == "schedule chicago_taxi 2026-03-01T03:00:00Z"
     tomorrow = parse({**headers, "X-CloudScheduler-ScheduleTime": "2026-03-02T03:00:00Z"}, {"pipeline": "chicago_taxi"})
     assert tomorrow.subject != first.subject
@@ -86,14 +86,14 @@ def test_a_job_of_cloud_scheduler_is_the_same_event_when_it_tries_again():
 
 def test_that_time_passed_needs_no_body():
     headers = {"ce-specversion": "1.0", "ce-type": events.TICK, "ce-source": "pipeyard", "ce-id": "tick"}
-    assert parse(headers, b"").kind == Kind.TICK
+    assert parse(headers, b"").kind == EventKind.TICK
 
 
 def test_a_run_that_completed():
     told = {"pipeline": "features", "environment": "dev", "run": "r-1", "state": "SUCCEEDED"}
     envelope = {**STRUCTURED, "type": events.COMPLETED}
     event = parse({}, {**envelope, "data": told})
-    assert (event.kind, event.subject) == (Kind.COMPLETION, "run dev r-1")
+    assert (event.kind, event.subject) == (EventKind.COMPLETION, "run dev r-1")
     with pytest.raises(events.Ignored, match="ended as FAILED"):
         parse({}, {**envelope, "data": {**told, "state": "FAILED"}})
 

@@ -12,7 +12,7 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import firing, state
-from pipeyard.triggers.model import Code, Event, Kind, Policy
+from pipeyard.triggers.domain import Code, Event, EventKind, Policy
 
 EACH = Policy(name="each", parameter="source")
 
@@ -88,7 +88,7 @@ def test_who_dies_after_starting_leaves_a_run_that_isn_t_started_again(folder):
 
     with pytest.raises(Killed):
         firing.handle(folder, event, EACH, dies, clock(1))
-    firing.handle(folder, Event(kind=Kind.TICK, time=BEGIN), EACH, runs, clock(12))
+    firing.handle(folder, Event(kind=EventKind.TICK, time=BEGIN), EACH, runs, clock(12))
     assert len(runs.asked) == 2 and len(runs.started) == 1
     assert state.read(folder).starts[0].run
 
@@ -113,7 +113,7 @@ def test_what_can_t_be_started_for_a_day_is_given_up(folder):
 
     firing.handle(folder, new_object("a.csv", BEGIN, 1, "m"), EACH, down, clock(0))
     runs = Runs()
-    outcome = firing.handle(folder, Event(kind=Kind.TICK, time=BEGIN), EACH, runs, clock(24 * 60 + 1))
+    outcome = firing.handle(folder, Event(kind=EventKind.TICK, time=BEGIN), EACH, runs, clock(24 * 60 + 1))
     assert (runs.asked, outcome.started) == ([], {})
     assert list(outcome.problems.values()) == ["given up after 1 tries: no"]
     assert state.read(folder).starts[0].given_up
@@ -152,7 +152,7 @@ import json, os, sys
 from datetime import datetime
 from pathlib import Path
 from pipeyard.triggers import firing, state
-from pipeyard.triggers.model import Event, Policy
+from pipeyard.triggers.domain import Event, Policy
 
 folder, dies_at = Path(sys.argv[1]), int(sys.argv[2])
 policy = Policy.model_validate_json(sys.argv[3])

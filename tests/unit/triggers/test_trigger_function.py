@@ -19,7 +19,7 @@ from servers.vertex import PROJECT, REGION, VertexServer
 from support import delivered_projects, event_forms
 
 from pipeyard import cli, settings
-from pipeyard.triggers import checks, events, routing, serving, starting, state
+from pipeyard.triggers import checks, cloud_function, events, routing, starting, state
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 FORMS = event_forms.forms(TODAY)
@@ -145,7 +145,7 @@ def test_lines_of_requests_at_the_same_time_stay_lines(served, monkeypatch):
 
     output = Slow()
     monkeypatch.setattr(sys, "stdout", output)
-    threads = [threading.Thread(target=serving.answer, args=(served, {}, b"{")) for _ in range(8)]
+    threads = [threading.Thread(target=cloud_function.answer, args=(served, {}, b"{")) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -156,13 +156,13 @@ def test_lines_of_requests_at_the_same_time_stay_lines(served, monkeypatch):
 @pytest.fixture
 def served(project):
     """The function's work, in this process."""
-    return serving.triggers(project.root, {serving.ENVIRONMENT: "dev"})
+    return cloud_function.triggers(project.root, {cloud_function.ENVIRONMENT: "dev"})
 
 
 def answer(served, headers, content):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     logged: list[str] = []
-    status, told = serving.answer(served, headers, body, logged.append)
+    status, told = cloud_function.answer(served, headers, body, logged.append)
     return status, told, [json.loads(line) for line in logged]
 
 
@@ -208,7 +208,7 @@ def test_time_that_passed_starts_what_waits_for_the_cool_down(kubeflow, project)
     now = [datetime.now(UTC)]
     found = settings.load(project.root)
     dev = found.environment("dev")
-    served = serving.Triggers(dev, found.environment, starting.launcher(), clock=lambda: now[0])
+    served = cloud_function.Triggers(dev, found.environment, starting.launcher(), clock=lambda: now[0])
     for number in range(6):
         answer(served, *new(f"{number}.csv", bucket="batches"))
     assert len(kubeflow.store.runs) == 1
@@ -252,7 +252,7 @@ def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path
         with pytest.raises(SystemExit) as end:
             cli.main()
         assert not end.value.code, capsys.readouterr().err
-        served = serving.triggers(project.root, {serving.ENVIRONMENT: "vertex"})
+        served = cloud_function.triggers(project.root, {cloud_function.ENVIRONMENT: "vertex"})
         for _ in range(2):
             assert answer(served, *new("taxi/a.csv"))[0] == 200
         assert len(server.jobs) == 1

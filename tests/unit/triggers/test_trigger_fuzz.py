@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from support import event_forms, trigger_projects
 
-from pipeyard.triggers import events, serving
+from pipeyard.triggers import cloud_function, events
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 FORMS = event_forms.forms(TODAY)
@@ -50,13 +50,13 @@ SEEDS = [
 def served(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     trigger_projects.make(root, {"read": {"triggers": [{**trigger_projects.NEW_FILES, "cool_down": "1d"}]}})
-    variables = {serving.ENVIRONMENT: "here", serving.STATE: str(root / "states")}
-    return serving.triggers(root, variables, lambda environment, pipeline, parameters, key: f"run-{key}")
+    variables = {cloud_function.ENVIRONMENT: "here", cloud_function.STATE: str(root / "states")}
+    return cloud_function.triggers(root, variables, lambda environment, pipeline, parameters, key: f"run-{key}")
 
 
 def answer(served, headers, body):
     logged = []
-    status, told = serving.answer(served, headers, body, logged.append)
+    status, told = cloud_function.answer(served, headers, body, logged.append)
     json.dumps(told).encode()
     return status, told, [json.loads(line) for line in logged]
 

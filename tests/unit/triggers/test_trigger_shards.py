@@ -11,7 +11,7 @@ from support.trigger_events import BEGIN, MINUTE, POLICY, expected_sources, new_
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import decision, firing, shards, state
-from pipeyard.triggers.model import Code, Event, Kind, Newest, Policy, Seen, digest
+from pipeyard.triggers.domain import Code, Event, EventKind, Newest, Policy, Seen, digest
 
 EACH = Policy(name="each", parameter="source")
 KEPT = EACH.kept
@@ -246,7 +246,7 @@ def test_a_state_of_the_first_format_is_read_and_migrated(folder, tmp_path, obje
     known = json.loads(path.read_text())
     assert (known["format"], known["sharded"]) == (2, objects == 300)
     assert len(known["seen"]) + len(known["newest"]) <= shards.MOST_RECENT + 8
-    tell(folder, Event(kind=Kind.TICK, time=BEGIN), runs, 24 * 60 + 1, policy)
+    tell(folder, Event(kind=EventKind.TICK, time=BEGIN), runs, 24 * 60 + 1, policy)
     waited = {f"gs://landing/{number}.csv" for number in (objects, 1000, 1001)}
     assert [set(source.split(",")) for source in runs.started.values()] == [waited]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipeyard.ci import build_config, cloudbuild_rules, documents
 from pipeyard.ci.build_config import BuildConfig
-from pipeyard.ci.emulator import processes, scheduler
+from pipeyard.ci.emulator import build_scheduler, processes
 from pipeyard.ci.emulator.causes import BuildStart
 from pipeyard.errors import PipeyardError
 
@@ -19,9 +19,9 @@ def execute(
     start: BuildStart,
     given: Mapping[str, str],
     where: Where,
-    tell: Callable[[scheduler.StepResult], None],
+    tell: Callable[[build_scheduler.StepResult], None],
     network: str = "",
-) -> scheduler.Result:
+) -> build_scheduler.Result:
     """Executes a build; logs and scripts are kept beside the workspace.
 
     Args:
@@ -44,7 +44,7 @@ def execute(
     state = workspace.with_name(f"{workspace.name}.build")
     found = secrets(build, os.environ)
     if where == "host":
-        executor: processes.Executor = processes.OnHost(workspace, state / "scripts", os.environ, found)
+        executor: processes.StepExecutor = processes.OnHost(workspace, state / "scripts", os.environ, found)
     else:
         home = state / "home"
         home.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def execute(
         executor = processes.InContainers(
             processes.docker_client(), workspace, state / "scripts", home, os.environ, found, name, network
         )
-    return scheduler.run(build, executor, state / "logs", tell)
+    return build_scheduler.run(build, executor, state / "logs", tell)
 
 
 def secrets(build: BuildConfig, variables: Mapping[str, str]) -> dict[str, str]:

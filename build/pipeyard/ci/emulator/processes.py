@@ -39,7 +39,7 @@ _CLOUD_BUILDERS = "cloud-builders"
 _STARTING = threading.Lock()
 
 
-class Executor(Protocol):
+class StepExecutor(Protocol):
     """Runs one step to its end.
 
     Attributes:
@@ -74,7 +74,7 @@ class OnHost:
     secrets: Mapping[str, str]
 
     def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
-        """See `Executor`."""
+        """See `StepExecutor`."""
         if text := _elsewhere(step):
             raise PipeyardError(f"{step.name} {text}. Use paths relative to the source, or --steps docker.")
         folder = self.folder / relative(step.folder)
@@ -126,7 +126,7 @@ class InContainers:
     network: str = ""
 
     def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
-        """See `Executor`."""
+        """See `StepExecutor`."""
         container = f"{self.name}-{step.index}"
         secrets = {name: self.secrets[name] for name in step.secrets}
         with _STARTING:

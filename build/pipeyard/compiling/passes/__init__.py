@@ -2,8 +2,8 @@
 
 Functions from specification to specification, or to what is wrong with it; none reads or writes anything.
 
-    defaults   writes components' defaults into the tasks that leave them out
-    caching    turns KFP's cache off for steps that read outside the run
-    driver     what KFP's driver can't start
-    sizes      what is too large to start a step with
+    defaults        writes components' defaults into the tasks that leave them out
+    cache_switch    turns KFP's cache off for steps that read outside the run
+    driver          what KFP's driver can't start
+    argument_sizes  what is too large to start a step with
 """

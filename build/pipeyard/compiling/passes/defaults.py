@@ -4,7 +4,7 @@ The driver of KFP 2.17.0 resolves a container's arguments before it fills in def
 by #14175), and refuses the task: `parameter "format" not found in executor input`. A constant is there on any server.
 """
 
-from pipeyard.compiling.passes.walking import iterated
+from pipeyard.compiling.passes.traversal import iterated
 from pipeyard.ir.protobuf import pb
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeyard.compiling.passes.walking import Visit, visits
+from pipeyard.compiling.passes.traversal import Visit, visits
 from pipeyard.ir import Pipeline
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
@@ -30,7 +30,7 @@ class _Absence:
 
 
 # Of an input: None if there is a value whenever the task runs.
-_Known = _Absence | None
+_MaybeAbsent = _Absence | None
 
 
 def check(pipeline: Pipeline) -> tuple[list[str], list[str]]:
@@ -63,13 +63,13 @@ def check(pipeline: Pipeline) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(problems)), warnings
 
 
-def _known(_name: str, spec: Any, _declared: Any, known: Mapping[str, _Known]) -> _Known:
+def _known(_name: str, spec: Any, _declared: Any, known: Mapping[str, _MaybeAbsent]) -> _MaybeAbsent:
     if spec is None:
         return _Absence("")
     return known.get(spec.component_input_parameter) if spec.component_input_parameter else None
 
 
-def _needed(pipeline: Pipeline, visit: Visit[_Known], problems: list[str]) -> Iterator[str]:
+def _needed(pipeline: Pipeline, visit: Visit[_MaybeAbsent], problems: list[str]) -> Iterator[str]:
     """Yields the inputs that a task can't do without; appends to `problems` what no input helps against."""
     absent = {name for name, absence in visit.inputs.items() if absence}
     passed = absent & set(visit.task.inputs.parameters)
@@ -84,7 +84,7 @@ def _needed(pipeline: Pipeline, visit: Visit[_Known], problems: list[str]) -> It
         yield from _of_element(part, visit, problems)
 
 
-def _of_element(part: str, visit: Visit[_Known], problems: list[str]) -> Iterator[str]:
+def _of_element(part: str, visit: Visit[_MaybeAbsent], problems: list[str]) -> Iterator[str]:
     """Yields the parameters that an element of a command is resolved by."""
     conditional = part.strip().startswith('{"IfPresent":')
     if conditional:
@@ -93,7 +93,7 @@ def _of_element(part: str, visit: Visit[_Known], problems: list[str]) -> Iterato
         yield from _PARAMETER.findall(part)
 
 
-def _of_condition(part: str, visit: Visit[_Known], problems: list[str]) -> Iterator[str]:
+def _of_condition(part: str, visit: Visit[_MaybeAbsent], problems: list[str]) -> Iterator[str]:
     clause = json.loads(part)["IfPresent"]
     name = clause["InputName"]
     if name in visit.task.inputs.artifacts:

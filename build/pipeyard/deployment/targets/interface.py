@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeyard.deployment.planning import Discrepancy
+from pipeyard.deployment.planner import Discrepancy
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired

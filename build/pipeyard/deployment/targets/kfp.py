@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Discrepancy
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.packages import archives
 from pipeyard.servers import outcome
-from pipeyard.servers.kubeflow import cron, experiments, names, pipelines, runs, schedules, server_versions, steps
+from pipeyard.servers.kubeflow import (
+    cron,
+    experiments,
+    failed_steps,
+    names,
+    pipelines,
+    runs,
+    schedules,
+    server_versions,
+)
 from pipeyard.servers.kubeflow.connection import Server
 
 if TYPE_CHECKING:
@@ -92,7 +101,7 @@ class OnKubeflow:
             record.run.get("service_account", ""),
             once=bool(key),
         )
-        return run, steps.page_of(self.server.host, run)
+        return run, failed_steps.page_of(self.server.host, run)
 
     def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.RunOutcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)

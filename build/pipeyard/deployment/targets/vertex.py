@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeyard.deployment.planning import Discrepancy
+from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages

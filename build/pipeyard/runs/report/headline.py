@@ -70,4 +70,4 @@ def _absent(run: Run, component: str) -> tuple[str, list[str]]:
             why = results.why_no_result(run, task)
             word, _, reason = why.partition(": ")
             return (word, [reason] if reason else []) if why else ("Not known", ["the step ended without saying"])
-    return formats.NOTHING, ["this pipeline has no step for it"]
+    return formats.DASH, ["this pipeline has no step for it"]

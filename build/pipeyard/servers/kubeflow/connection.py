@@ -12,24 +12,15 @@ from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import cluster, credentials, deadlines
 from pipeyard.servers.kubeflow.cluster import Cluster, Unreachable
 from pipeyard.servers.kubeflow.credentials import Credentials
+from pipeyard.system import retries
 
 if TYPE_CHECKING:
     from pipeyard.servers.kubeflow.client import Failure
     from pipeyard.settings import Environment
 
-# Answers after which the same request may succeed.
-_PASSING = {
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
-
 
 @dataclass(frozen=True)
-class Limits:
+class CallLimits:
     """How long to wait, in seconds.
 
     Attributes:
@@ -46,9 +37,9 @@ class Limits:
     silence: float = 30
     call: float = 60
     upload: float = 300
-    attempts: int = 5
-    pause: float = 0.5
-    longest_pause: float = 10
+    attempts: int | None = retries.KUBEFLOW.attempts
+    pause: float = retries.KUBEFLOW.pause
+    longest_pause: float = retries.KUBEFLOW.longest_pause
 
 
 class Doubt(IntEnum):
@@ -119,7 +110,7 @@ class Server:
     host: str
     namespace: str
     credentials: Credentials
-    limits: Limits
+    limits: CallLimits
     pipelines: Any = field(repr=False)
     uploads: Any = field(repr=False)
     experiments: Any = field(repr=False)
@@ -167,13 +158,8 @@ class Server:
         def again(error: BaseException) -> bool:
             return isinstance(error, ServerError) and error.passing and (repeat or not error.doubt)
 
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts or self.limits.attempts),
-            wait=self._pause,
-            retry=tenacity.retry_if_exception(again),
-            sleep=self.sleep,
-            reraise=True,
-        )
+        policy = retries.RetryPolicy(self.limits.pause, self.limits.longest_pause, attempts or self.limits.attempts)
+        retrying = retries.retrying(policy, tenacity.retry_if_exception(again), wait=self._pause, sleep=self.sleep)
         limit = seconds or self.limits.call
         return retrying(lambda: self._once(what, call, arguments, options, none_for, limit))
 
@@ -225,7 +211,7 @@ class Server:
 
     def _error(self, what: str, failure: "Failure") -> ServerError:
         status = failure.status
-        passing = status in _PASSING or (not status and not failure.certificate)
+        passing = status in retries.TRANSIENT or (not status and not failure.certificate)
         text = self.credentials.hide(failure.text)
         answered = f"{status} {text}" if status else text
         cause = f"Kubeflow Pipelines at {self.host}: {what} failed: {answered}."
@@ -255,7 +241,7 @@ class Server:
             return f"That is no answer of the API but, most likely, a login page. {self.credentials.remedy}"
         if status == HTTPStatus.NOT_FOUND:
             return "Check the host in settings.yaml, and that the server speaks API v2beta1."
-        if status in _PASSING:
+        if status in retries.TRANSIENT:
             return "The server has a problem of its own; run this again later."
         return "Look at the server's message."
 
@@ -263,7 +249,7 @@ class Server:
 def connect(
     environment: "Environment",
     *,
-    limits: Limits | None = None,
+    limits: CallLimits | None = None,
     tell: Callable[[str], object] = _to_stderr,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -289,7 +275,7 @@ def connect(
         host=host,
         namespace=environment.namespace,
         credentials=who,
-        limits=limits or Limits(),
+        limits=limits or CallLimits(),
         pipelines=api.PipelineServiceApi(made),
         uploads=api.PipelineUploadServiceApi(made),
         experiments=api.ExperimentServiceApi(made),

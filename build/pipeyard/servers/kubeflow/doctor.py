@@ -14,7 +14,7 @@ from pipeyard.servers.kubeflow.cluster import SCHEDULED, WORKFLOW, Cluster, Kube
 from pipeyard.servers.kubeflow.connection import Server
 from pipeyard.servers.kubeflow.creation import MARGIN, REMOVED_AFTER
 
-Kind = Literal["Workflow", "ScheduledWorkflow", "schedule"]
+LeftoverKind = Literal["Workflow", "ScheduledWorkflow", "schedule"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Leftover:
         removed: whether it was.
     """
 
-    kind: Kind
+    kind: LeftoverKind
     name: str
     key: str
     why: str

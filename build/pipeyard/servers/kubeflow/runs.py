@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
-from pipeyard.servers.kubeflow import creation, names, pages, pipelines, steps
+from pipeyard.servers.kubeflow import creation, failed_steps, names, pages, pipelines
 from pipeyard.servers.kubeflow.cluster import WORKFLOW, Cluster, KubernetesObject
 from pipeyard.servers.kubeflow.connection import NoSecret, Server, ServerError
 from pipeyard.servers.kubeflow.pipelines import PipelineVersion
@@ -148,9 +148,9 @@ def wait(
     Raises:
         PipeyardError: the time is up, the run isn't there, or the server failed for too long. The run goes on.
     """
-    page = steps.page_of(server.host, run_id)
+    page = failed_steps.page_of(server.host, run_id)
     began = answered = server.clock()
-    told = _Told(tell)
+    told = _News(tell)
     tasks = _Tasks(server)
     terminated = False
     while True:
@@ -165,7 +165,7 @@ def wait(
             terminated = terminated or run.state in (CANCELING, "CANCELED")
             if run.state not in ENDS:
                 told.line("run", run.state or "PENDING")
-            for node, line in steps.progress(run, tasks.of(run)).items():
+            for node, line in failed_steps.progress(run, tasks.of(run)).items():
                 told.line(node, line)
             if run.state in ENDS:
                 told.line("run", run.state)
@@ -186,7 +186,7 @@ def _may_recover(server: Server, error: ServerError) -> bool:
     return error.passing or (unknown and server.credentials.renewable)
 
 
-class _Told:
+class _News:
     """Tells what is new of each thing."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
@@ -204,10 +204,10 @@ class _Tasks:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._found: list[steps.WatchedTask] | None = None
+        self._found: list[failed_steps.WatchedTask] | None = None
         self._unknown = False
 
-    def of(self, run: Any, last: bool = False) -> list[steps.WatchedTask] | None:
+    def of(self, run: Any, last: bool = False) -> list[failed_steps.WatchedTask] | None:
         """Returns the tasks; None if they aren't known.
 
         Args:
@@ -216,7 +216,7 @@ class _Tasks:
         details = run.run_details.task_details if run.run_details else None
         if self._found is None and details and not self._unknown:
             try:
-                self._found = steps.tasks(self._specification(run, last)) or None
+                self._found = failed_steps.tasks(self._specification(run, last)) or None
                 self._unknown = self._found is None
             except ServerError as error:
                 self._unknown = not error.passing  # the version is removed, e.g.
@@ -237,13 +237,13 @@ class _Tasks:
 
 
 def _outcome(
-    server: Server, run: Any, tasks: list[steps.WatchedTask] | None, page: str, terminated: bool
+    server: Server, run: Any, tasks: list[failed_steps.WatchedTask] | None, page: str, terminated: bool
 ) -> RunOutcome:
     seconds = 0.0
     if run.created_at and run.finished_at:
         seconds = max(0.0, (run.finished_at - run.created_at).total_seconds())
     error = " ".join(run.error.message.split()) if run.error and run.error.message else ""
-    failed = steps.failed(run, tasks, server.host, server.namespace)
+    failed = failed_steps.failed(run, tasks, server.host, server.namespace)
     return RunOutcome(run.state, seconds, failed, error, page, terminated and run.state != SUCCEEDED)
 
 

@@ -11,17 +11,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system import google_login
+from pipeyard.system import google_login, retries
 
 if TYPE_CHECKING:
     from pipeyard.settings import Environment
 
 # Seconds that one request may take, and all repetitions of it.
 CALL = 30.0
-PATIENCE = 120.0
+PATIENCE = retries.GOOGLE.seconds
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-_Answer = TypeVar("_Answer")
+_CallResult = TypeVar("_CallResult")
 
 
 class VertexUnavailable(PipeyardError):
@@ -67,18 +67,18 @@ class Vertex:
 
         return self._client(ScheduleServiceClient)
 
-    def _client(self, kind: Callable[..., _Answer]) -> _Answer:
+    def _client(self, kind: Callable[..., _CallResult]) -> _CallResult:
         return kind(credentials=self.credentials, transport="rest", client_options={"api_endpoint": self.endpoint})
 
     def ask(
         self,
         what: str,
-        call: Callable[..., _Answer],
+        call: Callable[..., _CallResult],
         *,
         again: bool = True,
         patience: float | None = None,
         **arguments: Any,
-    ) -> _Answer:
+    ) -> _CallResult:
         """Calls the API.
 
         Args:
@@ -91,10 +91,8 @@ class Vertex:
             VertexUnavailable: it can't be reached, or fails for too long.
             PipeyardError: it refuses.
         """
-        from google.api_core import retry
-
         limit = self.patience if patience is None else patience
-        repeated = retry.Retry(predicate=_passing, initial=min(1.0, limit / 8), maximum=20, timeout=limit)
+        repeated = retries.for_google(retries.GOOGLE.within(limit))
         with telling(f"Vertex AI ({self.endpoint}): {what}", limit):
             return call(timeout=min(CALL, limit), retry=repeated if again else None, **arguments)
 
@@ -131,22 +129,6 @@ def _credentials(endpoint: str) -> Any:
         return google.auth.default(scopes=[_SCOPE])[0]
     except GoogleAuthError as error:
         raise PipeyardError(f"Vertex AI: {google_login.problem(error)}") from error
-
-
-def _passing(error: BaseException) -> bool:
-    import requests
-    from google.api_core import exceptions
-    from google.auth.exceptions import TransportError
-
-    return isinstance(
-        error,
-        exceptions.TooManyRequests
-        | exceptions.ServerError
-        | requests.ConnectionError
-        | requests.Timeout
-        | requests.exceptions.ChunkedEncodingError
-        | TransportError,
-    )
 
 
 @contextlib.contextmanager

@@ -8,13 +8,9 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.vertex.connection import CALL, PATIENCE, VertexUnavailable
-from pipeyard.system import google_login
+from pipeyard.system import google_login, retries
 
 _TOO_LARGE = 413
-
-
-class _Passing(Exception):
-    """An answer that may be another one next time."""
 
 
 def upload(repository: str, text: bytes, tags: list[str], session: Any, patience: float = PATIENCE) -> str:
@@ -34,20 +30,7 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
         VertexUnavailable: the registry can't be reached.
         PipeyardError: it refuses, or answers what isn't a version.
     """
-    import tenacity
-
-    attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_Passing),
-        wait=tenacity.wait_exponential_jitter(initial=min(1.0, patience / 8), max=20),
-        stop=tenacity.stop_after_delay(patience),
-        reraise=True,
-    )
-    try:
-        answer = attempts(_post, repository.rstrip("/"), text, tags, session, min(CALL, patience))
-    except _Passing as error:
-        raise VertexUnavailable(
-            f"{repository} can't be reached ({error}). Nothing is half uploaded: run the same command again."
-        ) from error
+    answer = _post(repository.rstrip("/"), text, tags, session, patience)
     package, _, version = answer.partition("/")
     if not package or not version.startswith("sha256:"):
         raise PipeyardError(
@@ -56,21 +39,27 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
     return f"{repository.rstrip('/')}/{package}/{version}"
 
 
-def _post(repository: str, text: bytes, tags: list[str], session: Any, timeout: float) -> str:
+def _post(repository: str, text: bytes, tags: list[str], session: Any, patience: float) -> str:
     import requests
     from google.auth.exceptions import GoogleAuthError, TransportError
 
+    def unreachable(why: str) -> VertexUnavailable:
+        return VertexUnavailable(
+            f"{repository} can't be reached ({why}). Nothing is half uploaded: run the same command again."
+        )
+
+    # The server knows pipelines by their files' names.
+    form = {"content": ("pipeline.yaml", text), "tags": (None, ",".join(tags))}
     try:
-        # The server knows pipelines by their files' names.
-        answer = session.post(
-            repository, files={"content": ("pipeline.yaml", text), "tags": (None, ",".join(tags))}, timeout=timeout
+        answer = retries.answering(retries.GOOGLE.within(patience))(
+            session.post, repository, files=form, timeout=min(CALL, patience)
         )
     except (requests.RequestException, TransportError) as error:
-        raise _Passing(f"{type(error).__name__}: {error}") from error
+        raise unreachable(f"{type(error).__name__}: {error}") from error
     except GoogleAuthError as error:
         raise PipeyardError(f"{repository}: {google_login.problem(error)}") from error
-    if answer.status_code >= 500 or answer.status_code == 429:
-        raise _Passing(f"{answer.status_code} {answer.text[:200]}")
+    if answer.status_code in retries.TRANSIENT:
+        raise unreachable(f"{answer.status_code} {answer.text[:200]}")
     if answer.status_code in {401, 403}:
         raise PipeyardError(
             f"{repository}: not permitted ({answer.status_code}). The account needs the role Artifact Registry Writer."

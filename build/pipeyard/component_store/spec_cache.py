@@ -1,6 +1,5 @@
 """What was read from remote places, by content: works offline, and never gives bytes that aren't those once read."""
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -43,7 +42,7 @@ class SpecCache:
         try:
             for path, content in [(self._folder / "sha256" / digest, data), (self._url(url), digest.encode())]:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                files.write_whole(path, content.decode())
+                files.write_whole(path, content)
         except OSError as error:
             _log.warning("%s can't be kept in the cache %s: %s", url, self._folder, error)
 
@@ -75,9 +74,9 @@ class Cached:
         if self._offline:
             raise FileMissing("not in the cache, and offline")
         data = self._place.read(path)
-        if digest is None or layout.has_digest(data, digest):
-            with contextlib.suppress(UnicodeDecodeError):  # no specification; whoever reads it will say so
-                self._cache.put(url, data)
+        # What isn't text is no specification, which whoever reads it will say: it isn't kept.
+        if _is_text(data) and (digest is None or layout.has_digest(data, digest)):
+            self._cache.put(url, data)
         return data
 
     def entries(self) -> dict[str, IndexEntry]:
@@ -90,3 +89,11 @@ class Cached:
 
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry()) if self._offline else self._place.versions(name)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -12,17 +12,17 @@ from typing import Any
 import yaml
 from google.protobuf import json_format
 
-from pipeyard.compiling.passes.walking import ROOT, visits
+from pipeyard.compiling.passes.traversal import ROOT, visits
 from pipeyard.ir import Pipeline
 from pipeyard.system import yamls
 
 _UNKNOWN = object()
 _FIELD = re.compile(r"\{(\w+)\}")
 # A task: the component that holds it (`ROOT`: the pipeline), and its name there.
-Place = tuple[str, str]
+TaskKey = tuple[str, str]
 
 
-def outside(pipeline: Pipeline, external: Mapping[str, Collection[str]]) -> frozenset[Place]:
+def outside(pipeline: Pipeline, external: Mapping[str, Collection[str]]) -> frozenset[TaskKey]:
     """Returns the tasks that read outside the run, or may: a parameter of the pipeline says so only in a run.
 
     Args:
@@ -49,7 +49,7 @@ def outside(pipeline: Pipeline, external: Mapping[str, Collection[str]]) -> froz
     )
 
 
-def without(text: str, places: Collection[Place]) -> str:
+def without(text: str, places: Collection[TaskKey]) -> str:
     """Returns a compiled pipeline with the cache off for some of its tasks."""
     documents = yamls.load_all(text)
     tasks = list(_tasks(documents[0], places))
@@ -60,7 +60,7 @@ def without(text: str, places: Collection[Place]) -> str:
     return yaml.dump_all(documents, sort_keys=True)  # as kfp writes it: libyaml's own writer breaks lines elsewhere
 
 
-def _tasks(spec: Mapping[str, Any], places: Collection[Place]) -> Iterator[dict[str, Any]]:
+def _tasks(spec: Mapping[str, Any], places: Collection[TaskKey]) -> Iterator[dict[str, Any]]:
     for dag, name in sorted(places):
         component = spec["root"] if dag == ROOT else spec["components"][dag]
         yield component["dag"]["tasks"][name]

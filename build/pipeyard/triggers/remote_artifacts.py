@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Iterator
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers.model import Kind
+from pipeyard.triggers.domain import EventKind
 from stepkit import served, uris
 from stepkit.errors import StepError
 
 # What deploy pushes beside a model, by which it is compared with.
-_KEPT = {Kind.DRIFT: served.STATISTICS, Kind.QUALITY: served.RECORD}
+_KEPT = {EventKind.DRIFT: served.STATISTICS, EventKind.QUALITY: served.RECORD}
 
 
 def read(uri: str, name: str, what: str) -> bytes:
@@ -28,7 +28,7 @@ def read(uri: str, name: str, what: str) -> bytes:
         return file.read_bytes()
 
 
-def of_served(uri: str, kind: Kind) -> str:
+def of_served(uri: str, kind: EventKind) -> str:
     """Returns the URI of the statistics, or of the record with metrics, of the newest version of a served model.
 
     Args:

@@ -22,7 +22,7 @@ _TAGS = {f"{_YAML}map", f"{_YAML}seq"}
 
 
 @dataclass
-class Document:
+class SettingsDocument:
     """A file as it was read.
 
     Attributes:
@@ -42,7 +42,7 @@ class Document:
         return self.lines[key]
 
 
-def read(text: str) -> Document:
+def read(text: str) -> SettingsDocument:
     """Reads a YAML document.
 
     Raises:
@@ -52,7 +52,7 @@ def read(text: str) -> Document:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
-        reader = _Reader(loader)
+        reader = _DocumentReader(loader)
         if node is not None:
             reader.document.data = reader.build(node, ())
         return reader.document
@@ -60,9 +60,9 @@ def read(text: str) -> Document:
         loader.dispose()
 
 
-class _Reader:
+class _DocumentReader:
     def __init__(self, loader: yaml.SafeLoader) -> None:
-        self.document = Document()
+        self.document = SettingsDocument()
         self._loader = loader
         self._checked: set[int] = set()
 

@@ -55,4 +55,8 @@ def included(project: Project) -> list[str]:
 def ignored() -> list[str]:
     """Returns patterns of the files that reach nothing."""
     anywhere = [*(f"*{suffix}" for suffix in sorted(dependency_graph.DOCUMENTS)), *sorted(dependency_graph.UNREAD)]
-    return [*(f"{folder}/**" for folder in dependency_graph.NOTHING), *anywhere, *(f"**/{name}" for name in anywhere)]
+    return [
+        *(f"{folder}/**" for folder in dependency_graph.WITHOUT_EFFECT),
+        *anywhere,
+        *(f"**/{name}" for name in anywhere),
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What happened.
 
     OBJECT: an object is new, or has new content. REMOVAL: a version of one is gone. TICK: nothing, but time passed.
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 # What nobody tells: whoever is asked to looks for it, again and again.
-LOOKED_FOR = (Kind.DRIFT, Kind.QUALITY, Kind.COMPLETION)
+LOOKED_FOR = (EventKind.DRIFT, EventKind.QUALITY, EventKind.COMPLETION)
 
 
 class Code(StrEnum):
@@ -62,7 +62,7 @@ class Event(_TriggerRecord):
     """
 
     id: str = ""
-    kind: Kind
+    kind: EventKind
     subject: str = ""
     uri: str = ""
     time: datetime

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import checks, firing, routing, state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.model import LOOKED_FOR, Event, Kind
+from pipeyard.triggers.domain import LOOKED_FOR, Event, EventKind
 from pipeyard.triggers.routing import Route
-from pipeyard.triggers.starting import Launch
+from pipeyard.triggers.starting import RunStarter
 
 if TYPE_CHECKING:
     from pipeyard.settings import Environment
@@ -51,7 +51,7 @@ class Triggers:
 
     environment: "Environment"
     environment_of: Callable[[str], "Environment"]
-    launch: Launch
+    launch: RunStarter
     place: str = ""
     dry: bool = False
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -59,7 +59,7 @@ class Triggers:
     def tell(self, event: Event) -> list[Told]:
         """Tells every trigger that wants it. That time passed also makes those look that nobody tells."""
         routes = routing.wanting(self.environment, event)
-        if event.kind == Kind.TICK:
+        if event.kind == EventKind.TICK:
             return self.look(routes)
         return _each(routes, lambda route: self._decide(route, event))
 
@@ -69,7 +69,7 @@ class Triggers:
 
     def _look(self, route: Route) -> Told:
         now = self.clock()
-        tick = Event(kind=Kind.TICK, time=now)
+        tick = Event(kind=EventKind.TICK, time=now)
         if route.kind not in LOOKED_FOR:
             return self._decide(route, tick)
         found = checks.look(route, self.environment, self.environment_of, now)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeyard.deployment import planning, records, uploads
+from pipeyard.deployment import planner, records, uploads
 from pipeyard.deployment.desired import Desired
-from pipeyard.deployment.planning import Discrepancy, Plan
+from pipeyard.deployment.planner import Discrepancy, Plan
 from pipeyard.deployment.records import Record
 from pipeyard.deployment.targets.interface import Target
 from pipeyard.deployment.uploads import Upload
@@ -50,7 +50,7 @@ def look(bucket: Bucket, target: Target, desired: Desired, precedes: Precedes) -
         uri = bucket.uri(f"{desired.pipeline}/{desired.package.version}")
         seen.insert(0, Discrepancy("package", desired.pipeline, "", uri))
     back = record.commit if record and precedes(desired.package.commit, record.commit) else ""
-    return planning.plan(desired.environment.name, desired.pipeline, desired.state, found, tuple(seen), back)
+    return planner.plan(desired.environment.name, desired.pipeline, desired.state, found, tuple(seen), back)
 
 
 def left_behind(bucket: Bucket, environment: str, pipelines: Collection[str]) -> list[str]:

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
-from pipeyard.settings import completions, explaining, layers, reading, secrets, times, variables
+from pipeyard.settings import completions, explanations, layers, secrets, times, variables, yaml_lines
 from pipeyard.settings.model import TARGETS, Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
-from pipeyard.settings.reading import Document, Key
+from pipeyard.settings.yaml_lines import Key, SettingsDocument
 
 _log = logging.getLogger(__name__)
 
@@ -86,18 +86,18 @@ def load(root: Path, variables: Mapping[str, str] | None = None) -> Settings:  #
     """
     path = root / FILE
     try:
-        document = reading.read(path.read_text(encoding="utf-8"))
+        document = yaml_lines.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PipeyardError(f"{path} is missing. It says where pipelines run; copy it from the repository.") from error
     except UnicodeDecodeError as error:
         raise PipeyardError(f"{path} isn't valid YAML: it isn't UTF-8. Save it as UTF-8.") from error
     except yaml.YAMLError as error:
         raise PipeyardError(_not_yaml(error, path.read_text(encoding="utf-8"))) from error
-    return _Loader(root, document, os.environ if variables is None else variables).settings()
+    return _SettingsReader(root, document, os.environ if variables is None else variables).settings()
 
 
-class _Loader:
-    def __init__(self, root: Path, document: Document, given: Mapping[str, str]) -> None:
+class _SettingsReader:
+    def __init__(self, root: Path, document: SettingsDocument, given: Mapping[str, str]) -> None:
         self._document = document
         self._root = root
         self._known = Project(root).pipelines
@@ -164,7 +164,7 @@ class _Loader:
             self._environments[name] = made.located(layers.Origins(self._document, merged))
             told += [*_unkept_schedules(made), *_lacking_baselines(made)]
         except ValidationError as error:
-            told += explaining.explained(error, given)
+            told += explanations.explained(error, given)
         self._unfit[name] = []
         for key, text, fix, of_value in told:
             names = [each for place, each in used if of_value and place == key]

@@ -13,7 +13,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import Environment, Schedule
 from pipeyard.settings.times import checked_cron
-from pipeyard.system import google_login
+from pipeyard.system import google_login, retries
 from pipeyard.triggers import events
 
 API = "https://cloudscheduler.googleapis.com"
@@ -22,7 +22,6 @@ EVERY = "*/15 * * * *"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 # Seconds to connect, and for an answer.
 _TIMEOUT = (5, 60)
-_ATTEMPTS = 4
 _LOCATION = re.compile(r"projects/[^/\s]+/locations/[a-z0-9-]+")
 # Less than the time for which what is being started is left alone (firing.HOLD).
 _DEADLINE = "540s"
@@ -139,22 +138,13 @@ def apply(wanted: Mapping[str, str], api: str = API) -> Iterator[str]:
 def _send(session: Any, method: str, url: str, text: str) -> tuple[int, str]:
     """Sends a job. Both methods may be repeated: what is made twice is refused the second time."""
     import requests
-    import tenacity
     from google.auth.exceptions import GoogleAuthError, TransportError
 
     def once() -> Any:
         return session.request(method, url, data=text, headers={"Content-Type": "application/json"}, timeout=_TIMEOUT)
 
-    passing = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
-        retry=tenacity.retry_if_exception_type((requests.ConnectionError, requests.Timeout))
-        | tenacity.retry_if_result(lambda answer: answer.status_code in passing),
-        retry_error_callback=lambda state: state.outcome.result(),
-    )
     try:
-        answer = retrying(once)
+        answer = retries.answering(retries.SCHEDULER)(once)
     except (requests.RequestException, TransportError) as error:
         raise PipeyardError(
             f"Cloud Scheduler can't be reached at {url}: {error}. Check the network; then run this again."

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeyard.ci.build_config import BuildConfig, BuildStep
-from pipeyard.ci.emulator.processes import Executor
+from pipeyard.ci.emulator.processes import StepExecutor
 from pipeyard.system import process
 
 
@@ -64,7 +64,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _Ends:
     """What ends steps: a failure elsewhere, the user, and time."""
 
     failed: threading.Event
@@ -81,7 +81,7 @@ class _Limits:
 
 def run(
     build: BuildConfig,
-    executor: Executor,
+    executor: StepExecutor,
     logs: Path,
     tell: Callable[[StepResult], None] = lambda result: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -97,7 +97,7 @@ def run(
         PipeyardError: a step can't be executed here.
     """
     begin = time.monotonic()
-    limits = _Limits(threading.Event(), stopped, begin + build.timeout)
+    limits = _Ends(threading.Event(), stopped, begin + build.timeout)
     results = [
         StepResult(
             step.name,
@@ -141,7 +141,7 @@ def _ready(build: BuildConfig, results: Sequence[StepResult]) -> list[BuildStep]
 
 
 def _one(
-    step: BuildStep, result: StepResult, executor: Executor, limits: _Limits, tell: Callable[[StepResult], None]
+    step: BuildStep, result: StepResult, executor: StepExecutor, limits: _Ends, tell: Callable[[StepResult], None]
 ) -> None:
     begin = time.monotonic()
     tell(result)
@@ -166,7 +166,7 @@ def _one(
 
 def _ended(step: BuildStep, ended: process.Ended) -> Status:
     if ended.stopped:
-        return Status.CANCELLED if ended.stopped == process.CANCELED else Status.TIMEOUT
+        return Status.CANCELLED if ended.canceled else Status.TIMEOUT
     return Status.SUCCESS if ended.code == 0 or ended.code in step.passing_codes else Status.FAILURE
 
 

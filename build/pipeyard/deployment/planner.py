@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pipeyard.deployment.cache_keys import CachedStep
 
-Kind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
+ChangeKind = Literal["package", "version", "template", "image", "parameter", "run", "schedule"]
 _ABSENT = "(none)"
 
 
@@ -40,7 +40,7 @@ class Discrepancy:
         after: what a deployment makes of it.
     """
 
-    kind: Kind
+    kind: ChangeKind
     name: str
     before: str
     after: str
@@ -54,7 +54,7 @@ class Change:
         before, after: values; None: it isn't there.
     """
 
-    kind: Kind
+    kind: ChangeKind
     name: str
     before: Any
     after: Any
@@ -189,7 +189,7 @@ def _reasons(before: CachedStep, after: CachedStep) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _compare(kind: Kind, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def _compare(kind: ChangeKind, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     return [
         Change(kind, name, before.get(name), after.get(name))
         for name in sorted({*before, *after})

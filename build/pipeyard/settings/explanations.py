@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from pipeyard.errors import near_misses
 from pipeyard.settings.model import TRIGGERS, model_at
 from pipeyard.settings.problems import Unfit
-from pipeyard.settings.reading import Key
+from pipeyard.settings.yaml_lines import Key
 
 _KINDS = {
     "string_type": "text; put it in quotes",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images import lock
+from pipeyard.images import image_lock
 from pipeyard.images.builders import Builder, Job
 from pipeyard.images.references import Reference, parse
 from pipeyard.images.registry import Layer, Manifest, Registry
@@ -37,7 +37,7 @@ class ImageOutcome:
     """
 
     name: str
-    image: lock.Image
+    image: image_lock.Image
     built: bool
     manifest: Manifest
     layers: Sequence[Layer]
@@ -86,7 +86,7 @@ class Publisher:
     tests: bool = True
     tell: Callable[[str, str], None] = lambda image, phrase: None
 
-    def publish(self, components: Iterable[str]) -> tuple[lock.Lock, list[ImageOutcome]]:
+    def publish(self, components: Iterable[str]) -> tuple[image_lock.Lock, list[ImageOutcome]]:
         """Makes the images of components be in the registry, under the commit's tag.
 
         Returns:
@@ -101,7 +101,7 @@ class Publisher:
             list(pool.map(self._tag, done.values()))
         bases = {name: str(each.reference) for name, each in done.items() if name in self.project.bases}
         images = {name: done[name].image for name in sorted(done) if name in self.project.components}
-        made = lock.Lock(commit=self.commit.tag, bases={"python": python, **bases}, images=images)
+        made = image_lock.Lock(commit=self.commit.tag, bases={"python": python, **bases}, images=images)
         return made, [done[name] for name in sorted(done)]
 
     def prepare(self, components: Iterable[str]) -> list[Prepared]:
@@ -181,7 +181,7 @@ class Publisher:
         else:
             self.tell(file.name, "in the registry already")
         layers = self.registry.layers(found)
-        entry = lock.Image(
+        entry = image_lock.Image(
             repository=content.name,
             tag=self.commit.tag,
             content_tag=content.tag,

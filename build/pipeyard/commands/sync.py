@@ -1,4 +1,4 @@
-"""`pipeyard env`."""
+"""`pipeyard sync`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import click
 from pipeyard.commands import find_project, project_option
 
 
-@click.command("env")
+@click.command("sync")
 @click.argument("components", nargs=-1)
 @project_option
 def command(components: tuple[str, ...], project_folder: Path) -> None:

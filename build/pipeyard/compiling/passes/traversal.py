@@ -8,11 +8,11 @@ from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 
 ROOT = ""
-Known = TypeVar("Known")
+Knowledge = TypeVar("Knowledge")
 
 
 @dataclass(frozen=True)
-class Visit(Generic[Known]):
+class Visit(Generic[Knowledge]):
     """A task, in one of the places where its DAG is used.
 
     Attributes:
@@ -25,7 +25,7 @@ class Visit(Generic[Known]):
     path: str
     task: pb.PipelineTaskSpec
     component: pb.ComponentSpec
-    inputs: Mapping[str, Known]
+    inputs: Mapping[str, Knowledge]
 
     @property
     def name(self) -> str:
@@ -34,13 +34,20 @@ class Visit(Generic[Known]):
 
 
 # Of an input: its name, what the task says of it (None: nothing), its declaration, what is known of the DAG's inputs.
-Reader = Callable[
-    [str, "pb.TaskInputsSpec.InputParameterSpec | None", "pb.ComponentInputsSpec.ParameterSpec", Mapping[str, Known]],
-    Known,
+InputReader = Callable[
+    [
+        str,
+        "pb.TaskInputsSpec.InputParameterSpec | None",
+        "pb.ComponentInputsSpec.ParameterSpec",
+        Mapping[str, Knowledge],
+    ],
+    Knowledge,
 ]
 
 
-def visits(pipeline: Pipeline, given: Mapping[str, Known], read: Reader[Known]) -> Iterator[Visit[Known]]:
+def visits(
+    pipeline: Pipeline, given: Mapping[str, Knowledge], read: InputReader[Knowledge]
+) -> Iterator[Visit[Knowledge]]:
     """Yields every task, groups before what is in them.
 
     Args:
@@ -48,7 +55,9 @@ def visits(pipeline: Pipeline, given: Mapping[str, Known], read: Reader[Known]) 
         read: says what is known of a task's input.
     """
 
-    def walk(dag: str, component: pb.ComponentSpec, path: str, known: Mapping[str, Known]) -> Iterator[Visit[Known]]:
+    def walk(
+        dag: str, component: pb.ComponentSpec, path: str, known: Mapping[str, Knowledge]
+    ) -> Iterator[Visit[Knowledge]]:
         for name, task in sorted(component.dag.tasks.items()):
             inner = pipeline.component(task)
             inputs = {

@@ -16,8 +16,8 @@ from typing import Any
 from pipeyard import settings
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers import events
-from pipeyard.triggers.starting import Launch, launcher
-from pipeyard.triggers.telling import Told, Triggers
+from pipeyard.triggers.dispatch import Told, Triggers
+from pipeyard.triggers.starting import RunStarter, launcher
 
 # Environment variables of the function.
 ENVIRONMENT = "PIPEYARD_ENVIRONMENT"
@@ -29,7 +29,7 @@ LARGEST = events.LARGEST
 Answer = tuple[int, dict[str, Any]]
 
 
-def triggers(root: Path, variables: Mapping[str, str], launch: Launch | None = None) -> Triggers:
+def triggers(root: Path, variables: Mapping[str, str], launch: RunStarter | None = None) -> Triggers:
     """Returns the triggers that a function serves.
 
     Args:

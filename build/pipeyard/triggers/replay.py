@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError
 from pipeyard.triggers.decision import decide
-from pipeyard.triggers.model import Decision, LogEntry, Policy, TriggerState
+from pipeyard.triggers.domain import Decision, LogEntry, Policy, TriggerState
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeyard.compiling.passes.walking import Visit, visits
+from pipeyard.compiling.passes.traversal import Visit, visits
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 from pipeyard.ir.values import from_proto

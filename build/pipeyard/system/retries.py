@@ -1,0 +1,162 @@
+"""Which failures of a call are transient, and how often and how long it is repeated: for every client.
+
+Each client is given this in its library's own terms. Whether a call may be repeated at all, since doing it twice does
+no more than doing it once, its client knows.
+"""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tenacity
+    from google.api_core.retry import Retry as GoogleRetry
+    from urllib3.util import Retry
+
+# Answers after which the same request may succeed: those that google-cloud-storage repeats, too.
+TRANSIENT = frozenset(
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+# The same in the words of programs (docker, podman, buildah) that print what a registry or the network did.
+_PRINTED = re.compile(
+    r"(received unexpected HTTP status: 5\d\d|status code 5\d\d|50[0234] |connection (reset|refused)|EOF|i/o timeout|"
+    r"TLS handshake timeout|broken pipe|too many requests|server closed)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How a call that failed for a transient reason is repeated.
+
+    Attributes:
+        pause: seconds before the second attempt; doubles each time.
+        longest_pause: seconds, of all pauses.
+        attempts: how many there are at most, the first among them; None: as many as there is time for.
+        seconds: after which nothing is attempted anew.
+    """
+
+    pause: float
+    longest_pause: float
+    attempts: int | None = None
+    seconds: float = math.inf
+
+    def within(self, seconds: float) -> "RetryPolicy":
+        """Returns the policy for calls that may take so many seconds, with several attempts in them."""
+        return replace(self, seconds=seconds, pause=min(self.pause, seconds / 8))
+
+
+# A container registry's API: tags and manifests.
+REGISTRY = RetryPolicy(attempts=4, pause=0.5, longest_pause=8)
+# Builders' pushes: they try cut connections again themselves, Docker for 50 seconds.
+PUSH = RetryPolicy(attempts=4, pause=1, longest_pause=15, seconds=45)
+# Stores of components, over HTTP and in S3.
+COMPONENTS = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
+KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
+# Cloud Storage, Vertex AI, Artifact Registry.
+GOOGLE = RetryPolicy(pause=1, longest_pause=20, seconds=120)
+SCHEDULER = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an exception of requests or Google's libraries is a broken connection or an answer of `TRANSIENT`."""
+    import requests
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import TransportError
+
+    if isinstance(error, GoogleAPICallError):
+        return error.code in TRANSIENT
+    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, TransportError)
+    return isinstance(error, broken)
+
+
+def says_transient(printed: str) -> bool:
+    """Whether a program that failed printed that a registry or the network did."""
+    return bool(_PRINTED.search(printed))
+
+
+def for_urllib3(policy: RetryPolicy, **more: Any) -> "Retry":
+    """Returns what requests' and urllib3's adapters take: transient statuses, and connections that break.
+
+    Args:
+        more: of urllib3's Retry. The last answer is returned, whatever its status.
+    """
+    from urllib3.util import Retry
+
+    return Retry(
+        total=None if policy.attempts is None else policy.attempts - 1,
+        backoff_factor=policy.pause,
+        backoff_max=policy.longest_pause,
+        status_forcelist=TRANSIENT,
+        raise_on_status=False,
+        **more,
+    )
+
+
+def for_botocore(policy: RetryPolicy) -> dict[str, int]:
+    """Returns the option `retries` of botocore's Config, which doesn't count the first attempt."""
+    return {} if policy.attempts is None else {"max_attempts": policy.attempts - 1}
+
+
+def for_google(policy: RetryPolicy) -> "GoogleRetry":
+    """Returns the argument `retry` of Google's generated clients."""
+    from google.api_core.retry import Retry
+
+    return Retry(
+        predicate=is_transient, initial=policy.pause, maximum=policy.longest_pause, timeout=_finite(policy.seconds)
+    )
+
+
+def for_cloud_storage(policy: RetryPolicy) -> "GoogleRetry":
+    """Returns the argument `retry` of google-cloud-storage, whose own predicate knows its errors best."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(_finite(policy.seconds)).with_delay(
+        initial=policy.pause, maximum=policy.longest_pause
+    )
+
+
+def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> "tenacity.Retrying":
+    """Returns what repeats a call of a client that repeats none itself; the last exception is raised as it is.
+
+    Args:
+        retry: tenacity's condition under which it is repeated.
+        more: of tenacity's Retrying.
+    """
+    import tenacity
+
+    stops = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
+    stops += [tenacity.stop_after_delay(policy.seconds)] if math.isfinite(policy.seconds) else []
+    wait = tenacity.wait_exponential_jitter(initial=policy.pause, max=policy.longest_pause, jitter=policy.pause)
+    return tenacity.Retrying(
+        **{"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
+    )
+
+
+def answering(policy: RetryPolicy) -> "tenacity.Retrying":
+    """Returns what repeats a call that gives requests' Response; the last answer is returned, whatever its status.
+
+    Raises:
+        requests.RequestException, google.auth.exceptions.TransportError: the last attempt had no answer.
+    """
+    import tenacity
+
+    return retrying(
+        policy,
+        tenacity.retry_if_exception(is_transient)
+        | tenacity.retry_if_result(lambda answer: answer.status_code in TRANSIENT),
+        retry_error_callback=lambda state: state.outcome.result(),
+    )
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
