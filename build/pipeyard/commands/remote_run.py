@@ -49,7 +49,7 @@ def run(
         try:
             outcome = deployed_runs.wait(started, limit, lambda state: console.print(f"{pipeline}: {state}"))
         except KeyboardInterrupt:
-            console.print(f"Nobody waits any more. The run goes on: {started.page}")
+            console.print(f"Stopped waiting; the run continues: {started.page}")
             raise
         _tell(console, started, outcome)
     if as_json:

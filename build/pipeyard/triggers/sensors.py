@@ -102,7 +102,7 @@ def last_training(environment: "Environment", pipeline: str, kind: EventKind) ->
 
 
 def finished(environment: "Environment", pipeline: str) -> Finished | None:
-    """Returns the newest run of a pipeline that succeeded; None if there is none.
+    """Returns the newest run of a pipeline that succeeded; None if absent.
 
     Args:
         pipeline: name of its folder.
