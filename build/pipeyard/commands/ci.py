@@ -9,6 +9,7 @@ from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
     from pipeyard.ci.emulator.build_scheduler import Result, StepResult
+    from pipeyard.ci.emulator.execution import Where
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -198,7 +199,7 @@ def run_command(
     ref: str,
     filename: str,
     given: tuple[str, ...],
-    where: str,
+    where: "Where",
     network: str,
     workspace: Path | None,
     as_json: bool,
@@ -243,14 +244,14 @@ def run_command(
 
 
 def _tell(step: "StepResult", console) -> None:
-    from pipeyard.system import process
+    from pipeyard.system import logs
 
     if step.status == "WORKING":
         console.print(f"{'started':10} {step.name}")
         return
     console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
     if step.status in ("FAILURE", "TIMEOUT"):
-        console.print(step.hide(process.tail(step.log, _TAIL_LINES)))
+        console.print(logs.tail(step.log, _TAIL_LINES, step.hide))
 
 
 def _conclude(result: "Result", as_json: bool, console) -> int:

@@ -2,17 +2,15 @@
 
 import importlib.util
 import itertools
-import multiprocessing
 import sys
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
+from pipeyard.system import apart
 
 if TYPE_CHECKING:
     from pipeyard.component_store.components import LoadedComponent
@@ -101,13 +99,12 @@ def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> C
     Raises:
         PipeyardError: as there; or the process was killed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        try:
-            return pool.submit(compile_pipeline, folder, instead).result()
-        except BrokenProcessPool as error:
-            raise PipeyardError(
-                f"{folder / 'pipeline.py'}: the process that compiled it was killed. Is there memory left? Run again."
-            ) from error
+    try:
+        return apart.call(compile_pipeline, folder, instead)
+    except apart.KilledError as error:
+        raise PipeyardError(
+            f"{folder / 'pipeline.py'}: the process that compiled it was killed. Is there memory left? Run again."
+        ) from error
 
 
 def _without_header(text: str) -> str:

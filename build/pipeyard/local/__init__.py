@@ -16,7 +16,7 @@ kfp, with what KFP's documentation says they do.
     containers  one container in its place
     sandbox     what it may touch, as whom
     engine      Docker
-    reaper      removes containers when the runner is gone
+    reaper      ends processes and containers when the runner is gone
     step_cache  outputs by content of the inputs
     external    content of things outside the run
     display     what a person sees meanwhile

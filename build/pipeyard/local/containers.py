@@ -94,7 +94,7 @@ class Containers:
         with self._opening:
             if not self._reaper:
                 self._engine.remove_all(self._label)
-                self._reaper = reaper.start(self._label, self._pass_fds)
+                self._reaper = reaper.start("containers", self._label, self._pass_fds)
 
 
 def image_hosts(

@@ -5,14 +5,16 @@ All else of a run (order, conditions, cache, attempts, outputs) is the same eith
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from pipeyard.errors import PipeyardError
+from pipeyard.local import reaper
 from pipeyard.local.prestart import Prestart
-from pipeyard.system import process
+from pipeyard.system import marks, process
 from pipeyard.system.process import Ended
 
 
@@ -79,16 +81,22 @@ class Launcher(Protocol):
 class Processes:
     """The launcher of processes on this machine, in their components' environments.
 
+    None of their processes is left when a step ends, in whatever session they are, nor when this process is killed.
+
     Args:
+        folder: the run's.
         pass_fds: file descriptors that processes keep open.
         prestart: may have started a process ahead; None: none is.
     """
 
     versions: Mapping[str, str] = {}
 
-    def __init__(self, pass_fds: Sequence[int] = (), prestart: Prestart | None = None) -> None:
+    def __init__(self, folder: Path, pass_fds: Sequence[int] = (), prestart: Prestart | None = None) -> None:
+        self._folder = folder
         self._pass_fds = pass_fds
         self._prestart = prestart
+        self._opening = threading.Lock()
+        self._reaper: subprocess.Popen | None = None
 
     def run(
         self,
@@ -97,9 +105,10 @@ class Processes:
         timeout_seconds: float | None,
         started: Callable[[], object],
     ) -> Ended:
+        self._open()
         running = self._start(launch)
         started()
-        return process.wait(running, canceled, timeout_seconds)
+        return process.wait(running, canceled, timeout_seconds, reaper.marks_of(self._folder, launch.task))
 
     def kill_all(self) -> None:
         process.kill_all()
@@ -107,12 +116,23 @@ class Processes:
     def close(self) -> None:
         if self._prestart:
             self._prestart.close()
+        with self._opening:
+            if self._reaper:
+                marks.kill(reaper.marks_of(self._folder))
+                reaper.dismiss(self._reaper)
+                self._reaper = None
+
+    def _open(self) -> None:
+        with self._opening:
+            if not self._reaper:
+                self._reaper = reaper.start("processes", str(self._folder.absolute()), self._pass_fds)
 
     def _start(self, launch: Launch) -> subprocess.Popen:
         try:
             command = find_program(launch.command, launch.env)
             ahead = self._prestart.take(launch.task, command, launch.env, launch.log) if self._prestart else None
-            return ahead or process.start(command, launch.env, launch.log, self._pass_fds)
+            env = {**launch.env, **reaper.marks_of(self._folder, launch.task)}
+            return ahead or process.start(command, env, launch.log, self._pass_fds)
         except FileNotFoundError as error:
             raise PipeyardError(
                 f"the program {launch.command[0]!r} of {launch.component!r} isn't there. "

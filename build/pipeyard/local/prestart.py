@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeyard.local import reaper
 from pipeyard.system import memory, process
 
 # No interpreter starts ahead of its step with less memory than this to be had: one that has imported TensorFlow holds
@@ -48,6 +49,7 @@ class Prestart:
     def __init__(
         self, folder: Path, pass_fds: Sequence[int] = (), available: Callable[[], int] = memory.available
     ) -> None:
+        self._folder = folder
         self._log = folder / _LOG
         self._pass_fds = pass_fds
         self._available = available
@@ -68,9 +70,8 @@ class Prestart:
             if self._closed or self._waiting or not start or not preload or self._available() < MEMORY_BYTES:
                 return
             with contextlib.suppress(OSError):  # the step will start itself then, and say what is wrong
-                started = process.start(
-                    [start[0], str(_PROGRAM), *preload], env, self._log, self._pass_fds, _MESSAGE_BYTES
-                )
+                program, marked = [start[0], str(_PROGRAM), *preload], {**env, **reaper.marks_of(self._folder, path)}
+                started = process.start(program, marked, self._log, self._pass_fds, _MESSAGE_BYTES)
                 self._waiting = _Waiting(path, start, env, started)
 
     def take(self, path: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> subprocess.Popen | None:
@@ -122,6 +123,7 @@ def _start(command: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _send(receiver: subprocess.Popen, message: bytes) -> bool:
+    assert receiver.stdin is not None  # it was started with a pipe
     descriptor = receiver.stdin.fileno()
     os.set_blocking(descriptor, False)
     try:

@@ -1,40 +1,67 @@
-"""Removes a run's containers when its runner is gone: the engine runs them, so they don't end with it.
+"""Ends what a run has started when its runner is gone, however that ended.
 
-    python -m pipeyard.local.reaper LABEL
+    python -P -m pipeyard.local.reaper containers LABEL
+    python -P -m pipeyard.local.reaper processes FOLDER
 
-waits on standard input: any byte says that it isn't needed any more. EOF alone is what it sees when the runner was
-killed. It inherits the lock of the run's folder, so the run can't be resumed before its containers are gone.
+waits on standard input, whose EOF is what it sees when the runner was killed. The engine runs containers, so they don't
+end with the runner; processes would live on in their own sessions. A reaper inherits the lock of the run's folder, so
+the run can't be resumed before all of it is gone.
 """
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
+from pipeyard.system import marks
+
+Kind = Literal["containers", "processes"]
+# Environment variables of every process of a step: the absolute path of its run's folder, and its task's path.
+RUN = "PIPEYARD_RUN"
+TASK = "PIPEYARD_TASK"
 _PAUSE_SECONDS = 1
 
 
-def start(label: str, pass_fds: Sequence[int]) -> subprocess.Popen:
-    """Starts a reaper that keeps file descriptors open."""
+def marks_of(folder: Path, task: str = "") -> dict[str, str]:
+    """Returns the environment variables that tell a run's processes, or one task's of it, from all others."""
+    run = {RUN: str(folder.absolute())}
+    return {**run, TASK: task} if task else run
+
+
+def start(kind: Kind, what: str, pass_fds: Sequence[int]) -> subprocess.Popen:
+    """Starts a reaper that keeps file descriptors open.
+
+    Args:
+        what: the label of the containers, `name=value`; or the folder of the run whose processes it is to end.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeyard.local.reaper", label],
+        [sys.executable, "-P", "-m", "pipeyard.local.reaper", kind, what],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         pass_fds=pass_fds,
+        env=_unmarked(os.environ),
     )
 
 
 def dismiss(started: subprocess.Popen) -> None:
     """Ends a reaper that isn't needed any more."""
-    started.communicate(b".")
+    started.kill()
+    started.wait()
+    if started.stdin:
+        started.stdin.close()
 
 
-def main(label: str) -> None:
-    """Waits, and removes the containers with `label` if they are left alone."""
-    if sys.stdin.buffer.read():
-        return
+def _unmarked(env: Mapping[str, str]) -> dict[str, str]:
+    """A step may run pipelines itself. When it is ended, their reaper must live, for their processes' marks differ."""
+    return {name: value for name, value in env.items() if name not in (RUN, TASK)}
+
+
+def _remove_containers(label: str) -> None:
     from pipeyard.local import engine
 
     docker = engine.connect()
@@ -45,5 +72,15 @@ def main(label: str) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
+def main(kind: str, what: str) -> None:
+    """Waits until the runner is gone, and ends what it left."""
+    # A process that the runner was about to start holds the other end until it has its marks.
+    sys.stdin.buffer.read()
+    if kind == "containers":
+        _remove_containers(what)
+    else:
+        marks.kill(marks_of(Path(what)))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,7 +24,7 @@ from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.scheduler import Scheduler
+from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
@@ -103,32 +103,16 @@ def run(
         lock = _hold(place)
         pass_fds = [lock.fileno()]
         prestart = Prestart(folder, pass_fds) if options.prestart and not launchers else None
-        launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(pass_fds, prestart)
+        launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
-        started = Run(
-            id=folder.name,
-            pipeline=pipeline.name,
-            environment=environment,
-            state=State.RUNNING,
-            started_at=datetime.now(UTC),
-            parameters=complete,
-            pipeline_digest=digest.of_text(pipeline.text),
-            commit=commit,
-            versions={**versions(), **launcher.versions},
-        )
+        started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
+        record.reserve(place)
     tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
-    job = {
-        "pipeline_job_uuid": folder.name,
-        "pipeline_job_name": folder.name,
-        "pipeline_job_resource_name": folder.name,
-        "pipeline_root": str(root),
-        "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
-        "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
-    }
+    job = _job(started, root)
     steps = StepRunner(
         pipeline,
         folder,
@@ -149,16 +133,71 @@ def run(
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display, deadline:
-        try:
-            outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
-        except BaseException as error:
-            tracker.end(State.FAILED, f"{type(error).__name__}: {error}")
-            raise
-        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
-        if state == State.SUCCEEDED:
-            steps.restamp()
-        tracker.end(state, outcome.error or deadline.told)
+        scheduler = Scheduler(pipeline, steps, stop.is_set, job)
+        _to_the_end(lambda: scheduler.run(complete), steps, tracker, stop, deadline)
     return tracker.run, folder
+
+
+def _begun(
+    pipeline: ir.Pipeline,
+    identity: str,
+    parameters: dict[str, Any],
+    environment: str,
+    commit: str,
+    launcher: Launcher,
+) -> Run:
+    """Returns the record of a run that begins now."""
+    return Run(
+        id=identity,
+        pipeline=pipeline.name,
+        environment=environment,
+        state=State.RUNNING,
+        started_at=datetime.now(UTC),
+        parameters=parameters,
+        pipeline_digest=digest.of_text(pipeline.text),
+        commit=commit,
+        versions={**versions(), **launcher.versions},
+    )
+
+
+def _job(started: Run, root: Path) -> dict[str, str]:
+    """Returns what the placeholders of a pipeline job stand for."""
+    time = started.started_at.isoformat()
+    return {
+        "pipeline_job_uuid": started.id,
+        "pipeline_job_name": started.id,
+        "pipeline_job_resource_name": started.id,
+        "pipeline_root": str(root),
+        "pipeline_job_create_time_utc": time,
+        "pipeline_job_schedule_time_utc": time,
+    }
+
+
+def _to_the_end(
+    run_steps: Callable[[], TaskOutcome],
+    steps: StepRunner,
+    tracker: "_RunTracker",
+    stop: threading.Event,
+    deadline: Deadline,
+) -> None:
+    """Runs the steps, and records how the run ended, even if what runs them fails.
+
+    Raises:
+        PipeyardError: the record can't be written.
+    """
+    try:
+        outcome = run_steps()
+    except record.UnwritableError as error:
+        tracker.broke(error)
+        run = tracker.run
+        raise PipeyardError(f"{error} Then go on: pipeyard run {run.pipeline} --resume {run.id}") from error
+    except BaseException as error:
+        tracker.broke(error)
+        raise
+    state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
+    if state == State.SUCCEEDED:
+        steps.restamp()
+    tracker.end(state, outcome.error or deadline.told)
 
 
 def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,7 +324,14 @@ class _RunTracker:
             elif changes:
                 self.run.tasks[index] = self.run.tasks[index].model_copy(update=changes)
             task = self.run.tasks[index]
-            self.run.save(self._folder)
+            try:
+                self.run.save(self._folder)
+            except OSError as error:
+                problem = f"{self._folder / record.FILE} can't be written: {error.strerror or error}"
+                if not task.state.ended:
+                    ended = {"state": State.FAILED, "reason": problem, "ended_at": datetime.now(UTC)}
+                    self.run.tasks[index] = task.model_copy(update=ended)
+                raise record.UnwritableError(f"{path}: {problem}. Make room, or make it writable.") from error
         self._display.task(self.run, task)
         return task
 
@@ -303,10 +349,16 @@ class _RunTracker:
     def earlier(self, path: str) -> Task | None:
         return self._before.get(path)
 
+    def broke(self, error: BaseException) -> None:
+        """Records the end by an error, if a record can be written at all."""
+        with suppress(OSError):
+            text = str(error) if isinstance(error, record.UnwritableError) else f"{type(error).__name__}: {error}"
+            self.end(State.FAILED, text)
+
     def end(self, state: State, error: str) -> None:
         with self._lock:
             self.run = self.run.model_copy(update={"state": state, "error": error, "ended_at": datetime.now(UTC)})
-            self.run.save(self._folder)
+            self.run.save_last(self._folder)
 
 
 @contextmanager

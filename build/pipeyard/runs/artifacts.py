@@ -1,7 +1,6 @@
 """Reads what artifacts hold, for showing; an artifact that can't be read is said to be so, and is never an error."""
 
 import os
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ from urllib.parse import quote, unquote, urlsplit
 import fsspec
 
 from pipeyard.runs.record import Artifact, Attempt
-from pipeyard.system import jsons
+from pipeyard.system import jsons, logs
 
 MAX_JSON_BYTES = 256 * 1024
 MAX_PAGE_BYTES = 24 * 1024 * 1024
 LOG_LINES = 40
-_LOG_TAIL_BYTES = 128 * 1024
-_LOG_LINE_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,7 @@ def log_tail(attempt: Attempt, folder: Path) -> Content:
     """Returns the last lines of a log."""
     path = folder / attempt.log
     try:
-        with path.open("rb") as stream:
-            start = max(stream.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES, 0)
-            stream.seek(start)
-            text = stream.read().decode("utf-8", errors="replace")
+        text = logs.read_tail(path, LOG_LINES)
     except OSError:
         return Content(problem=f"No longer there: {path}")
-    # Progress bars rewrite their line with \r: only its last state counts.
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    shown = [line[:_LOG_LINE_CHARACTERS] for line in deque((line for line in lines if line.strip()), maxlen=LOG_LINES)]
-    return Content(text="\n".join(shown)) if shown else Content(problem="The log is empty.")
+    return Content(text=text) if text else Content(problem="The log is empty.")

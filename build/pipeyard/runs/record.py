@@ -1,5 +1,6 @@
 """What is known of a run: the content of `run.json`, written whole after every change of state."""
 
+import contextlib
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,9 @@ from pipeyard.errors import PipeyardError
 from pipeyard.system import files
 
 FILE = "run.json"
+# Room, and a place in the file system's table, that a run keeps for its last record, should the disk fill up.
+RESERVE = ".reserve"
+RESERVE_BYTES = 1 << 20
 
 
 class State(StrEnum):
@@ -54,13 +58,19 @@ class Artifact(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One process of a task. `log` is relative to the run's folder."""
+    """One process of a task.
+
+    Attributes:
+        log: relative to the run's folder.
+        peak_memory_bytes: of its largest process; 0 if not known, as in a container.
+    """
 
     number: int
     log: str
     started_at: datetime
     ended_at: datetime | None = None
     exit_code: int | None = None
+    peak_memory_bytes: int = 0
     error: str = ""
 
 
@@ -93,6 +103,11 @@ class Task(BaseModel):
     output_parameters: dict[str, Any] = Field(default_factory=dict)
     output_artifacts: dict[str, Artifact] = Field(default_factory=dict)
     attempts: list[Attempt] = Field(default_factory=list)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most of all attempts; 0 if it isn't known."""
+        return max((attempt.peak_memory_bytes for attempt in self.attempts), default=0)
 
     @property
     def seconds(self) -> float:
@@ -130,8 +145,27 @@ class Run(BaseModel):
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
 
     def save(self, folder: Path) -> None:
-        """Writes `run.json` into the run's folder, aside and then renamed."""
+        """Writes `run.json` into the run's folder, aside and then renamed.
+
+        Raises:
+            OSError: the disk is full, say; what was there is left.
+        """
         files.write_whole(folder / FILE, self.model_dump_json(indent=2))
+
+    def save_last(self, folder: Path) -> None:
+        """As `save`, in the room that `reserve` kept."""
+        with contextlib.suppress(OSError):
+            (folder / RESERVE).unlink(missing_ok=True)
+        self.save(folder)
+
+
+class UnwritableError(Exception):
+    """A run's record can't be written, so that the run ends. No error of one step: none of them is to go on."""
+
+
+def reserve(folder: Path) -> None:
+    """Keeps room in a run's folder for its last record, until `Run.save_last`."""
+    (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
 
 
 def load(folder: Path) -> Run:

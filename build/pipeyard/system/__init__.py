@@ -5,6 +5,9 @@ yamls         YAML without Python objects
 jsons         JSON that somebody else wrote
 bounds        how large a document may be that is read
 process       one process, its group and its log, with an end in bounded time
+apart         a function called in a process of its own, which ends with its caller
+marks         what a process has left behind, found by its environment
+logs          the end of a log, bounded whatever was printed
 memory        how much memory is to be had
 retries       which failures of a call are transient, and how often and how long it is repeated
 polling       how long to wait before one looks again

@@ -2,18 +2,27 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from pipeyard.system import marks
+from pipeyard.system.memory import Peak
+
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
 CANCELED = "canceled"
 _POLL_SECONDS = 0.1
+# Shells end with this and the number of the signal that ended what they ran.
+_SHELL_SIGNAL = 128
+_FIRST_PAUSE_SECONDS = 0.0005
+_LONGEST_PAUSE_SECONDS = 0.05
 _alive: set[int] = set()
 
 
@@ -25,11 +34,13 @@ class Ended:
         code: negative for a signal; None if it never ran.
         stopped: "canceled", or "timed out ..." if we ended it.
         cause: of the end, where what runs it tells more than the code does.
+        peak_bytes: of the memory that it, or the largest of its children, held at once; 0 if that isn't known.
     """
 
     code: int | None
     stopped: str = ""
     cause: str = ""
+    peak_bytes: int = 0
 
     @property
     def canceled(self) -> bool:
@@ -41,6 +52,9 @@ class Ended:
         """The end in words."""
         if self.stopped or self.cause:
             return self.stopped or self.cause
+        if self.code in (-signal.SIGKILL, _SHELL_SIGNAL + signal.SIGKILL):
+            held = f" (it held {self.peak_bytes / 1e6:,.0f} MB)" if self.peak_bytes else ""
+            return f"killed by SIGKILL, most likely because memory ran out{held}; give it more memory or less data"
         if self.code is not None and self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
         return f"exit code {self.code}"
@@ -79,27 +93,37 @@ def start(
         )
 
 
-def wait(process: subprocess.Popen, canceled: Callable[[], bool], timeout_seconds: float | None = None) -> Ended:
+def wait(
+    process: subprocess.Popen,
+    canceled: Callable[[], bool],
+    timeout_seconds: float | None = None,
+    marked: Mapping[str, str] | None = None,
+) -> Ended:
     """Waits for a started process to end, or ends it; nothing of its process group is left then.
 
     Args:
         timeout_seconds: from now on; None: no limit.
+        marked: environment variables that only it and its descendants have: none of those is left either.
     """
     _alive.add(process.pid)
     waited = 0.0
+    peak = Peak(process.pid)
     try:
         while True:
-            try:
-                return Ended(process.wait(_POLL_SECONDS))
-            except subprocess.TimeoutExpired:
-                waited += _POLL_SECONDS
+            usage = _usage_of_ended(process, _POLL_SECONDS)
+            if process.returncode is not None:
+                return Ended(process.returncode, peak_bytes=peak.after(usage))
+            waited += _POLL_SECONDS
+            peak.look()
             if canceled():
-                return Ended(_stop(process), CANCELED)
+                return Ended(_stop(process), CANCELED, peak_bytes=peak.seen)
             if timeout_seconds and waited >= timeout_seconds:
-                return Ended(_stop(process), f"timed out after {timeout_seconds:g} s")
+                return Ended(_stop(process), f"timed out after {timeout_seconds:g} s", peak_bytes=peak.seen)
     finally:
         _alive.discard(process.pid)
         _kill_group(process.pid)
+        if marked:
+            marks.kill(marked)
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -114,6 +138,22 @@ def kill_all() -> None:
     """Kills every process that is waited for, and its children, at once."""
     for group in list(_alive):
         _kill_group(group)
+
+
+def _usage_of_ended(process: subprocess.Popen, seconds: float) -> resource.struct_rusage | None:
+    """Waits for a process as `Popen.wait` does, and returns what it used; None if it hasn't ended, or ended before."""
+    until, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
+    while process.returncode is None:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        pause = min(2 * pause, left, _LONGEST_PAUSE_SECONDS)
+        time.sleep(pause)
+    return None
 
 
 def _stop(process: subprocess.Popen) -> int:
@@ -134,11 +174,3 @@ def _stop(process: subprocess.Popen) -> int:
 def _kill_group(group: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def tail(log: Path, lines: int) -> str:
-    """Returns the last lines of a log, or the empty string if there is none."""
-    try:
-        return "\n".join(log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""

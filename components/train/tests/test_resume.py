@@ -113,7 +113,7 @@ OTHER_VALUES = {"hyperparameters": '{"units": 8}', "tune_algorithm": "random"}
 def test_another_value_of_any_flag_is_another_run(step, run_name):
     """Also of those that come to be, unless they are declared to be places."""
     names = {run_name(step.argv())}
-    deciding = {action.dest for action in cli.build_parser()._actions} - cli.PLACES - {"help"}  # pylint: disable=protected-access
+    deciding = {action.dest for action in cli.build_parser()._actions} - checkpoints.PLACES - {"help"}  # pylint: disable=protected-access
     for flag in deciding:
         names.add(run_name(step.argv(**{flag: OTHER_VALUES.get(flag, "17")})))
     assert len(names) == 1 + len(deciding) == 11
@@ -121,7 +121,7 @@ def test_another_value_of_any_flag_is_another_run(step, run_name):
 
 def test_places_make_no_other_run(step, run_name, tmp_path):
     (tmp_path / "module.py").write_text(MODULE, encoding="utf-8")
-    elsewhere = {flag: "elsewhere" for flag in cli.PLACES if not flag.startswith(("module", "trans"))}
+    elsewhere = {flag: "elsewhere" for flag in checkpoints.PLACES if not flag.startswith(("module", "trans"))}
     here = run_name(step.argv())
     assert run_name(step.argv(**elsewhere)) == here
     assert run_name(step.argv("", module_uri=tmp_path / "module.py")) == here

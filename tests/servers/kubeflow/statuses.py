@@ -97,6 +97,6 @@ def launchers(
     """
 
     def made(folder: Path, pass_fds: Sequence[int], note: Callable[[str], None]) -> Launcher:
-        return MlmdStatuses(make(folder, pass_fds, note) if make else Processes(pass_fds), run, tasks)
+        return MlmdStatuses(make(folder, pass_fds, note) if make else Processes(folder, pass_fds), run, tasks)
 
     return made

@@ -20,7 +20,6 @@ FILE = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
 _SHORT = 160  # characters of a parameter that is shown without folding
 _MOST = 20_000  # characters of a parameter that are shown at all
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -160,13 +159,15 @@ def _log(task: Task, folder: Path) -> Log | None:
     path = folder / last.log
     content = artifacts.log_tail(last, folder)
     link = artifacts.link(path, folder) if path.is_file() else ""
-    return Log(str(path), link, _ANSI.sub("", content.text), content.problem)
+    return Log(str(path), link, content.text, content.problem)
 
 
 def _stored(name: str, artifact: Artifact, folder: Path) -> StoredArtifact:
     path = artifacts.local_path(artifact.uri, folder)
-    there = path is not None and path.exists()
-    return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", path is not None and not there)
+    if path is None:
+        return StoredArtifact(name, artifact, "", False)
+    there = path.exists()
+    return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", not there)
 
 
 def _values(parameters: dict[str, Any]) -> dict[str, ShownValue]:

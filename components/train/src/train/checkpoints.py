@@ -8,6 +8,24 @@ from typing import Any
 
 from stepkit import uris
 
+# Flags that say where things are, not what they are. Every other one decides the result: checkpoints of a run with
+# another value of it aren't resumed (see `train.step.name_of_run`).
+PLACES = frozenset(
+    [
+        "transformed_examples",  # its manifest counts, which has the digest of every file
+        "transform_graph",  # its content counts
+        "module_uri",  # the module counts, wherever it is from
+        "module",
+        "checkpoint_uri",
+        "model",
+        "best_hyperparameters",
+        "tensorboard_logs",
+        "report",
+        "metrics",
+        "executor_input",
+    ]
+)
+
 
 def fingerprint(**parts: Any) -> str:
     """Returns a name for everything that decides a run's result: equal parts, equal name.

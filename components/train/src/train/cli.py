@@ -8,24 +8,6 @@ from stepkit.errors import UsageError
 
 ALGORITHMS = ("bayesian", "hyperband", "random")
 
-# Flags that say where things are, not what they are. Every other one decides the result: checkpoints of a run with
-# another value of it aren't resumed (see `train.step`).
-PLACES = frozenset(
-    [
-        "transformed_examples",  # its manifest counts, which has the digest of every file
-        "transform_graph",  # its content counts
-        "module_uri",  # the module counts, wherever it is from
-        "module",
-        "checkpoint_uri",
-        "model",
-        "best_hyperparameters",
-        "tensorboard_logs",
-        "report",
-        "metrics",
-        "executor_input",
-    ]
-)
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of `python -m train`."""

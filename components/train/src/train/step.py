@@ -19,8 +19,7 @@ from stepkit import code, digest, examples, modules, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 from train import cluster, dataset, export, fitting, outcome, pipeline_model, reading
-from train.checkpoints import Checkpoints, fingerprint
-from train.cli import PLACES
+from train.checkpoints import PLACES, Checkpoints, fingerprint
 from train.transform_graph import TransformGraph
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def name_of_run(
     """Returns a name that two runs share only if one can go on where the other was stopped.
 
     Args:
-        args: every flag counts, but those that `train.cli.PLACES` names.
+        args: every flag counts, but those that `train.checkpoints.PLACES` names.
         module: the pipeline's, loaded.
         hyperparameters: that the model is built with if there is no tuning.
         examples_folder: local; its manifest has the digest of every file.

@@ -50,7 +50,7 @@ def make_canonical(folder: Path) -> None:
                 _name_arguments(function)
         _number_captures(graph.graph_def)
         _number_functions(graph)
-        library.function.sort(key=lambda function: function.signature.name)
+        library.function.sort(key=_name)
     content = model.SerializeToString(deterministic=True)
     path.write_bytes(content)
 
@@ -63,6 +63,10 @@ def make_canonical(folder: Path) -> None:
         described.graph_def_program_hash = int.from_bytes(digest[8:16], "big")
         described.uuid = str(int.from_bytes(digest[16:], "big"))
         fingerprint.write_bytes(described.SerializeToString(deterministic=True))
+
+
+def _name(function: Any) -> str:
+    return str(function.signature.name)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -97,7 +101,7 @@ def _number_captures(graph: Any) -> None:
 def _number_functions(graph: Any) -> None:
     """Numbers the functions, in the order in which they were made, wherever they are named."""
     library = graph.graph_def.library
-    found = [match for function in library.function if (match := _NUMBERED.match(function.signature.name))]
+    found = [match for function in library.function if (match := _NUMBERED.match(_name(function)))]
     found.sort(key=lambda match: (int(match[2]), match[1]))
     new = {match[0]: f"{match[1]}{index}" for index, match in enumerate(found)}
 
