@@ -24,7 +24,7 @@ class Told:
         code: of the decision; `within` where nothing happened, `failed` where it couldn't be looked or decided.
         started: keys to ids of runs.
         problems: keys, or '', to why something couldn't be done.
-        again: the event must be told again.
+        again: the sender must deliver the event again.
     """
 
     trigger: str
@@ -108,7 +108,7 @@ class Triggers:
 
 
 def _each(routes: Iterable[Route], ask: Callable[[Route], Told]) -> list[Told]:
-    """Asks each trigger. One that can't hinders no other, and is to be told again: what the others took they know."""
+    """Asks each trigger. One that fails hinders no other; the event is to be delivered again: others remember it."""
     told = []
     for route in routes:
         try:
