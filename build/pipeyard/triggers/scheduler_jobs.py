@@ -165,6 +165,7 @@ def _session(api: str) -> Any:
     if api.startswith("http://"):
         return requests.Session()
     try:
-        return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])  # type: ignore[no-untyped-call]  # google-auth's are half annotated
+        credentials = google.auth.default(scopes=[_SCOPE])[0]
+        return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]  # it is without types
     except GoogleAuthError as error:
         raise PipeyardError(f"Cloud Scheduler: {google_login.problem(error)}") from error

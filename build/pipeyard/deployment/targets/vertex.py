@@ -152,7 +152,7 @@ class OnVertex(ServerTarget):
 
         if self.environment.templates.startswith("http://"):  # without encryption: no token is sent
             return requests.Session()
-        return AuthorizedSession(self.vertex.credentials)  # type: ignore[no-untyped-call]  # google-auth's are half annotated
+        return AuthorizedSession(self.vertex.credentials)  # type: ignore[no-untyped-call]  # it is without types
 
 
 def _labels(package: "Package", environment: str, experiment: str) -> dict[str, str]:

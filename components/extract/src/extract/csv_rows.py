@@ -98,8 +98,8 @@ def _rows(path: str, lines: Lines, dialect: Dialect, columns: int) -> Iterator[l
 
 def _watched(lines: Lines, dialect: Dialect) -> Iterator[str]:
     for line in lines:
-        if dialect.escape == "\\" and _MEANT.search(line):
-            raise csv.Error(f"{_MEANT.search(line)[0]!r} may mean a null or a control character")  # type: ignore[index]
+        if dialect.escape == "\\" and (meant := _MEANT.search(line)):
+            raise csv.Error(f"{meant[0]!r} may mean a null or a control character")
         lines.starts = False
         yield line
 
