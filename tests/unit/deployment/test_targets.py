@@ -25,7 +25,7 @@ class OnPaper(ServerTarget):
     runs: ClassVar[list[tuple[str, dict]]] = []
 
     @classmethod
-    def check(cls, environment, pipelines):
+    def check(cls, environment, chosen):
         pass
 
     @classmethod

@@ -92,8 +92,11 @@ class Deployments(Protocol):
     """What an environment on a server has in force."""
 
     @classmethod
-    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+    def check(cls, environment: "Environment", chosen: Collection[str]) -> None:
         """Refuses what the server would, of what pipelines are called and when they run. Nothing is contacted.
+
+        Args:
+            chosen: names of pipelines.
 
         Raises:
             PipeyardError: a name doesn't fit, or the server has no such schedule.

@@ -48,9 +48,9 @@ class OnKubeflow(ServerTarget):
         return self.server
 
     @classmethod
-    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+    def check(cls, environment: "Environment", chosen: Collection[str]) -> None:
         """Refuses names that don't fit, or are one to the server, and schedules that it has no such of."""
-        groups = {each: environment.experiment_of(each) or each for each in pipelines}
+        groups = {each: environment.experiment_of(each) or each for each in chosen}
         for pipeline, group in groups.items():
             names.check("pipeline", pipeline)
             names.check("experiment", group)

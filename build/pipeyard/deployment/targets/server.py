@@ -39,7 +39,7 @@ class ServerTarget(ABC):
 
     @classmethod
     @abstractmethod
-    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+    def check(cls, environment: "Environment", chosen: Collection[str]) -> None:
         """See `interface.Deployments`."""
 
     @classmethod

@@ -39,7 +39,7 @@ class OnVertex(ServerTarget):
         return self.vertex
 
     @classmethod
-    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+    def check(cls, environment: "Environment", chosen: Collection[str]) -> None:
         """Every name and schedule is fine."""
 
     @classmethod
