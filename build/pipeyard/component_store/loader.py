@@ -31,6 +31,7 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
         PipeyardError: kfp can't load it, or an input is used by value and as a file.
     """
     try:
+        _refuse_what_kfp_is_unclear_of(text)
         spec = _kfp1_spec(text)
         retyped: tuple[Retyped, ...] = ()
         rewritten: tuple[str, ...] = ()
@@ -57,6 +58,47 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
     made = LoadedComponent(loaded, location, digest, retyped, rewritten, spec)
     session.note(made)
     return made
+
+
+def _refuse_what_kfp_is_unclear_of(text: str) -> None:
+    """Refuses what kfp takes wrongly, or refuses in words that don't say what to write.
+
+    Raises:
+        PipeyardError: a key stands twice, it is no mapping, a graph, or a name isn't text.
+    """
+    documents = yamls.load_all(text)  # first, as it checks bounds
+    for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        _refuse_keys_that_stand_twice(root)
+    if not documents or not isinstance(documents[0], dict):
+        raise PipeyardError("it isn't a component: a mapping with `name` and `implementation` is expected at the top.")
+    spec = documents[0]
+    if isinstance(spec.get("implementation"), dict) and "graph" in spec["implementation"]:
+        raise PipeyardError("graph components don't exist in kfp 2. Write its tasks as a function with @dsl.pipeline.")
+    for side in ("inputs", "outputs"):
+        for each in spec.get(side) or []:
+            name = each.get("name") if isinstance(each, dict) else None
+            if name is not None and not isinstance(name, str):
+                raise PipeyardError(
+                    f"the name of one of its {side} is {name!r}, as YAML reads what isn't in quotes. "
+                    "Put the name in quotes there, and where it is used: 'off', '1'."
+                )
+
+
+def _refuse_keys_that_stand_twice(node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise PipeyardError(
+                        f"the key {key.value!r} stands twice, again in line {line}. Remove one of them."
+                    )
+                seen.add(key.value)
+            _refuse_keys_that_stand_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_keys_that_stand_twice(item)
 
 
 def _kfp1_spec(text: str) -> dict[str, Any] | None:
