@@ -13,8 +13,9 @@ JOBS ?= $(shell nproc)
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
 
-# Those that need no engine and no whole run.
-UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/contracts,$(SUITES))
+# Those that need no engine and no whole run. Of `lint`, what needs the components' environments is one of them: CI
+# servers run the rest of it beside them, without.
+UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/contracts,$(SUITES)) types
 
 .DEFAULT_GOAL := help
 
@@ -30,6 +31,7 @@ test: setup envs  ## Lint, check what is generated, and run every test, as many 
 
 unit: setup envs  ## The unit tests of components, libraries and the toolchain alone (SINCE=REV: only what changes since REV reach).
 	@suites="$(UNIT_SUITES)"; if [ -n "$(SINCE)" ]; then reached=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; \
+	reached=$$(echo "$$reached" | sed 's/^lint$$/types/'); \
 	suites=$$(for each in $$suites; do echo "$$reached" | grep -Fx "$$each" || :; done); fi; \
 	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
 
@@ -68,7 +70,10 @@ test/scale_out: setup envs
 test/contracts: setup envs
 	@echo "== contracts"; $(PIPEYARD) check
 
-lint: setup  ## Ruff, pylint, and what CI servers read.
+types: setup envs  # mypy alone; every component in its environment
+	@echo "== types"; build/types --every
+
+lint: setup  ## Ruff, pylint, mypy, the order of rooms, and what CI servers read.
 	@echo "== lint"; build/lint && $(PIPEYARD) ci lint && $(PIPEYARD) readme
 
 fix: setup  ## Format, and rewrite what is generated.
@@ -95,4 +100,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test unit data setup envs lint fix benchmark lock clean test/engine test/delivery test/whole-delivery test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test unit data setup envs lint types fix benchmark lock clean test/engine test/delivery test/whole-delivery test/pipelines test/scale_out test/toolchain test/contracts

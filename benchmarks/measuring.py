@@ -5,6 +5,7 @@ tree counts it once; RSS counts it in each of them.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -132,7 +133,7 @@ def measure(
     return Measurement(wall, usage.ru_utime + usage.ru_stime, peak.pss / 1e6, peak.rss / 1e6)
 
 
-def _wait(process: subprocess.Popen, began: float, timeout_s: float) -> tuple[int, object, float]:
+def _wait(process: subprocess.Popen, began: float, timeout_s: float) -> tuple[int, resource.struct_rusage, float]:
     """Waits with wait4, whose usage is of this process and its descendants alone."""
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

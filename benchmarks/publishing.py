@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -87,7 +88,7 @@ def write() -> list[Path]:
 def plot(name: str, folder: Path) -> bool:
     """Draws a table's results in `folder`; False if there is nothing to draw, or nothing to draw with."""
     table, result = TABLES[name], results.load(folder, name)
-    cases = [
+    cases: list[dict[str, Any]] = [
         {
             "case": case.case,
             "rows": case.rows,
@@ -102,7 +103,7 @@ def plot(name: str, folder: Path) -> bool:
     cases = [case for case in cases if case["sides"]]
     if not cases:
         return False
-    content = {
+    content: dict[str, Any] = {
         "title": table.title,
         "chart": table.chart,
         "label": table.facts.get(table.drawn, "wall seconds of the whole process"),

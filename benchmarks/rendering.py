@@ -68,7 +68,7 @@ def _goals(verdicts: list[Verdict]) -> str:
 def _stated(result: TableResult) -> str:
     """Says on what and with what it was measured; once, where all cases agree."""
     lines = []
-    cases = {}
+    cases: dict[str, list[str]] = {}
     for case in result.cases:
         about = "; ".join(
             [
@@ -107,7 +107,8 @@ def readme(text: str, sections: Mapping[str, str]) -> str:
     for name, section in sections.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        if not pattern.search(text):
+        found = pattern.search(text)
+        if not found:
             raise ValueError(f"benchmarks/README.md has no place for {name}: add the lines {begin} and {end}")
-        text = pattern.sub(lambda _, part=f"{begin}\n{section}\n{end}": part, text)
+        text = f"{text[: found.start()]}{begin}\n{section}\n{end}{text[found.end() :]}"
     return text

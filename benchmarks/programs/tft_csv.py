@@ -19,6 +19,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     args = parser.parse_args()
     spec = importlib.util.spec_from_file_location("pipeline_module", args.module)
+    assert spec is not None and spec.loader is not None  # it is a file's
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     schema = text_format.Parse(Path(args.schema).read_text(encoding="utf-8"), schema_pb2.Schema())

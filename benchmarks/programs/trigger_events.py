@@ -16,7 +16,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeyard.triggers import cloud_function, decision, routing, shards
+from pipeyard.triggers import cloud_function, decision, dispatch, routing, shards, state
 from pipeyard.triggers.domain import Asked, Code, Event, EventKind, Newest, Seen, TriggerState
 
 _SETTINGS = """\
@@ -65,12 +65,12 @@ def _make(folder: Path, objects: int) -> None:
     store.write(TriggerState(sharded=True).model_dump_json().encode(), b"")
 
 
-def _store(folder: Path) -> routing.state.Store:
+def _store(folder: Path) -> state.Store:
     served = _served(folder)
     return routing.store(served.environment, routing.all_of(served.environment)[0])
 
 
-def _served(folder: Path) -> cloud_function.Triggers:
+def _served(folder: Path) -> dispatch.Triggers:
     return cloud_function.triggers(
         folder, {cloud_function.ENVIRONMENT: "here"}, lambda env, pipeline, parameters, key: f"run-{key}"
     )
@@ -89,7 +89,7 @@ def _measure(folder: Path, events: int) -> None:
     print(json.dumps({**told, "most_ms": max(times)}))
 
 
-def _tell(served: cloud_function.Triggers, message: str, body: dict[str, str], code: str) -> float:
+def _tell(served: dispatch.Triggers, message: str, body: dict[str, str], code: str) -> float:
     headers = {"content-type": "application/json", "x-goog-pubsub-message-id": message}
     content = json.dumps(body).encode()
     began = time.process_time()

@@ -1,5 +1,7 @@
 """How time and memory of the steps grow with the rows."""
 
+import functools
+
 from benchmarks import data, places, steps
 from benchmarks.results import TableResult, Verdict, at_most, largest_deviation, least_squares, quotient
 from benchmarks.table import Case, Ready, Side, Table
@@ -27,7 +29,7 @@ def _side(step: str, rows: int, trained_rows: int) -> Ready:
 
 
 def _case(name: str, rows: int, trained_rows: int) -> Case:
-    sides = [Side(step, lambda step=step: _side(step, rows, trained_rows)) for step in STEPS]
+    sides = [Side(step, functools.partial(_side, step, rows, trained_rows)) for step in STEPS]
     return Case(f"{name} rows", lambda: rows, sides)
 
 

@@ -8,12 +8,16 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import places
 from benchmarks.measuring import STDOUT, FailedError
 from benchmarks.results import TableResult, Verdict, at_least, at_most, quotient
 from benchmarks.table import Case, Ready, Round, Side, Table
 from pipeyard.images import sizes
+
+if TYPE_CHECKING:
+    from tests.engine.sandbox.engine import Engine
 
 CASE = "a commit's images"
 EVERYTHING = "all images, from nothing"
@@ -34,7 +38,7 @@ def one(component: str) -> str:
 class _Place:
     """An engine and a registry of the benchmark's own, with an image that has Python."""
 
-    engine: "object"
+    engine: "Engine"
     host: str
     python: str
 
@@ -116,7 +120,7 @@ def _cases(quick: bool) -> list[Case]:
         Side(EVERYTHING, lambda: _side(names, "", len(names)), "As the well-known sample does for every commit."),
         Side(NOTHING, lambda: _side(names, "README.md", 0)),
         *(
-            Side(one(name), lambda name=name: _side(names, f"components/{name}/src/{name}/__main__.py", 1))
+            Side(one(name), functools.partial(_side, names, f"components/{name}/src/{name}/__main__.py", 1))
             for name in changed
         ),
     ]

@@ -1,5 +1,6 @@
 """train's input pipeline against the same model fed from memory."""
 
+import functools
 import json
 
 from benchmarks import data, places, steps
@@ -44,7 +45,7 @@ def _cases(quick: bool) -> list[Case]:
         (TENSORS, "tensors"): "No shuffling, no gathering: the least that feeding can cost.",
         (ARRAYS, "arrays"): "Shuffles every epoch.",
     }
-    sides = [Side(name, lambda feed=feed: _side(rows, feed, epochs), note) for (name, feed), note in notes.items()]
+    sides = [Side(name, functools.partial(_side, rows, feed, epochs), note) for (name, feed), note in notes.items()]
     return [Case("20k rows" if quick else "0.34M rows", lambda: rows, sides)]
 
 

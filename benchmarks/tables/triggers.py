@@ -1,5 +1,6 @@
 """What an event costs a trigger that remembers many objects."""
 
+import functools
 import json
 
 from benchmarks import places, steps
@@ -31,7 +32,7 @@ def _side(objects: int, events: int) -> Ready:
 def _cases(quick: bool) -> list[Case]:
     sizes, events = (OBJECTS[:2], 30) if quick else (OBJECTS, EVENTS)
     return [
-        Case(f"{objects:,} objects", lambda: 0, [Side(SIDE, lambda objects=objects: _side(objects, events))])
+        Case(f"{objects:,} objects", lambda: 0, [Side(SIDE, functools.partial(_side, objects, events))])
         for objects in sizes
     ]
 

@@ -139,11 +139,11 @@ def _verdicts(result: TableResult) -> list[Verdict]:
         verdicts.append(at_most(f"{case}: peak memory no higher than TFX's (at most 1.00 of it)", memory, 1.0))
         for name, title in _FACTS.items():
             found = result.case(case)
-            values = [
+            ours, theirs = (
                 [each[name] for each in side.rounds if name in each] if found and (side := found.side(of)) else []
                 for of in (OURS, TFX)
-            ]
-            verdicts.append(equal_within_noise(f"{case}: {title} equal within noise", *values, _METRIC_FLOOR))
+            )
+            verdicts.append(equal_within_noise(f"{case}: {title} equal within noise", ours, theirs, _METRIC_FLOOR))
     return verdicts
 
 

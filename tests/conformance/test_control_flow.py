@@ -236,7 +236,7 @@ def test_exit_handler_hears_of_success(run):
             echo(value="fine")
 
     seen = json.loads(run(pipeline)["status"].output_parameters["seen"])
-    assert (seen["state"], seen["pipelineTaskName"], "error" in seen) == ("SUCCEEDED", "exit-handler-1", False)
+    assert (seen["state"], seen["pipelineTaskName"], seen["error"]) == ("SUCCEEDED", "exit-handler-1", {})
 
 
 def test_a_failure_skips_what_depends_on_it_and_nothing_else(run):

@@ -81,6 +81,17 @@ def test_a_class_of_the_toolchain_has_its_name_for_itself():
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+def test_a_module_of_the_toolchain_has_its_name_for_itself():
+    """A command is called as what it commands; servers, targets and rooms that share a name mean the same by it."""
+    places: dict[str, set[str]] = {}
+    for path in (ROOT / "build/pipeyard").rglob("*.py"):
+        room = path.relative_to(ROOT / "build/pipeyard").parent
+        if path.stem not in ("__init__", "__main__") and room.name != "commands":
+            places.setdefault(path.stem, set()).add("servers" if room.parts[:1] == ("servers",) else str(room))
+    assert len(places) > 150
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_shared_versions_agree():
     """One TensorFlow layer for all images that can share it."""
     pins = {}

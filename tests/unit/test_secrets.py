@@ -7,9 +7,9 @@ import pytest
 from support import trigger_projects
 
 from pipeyard import cli
+from pipeyard.deployment.targets import choice
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import load, secrets
-from pipeyard.triggers import starting
 
 SECRET = "hunter2"
 TEXTS = [
@@ -103,7 +103,7 @@ def test_a_default_of_the_pipeline_s_own_is_refused_too(project, monkeypatch, ca
 def test_what_a_trigger_gives_a_run_is_checked(project):
     here = load(project.root).environment("here")
     with pytest.raises(PipeyardError, match="--param source: the parameter 'source': a password is in the URL") as told:
-        starting.run_here(project, here, "read", {"source": "postgresql://user:hunter2@host/db"}, "key")
+        choice.runs(here, project).start("read", {"source": "postgresql://user:hunter2@host/db"}, "key")
     assert SECRET not in str(told.value)
 
 

@@ -33,5 +33,5 @@ def on_event(request: flask.Request) -> tuple[flask.Response, int]:
     except PipeyardError as error:
         return flask.jsonify({"message": str(error)}), 500
     body = request.stream.read(cloud_function.LARGEST + 1)  # more than an event has is answered 400, and not read
-    status, content = cloud_function.answer(served, request.headers, body)
+    status, content = cloud_function.answer(served, dict(request.headers.items()), body)
     return flask.jsonify(content), status

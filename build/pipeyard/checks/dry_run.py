@@ -6,16 +6,14 @@ unchanged isn't run again; that it wrote its outputs is known.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from pipeyard import ir, settings
-from pipeyard.compiling import compiler
+from pipeyard import settings
+from pipeyard.deployment.targets import local
 from pipeyard.findings import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
 from pipeyard.repository import dependency_graph
 from pipeyard.repository.project import Project
-from pipeyard.runs import stored_runs
 from pipeyard.runs.record import Run, State, Task
 from stepkit import machine
 
@@ -95,25 +93,8 @@ def judge(run: Run, names: Iterable[str], pipeline: str) -> Iterator[Finding]:
 
 
 def _run(project: Project, name: str, place: settings.Environment, display: Display, max_parallel: int) -> Run:
-    package = ir.parse(compiler.compile_pipeline(project.pipeline(name)).text)
-    root = Path(place.pipeline_root)
-    run, _ = runner.run(
-        package,
-        place.parameters_of(name, package.spec.root.input_definitions.parameters),
-        root,
-        runner.project_hosts(project),
-        display,
-        runner.Options(max_parallel=max_parallel),
-        resumed=_earlier(root, package.name),
-        commit=runner.commit_of(project.root),
-        environment=ENVIRONMENT,
-    )
+    manner = local.Manner(runner.Options(max_parallel=max_parallel), again=True, shown=display)
+    run = local.OnThisMachine(place, project, manner).start(name).record
     if run.state == State.CANCELED:
         raise KeyboardInterrupt
     return run
-
-
-def _earlier(root: Path, pipeline: str) -> Path | None:
-    """Returns the folder of the pipeline's latest dry run. One whose record can't be read is left alone."""
-    found = stored_runs.list_runs(root, warn=lambda text: None)
-    return next((each.folder for each in found if each.run.pipeline == pipeline), None)

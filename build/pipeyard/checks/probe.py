@@ -99,7 +99,7 @@ def _main(module, request, answer):
         Path(answer).write_text(json.dumps({"flags": flags, "asked": asked}, default=str), encoding="utf-8")
         os._exit(0)  # nothing of the program's own end, no thread of it, is waited for
 
-    argparse.ArgumentParser.parse_known_args = ask
+    setattr(argparse.ArgumentParser, "parse_known_args", ask)  # noqa: B010  # takes what the method takes, and returns never
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

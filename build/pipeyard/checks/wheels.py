@@ -15,7 +15,7 @@ from typing import Any
 from packaging import tags
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
 
 from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
@@ -116,7 +116,7 @@ def findings(folder: Path, part: str, uv: str, target: WheelPlatform) -> Iterato
             )
 
 
-def _required(folder: Path, uv: str, target: WheelPlatform) -> Iterator[tuple[str, str]]:
+def _required(folder: Path, uv: str, target: WheelPlatform) -> Iterator[tuple[NormalizedName, str]]:
     """Yields name and version of each package that is installed on the target."""
     done = subprocess.run([uv, *_EXPORT], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -9,7 +9,7 @@ from pipeyard.ci.yaml_style import as_yaml
 FILES = {flow.DELIVERY: "cloudbuild.yaml", flow.DEVELOPMENT: "cloudbuild.development.yaml"}
 TRIGGERS = "triggers/cloud-build"
 # Trigger to the flow that it starts, what starts it, and the environment that is deployed to.
-_TRIGGERS = {
+_TRIGGERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "development": (flow.DEVELOPMENT, {"branch": "^main$", "invertRegex": True}, ""),
     "main": (flow.DELIVERY, {"branch": "^main$"}, flow.FROM_MAIN),
     "tag": (flow.DELIVERY, {"tag": "^v[0-9]+[.][0-9]+[.][0-9]+$"}, flow.FROM_TAG),

@@ -66,9 +66,12 @@ def _check(
         problem, line = _explained(str(error), document)
         return [Finding(f"{name}:{line}", SCHEMA, *problem)]
     content = _set(document.content)
-    found = [(document.line_of(*way), *rest) for way, *rest in _spelled(content)]
-    found = found or [(document.line_of(*way), *rest) for way, *rest in checks(content)]
-    return [Finding(f"{name}:{line}", *rest) for line, *rest in sorted(found, key=lambda each: each[0])]
+    told = list(_spelled(content)) or list(checks(content))
+    found = [(document.line_of(*way), check, problem, remedy) for way, check, problem, remedy in told]
+    return [
+        Finding(f"{name}:{line}", check, problem, remedy)
+        for line, check, problem, remedy in sorted(found, key=lambda each: each[0])
+    ]
 
 
 def _set(value: Any) -> Any:
@@ -211,12 +214,12 @@ def _substitutions(content: dict[str, Any], triggered: bool) -> _Violations:
             )
         for match in _UNFILLED.finditer(text):
             yield way, "substitutions", f"{match[0]} is taken as it stands", f"Write ${match[0]}."
-        if match := _MAYBE_EMPTY_TAG.search(text):
+        if maybe := _MAYBE_EMPTY_TAG.search(text):
             yield (
                 way,
                 "substitutions",
                 f"{text!r} has an empty tag when no trigger starts the build",
-                f"Take the commit in a step where ${match[1]} is empty, and refuse what isn't committed.",
+                f"Take the commit in a step where ${maybe[1]} is empty, and refuse what isn't committed.",
             )
     dynamic = {name for value in declared.values() for name in substitutions.used(str(value))}
     mapped = [content.get("options") or {}, *(step or {} for step in content.get("steps") or [])]
@@ -241,7 +244,7 @@ def _declared(declared: dict[str, Any]) -> _Violations:
 def _environment(content: dict[str, Any]) -> _Violations:
     options = content.get("options") or {}
     declared = set(content.get("substitutions") or {})
-    places = [(("options",), options)]
+    places: list[tuple[tuple[str | int, ...], dict[str, Any]]] = [(("options",), options)]
     places += [(("steps", index), step or {}) for index, step in enumerate(content.get("steps") or [])]
     for way, place in places:
         for index, entry in enumerate(place.get("env") or []):
@@ -268,7 +271,7 @@ def _secrets(content: dict[str, Any]) -> _Violations:
         known |= set(each.get("envMap") or each.get("secretEnv") or {})
     options = content.get("options") or {}
     used: set[str] = set()
-    places = [(("options",), options)]
+    places: list[tuple[tuple[str | int, ...], dict[str, Any]]] = [(("options",), options)]
     places += [(("steps", index), step or {}) for index, step in enumerate(content.get("steps") or [])]
     for way, place in places:
         names = place.get("secretEnv") or []

@@ -1,10 +1,18 @@
 """`pipeyard build`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from pipeyard.commands import find_project, project_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeyard.images.publisher import ImageOutcome, Prepared
+    from pipeyard.images.registry import Registry
+    from pipeyard.repository.project import Project
 
 MB = 1e6
 
@@ -69,7 +77,7 @@ def command(
     registry: str,
     environment: str,
     python_image: str,
-    reference: str,
+    reference: Literal["digest", "tag"],
     builder: str,
     options: tuple[str, ...],
     jobs: int,
@@ -86,98 +94,47 @@ def command(
     An image is built only if the registry has none of the same content. Needs a clean work tree, or --allow-dirty;
     $COMMIT_SHA, if set, must be what is checked out.
     """
-    import functools
-    import json
     import os
-    import threading
 
     from rich.console import Console
 
-    from pipeyard.errors import PipeyardError, near_misses
-    from pipeyard.images import builders, publisher, sizes
+    from pipeyard.images import builders, publisher
     from pipeyard.images.registry import Registry
-    from pipeyard.packages import dist_folder
-    from pipeyard.releases import provenance, supply_chain
+    from pipeyard.releases import supply_chain
     from pipeyard.repository import changes, commits
 
     project = find_project(project_folder)
-    for name in components:
-        if name not in project.components:
-            raise PipeyardError(f"No component {name!r}. {near_misses(name, project.components)}")
-    registry = registry or _registry_of(project, environment)
-    commit = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
+    project.check_components(components)
+    prefix = registry or _registry_of(project, environment)
+    git = changes.git_of(project.root)
+    commit = commits.current(git, os.environ, allow_dirty)
     console = Console(stderr=True, highlight=False, markup=False)
     folder = output or project.root / "dist"
-
-    finding = threading.Lock()
-
-    @functools.cache
-    def found_builder() -> builders.Builder:
-        found = builders.detect(builder, options)
-        console.print(f"building with {found.kind} {found.version} ({found.program})")
-        return found
-
-    def find_builder() -> builders.Builder:
-        with finding:
-            return found_builder()
-
     client = Registry()
     publishing = publisher.Publisher(
         project=project,
         commit=commit,
-        prefix=registry,
+        prefix=prefix,
         python=python_image,
         registry=client,
-        find_builder=find_builder,
+        find_builder=builders.detected_once(builder, options, console.print),
         logs=folder / "logs",
         jobs=jobs,
         tests=not no_tests,
         tell=lambda image, phrase: console.print(f"{image:16} {phrase}"),
     )
+    chosen = components or project.components
     if until == "build":
-        prepared = publishing.prepare(components or project.components)
-        told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in prepared]
-        _tell(told, commit.tag, as_json)
-        return
-    made, outcomes = publishing.publish(components or project.components)
+        return _tell(publishing.prepare(chosen), commit.tag, as_json)
+    made, outcomes = publishing.publish(chosen)
     if until == "push":
-        told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in outcomes]
-        _tell(told, commit.tag, as_json)
-        return
-    source = provenance.source_of(changes.git_of(project.root))
-    documents = supply_chain.documents(project, made, commit, source, builder_id)
-    dist_folder.render(project, made, folder, reference, documents)  # type: ignore[arg-type]
+        return _tell(outcomes, commit.tag, as_json)
+    supply_chain.render(project, made, commit, folder, reference, builder_id, git)
     images = [each for each in outcomes if each.name in project.components]
-    measured = sizes.measure(client.unpacked_bytes, images)
-    wanted = sizes.goals(project)
-    packed = sum({layer.digest: layer.bytes for each in images for layer in each.layers}.values())
-    if as_json:
-        done = [
-            {
-                "name": each.name,
-                "built": each.built,
-                **each.image.model_dump(),
-                "disk_bytes": measured.images[each.name],
-            }
-            for each in images
-        ]
-        together = {"bytes": packed, "disk_bytes": measured.together, "disk_goals": wanted}
-        click.echo(json.dumps({"commit": made.commit, "images": done, **together}, indent=2))
-        return
-    for each in images:
-        goal = wanted.get(each.name, wanted.get(sizes.EACH))
-        click.echo(
-            f"{each.name:16} {'built ' if each.built else 'reused'} {each.image.bytes / MB:7,.0f} MB, "
-            f"{_on_disk(measured.images[each.name], goal)}  {each.image.reference()}"
-        )
-    goal = wanted.get(sizes.TOGETHER) if set(measured.images) == set(project.components) else None
-    click.echo(
-        f"{'together':16}        {packed / MB:7,.0f} MB, {_on_disk(measured.together, goal)}; layers that are shared "
-        f"count once; commit {made.commit}"
-    )
+    return _tell_sizes(project, images, made.commit, client, as_json)
 
 
-def _registry_of(project, environment: str) -> str:
+def _registry_of(project: "Project", environment: str) -> str:
     from pipeyard import settings
 
     if not environment:
@@ -190,14 +147,52 @@ def _registry_of(project, environment: str) -> str:
     return registry
 
 
-def _tell(images: list[dict], commit: str, as_json: bool) -> None:
+def _tell(images: "Iterable[ImageOutcome | Prepared]", commit: str, as_json: bool) -> None:
     import json
 
     if as_json:
-        click.echo(json.dumps({"commit": commit, "images": images}, indent=2))
+        told = [{"name": each.name, "built": each.built, "image": str(each.reference)} for each in images]
+        click.echo(json.dumps({"commit": commit, "images": told}, indent=2))
         return
     for each in images:
-        click.echo(f"{each['name']:16} {'built ' if each['built'] else 'reused'} {each['image']}")
+        click.echo(f"{each.name:16} {'built ' if each.built else 'reused'} {each.reference}")
+
+
+def _tell_sizes(
+    project: "Project", images: "list[ImageOutcome]", commit: str, registry: "Registry", as_json: bool
+) -> None:
+    """Prints images with their sizes, packed in the registry and unpacked on disk, beside what these should be."""
+    import json
+
+    from pipeyard.images import sizes
+
+    measured = sizes.measure(registry.unpacked_bytes, images)
+    wanted = sizes.goals(project)
+    packed = sizes.packed(images)
+    if as_json:
+        done = [
+            {
+                "name": each.name,
+                "built": each.built,
+                **each.image.model_dump(),
+                "disk_bytes": measured.images[each.name],
+            }
+            for each in images
+        ]
+        together = {"bytes": packed, "disk_bytes": measured.together, "disk_goals": wanted}
+        click.echo(json.dumps({"commit": commit, "images": done, **together}, indent=2))
+        return
+    for each in images:
+        goal = wanted.get(each.name, wanted.get(sizes.EACH))
+        click.echo(
+            f"{each.name:16} {'built ' if each.built else 'reused'} {each.image.bytes / MB:7,.0f} MB, "
+            f"{_on_disk(measured.images[each.name], goal)}  {each.image.reference()}"
+        )
+    goal = wanted.get(sizes.TOGETHER) if set(measured.images) == set(project.components) else None
+    click.echo(
+        f"{'together':16}        {packed / MB:7,.0f} MB, {_on_disk(measured.together, goal)}; layers that are shared "
+        f"count once; commit {commit}"
+    )
 
 
 def _on_disk(size: int | None, goal: int | None) -> str:

@@ -9,6 +9,7 @@ from pipeyard.commands import find_project, project_option
 
 if TYPE_CHECKING:
     from pipeyard.ci.emulator.build_scheduler import Result, StepResult
+    from pipeyard.ci.emulator.execution import Where
 
 EXIT_CODES = {"SUCCESS": 0, "CANCELLED": 130}
 _TAIL_LINES = 40
@@ -198,7 +199,7 @@ def run_command(
     ref: str,
     filename: str,
     given: tuple[str, ...],
-    where: str,
+    where: "Where",
     network: str,
     workspace: Path | None,
     as_json: bool,

@@ -1,11 +1,18 @@
 """`pipeyard plan`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeyard.commands import find_project, project_option
 from pipeyard.commands.delivery_options import delivery_options, order_of_commits
+
+if TYPE_CHECKING:
+    from pipeyard.deployment.approvals import Approval
+    from pipeyard.deployment.desired import Desired
+    from pipeyard.deployment.planner import Plan
 
 CHANGES = 3
 
@@ -29,8 +36,6 @@ def command(
     Packages, the pipeline's version, images, parameters, deadline, retries, schedule, and which steps don't find their
     results in the cache any more. Warns of what the server's version can't do. Changes nothing.
     """
-    import json
-
     from pipeyard import settings
     from pipeyard.deployment import approvals, deployer, desired
     from pipeyard.deployment.targets import choice
@@ -48,12 +53,32 @@ def command(
     doubts = [target.warnings(each) for each in wanted]
     needed = place.approval == "required"
     approved = [approvals.find(git, each) if needed else None for each in wanted]
+    _tell(wanted, plans, approved, doubts, as_json)
+    left += [f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some]
+    for line in left:
+        click.echo(f"warning: {line}", err=True)
+    return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0
+
+
+def _tell(
+    wanted: "Sequence[Desired]",
+    plans: "Sequence[Plan]",
+    approved: "Sequence[Approval | None]",
+    doubts: "Sequence[list[str]]",
+    as_json: bool,
+) -> None:
+    """Prints plans, with the approvals that they have or need."""
+    import json
+
     if as_json:
         told = [
             {
                 **plan.as_json(),
                 "digest": each.digest,
-                "approval": {"required": needed, "by": approval.by if approval else None},
+                "approval": {
+                    "required": each.environment.approval == "required",
+                    "by": approval.by if approval else None,
+                },
                 "warnings": doubt,
             }
             for plan, each, approval, doubt in zip(plans, wanted, approved, doubts, strict=True)
@@ -65,9 +90,7 @@ def command(
                 click.echo(line)
             if approval:
                 click.echo(f"  approved by {approval.by} in {approval.commit[:12]}")
-            elif needed and not plan.empty:
-                click.echo(f"  needs approval: pipeyard approve --env {environment} {each.pipeline} {each.digest}")
-    left += [f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some]
-    for line in left:
-        click.echo(f"warning: {line}", err=True)
-    return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0
+            elif each.environment.approval == "required" and not plan.empty:
+                click.echo(
+                    f"  needs approval: pipeyard approve --env {each.environment.name} {each.pipeline} {each.digest}"
+                )

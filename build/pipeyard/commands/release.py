@@ -88,15 +88,8 @@ def command(
     else:
         shipment = shipments.collect(project, folder)
         if not dry_run:
-            _vet(
-                project,
-                shipment,
-                folder,
-                scan,
-                sign,
-                sign_options,
-                lambda name, phrase: console.print(f"{name:16} {phrase}"),
-            )
+            vetted = scan, sign, sign_options
+            _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
         git = changes.git_of(project.root)
         release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
         publication.publish(ledger, release, shipment.specs, shipment.files)

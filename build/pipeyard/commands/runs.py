@@ -39,7 +39,7 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
 
     found = stored_runs.list_runs(root(), lambda text: click.echo(f"warning: {text}", err=True))
     if pipeline:
-        found = [stored for stored in found if stored.run.pipeline.replace("_", "-") == pipeline.replace("_", "-")]
+        found = [stored for stored in found if stored_runs.same_pipeline(stored.run.pipeline, pipeline)]
     found = found[:limit]
     if as_json:
         _print_json([stored.as_dict() for stored in found])

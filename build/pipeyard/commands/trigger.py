@@ -255,7 +255,7 @@ class _TriggerOptions:
 
     def _failed(self, run: str) -> bool:
         environment = self.triggers().environment
-        if environment.target != "local":
+        if environment.on_server:
             return False
         from pipeyard.runs import record
 

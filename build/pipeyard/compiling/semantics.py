@@ -140,7 +140,7 @@ class _Connections:
 
 
 def _by_executor(loaded: Iterable[LoadedComponent]) -> dict[str, Mapping[str, Any]]:
-    specs = {}
+    specs: dict[str, Mapping[str, Any]] = {}
     for component in loaded:
         if component.spec:
             deployment = component.component_spec.to_pipeline_spec().deployment_spec

@@ -5,6 +5,7 @@ import math
 import re
 import time
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -36,7 +37,7 @@ class HttpPlace:
         timeout: seconds to wait for a connection, and for each part of an answer.
     """
 
-    def __init__(self, prefix: str, auth: object, timeout: float) -> None:
+    def __init__(self, prefix: str, auth: Any, timeout: float) -> None:
         self._prefix = prefix.rstrip("/")
         self._session = _RedirectingSession(auth, timeout)
         self._timeout = timeout
@@ -100,7 +101,7 @@ class HttpPlace:
 class _RedirectingSession(requests.Session):
     """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
 
-    def __init__(self, auth: object, timeout: float) -> None:
+    def __init__(self, auth: Any, timeout: float) -> None:
         super().__init__()
         self.auth = auth
         repeated = retries.for_urllib3(

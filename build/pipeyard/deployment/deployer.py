@@ -8,7 +8,7 @@ from pipeyard.deployment import planner, records, uploads
 from pipeyard.deployment.desired import Desired
 from pipeyard.deployment.planner import Discrepancy, Plan
 from pipeyard.deployment.records import Record
-from pipeyard.deployment.targets.interface import Target
+from pipeyard.deployment.targets.interface import Deployments
 from pipeyard.deployment.uploads import Upload
 from pipeyard.errors import PipeyardError
 from pipeyard.system.bucket import Bucket
@@ -34,7 +34,7 @@ class Deployment:
         return {"changed": bool(self.done), "done": list(self.done), "uri": self.upload.uri, **record}
 
 
-def look(bucket: Bucket, target: Target, desired: Desired, precedes: Precedes) -> Plan:
+def look(bucket: Bucket, target: Deployments, desired: Desired, precedes: Precedes) -> Plan:
     """Returns what `deploy` would change. Only reads.
 
     Args:
@@ -76,7 +76,9 @@ def refuse_to_go_back(plans: list[Plan]) -> None:
             )
 
 
-def deploy(bucket: Bucket, target: Target, desired: Desired, precedes: Precedes, rollback: bool = False) -> Deployment:
+def deploy(
+    bucket: Bucket, target: Deployments, desired: Desired, precedes: Precedes, rollback: bool = False
+) -> Deployment:
     """Uploads the package, makes the target have it, and records that.
 
     Args:

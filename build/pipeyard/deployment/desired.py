@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment import cache_keys, records
 from pipeyard.deployment.planner import DeployedPipeline
-from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import builds, packages
 from pipeyard.packages.packages import Package
@@ -106,48 +105,23 @@ def read(
 
     Raises:
         PipeyardError: nothing can be deployed there, a package is missing or of other content, parameters or retries
-            don't fit the pipeline, or the target keeps no deadline.
+            don't fit the pipeline, or the target refuses it.
     """
     from pipeyard import ir
+    from pipeyard.deployment.targets import choice
     from pipeyard.settings import fit
 
-    if environment.target == "local":
-        raise PipeyardError(
-            f"The environment {environment.name!r} is this machine, where nothing is deployed. Run it with "
-            f"`pipeyard run PIPELINE --env {environment.name}`, or name an environment with target kfp or vertex."
-        )
-    if environment.target == "kfp":
-        from pipeyard.deployment.targets import kfp
-
-        kfp.check(environment, {*environment.chosen(project.pipelines), *names})
+    server = choice.server_of(environment)
+    server.check(environment, {*environment.chosen(project.pipelines), *names})
     build = builds.built(project, dist, allow_dirty)
     read_packages = [packages.read(dist / name, build) for name in chosen(project, environment, names)]
-    if environment.target == "vertex":
-        for package in read_packages:
-            packages.document(package)
+    for package in read_packages:
+        server.check_package(environment, package)
     wanted = []
     for package in read_packages:
         inputs = ir.parse(package.text).spec.root.input_definitions
         parameters = fit.check(environment, package.pipeline, inputs)
         retries = fit.retries(environment, package.pipeline, package.text)
-        limited = packages.limited(package, _deadline(environment, package.pipeline), retries)
+        limited = packages.limited(package, environment.deadline_of(package.pipeline), retries)
         wanted.append(Desired(environment, limited, parameters, derivation.retried(package.text, retries)))
     return wanted
-
-
-def _deadline(environment: "Environment", pipeline: str) -> float | None:
-    """Returns the deadline of a pipeline's runs.
-
-    Raises:
-        PipeyardError: the target keeps none.
-    """
-    deadline = environment.deadline_of(pipeline)
-    if deadline is not None and environment.target == "vertex":
-        own = environment.of(pipeline).deadline is not None
-        where = environment.where(*(("pipelines", pipeline) if own else ()), "deadline")
-        raise PipeyardError(
-            f"{where}: {environment.name!r} is on Vertex AI, which stops no run at a deadline. Take it out"
-            f"{'' if own else f', or write `deadline: null` in {environment.name} if it is of the defaults'}; "
-            "`timeout` says how long a run is waited for."
-        )
-    return deadline

@@ -1,9 +1,11 @@
 """Programs that build images: the one that is there."""
 
+import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,6 +117,28 @@ class Builder:
             remedy = f"By now the engine doesn't answer any more ({problem}): start it and run again. {remedy}"
         message = f"{what} failed (exit code {code}) with {self.kind}.\n{tail}\n{remedy}"
         raise (_TransientBuilderError if retries.says_transient(printed) else BuilderError)(message)
+
+
+def detected_once(kind: str, options: Sequence[str], tell: Callable[[str], object]) -> Callable[[], Builder]:
+    """Returns what detects a builder when it is called first, in whichever thread, and knows it from then on.
+
+    Args:
+        kind, options: see `detect`.
+        tell: takes what was found, in words.
+    """
+    finding = threading.Lock()
+
+    @functools.cache
+    def found() -> Builder:
+        builder = detect(kind, options)
+        tell(f"building with {builder.kind} {builder.version} ({builder.program})")
+        return builder
+
+    def find() -> Builder:
+        with finding:
+            return found()
+
+    return find
 
 
 def detect(kind: str = "", options: Sequence[str] = ()) -> Builder:

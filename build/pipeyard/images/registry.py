@@ -212,6 +212,6 @@ def _manifest(image: Reference) -> str:
 
 def _reason(error: Exception) -> str:
     cause: BaseException = error
-    while cause.__cause__ or cause.__context__:
-        cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+    while below := cause.__cause__ or cause.__context__:
+        cause = below
     return str(cause) or type(cause).__name__

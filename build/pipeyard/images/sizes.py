@@ -51,6 +51,11 @@ def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterab
     return Sizes(images, None if None in images.values() else _sum(known.values()))
 
 
+def packed(outcomes: Iterable[ImageOutcome]) -> int:
+    """Returns the bytes of layers as registries keep them; those that images share count once."""
+    return sum({layer.digest: layer.bytes for each in outcomes for layer in each.layers}.values())
+
+
 def goals(project: Project) -> dict[str, int]:
     """Returns `[tool.pipeyard.image-goals]` of the repository's `pyproject.toml`, in bytes.
 

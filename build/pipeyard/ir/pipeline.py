@@ -9,6 +9,7 @@ import yaml
 from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import references
 from pipeyard.ir.protobuf import pb
 from pipeyard.system import yamls
 
@@ -47,7 +48,7 @@ class Pipeline:
     @property
     def name(self) -> str:
         """The pipeline's name."""
-        return self.spec.pipeline_info.name
+        return str(self.spec.pipeline_info.name)
 
     def component(self, task: pb.PipelineTaskSpec) -> pb.ComponentSpec:
         """Returns the component that `task` runs."""
@@ -70,7 +71,8 @@ def parse(text: str) -> Pipeline:
     """Parses a compiled pipeline.
 
     Raises:
-        PipeyardError: it isn't an IR of the schema version known here, or has fields or executors unknown here.
+        PipeyardError: it isn't an IR of the schema version known here, has fields or executors unknown here, or refers
+            to what isn't there (see `references`).
     """
     try:
         documents = yamls.load_all(text)
@@ -96,6 +98,8 @@ def parse(text: str) -> Pipeline:
         unknown = set(executor) - {"container", "importer"}
         if unknown:
             raise PipeyardError(f"executor {label!r} is of a kind that runs only on a cluster: {sorted(unknown)}.")
+    if unfounded := references.problems(spec):
+        raise PipeyardError(f"no backend can run it: {' '.join(unfounded)}")
     for dag in (spec.root, *spec.components.values()):
         for name, task in dag.dag.tasks.items():
             if task.retry_policy.max_retry_count and spec.components[task.component_ref.name].HasField("dag"):

@@ -7,11 +7,15 @@ and 40 MB for as long as a run takes.
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+__all__ = ["pb"]
 
 _NAME = "kfp.pipeline_spec.pipeline_spec_pb2"
 
 
-def _load():
+def _load() -> ModuleType:
     if _NAME in sys.modules:
         return sys.modules[_NAME]
     package = importlib.util.find_spec("kfp")  # imports nothing
@@ -25,4 +29,7 @@ def _load():
     return module
 
 
-pb = _load()
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+else:
+    pb = _load()

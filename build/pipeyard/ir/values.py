@@ -1,9 +1,11 @@
 """Parameter values: from protobuf, from what a step wrote, from a command line; and as text in a command."""
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -49,6 +51,24 @@ def coerce(value: Any, kind: int, what: str) -> Any:
         raise PipeyardError(f"{what} is {shown!r}, which isn't {_WORDS.get(kind, 'known')}.") from error
 
 
+def typed(value: Any, kind: int, what: str) -> Any:
+    """Gives a value that one task hands to another the type that its declaration says, by the rules of KFP's driver.
+
+    Anything becomes text; text becomes nothing else, though it may look like a number: the driver refuses it.
+    Protocol: kubeflow/pipelines, backend/src/v2/driver/resolver/parameters.go, `normalizeResolvedParameterValue`.
+
+    Raises:
+        PipeyardError: the driver would refuse it.
+    """
+    if isinstance(value, str) and kind not in (Types.STRING, Types.PARAMETER_TYPE_ENUM_UNSPECIFIED):
+        shown = value if len(value) < 80 else f"{value[:80]}..."
+        raise PipeyardError(
+            f"{what} is the text {shown!r}, where {_WORDS.get(kind, 'another type')} is declared: KFP converts no text "
+            "between tasks. Declare the input as text, or let what makes the value write it without quotes."
+        )
+    return coerce(value, kind, what)
+
+
 def _coerce(value: Any, kind: int) -> Any:
     if kind == Types.STRING:
         return value if isinstance(value, str) else as_text(value)
@@ -79,8 +99,41 @@ def _refuse(constant: str) -> None:
 
 
 def as_text(value: Any) -> str:
-    """Returns a value as KFP's launcher puts it into a command: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(canonical(value))
+    """Returns a value as KFP's launcher puts it into a command: text as it is, null as nothing, others as JSON.
+
+    Numbers are written without an exponent: 0.00001, not 1e-05.
+    Protocol: kubeflow/pipelines, `PBValueToText`, which is Go's `strconv.FormatFloat(v, 'f', -1, 64)`.
+    """
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _json(canonical(value))
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)}: {_json(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format(Decimal(repr(float(value))), "f").removesuffix(".0")
+    return json.dumps(value)
+
+
+def items(value: Any) -> list[Any]:
+    """Returns what a loop goes over: a list, or the JSON text of one, as a list within a loop's item is handed on.
+
+    Protocol: kubeflow/pipelines, backend/src/v2/driver/resolver/parameters.go, `getItems`.
+
+    Raises:
+        PipeyardError: it isn't one.
+    """
+    found = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            found = json.loads(value, parse_constant=_refuse)
+    if not isinstance(found, list):
+        raise PipeyardError(f"it loops over {as_text(value)!r}, which isn't a list.")
+    return canonical(found) if isinstance(value, str) else found
 
 
 def select(value: Any, selector: str) -> Any:

@@ -2,15 +2,19 @@
 
 import json
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeyard.errors import PipeyardError
+from pipeyard.ir.references import RESOLVED_INPUTS
 from pipeyard.ir.values import as_text
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?:\.(?P<path>[^{}]*))?\}\}")
+_CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _PARAMETER = re.compile(r"inputs\.parameters\['([^']+)'\]$")
 _ARTIFACT = re.compile(r"(inputs|outputs)\.artifacts\['([^']+)'\]\.(uri|path|name|metadata)(?:\['([^']+)'\])?$")
+_ARTIFACTS = re.compile(r"inputs\.artifacts\['([^']+)'\]$")
 _OUTPUT_FILE = re.compile(r"outputs\.parameters\['([^']+)'\]\.output_file$")
 
 
@@ -58,13 +62,15 @@ class Resolver:
             return json.dumps(self._input)
         if path in self._job:
             return self._job[path]
-        if path == "outputs.output_file":
-            return self._input["outputs"]["outputFile"]
         try:
+            if path == "outputs.output_file":
+                return self._input["outputs"]["outputFile"]
             if match := _PARAMETER.match(path):
                 return as_text(self._input["inputs"]["parameterValues"][match.group(1)])
             if match := _OUTPUT_FILE.match(path):
                 return self._input["outputs"]["parameters"][match.group(1)]["outputFile"]
+            if match := _ARTIFACTS.match(path):  # an `Input[List[...]]`, as Vertex AI resolves it
+                return json.dumps(self._input["inputs"]["artifacts"][match.group(1)]["artifacts"])
             if match := _ARTIFACT.match(path):
                 side, name, attribute, key = match.groups()
                 artifact = self._input[side]["artifacts"][name]["artifacts"][0]
@@ -75,3 +81,54 @@ class Resolver:
         except (KeyError, IndexError) as error:
             raise PipeyardError(f"the command needs {{{{$.{path}}}}}, which this task was not given.") from error
         raise PipeyardError(f"the command has a placeholder that this runner doesn't know: {{{{$.{path}}}}}.")
+
+
+def of_task(job: Mapping[str, str], name: str, path: str) -> dict[str, str]:
+    """Returns the values of `dsl.PIPELINE_*_PLACEHOLDER` for a task.
+
+    Args:
+        job: those of the run.
+        path: of the task in the run, of which its id is made: the same when the run is resumed.
+    """
+    id_ = uuid.uuid5(uuid.NAMESPACE_URL, f"{job.get('pipeline_job_uuid', '')}/{path}")
+    return {**job, "pipeline_task_name": name, "pipeline_task_uuid": str(id_)}
+
+
+def constant(value: Any, parameters: Mapping[str, Any], told: Mapping[str, str]) -> Any:
+    """Returns a constant of the pipeline's author with what it refers to in place, by the rules of KFP's driver.
+
+    References to parameters stand anywhere in a text; one that is the whole constant keeps its type. Of a run's and a
+    task's placeholders only one that is the whole constant has a meaning.
+
+    Args:
+        parameters: what it may refer to.
+        told: see `of_task`.
+
+    Raises:
+        PipeyardError: a parameter isn't there.
+    """
+    if not isinstance(value, str):
+        return _deep(value, parameters)
+    whole = _PLACEHOLDER.fullmatch(value)
+    path = (whole.group("path") or "") if whole else ""
+    if path in RESOLVED_INPUTS and path in told:
+        return told[path]
+    match = _PARAMETER.match(path)
+    return _given(match.group(1), parameters) if match else _deep(value, parameters)
+
+
+def _deep(value: Any, parameters: Mapping[str, Any]) -> Any:
+    if isinstance(value, str):
+        return _CHANNEL.sub(lambda match: as_text(_given(match.group(1), parameters)), value)
+    if isinstance(value, list):
+        return [_deep(item, parameters) for item in value]
+    if isinstance(value, dict):
+        return {_deep(key, parameters): _deep(item, parameters) for key, item in value.items()}
+    return value
+
+
+def _given(name: str, parameters: Mapping[str, Any]) -> Any:
+    if name not in parameters:
+        shown = name.removeprefix("pipelinechannel--")
+        raise PipeyardError(f"it needs {shown!r}, which has no value: what produces it was skipped or left it out.")
+    return parameters[name]

@@ -123,6 +123,7 @@ def _start(command: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _send(receiver: subprocess.Popen, message: bytes) -> bool:
+    assert receiver.stdin is not None  # it was started with a pipe
     descriptor = receiver.stdin.fileno()
     os.set_blocking(descriptor, False)
     try:

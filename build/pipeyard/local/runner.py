@@ -24,7 +24,7 @@ from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
-from pipeyard.local.scheduler import Scheduler
+from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
@@ -106,30 +106,13 @@ def run(
         launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
         (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
-        started = Run(
-            id=folder.name,
-            pipeline=pipeline.name,
-            environment=environment,
-            state=State.RUNNING,
-            started_at=datetime.now(UTC),
-            parameters=complete,
-            pipeline_digest=digest.of_text(pipeline.text),
-            commit=commit,
-            versions={**versions(), **launcher.versions},
-        )
+        started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
         record.reserve(place)
     tracker = _RunTracker(started, folder, before, display)
     stop = threading.Event()
     deadline = Deadline(pipeline.deadline, stop)
-    job = {
-        "pipeline_job_uuid": folder.name,
-        "pipeline_job_name": folder.name,
-        "pipeline_job_resource_name": folder.name,
-        "pipeline_root": str(root),
-        "pipeline_job_create_time_utc": tracker.run.started_at.isoformat(),
-        "pipeline_job_schedule_time_utc": tracker.run.started_at.isoformat(),
-    }
+    job = _job(started, root)
     steps = StepRunner(
         pipeline,
         folder,
@@ -150,19 +133,71 @@ def run(
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display, deadline:
-        try:
-            outcome = Scheduler(pipeline, steps, stop.is_set, job).run(complete)
-        except record.UnwritableError as error:
-            tracker.broke(error)
-            raise PipeyardError(f"{error} Then go on: pipeyard run {started.pipeline} --resume {started.id}") from error
-        except BaseException as error:
-            tracker.broke(error)
-            raise
-        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
-        if state == State.SUCCEEDED:
-            steps.restamp()
-        tracker.end(state, outcome.error or deadline.told)
+        scheduler = Scheduler(pipeline, steps, stop.is_set, job)
+        _to_the_end(lambda: scheduler.run(complete), steps, tracker, stop, deadline)
     return tracker.run, folder
+
+
+def _begun(
+    pipeline: ir.Pipeline,
+    identity: str,
+    parameters: dict[str, Any],
+    environment: str,
+    commit: str,
+    launcher: Launcher,
+) -> Run:
+    """Returns the record of a run that begins now."""
+    return Run(
+        id=identity,
+        pipeline=pipeline.name,
+        environment=environment,
+        state=State.RUNNING,
+        started_at=datetime.now(UTC),
+        parameters=parameters,
+        pipeline_digest=digest.of_text(pipeline.text),
+        commit=commit,
+        versions={**versions(), **launcher.versions},
+    )
+
+
+def _job(started: Run, root: Path) -> dict[str, str]:
+    """Returns what the placeholders of a pipeline job stand for."""
+    time = started.started_at.isoformat()
+    return {
+        "pipeline_job_uuid": started.id,
+        "pipeline_job_name": started.id,
+        "pipeline_job_resource_name": started.id,
+        "pipeline_root": str(root),
+        "pipeline_job_create_time_utc": time,
+        "pipeline_job_schedule_time_utc": time,
+    }
+
+
+def _to_the_end(
+    run_steps: Callable[[], TaskOutcome],
+    steps: StepRunner,
+    tracker: "_RunTracker",
+    stop: threading.Event,
+    deadline: Deadline,
+) -> None:
+    """Runs the steps, and records how the run ended, even if what runs them fails.
+
+    Raises:
+        PipeyardError: the record can't be written.
+    """
+    try:
+        outcome = run_steps()
+    except record.UnwritableError as error:
+        tracker.broke(error)
+        run = tracker.run
+        raise PipeyardError(f"{error} Then go on: pipeyard run {run.pipeline} --resume {run.id}") from error
+    except BaseException as error:
+        tracker.broke(error)
+        raise
+    state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
+    if state == State.SUCCEEDED:
+        steps.restamp()
+    tracker.end(state, outcome.error or deadline.told)
 
 
 def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -354,12 +389,20 @@ def runs_still(folder: Path) -> bool:
 
 def _hold(folder: Path) -> IO[str]:
     """Locks a run's folder. Steps inherit the lock, so it is held as long as one of them lives, even without us."""
-    lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
+    lock = (folder / LOCK_FILE).open("a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        lock.close()
-        raise PipeyardError(f"{folder.name}, or a step of it, still runs. Wait for it or stop it first.") from error
+        with lock:
+            lock.seek(0)
+            holder = lock.read().strip()
+        who = f" (process {holder})" if holder else ""
+        raise PipeyardError(
+            f"{folder.name}{who}, or a step of it, still runs. Wait for it or stop it first."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
     return lock
 
 

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
 from pipeyard.ir.protobuf import pb
-from pipeyard.local import conditions
-from pipeyard.local.placeholders import Resolver
+from pipeyard.local import conditions, placeholders
 from pipeyard.runs.record import Artifact, State
 
 _COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED
+# google.rpc.Code FAILED_PRECONDITION, which Vertex AI gives for a task that failed.
+_FAILED_PRECONDITION = 9
 ArtifactValue = Artifact | list
 
 
@@ -156,7 +157,7 @@ class Scheduler:
             return self._skip(name, task, place, State.SKIPPED, f"{failed[0]} did not succeed")
         component = self._pipeline.component(task)
         try:
-            inputs = self._inputs(task, component, scope, done)
+            inputs = self._inputs(task, component, scope, done, name, place.path(name))
             condition = task.trigger_policy.condition
             if condition:
                 bound = {key: each.value for key, each in inputs.parameters.items()}
@@ -171,7 +172,9 @@ class Scheduler:
             return self._run_component(name, task, component, inputs, place, done)
         except PipeyardError as error:
             path = place.path(name)
-            for leaf in self._leaves_of(name, task, place):
+            # A group whose tasks aren't known yet, as those of a loop, stands in the record itself: it says why.
+            leaves = list(self._leaves_of(name, task, place)) or [Leaf(path, name, task, component)]
+            for leaf in leaves:
                 self._executor.not_run(leaf, State.FAILED, str(error))
             return TaskOutcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
 
@@ -221,8 +224,7 @@ class Scheduler:
             source = Bound(values.coerce(iterator.items.raw, values.Types.LIST, f"the items of {name}"))
         else:
             source = inputs.parameters[iterator.items.input_parameter]
-        if not isinstance(source.value, list):
-            raise PipeyardError(f"it loops over {values.as_text(source.value)!r}, which isn't a list.")
+        source = replace(source, value=values.items(source.value))
 
         def iteration(number: int) -> TaskOutcome:
             item = Bound(source.value[number], source.producers)
@@ -240,24 +242,32 @@ class Scheduler:
         with ThreadPoolExecutor(max_workers=max(1, min(limit, count))) as pool:
             outcomes = list(pool.map(iteration, range(count)))
         names = component.output_definitions
-        parameters = {key: [each.parameters.get(key) for each in outcomes] for key in names.parameters}
+        parameters = {
+            key: [each.parameters[key] for each in outcomes if key in each.parameters] for key in names.parameters
+        }
         artifacts = {
             key: [each.artifacts[key] for each in outcomes if key in each.artifacts] for key in names.artifacts
         }
         return _merge({str(number): each for number, each in enumerate(outcomes)}, parameters, artifacts)
 
     def _inputs(
-        self, task: pb.PipelineTaskSpec, component: pb.ComponentSpec, scope: Scope, done: Mapping[str, TaskOutcome]
+        self,
+        task: pb.PipelineTaskSpec,
+        component: pb.ComponentSpec,
+        scope: Scope,
+        done: Mapping[str, TaskOutcome],
+        task_name: str,
+        path: str,
     ) -> Scope:
         """Resolves a task's inputs from its DAG's inputs and the outputs of the tasks beside it."""
         parameters: dict[str, Bound] = {}
         for name, spec in task.inputs.parameters.items():
-            bound = _parameter(spec, scope, done)
+            bound = self._parameter(spec, scope, done)
             if bound and spec.parameter_expression_selector:
                 bound = replace(bound, value=values.select(bound.value, spec.parameter_expression_selector))
             if bound:
                 parameters[name] = bound
-        self._resolve_constants(task, parameters)
+        self._resolve_constants(task, parameters, task_name, path)
         artifacts: dict[str, Bound] = {}
         for name, spec in task.inputs.artifacts.items():
             bound = _artifact(spec, scope, done)
@@ -270,24 +280,51 @@ class Scheduler:
             if name not in parameters and definition.HasField("default_value"):
                 parameters[name] = Bound(values.from_proto(definition.default_value))
             if name in parameters and name != iterator:
-                typed = values.coerce(parameters[name].value, definition.parameter_type, f"the input {name!r}")
+                typed = values.typed(parameters[name].value, definition.parameter_type, f"the input {name!r}")
                 parameters[name] = replace(parameters[name], value=typed)
             elif name != iterator and not definition.is_optional:
-                raise PipeyardError(f"its input {name!r} has no value: what produces it was skipped or left it out.")
+                shown = name.removeprefix("pipelinechannel--")
+                raise PipeyardError(f"its input {shown!r} has no value: what produces it was skipped or left it out.")
         for name, definition in definitions.artifacts.items():
             if name not in artifacts and not definition.is_optional and name != iterator:
                 raise PipeyardError(f"its input {name!r} has no artifact: what produces it was skipped or left it out.")
         return Scope(parameters, artifacts)
 
-    def _resolve_constants(self, task: pb.PipelineTaskSpec, parameters: dict[str, Bound]) -> None:
+    def _parameter(
+        self, spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: Mapping[str, TaskOutcome]
+    ) -> Bound | None:
+        kind = spec.WhichOneof("kind")
+        if kind == "component_input_parameter":
+            return scope.parameters.get(spec.component_input_parameter)
+        if kind == "runtime_value":
+            if spec.runtime_value.WhichOneof("value") != "constant":
+                raise PipeyardError("it uses a runtime parameter, which KFP 2 pipelines don't have. Compile it again.")
+            return Bound(values.from_proto(spec.runtime_value.constant))
+        if kind == "task_output_parameter":
+            producer = done[spec.task_output_parameter.producer_task]
+            key = spec.task_output_parameter.output_parameter_key
+            return Bound(producer.parameters[key], producer.leaves) if key in producer.parameters else None
+        producer = done[spec.task_final_status.producer_task]
+        return Bound(self._final_status(spec.task_final_status.producer_task, producer), producer.leaves)
+
+    def _final_status(self, name: str, ended: TaskOutcome) -> dict[str, Any]:
+        """Returns KFP's PipelineTaskFinalStatus, which has every field however the task ended."""
+        return {
+            "state": "SUCCEEDED" if ended.state.has_outputs else str(ended.state),
+            "pipelineTaskName": name,
+            "pipelineJobResourceName": self._job.get("pipeline_job_resource_name", ""),
+            "error": {"code": _FAILED_PRECONDITION, "message": ended.error} if ended.error else {},
+        }
+
+    def _resolve_constants(self, task: pb.PipelineTaskSpec, parameters: dict[str, Bound], name: str, path: str) -> None:
         """Fills placeholders in constants (f-strings of the pipeline's author): other inputs, the job's id."""
-        known = {"parameterValues": {name: bound.value for name, bound in parameters.items()}, "artifacts": {}}
-        resolver = Resolver({"inputs": known, "outputs": {"artifacts": {}, "parameters": {}}}, self._job)
-        for name, spec in task.inputs.parameters.items():
-            if spec.WhichOneof("kind") != "runtime_value" or "{{$" not in str(parameters[name].value):
+        known = {key: bound.value for key, bound in parameters.items()}
+        told = placeholders.of_task(self._job, name, path)
+        for key, spec in task.inputs.parameters.items():
+            if spec.WhichOneof("kind") != "runtime_value" or "{{$" not in str(known[key]):
                 continue
-            producers = frozenset().union(*(bound.producers for key, bound in parameters.items() if key != name))
-            parameters[name] = Bound(_deep(parameters[name].value, resolver), producers)
+            producers = frozenset().union(*(bound.producers for other, bound in parameters.items() if other != key))
+            parameters[key] = Bound(placeholders.constant(known[key], known, told), producers)
 
     def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting, state: State, reason: str) -> TaskOutcome:
         leaves = list(self._leaves_of(name, task, place))
@@ -337,11 +374,8 @@ def _in_order(tasks: Mapping[str, pb.PipelineTaskSpec]) -> list[str]:
     """Returns the names of a DAG's tasks, each after those it needs.
 
     Raises:
-        PipeyardError: they wait for each other, or for one that isn't there.
+        PipeyardError: they wait for each other.
     """
-    absent = {each for task in tasks.values() for each in _needs(task)} - set(tasks)
-    if absent:
-        raise PipeyardError(f"tasks wait for {sorted(absent)}, which aren't in their DAG.")
     try:
         return list(TopologicalSorter({name: sorted(_needs(tasks[name])) for name in sorted(tasks)}).static_order())
     except CycleError as error:
@@ -379,30 +413,6 @@ def _needs(task: pb.PipelineTaskSpec) -> set[str]:
 
 def _passable(outcome: TaskOutcome) -> bool:
     return outcome.state.has_outputs or outcome.by_condition
-
-
-def _parameter(
-    spec: pb.TaskInputsSpec.InputParameterSpec, scope: Scope, done: Mapping[str, TaskOutcome]
-) -> Bound | None:
-    kind = spec.WhichOneof("kind")
-    if kind == "component_input_parameter":
-        return scope.parameters.get(spec.component_input_parameter)
-    if kind == "runtime_value":
-        if spec.runtime_value.WhichOneof("value") != "constant":
-            raise PipeyardError("it uses a runtime parameter, which KFP 2 pipelines don't have. Compile it again.")
-        return Bound(values.from_proto(spec.runtime_value.constant))
-    if kind == "task_output_parameter":
-        producer = done[spec.task_output_parameter.producer_task]
-        key = spec.task_output_parameter.output_parameter_key
-        return Bound(producer.parameters[key], producer.leaves) if key in producer.parameters else None
-    producer = done[spec.task_final_status.producer_task]
-    status: dict[str, Any] = {
-        "state": "SUCCEEDED" if producer.state.has_outputs else str(producer.state),
-        "pipelineTaskName": spec.task_final_status.producer_task,
-    }
-    if producer.error:
-        status["error"] = {"code": 9, "message": producer.error}
-    return Bound(status, producer.leaves)
 
 
 def _artifact(spec: pb.TaskInputsSpec.InputArtifactSpec, scope: Scope, done: Mapping[str, TaskOutcome]) -> Bound | None:
@@ -465,13 +475,3 @@ def _in_words(task: pb.PipelineTaskSpec, condition: str) -> str:
         reference = f"inputs.parameter_values['{name}']"
         text = text.replace(f"int({reference})", reference).replace(reference, channel or name)
     return text
-
-
-def _deep(value: Any, resolver: Resolver) -> Any:
-    if isinstance(value, str):
-        return resolver.text(value)
-    if isinstance(value, list):
-        return [_deep(item, resolver) for item in value]
-    if isinstance(value, dict):
-        return {key: _deep(item, resolver) for key, item in value.items()}
-    return value

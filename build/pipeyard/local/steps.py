@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, step_cache
+from pipeyard.local import external, placeholders, step_cache
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
@@ -21,6 +21,7 @@ from pipeyard.local.scheduler import Leaf, TaskOutcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
 from pipeyard.system import jsons, logs
 from stepkit import digest
+from stepkit.cli import canonical
 
 _LOG_TAIL = 20
 # Between attempts; what KFP takes where the pipeline sets none.
@@ -66,7 +67,7 @@ class _AttemptEnd:
         state: succeeded, failed or canceled.
         error: why it didn't succeed, for the record.
         code: exit code of its process; None if there was none.
-        peak_bytes: of its memory, see `process.Ended`.
+        peak_bytes: of the memory that it held at once; 0 if that isn't known.
     """
 
     state: State
@@ -199,7 +200,7 @@ class StepRunner:
         host = self._hosts(container["image"])
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
-        cache_key = self._key(leaf, host, fingerprints) if known else ""
+        cache_key = self._key(leaf, host, fingerprints) if known and fingerprints is not None else ""
         self._tracker.update(
             leaf.path,
             name=leaf.name,
@@ -246,7 +247,7 @@ class StepRunner:
         self, leaf: Leaf, cache_key: str
     ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
-        started = {
+        started: dict[str, Any] = {
             "started_at": self._now(),
             "ended_at": None,
             "state": State.RUNNING,
@@ -273,9 +274,9 @@ class StepRunner:
             return entry, before.state, "kept from before the run was resumed", before.ended_at
         self._tracker.update(leaf.path, **started)
         if self._use_cache and leaf.task.caching_options.enable_cache:
-            entry = self._store.get(cache_key)
-            if entry:
-                return entry, State.CACHED, "", None
+            known = self._store.get(cache_key)
+            if known:
+                return known, State.CACHED, "", None
         return None, State.SUCCEEDED, "", None
 
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
@@ -300,8 +301,13 @@ class StepRunner:
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
                 end = self._attempt(leaf, host, container, len(attempts), log)
-            told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
-            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), **told})
+            ended = {
+                "ended_at": self._now(),
+                "error": end.error,
+                "exit_code": end.code,
+                "peak_memory_bytes": end.peak_bytes,
+            }
+            attempts[-1] = attempt.model_copy(update=ended)
             self._tracker.update(leaf.path, attempts=list(attempts))
             if end.state != State.FAILED or end.error == self._overrun():
                 break
@@ -310,7 +316,7 @@ class StepRunner:
     def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
-        resolver = Resolver(executor_input, {**self._job, "pipeline_task_name": leaf.name})
+        resolver = Resolver(executor_input, placeholders.of_task(self._job, leaf.name, leaf.path))
         if not container.get("command"):
             raise PipeyardError(
                 f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
@@ -349,8 +355,8 @@ class StepRunner:
             return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes)
         missing = _unwritten(executor_input)
         if missing:
-            problem = f"it ended well but did not write its outputs {', '.join(missing)}"
-            return _AttemptEnd(State.FAILED, problem, 0, ended.peak_bytes)
+            unwritten = f"it ended well but did not write its outputs {', '.join(missing)}"
+            return _AttemptEnd(State.FAILED, unwritten, 0, ended.peak_bytes)
         return _AttemptEnd(State.SUCCEEDED, code=0, peak_bytes=ended.peak_bytes)
 
     def _start_next(self, leaf: Leaf) -> None:
@@ -423,7 +429,7 @@ class StepRunner:
             type=definition.artifact_type.schema_title,
             uri=uri,
             digest=next(iter(found.values())) if found else "",
-            metadata=importer.get("metadata", {}),
+            metadata=self._imported_metadata(leaf, importer.get("metadata", {})),
         )
         self._tracker.update(
             leaf.path,
@@ -433,6 +439,14 @@ class StepRunner:
             output_artifacts={name: artifact},
         )
         return TaskOutcome(State.SUCCEEDED, {}, {name: artifact})
+
+    def _imported_metadata(self, leaf: Leaf, written: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns an importer's metadata with the parameters that it refers to in place."""
+        told = placeholders.of_task(self._job, leaf.name, leaf.path)
+        return {
+            placeholders.constant(str(key), leaf.parameters, told): placeholders.constant(value, leaf.parameters, told)
+            for key, value in canonical(dict(written)).items()
+        }
 
     def _failed(self, leaf: Leaf, error: str) -> TaskOutcome:
         self._tracker.update(leaf.path, state=State.FAILED, reason=error, ended_at=self._now())
@@ -445,6 +459,8 @@ class StepRunner:
     # -- where things are ---------------------------------------------------------------------------------------------
 
     def _component_name(self, leaf: Leaf) -> str:
+        if not leaf.component.executor_label:
+            return ""  # a group
         executor = self._pipeline.executor(leaf.component)
         if "importer" in executor:
             return "importer"

@@ -76,9 +76,11 @@ def _run(module: str) -> None:
     try:
         # What the interpreter itself calls for `-m`; `runpy.run_module` would run in a namespace that ends before its
         # threads and exit handlers do.
-        runpy._run_module_as_main(module)  # pylint: disable=protected-access
+        # pylint: disable-next=protected-access
+        runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # it is private, so stubs leave it out
     except Exception as error:  # pylint: disable=broad-exception-caught  # reported as if this file weren't there
-        error = error.with_traceback(error.__traceback__.tb_next)
+        here = error.__traceback__
+        error = error.with_traceback(here and here.tb_next)
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
 

@@ -112,7 +112,7 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
         except PipeyardError:
             continue  # a variable isn't set here
         given = environment.parameters_of(pipeline, declared)
-        if given and environment.target != "local":
+        if given and environment.on_server:
             told = compiler.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
             yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
 

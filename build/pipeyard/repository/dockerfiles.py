@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from dockerfile_parse import DockerfileParser
 
@@ -120,14 +121,13 @@ class Dockerfile:
         return argument[1] in self.bases if argument else "@" in image
 
     @cached_property
-    def _structure(self) -> list[dict[str, str]]:
+    def _structure(self) -> list[dict[str, Any]]:
         try:
             text = self.path.read_bytes()
         except FileNotFoundError as error:
             raise PipeyardError(f"{self.path} is missing: an image is built from it.") from error
-        return [
-            each for each in DockerfileParser(fileobj=io.BytesIO(text)).structure if each["instruction"] != "COMMENT"
-        ]
+        parser = DockerfileParser(fileobj=io.BytesIO(text))  # type: ignore[arg-type]  # the stubs know text alone
+        return [dict(each) for each in parser.structure if each["instruction"] != "COMMENT"]
 
     @cached_property
     def _stages(self) -> list[_Stage]:

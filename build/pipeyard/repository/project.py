@@ -1,6 +1,7 @@
 """The monorepo as the toolchain sees it. Everything is found in the tree; nothing is listed by hand."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +99,12 @@ class Project:
         """Folders of pipelines by name."""
         found = sorted((self.root / "pipelines").glob("*/pipeline.py"))
         return {path.parent.name: path.parent for path in found}
+
+    def check_components(self, names: Iterable[str]) -> None:
+        """Raises PipeyardError, with near misses, if a component isn't there."""
+        for name in names:
+            if name not in self.components:
+                raise PipeyardError(f"No component {name!r}. {near_misses(name, self.components)}")
 
     def pipeline(self, name: str) -> Path:
         """Returns a pipeline's folder.

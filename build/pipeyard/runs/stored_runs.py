@@ -1,7 +1,7 @@
 """Finds and describes the runs below a folder. Nothing here changes a run."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +89,22 @@ def load(folder: Path) -> StoredRun:
         PipeyardError: there is no readable record.
     """
     return StoredRun(folder, results.load(folder))
+
+
+def succeeded(root: Path, pipeline: str) -> Iterator[Run]:
+    """Yields a pipeline's runs that succeeded, the newest first. Those that can't be read are left out.
+
+    Args:
+        pipeline: name of its folder, or as it is compiled.
+    """
+    for stored in list_runs(root, lambda _: None):
+        if same_pipeline(stored.run.pipeline, pipeline) and stored.run.state == State.SUCCEEDED:
+            yield stored.run
+
+
+def same_pipeline(one: str, other: str) -> bool:
+    """Whether two names are of one pipeline: its folder has underscores where the compiled pipeline has hyphens."""
+    return one.replace("_", "-") == other.replace("_", "-")
 
 
 def find(root: Path, reference: str) -> Path:

@@ -70,8 +70,8 @@ def show_tables(stored: StoredRun) -> list["RenderableType"]:
     parts: list[RenderableType] = [facts, tasks]
     if stored.metrics:
         metrics = _table("Metric", "Value")
-        for name, value in stored.metrics.items():
-            metrics.add_row(_text(name), _text(formats.number(value)))
+        for name, measured in stored.metrics.items():
+            metrics.add_row(_text(name), _text(formats.number(measured)))
         parts.append(metrics)
     return parts
 

@@ -21,7 +21,7 @@ def problems(
     """
     waits: dict[EnvironmentPipeline, dict[EnvironmentPipeline, Key]] = {}
     for environment, pipeline, index, trigger in _all(environments):
-        key = ("pipelines", pipeline, "triggers", index)
+        key: Key = ("pipelines", pipeline, "triggers", index)
         if trigger.environment and trigger.environment not in names:
             fix = near_misses(trigger.environment, names)
             yield environment, (*key, "environment"), f"there is no environment {trigger.environment!r}", fix

@@ -39,7 +39,7 @@ def check(
         PipeyardError: names every parameter that is missing, unknown or of the wrong type, each with its line.
     """
     declared = inputs.parameters
-    given = given or {}
+    given = dict(given or {})
     parameters = environment.parameters_of(pipeline, declared) | given
     problems = list(_missing(environment, pipeline, declared, parameters))
     typed: dict[str, Any] = {}
@@ -173,4 +173,5 @@ def _kind(value: Any) -> str:
         return "null"
     if isinstance(value, bool | int | float):
         return f"the {'truth value' if isinstance(value, bool) else 'number'} {json.dumps(value)}"
-    return {str: "text", list: "a list", dict: "a mapping"}.get(type(value), "unknown")
+    kinds: dict[type, str] = {str: "text", list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), "unknown")

@@ -1,9 +1,11 @@
 """The typed model of an environment. Text of errors is made in `problems`, where a line belongs to them."""
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from annotated_types import GroupedMetadata
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,33 +22,46 @@ from pipeyard.settings import times
 from pipeyard.settings.durations import Seconds
 from pipeyard.settings.layers import Origin, Origins
 from pipeyard.settings.problems import FILE, Unfit
+from pipeyard.settings.targets import TARGETS, Target, known
 
 HOURS = 3600.0
 # Kubeflow's API takes up to ten runs of a schedule at once.
 MOST_CONCURRENT_RUNS = 10
-TARGETS = ("local", "kfp", "vertex")
 # Kubernetes keeps a deadline in 32 bits.
 LONGEST_DEADLINE = 2**31 - 1
 
 
-def _matching(pattern: str, meant: str) -> Any:
-    """Returns the type of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
+@dataclass(frozen=True)
+class _Matching(GroupedMetadata):
+    """Metadata of text that may be empty; else it is `pattern` as a whole. Errors don't repeat the text."""
 
-    def check(text: str) -> str:
-        if text and not re.fullmatch(pattern, text):
-            raise Unfit("this doesn't fit", f"Write {meant}.")
+    pattern: str
+    meant: str
+
+    def __iter__(self) -> Iterator[object]:
+        yield AfterValidator(self._check)
+        yield WithJsonSchema({"type": "string", "pattern": f"^({self.pattern})?$"})
+
+    def _check(self, text: str) -> str:
+        if text and not re.fullmatch(self.pattern, text):
+            raise Unfit("this doesn't fit", f"Write {self.meant}.")
         return text
 
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^({pattern})?$"})]
 
-
-Url = _matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
-BucketUri = _matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")
-BucketName = _matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
-RegistryAddress = _matching(
-    r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"
-)
-VariableName = _matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+Url = Annotated[
+    str, _Matching(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", "a URL such as https://HOST, without user and password")
+]
+BucketUri = Annotated[str, _Matching(r"gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/\S*)?", "gs://BUCKET or gs://BUCKET/PREFIX")]
+BucketName = Annotated[
+    str, _Matching(r"[a-z0-9][a-z0-9._-]+[a-z0-9]", "the bucket's name alone; what follows it is `prefix`")
+]
+RegistryAddress = Annotated[
+    str,
+    _Matching(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", "HOST/PATH, in lower case, without https:// and without a tag"),
+]
+VariableName = Annotated[
+    str, _Matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not what is in it")
+]
 
 
 def _deadline(value: float) -> float:
@@ -74,6 +89,9 @@ Retries = Annotated[
     BeforeValidator(_retries),
     WithJsonSchema({"anyOf": [_COUNT, {"type": "object", "additionalProperties": _COUNT}]}),
 ]
+
+
+TargetName = Annotated[str, BeforeValidator(known), WithJsonSchema({"enum": list(TARGETS), "type": "string"})]
 
 
 class Strict(BaseModel):
@@ -270,9 +288,7 @@ class Environment(Strict):
     """
 
     name: str
-    target: Literal["local", "kfp", "vertex"] = Field(
-        description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI."
-    )
+    target: TargetName = Field(description="What runs pipelines: this machine, Kubeflow Pipelines, Vertex AI.")
     host: Url = Field(
         "", description="kfp: URL of the API. vertex: of one that stands before Google's; empty: Google's own."
     )
@@ -314,14 +330,18 @@ class Environment(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "Environment":
-        needed = {"local": [], "kfp": ["host", "bucket"], "vertex": ["project", "region", "bucket"]}[self.target]
-        missing = [name for name in needed if not getattr(self, name)]
-        if missing:
-            fix = "Set it." if len(missing) == 1 else "Set them."
-            raise Unfit(f"target {self.target} needs {' and '.join(missing)}", fix)
-        if self.target == "vertex" and not self.pipeline_root.startswith("gs://"):
-            raise Unfit("target vertex needs a pipeline_root in Cloud Storage", "Write gs://BUCKET/PREFIX.")
+        self.target_settings.check(self)
         return self
+
+    @property
+    def target_settings(self) -> type[Target]:
+        """What the target takes of these settings."""
+        return TARGETS[self.target]
+
+    @property
+    def on_server(self) -> bool:
+        """Whether pipelines are deployed there; else it is this machine, which runs what is checked out."""
+        return self.target_settings.on_server
 
     def parameters_of(self, pipeline: str, declared: Container[str]) -> dict[str, Any]:
         """Returns the parameters for every pipeline, where they apply, with those for this one over them.

@@ -41,7 +41,7 @@ def schema() -> dict[str, Any]:
     environment["required"] = ["target"]
     common = {key: value for key, value in environment["properties"].items() if key != "target"}
     definitions["Defaults"] = {"type": "object", "additionalProperties": False, "properties": common}
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "variables": {
             "type": ["object", "null"],
             "propertyNames": {"pattern": f"^{NAME.pattern}$"},

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
-from pipeyard.settings import completions, explanations, layers, secrets, times, variables, yaml_lines
-from pipeyard.settings.model import TARGETS, Environment
+from pipeyard.settings import completions, explanations, layers, secrets, variables, yaml_lines
+from pipeyard.settings.model import Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
+from pipeyard.settings.targets import TARGETS
 from pipeyard.settings.yaml_lines import Key, SettingsDocument
 
 _log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class _SettingsReader:
             raise_all([*self._problems, *unknown])
         for problem in unknown:
             _log.warning("warning: %s It hinders no other.", problem)
-        targets = {name: data["target"] for name, data in environments.items() if data["target"] in TARGETS}
+        targets = {name: data["target"] for name, data in environments.items() if data["target"] in list(TARGETS)}
         path = self._root / FILE
         return Settings(tuple(environments), targets, path, self._environments, self._unset, self._unfit, unknown)
 
@@ -162,7 +163,7 @@ class _SettingsReader:
         try:
             made = Environment.model_validate(given)
             self._environments[name] = made.located(layers.Origins(self._document, merged))
-            told += [*_unkept_schedules(made), *_lacking_baselines(made)]
+            told += made.target_settings.problems(made)
         except ValidationError as error:
             told += explanations.explained(error, given)
         self._unfit[name] = []
@@ -195,7 +196,7 @@ class _SettingsReader:
 
     def _pipelines(self) -> Iterator[tuple[Key, list[str]]]:
         """Yields where pipelines are named, and their names."""
-        places = [(("defaults",), self._part("defaults"))]
+        places: list[tuple[Key, Any]] = [(("defaults",), self._part("defaults"))]
         places += [(("environments", name), each) for name, each in self._part("environments").items()]
         for key, data in places:
             if isinstance(data, dict) and isinstance(data.get("pipelines"), dict):
@@ -203,7 +204,7 @@ class _SettingsReader:
 
     def _check_variables(self) -> None:
         for name, meaning in self._part("variables").items():
-            key = ("variables", name)
+            key: Key = ("variables", name)
             if not variables.NAME.fullmatch(name) or name == variables.PROJECT_ROOT:
                 fix = (
                     "It is always there."
@@ -242,30 +243,6 @@ class _SettingsReader:
 
     def _at(self, key: Key, text: str, fix: str) -> Problem:
         return Problem(self._document.line(key), key, text, fix)
-
-
-def _unkept_schedules(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
-    for pipeline, each in environment.pipelines.items():
-        if environment.target == "kfp" and each.schedule and each.schedule.timezone not in times.UTC_ZONES:
-            key = ("pipelines", pipeline, "schedule", "timezone")
-            yield (
-                key,
-                "Kubeflow Pipelines' schedules have no time zone",
-                "Write cron in UTC, and leave timezone out.",
-                True,
-            )
-
-
-def _lacking_baselines(environment: Environment) -> Iterator[tuple[Key, str, str, bool]]:
-    for pipeline, each in environment.pipelines.items() if environment.target != "local" else ():
-        for index, trigger in enumerate(each.triggers):
-            if trigger.compares and not trigger.baseline:
-                yield (
-                    ("pipelines", pipeline, "triggers", index),
-                    f"there is nothing to compare with: {environment.target} doesn't tell where a run's artifacts are",
-                    "Set baseline: the served model's folder, which is the pipeline's serving_uri/model_name.",
-                    True,
-                )
 
 
 def _not_yaml(error: yaml.YAMLError, text: str) -> str:

@@ -112,7 +112,7 @@ class _DocumentReader:
     def _name(self, node: yaml.Node, key: Key) -> str | None:
         if isinstance(node, yaml.ScalarNode):
             if node.tag == f"{_YAML}str":
-                return node.value
+                return str(node.value)
             self._problem(
                 node.start_mark.line + 1,
                 (*key, node.value),

@@ -3,6 +3,8 @@
 YAML and JSON are read by `yamls` and `jsons` alone, which keep to these bounds before anything is built of the text.
 """
 
+from typing import Any
+
 import yaml
 
 # A compiled pipeline may have KFP's 32 MiB; a run of 10,000 tasks has a record of less than this.
@@ -17,7 +19,7 @@ MOST_DEPTH = 100
 class TooMuch(yaml.MarkedYAMLError, ValueError):
     """A document is past a bound. Whoever expects text that isn't YAML, or isn't JSON, catches this, too."""
 
-    def __init__(self, problem: str, mark: yaml.Mark | None = None) -> None:
+    def __init__(self, problem: str, mark: Any = None) -> None:  # of either of PyYAML's parsers
         super().__init__(None, None, problem, mark)
 
 

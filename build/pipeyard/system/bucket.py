@@ -209,7 +209,7 @@ def connect(place: str, patience: float = PATIENCE) -> Bucket:
         PipeyardError: it isn't such a URI, or there are no credentials.
     """
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
+    from google.cloud import storage  # type: ignore[attr-defined]  # without types, in a namespace that others share
 
     if not place.startswith(_SCHEME) or not place.removeprefix(_SCHEME).partition("/")[0]:
         raise PipeyardError(f"The bucket {place!r} isn't gs://BUCKET or gs://BUCKET/PREFIX. Correct settings.yaml.")

@@ -134,7 +134,7 @@ def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> 
     """
     import tenacity
 
-    stops = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
+    stops: list[tenacity.stop.stop_base] = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
     stops += [tenacity.stop_after_delay(policy.seconds)] if math.isfinite(policy.seconds) else []
     wait = tenacity.wait_exponential_jitter(initial=policy.pause, max=policy.longest_pause, jitter=policy.pause)
     return tenacity.Retrying(

@@ -68,7 +68,7 @@ def check(text: str | bytes, loader: Any = _PARSER) -> None:
         raise yaml.YAMLError(f"it has a character that no text has: {error}") from error
 
 
-class _BoundedLoader(_PARSER):  # type: ignore[misc, valid-type]
+class _BoundedLoader(_PARSER):  # type: ignore[misc, valid-type]  # the installed PyYAML decides which it is
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
@@ -108,10 +108,11 @@ class _Count:
         self._check(event, 0)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
-        if any(anchor == event.anchor for anchor, _ in self._open) and event.anchor not in self._anchors:
-            problem = f"the alias *{event.anchor} makes the document grow without end: it stands within what it repeats"
+        name = str(event.anchor)
+        if any(anchor == name for anchor, _ in self._open) and name not in self._anchors:
+            problem = f"the alias *{name} makes the document grow without end: it stands within what it repeats"
             raise TooMuch(problem, event.start_mark)
-        nodes, depth = self._anchors.get(event.anchor, (1, 0))  # one that isn't known is refused when it is built
+        nodes, depth = self._anchors.get(name, (1, 0))  # one that isn't known is refused when it is built
         self._nodes += nodes
         self._repeated += nodes
         self._deepest[-1] = max(self._deepest[-1], depth)

@@ -211,7 +211,8 @@ def asked(event: Event) -> Asked:
 
 def _lately(starts: Sequence[RunStart], since: datetime) -> list[RunStart]:
     """Returns the starts that are kept: those that are open, and of the others the newest, within bounds."""
-    kept, uris = [], 0
+    kept: list[RunStart] = []
+    uris = 0
     for number, start in enumerate(reversed(starts)):
         uris += len(start.uris)
         if start.open or (start.decided_at > since and number < _STARTS and (uris <= _URIS or not kept)):

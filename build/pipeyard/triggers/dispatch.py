@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import checks, firing, routing, state
+from pipeyard.triggers import firing, routing, sensors, state
 from pipeyard.triggers.decision import asked, decide
 from pipeyard.triggers.domain import LOOKED_FOR, Event, EventKind
 from pipeyard.triggers.routing import Route
@@ -72,7 +72,7 @@ class Triggers:
         tick = Event(kind=EventKind.TICK, time=now)
         if route.kind not in LOOKED_FOR:
             return self._decide(route, tick)
-        found = checks.look(route, self.environment, self.environment_of, now)
+        found = sensors.look(route, self.environment, self.environment_of, now)
         measured = tuple(map(str, found.measured))
         if found.event:
             return self._decide(route, found.event, measured)

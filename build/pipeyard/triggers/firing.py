@@ -80,7 +80,9 @@ def _hold(
     Args:
         key: of the start that was decided on just now: it goes first. Of others no more are taken than `MOST_TAKEN`.
     """
-    starts, mine, given_up = [], [], {}
+    starts: list[RunStart] = []
+    mine: list[RunStart] = []
+    given_up: dict[str, str] = {}
     for each in known.starts:
         kept = each
         if each.open and (each.held_until is None or each.held_until <= now):

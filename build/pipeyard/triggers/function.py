@@ -52,7 +52,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 def _version(project: Project) -> str:
     """The framework's, which only tests need here, so that nothing exports it."""
     lock = tomllib.loads((project.root / "uv.lock").read_text(encoding="utf-8"))
-    return next(each["version"] for each in lock["package"] if each["name"] == _FRAMEWORK)
+    return str(next(each["version"] for each in lock["package"] if each["name"] == _FRAMEWORK))
 
 
 def _run(command: list[str], project: Project) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.runs.stored_runs import same_pipeline
 from pipeyard.settings import (
     CompletionTrigger,
     DriftTrigger,
@@ -75,13 +76,8 @@ def store(environment: Environment, route: Route, place: str = "") -> state.Stor
         place: instead of these: a folder, or gs://BUCKET/PREFIX.
     """
     hidden = f"{environment.pipeline_root.rstrip('/')}/.{FOLDER}"
-    place = place or (hidden if environment.target == "local" else f"{environment.bucket.rstrip('/')}/{FOLDER}")
+    place = place or (f"{environment.bucket.rstrip('/')}/{FOLDER}" if environment.on_server else hidden)
     return state.store_at(place, f"{environment.name}/{route.pipeline}/{route.name}.json")
-
-
-def same_pipeline(one: str, other: str) -> bool:
-    """Whether two names are of one pipeline: its folder has underscores where the compiled pipeline has hyphens."""
-    return one.replace("_", "-") == other.replace("_", "-")
 
 
 def _all_of(environment: Environment) -> Iterator[Route]:

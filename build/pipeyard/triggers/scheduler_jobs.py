@@ -1,6 +1,9 @@
 """Cloud Scheduler's jobs, which call the Cloud Function: for triggers that have to look, and for schedules.
 
 Protocol: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
+
+Without google-cloud-scheduler: two calls on one kind of resource, whose JSON the same command prints for those who
+define it otherwise, need no generated client in everybody's environment.
 """
 
 import base64
@@ -46,13 +49,12 @@ def jobs(environment: Environment, url: str, account: str, location: str, every:
     Raises:
         PipeyardError: a schedule or the location isn't one, or the environment is this machine.
     """
-    if environment.target == "local":
+    if not environment.on_server:
         raise PipeyardError(
             f"No function in the cloud reaches {environment.name!r}, which is this machine. Run "
             f"`pipeyard trigger --env {environment.name} tick` by cron."
         )
-    if not location and environment.target == "vertex":
-        location = f"projects/{environment.project}/locations/{environment.region}"
+    location = location or environment.target_settings.location(environment)
     if not _LOCATION.fullmatch(location):
         raise PipeyardError(
             f"Where are the jobs to be? Give --location projects/PROJECT/locations/REGION, not {location!r}."
@@ -163,6 +165,6 @@ def _session(api: str) -> Any:
     if api.startswith("http://"):
         return requests.Session()
     try:
-        return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])
+        return AuthorizedSession(google.auth.default(scopes=[_SCOPE])[0])  # type: ignore[no-untyped-call]  # google-auth's are half annotated
     except GoogleAuthError as error:
         raise PipeyardError(f"Cloud Scheduler: {google_login.problem(error)}") from error

@@ -1,7 +1,8 @@
 """Statistics artifacts of data_validation, read without TensorFlow, and how far two distributions are apart.
 
 Format: a TFRecord of one DatasetFeatureStatisticsList (tensorflow_metadata/proto/v0/statistics.proto). Of its messages
-only the fields that distances need are described here; protobuf passes over the others.
+only the fields that distances need are described here; protobuf passes over the others. tensorflow-metadata 1.16, which
+has them generated, needs protobuf below 6, and kfp 2.17.0 one from 6.31.1: they can't be installed together.
 """
 
 import math

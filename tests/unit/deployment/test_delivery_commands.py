@@ -16,7 +16,7 @@ from support import delivered_projects, scratch_git
 
 from pipeyard import cli
 from pipeyard import settings as settings_
-from pipeyard.deployment import deployed_runs, deployer, desired, records, uploads
+from pipeyard.deployment import deployer, desired, records, uploads
 from pipeyard.deployment.targets import choice
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import changes
@@ -485,7 +485,7 @@ def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage
     moved = records.move(store, records.Record(**{**vars(record), "package": "gone"}), lambda *_: False)
     assert moved.package == "gone"
     with pytest.raises(PipeyardError, match="isn't in .* any more. Run `pipeyard deploy --env dev whole` again"):
-        deployed_runs.start(settings_.load(project.root).environment("dev"), "whole")
+        choice.runs(settings_.load(project.root).environment("dev")).start("whole")
 
 
 def test_commits_are_ordered_by_git(project):

@@ -14,6 +14,7 @@ from support import delivered_projects, scratch_git, trigger_projects
 from pipeyard import cli, settings
 from pipeyard.compiling import compiler
 from pipeyard.deployment import records
+from pipeyard.deployment.targets import choice
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.runs import record
@@ -410,11 +411,9 @@ def test_a_run_here_that_ends_in_time_succeeds(here):
 
 
 def test_what_a_trigger_starts_here_has_the_limits_too(tmp_path, monkeypatch):
-    from pipeyard.triggers import starting
-
     monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
     made = trigger_projects.make(tmp_path / "here", {"taxi": {"retries": {"read": 1}}})
     place = settings.load(made.root).environment("here")
-    starting.run_here(made, place, "taxi", {"source": "bad"}, "k")
+    choice.runs(place, made).start("taxi", {"source": "bad"}, "k")
     run = record.load(made.root / "runs" / "taxi-k")
     assert len(run.tasks[0].attempts) == 2

@@ -203,7 +203,7 @@ def test_nothing_else_of_the_pipeline_changes(text):
 
 
 def test_values_that_yaml_reads_as_something_else_stay_text(tmp_path):
-    odd = ["yes", "1e5", "12:30", "2020-01-01", "0x1f", "~", "é\n\ttwo lines ", "'\"{{$}}"]
+    odd = ["yes", "1e5", "12:30", "2020-01-01", "0x1f", "~", "é\n\ttwo lines ", "'\"{{$.workspace_path}}"]
 
     @dsl.container_component
     def say(what: str):
@@ -229,8 +229,8 @@ def test_the_same_is_derived_in_another_process(text, tmp_path):
     path = tmp_path / "text.yaml"
     path.write_text(text, encoding="utf-8")
     program = (
-        "import sys; from pathlib import Path; from pipeyard import deriving; sys.stdout.write("
-        f"deriving.derive(Path({str(path)!r}).read_text(), 60.0, {{'*': 1, 'make': 2}}))"
+        "import sys; from pathlib import Path; from pipeyard.ir import derivation; sys.stdout.write("
+        f"derivation.derive(Path({str(path)!r}).read_text(), 60.0, {{'*': 1, 'make': 2}}))"
     )
     seed = {"PYTHONHASHSEED": str(random.randrange(1000))}
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=seed).stdout

@@ -49,6 +49,50 @@ def test_values_of_another_type_are_refused(raw, kind):
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-05, "0.00001"),
+        (1e21, "1000000000000000000000"),
+        (-2.5e-7, "-0.00000025"),
+        (2.0, "2"),
+        (2**53, "9007199254740992"),
+        (None, ""),
+        (True, "true"),
+        ({"lr": [1e-05, 3]}, '{"lr": [0.00001, 3]}'),
+        ("1e-05", "1e-05"),
+    ],
+)
+def test_values_are_text_in_commands_as_the_launcher_writes_them(value, text):
+    assert values.as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("1", Types.NUMBER_INTEGER),
+        ("0.5", Types.NUMBER_DOUBLE),
+        ("true", Types.BOOLEAN),
+        ("[1]", Types.LIST),
+        ("{}", Types.STRUCT),
+        (None, Types.NUMBER_INTEGER),
+        (1, Types.BOOLEAN),
+        ([1], Types.STRUCT),
+    ],
+)
+def test_between_tasks_only_text_is_converted_to(value, kind):
+    with pytest.raises(PipeyardError, match="it is "):
+        values.typed(value, kind, "it")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [(1e-05, Types.STRING, "0.00001"), (3, Types.NUMBER_DOUBLE, 3.0), ([1], Types.LIST, [1]), (None, Types.STRING, "")],
+)
+def test_between_tasks_values_of_the_declared_type_pass(value, kind, expected):
+    assert values.typed(value, kind, "it") == expected
+
+
+@pytest.mark.parametrize(
     ("condition", "holds"),
     [
         ("inputs.parameter_values['a'] == 'x'", True),
@@ -168,16 +212,16 @@ def test_external_state_in_a_bucket_is_that_of_now(bucket):
 
 @pytest.mark.parametrize(
     ("dependencies", "message"),
-    [({"a": "b", "b": "a"}, "wait for each other"), ({"a": "gone"}, r"wait for \['gone'\], which aren't in their DAG")],
+    [({"a": "b", "b": "a"}, "wait for each other"), ({"a": "gone"}, "a: it waits for 'gone', which isn't beside it")],
 )
 def test_tasks_that_can_never_start_are_refused(dependencies, message):
     tasks = "".join(
         f"      {name}: {{componentRef: {{name: c}}, dependentTasks: [{needed}]}}\n"
         for name, needed in dependencies.items()
     )
-    pipeline = ir.parse(
+    text = (
         "pipelineInfo: {name: p}\nschemaVersion: 2.1.0\ncomponents: {c: {executorLabel: e}}\n"
         f"deploymentSpec: {{executors: {{e: {{container: {{image: i}}}}}}}}\nroot:\n  dag:\n    tasks:\n{tasks}"
     )
     with pytest.raises(PipeyardError, match=message):
-        Scheduler(pipeline, executor=None, canceled=lambda: False, job={}).run({})
+        Scheduler(ir.parse(text), executor=None, canceled=lambda: False, job={}).run({})

@@ -15,10 +15,11 @@ from support.trigger_projects import NEW_FILES, notification
 
 from pipeyard import cli, settings
 from pipeyard.compiling import compiler
+from pipeyard.deployment.targets import choice, local
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
 from pipeyard.runs import record
-from pipeyard.triggers import function, scheduler_jobs, starting
+from pipeyard.triggers import function, scheduler_jobs
 
 ROOT = Path(__file__).parents[3]
 CLOUD = {
@@ -226,7 +227,8 @@ def test_a_run_that_another_process_is_at_is_no_failure(project, tell, monkeypat
     (run,) = runs_of(project)
     going_on = run.model_copy(update={"state": record.State.RUNNING, "ended_at": None})
     going_on.save(project.root / "runs" / run.id)
-    monkeypatch.setattr(starting, "run_here", lambda *_: run.id)
+    going = local.LocalRun(run.id, "", {}, project.root / "runs" / run.id)
+    monkeypatch.setattr(local.OnThisMachine, "start", lambda *_: going)
     code, out, err = tell("taxi/b.csv")
     assert (code, err) == (0, "")
     assert f"started {run.id}" in out
@@ -237,7 +239,7 @@ def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alo
     folder = project.root / "runs" / "taxi-k"
 
     def start(source="gs://landing/a"):
-        return starting.run_here(project, here, "taxi", {"source": source}, "k")
+        return choice.runs(here, project).start("taxi", {"source": source}, "k").run_id
 
     assert start() == "taxi-k"
     first = record.load(folder)
@@ -263,11 +265,11 @@ def test_of_two_with_one_key_the_second_finds_the_first_s_run(project, monkeypat
 
     def begin_meanwhile(*arguments, **options):
         monkeypatch.setattr(runner, "run", run)
-        assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+        assert choice.runs(here, project).start("taxi", source, "k").run_id == "taxi-k"
         return run(*arguments, **options)
 
     monkeypatch.setattr(runner, "run", begin_meanwhile)
-    assert starting.run_here(project, here, "taxi", source, "k") == "taxi-k"
+    assert choice.runs(here, project).start("taxi", source, "k").run_id == "taxi-k"
     assert [path.name for path in (project.root / "runs").glob("taxi-*")] == ["taxi-k"]
 
 

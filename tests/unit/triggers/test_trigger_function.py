@@ -19,7 +19,8 @@ from servers.vertex import PROJECT, REGION, VertexServer
 from support import delivered_projects, event_forms
 
 from pipeyard import cli, settings
-from pipeyard.triggers import checks, cloud_function, events, routing, starting, state
+from pipeyard.deployment.targets import choice
+from pipeyard.triggers import cloud_function, events, routing, starting, state
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 FORMS = event_forms.forms(TODAY)
@@ -227,13 +228,13 @@ def test_an_environment_that_isn_t_named_is_told(tmp_path, folder):
 
 def test_runs_of_another_pipeline_on_kubeflow_are_looked_for(kubeflow, served, project):
     dev = settings.load(project.root).environment("dev")
-    assert checks.finished(dev, PIPELINE) is None
+    assert choice.runs(dev).latest(PIPELINE) is None
     answer(served, *new("taxi/a.csv"))
     answer(served, *new("taxi/b.csv"))
     first, second = kubeflow.store.runs
     kubeflow.set_state(first, "SUCCEEDED")
     kubeflow.set_state(second, "FAILED")
-    assert checks.finished(dev, PIPELINE).run == first
+    assert choice.runs(dev).latest(PIPELINE).run == first
 
 
 def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path, monkeypatch, capsys, request):
@@ -258,9 +259,9 @@ def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path
         assert len(server.jobs) == 1
         name, job = next(iter(server.jobs.items()))
         assert job["runtimeConfig"]["parameterValues"]["note"] == "gs://landing/taxi/a.csv"
-        assert checks.finished(served.environment, PIPELINE) is None
+        assert choice.runs(served.environment).latest(PIPELINE) is None
         server.jobs[name] |= {"state": "PIPELINE_STATE_SUCCEEDED", "endTime": "2026-03-01T00:00:00Z"}
-        assert checks.finished(served.environment, PIPELINE).run == name.rpartition("/")[2]
+        assert choice.runs(served.environment).latest(PIPELINE).run == name.rpartition("/")[2]
 
 
 def test_states_are_kept_in_the_environment_s_bucket(served, project):

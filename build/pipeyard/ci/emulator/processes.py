@@ -40,13 +40,11 @@ _STARTING = threading.Lock()
 
 
 class StepExecutor(Protocol):
-    """Runs one step to its end.
+    """Runs one step to its end."""
 
-    Attributes:
-        secrets: name to value.
-    """
-
-    secrets: Mapping[str, str]
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Name to value."""
 
     def run(self, step: BuildStep, log: Path, timeout: float, canceled: Callable[[], bool]) -> process.Ended:
         """Runs a step; its output goes to `log`.

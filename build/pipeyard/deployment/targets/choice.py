@@ -1,25 +1,57 @@
 """Which target an environment has."""
 
+import pkgutil
 from typing import TYPE_CHECKING
 
-from pipeyard.deployment.targets.interface import Target
+from pipeyard.deployment.targets.interface import Runs
+from pipeyard.errors import PipeyardError
+from pipeyard.settings.targets import TARGETS as SETTINGS
 
 if TYPE_CHECKING:
+    from pipeyard.deployment.targets.server import ServerTarget
+    from pipeyard.repository.project import Project
     from pipeyard.settings import Environment
 
+# `target:` of settings.yaml to its class. It is imported when an environment has it: clients of servers are heavy.
+TARGETS = {
+    "local": "pipeyard.deployment.targets.local:OnThisMachine",
+    "kfp": "pipeyard.deployment.targets.kfp:OnKubeflow",
+    "vertex": "pipeyard.deployment.targets.vertex:OnVertex",
+}
 
-def connect(environment: "Environment") -> Target:
-    """Returns an environment's target. Nothing is contacted.
+
+def runs(environment: "Environment", project: "Project | None" = None) -> Runs:
+    """Returns the runs of an environment. Nothing is contacted.
+
+    Args:
+        project: whose pipelines run, where that is what is checked out.
+    """
+    made: Runs = pkgutil.resolve_name(TARGETS[environment.target]).of(environment, project)
+    return made
+
+
+def server_of(environment: "Environment") -> "type[ServerTarget]":
+    """Returns the class of an environment's server.
 
     Raises:
-        PipeyardError: it lacks credentials.
+        PipeyardError: the environment is this machine, where nothing is deployed.
     """
-    if environment.target == "vertex":
-        from pipeyard.deployment.targets.vertex import OnVertex
-        from pipeyard.servers.vertex import connection as vertex
+    if not environment.on_server:
+        servers = " or ".join(name for name, each in SETTINGS.items() if each.on_server)
+        raise PipeyardError(
+            f"The environment {environment.name!r} is this machine, where nothing is deployed. Run it with "
+            f"`pipeyard run PIPELINE --env {environment.name}`, or name an environment with target {servers}."
+        )
+    found: type[ServerTarget] = pkgutil.resolve_name(TARGETS[environment.target])
+    return found
 
-        return OnVertex(vertex.connect(environment), environment)
-    from pipeyard.deployment.targets.kfp import OnKubeflow
-    from pipeyard.servers.kubeflow import connection as kubeflow
 
-    return OnKubeflow(kubeflow.connect(environment), environment)
+def connect(environment: "Environment") -> "ServerTarget":
+    """Returns an environment's server. Nothing is contacted.
+
+    Raises:
+        PipeyardError: it lacks credentials, or the environment is this machine.
+    """
+    target = server_of(environment)(environment)
+    target.connect()
+    return target

@@ -4,12 +4,13 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment.planner import Discrepancy
-from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
+from pipeyard.deployment.targets.interface import INTERVAL, Finished, schedule_name
+from pipeyard.deployment.targets.server import ServerTarget
 from pipeyard.packages import archives
 from pipeyard.servers import outcome
 from pipeyard.servers.kubeflow import (
@@ -22,7 +23,7 @@ from pipeyard.servers.kubeflow import (
     schedules,
     server_versions,
 )
-from pipeyard.servers.kubeflow.connection import Server
+from pipeyard.servers.kubeflow.connection import Server, connect
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
@@ -31,12 +32,38 @@ if TYPE_CHECKING:
     from pipeyard.settings import Environment
 
 
-@dataclass(frozen=True)
-class OnKubeflow:
-    """Kubeflow Pipelines. See `interface.Target`."""
+# Newest runs that are looked through for one that succeeded.
+_MOST_RUNS = 50
 
-    server: Server
-    environment: "Environment"
+
+class OnKubeflow(ServerTarget):
+    """Kubeflow Pipelines. See `interface.Runs` and `interface.Deployments`."""
+
+    @cached_property
+    def server(self) -> Server:
+        """The client."""
+        return connect(self.environment)
+
+    def connect(self) -> Server:
+        return self.server
+
+    @classmethod
+    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+        """Refuses names that don't fit, or are one to the server, and schedules that it has no such of."""
+        groups = {each: environment.experiment_of(each) or each for each in pipelines}
+        for pipeline, group in groups.items():
+            names.check("pipeline", pipeline)
+            names.check("experiment", group)
+            names.check("schedule", schedule_name(pipeline, environment.name))
+            names.check("run", _new_name(pipeline, "0" * 40), "Choose a shorter one for the pipeline's folder.")
+            if schedule := environment.schedule_of(pipeline):
+                cron.six_fields(schedule.cron, schedule.timezone)
+        names.check_apart("pipeline", groups, "Rename a folder in pipelines/.")
+        names.check_apart("experiment", set(groups.values()), "Write `experiment:` in settings.yaml alike.")
+
+    @classmethod
+    def check_package(cls, environment: "Environment", package: "Package") -> None:
+        """Every package is fine."""
 
     def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
@@ -80,7 +107,7 @@ class OnKubeflow:
         ids = {"pipeline_id": version.pipeline_id, "version_id": version.version_id, "version": version.name}
         return ids, done
 
-    def start(  # pylint: disable=unused-argument  # the server keeps the package
+    def submit(  # pylint: disable=unused-argument  # the server keeps the package
         self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
     ) -> tuple[str, str]:
         name = f"{record.pipeline}-{key}" if key else _new_name(record.pipeline, record.commit)
@@ -106,6 +133,24 @@ class OnKubeflow:
     def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> outcome.RunOutcome:
         return runs.wait(self.server, run, timeout, INTERVAL, tell)
 
+    def latest(self, pipeline: str) -> Finished | None:
+        pipeline_id = pipelines.find_pipeline(self.server, pipeline)
+        experiment = experiments.find(self.server, self.environment.experiment_of(pipeline) or pipeline)
+        if pipeline_id is None or experiment is None:
+            return None
+        page = self.server.ask(
+            f"looking for runs of {pipeline!r}",
+            self.server.runs.run_service_list_runs,
+            experiment_id=experiment,
+            page_size=_MOST_RUNS,
+            sort_by="created_at desc",
+        )
+        for run in page.runs or []:
+            version = run.pipeline_version_reference
+            if version and version.pipeline_id == pipeline_id and run.state == "SUCCEEDED" and run.finished_at:
+                return Finished(run.run_id, run.finished_at)
+        return None
+
     def warnings(self, desired: "Desired") -> list[str]:
         return server_versions.warnings(server_versions.read(self.server), desired.package.text)
 
@@ -121,27 +166,6 @@ class OnKubeflow:
             version.version_id,
             self.environment.service_account,
         )
-
-
-def check(environment: "Environment", chosen: Collection[str]) -> None:
-    """Refuses what the server would, of what an environment's pipelines are called and when they run.
-
-    Args:
-        chosen: names of pipelines.
-
-    Raises:
-        PipeyardError: a name doesn't fit, two are one to the server, or it has no such schedule.
-    """
-    groups = {each: environment.experiment_of(each) or each for each in chosen}
-    for pipeline, group in groups.items():
-        names.check("pipeline", pipeline)
-        names.check("experiment", group)
-        names.check("schedule", schedule_name(pipeline, environment.name))
-        names.check("run", _new_name(pipeline, "0" * 40), "Choose a shorter one for the pipeline's folder.")
-        if schedule := environment.schedule_of(pipeline):
-            cron.six_fields(schedule.cron, schedule.timezone)
-    names.check_apart("pipeline", groups, "Rename a folder in pipelines/.")
-    names.check_apart("experiment", set(groups.values()), "Write `experiment:` in settings.yaml alike.")
 
 
 def _new_name(pipeline: str, commit: str) -> str:

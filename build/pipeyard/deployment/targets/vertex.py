@@ -1,17 +1,19 @@
 """The target `vertex`."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.deployment.planner import Discrepancy
-from pipeyard.deployment.targets.interface import INTERVAL, schedule_name
+from pipeyard.deployment.targets.interface import INTERVAL, Finished, schedule_name
+from pipeyard.deployment.targets.server import ServerTarget
+from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
 from pipeyard.packages import packages
 from pipeyard.servers.outcome import RunOutcome
 from pipeyard.servers.vertex import jobs, schedules, templates
-from pipeyard.servers.vertex.connection import Vertex
+from pipeyard.servers.vertex.connection import Vertex, connect
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.types import PipelineJob
@@ -22,12 +24,38 @@ if TYPE_CHECKING:
     from pipeyard.settings import Environment
 
 
-@dataclass(frozen=True)
-class OnVertex:
-    """Vertex AI Pipelines. It has no versions: each run brings its pipeline. See `interface.Target`."""
+class OnVertex(ServerTarget):
+    """Vertex AI Pipelines. It has no versions: each run brings its pipeline.
 
-    vertex: Vertex
-    environment: "Environment"
+    See `interface.Runs` and `interface.Deployments`.
+    """
+
+    @cached_property
+    def vertex(self) -> Vertex:
+        """The client."""
+        return connect(self.environment)
+
+    def connect(self) -> Vertex:
+        return self.vertex
+
+    @classmethod
+    def check(cls, environment: "Environment", pipelines: Collection[str]) -> None:
+        """Every name and schedule is fine."""
+
+    @classmethod
+    def check_package(cls, environment: "Environment", package: "Package") -> None:
+        """Refuses settings of Kubernetes and, as Vertex AI keeps none, deadlines."""
+        packages.document(package)
+        pipeline = package.pipeline
+        if environment.deadline_of(pipeline) is None:
+            return
+        own = environment.of(pipeline).deadline is not None
+        where = environment.where(*(("pipelines", pipeline) if own else ()), "deadline")
+        raise PipeyardError(
+            f"{where}: {environment.name!r} is on Vertex AI, which stops no run at a deadline. Take it out"
+            f"{'' if own else f', or write `deadline: null` in {environment.name} if it is of the defaults'}; "
+            "`timeout` says how long a run is waited for."
+        )
 
     def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []
@@ -43,9 +71,6 @@ class OnVertex:
             found.append(Discrepancy("schedule", name, before, after))
         return tuple(found)
 
-    def warnings(self, desired: "Desired") -> list[str]:  # pylint: disable=unused-argument  # it has no versions
-        return []
-
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
         done = []
         template = self._kept(desired, record)
@@ -59,7 +84,7 @@ class OnVertex:
         done += schedules.ensure(self.vertex, name, self._timing(desired), self._scheduled(desired, template))
         return {"template": template}, done
 
-    def start(
+    def submit(
         self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
     ) -> tuple[str, str]:
         document = packages.document(package)
@@ -79,6 +104,22 @@ class OnVertex:
 
     def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:
         return jobs.wait(self.vertex, run, timeout, INTERVAL, tell)
+
+    def latest(self, pipeline: str) -> Finished | None:
+        """Runs have the pipeline's and the environment's name as labels."""
+        labels = {"pipeline": pipeline, "environment": self.environment.name}
+        wanted = [f'labels.{key}="{jobs.label(value)}"' for key, value in labels.items()]
+        request = {
+            "parent": self.vertex.parent,
+            "filter": " AND ".join([*wanted, 'state="PIPELINE_STATE_SUCCEEDED"']),
+            "order_by": "end_time desc",
+            "page_size": 1,
+        }
+        found = self.vertex.ask(
+            f"looking for runs of {pipeline!r}", self.vertex.jobs.list_pipeline_jobs, request=request
+        )
+        newest = next(iter(found), None)
+        return Finished(newest.name.rpartition("/")[2], newest.end_time) if newest else None
 
     def _kept(self, desired: "Desired", record: "Record | None") -> str:
         """Returns the template's address by digest, if it is recorded for this content in this repository."""
@@ -111,7 +152,7 @@ class OnVertex:
 
         if self.environment.templates.startswith("http://"):  # without encryption: no token is sent
             return requests.Session()
-        return AuthorizedSession(self.vertex.credentials)
+        return AuthorizedSession(self.vertex.credentials)  # type: ignore[no-untyped-call]  # google-auth's are half annotated
 
 
 def _labels(package: "Package", environment: str, experiment: str) -> dict[str, str]:

@@ -39,13 +39,13 @@ class Confusion:
 def roc(metadata: dict[str, Any]) -> Roc | None:
     """Returns the ROC curve of `confidenceMetrics`; None if there is none."""
     listed = _unwrapped(metadata.get("confidenceMetrics"), "list")
-    points = []
+    points: list[tuple[float, float, float]] = []
     for entry in listed if isinstance(listed, list) else []:
         if isinstance(entry, dict) and is_number(entry.get("falsePositiveRate")) and is_number(entry.get("recall")):
-            threshold = entry.get("confidenceThreshold")
+            threshold: Any = entry.get("confidenceThreshold")
             # Rounding errors of whoever computed them must not leave the plot.
-            rates = (min(max(float(entry[rate]), 0.0), 1.0) for rate in ("falsePositiveRate", "recall"))
-            points.append((*rates, float(threshold) if is_number(threshold) else float("nan")))
+            false, true = (min(max(float(entry[rate]), 0.0), 1.0) for rate in ("falsePositiveRate", "recall"))
+            points.append((false, true, float(threshold) if is_number(threshold) else float("nan")))
     if not points:
         return None
     points.sort(key=lambda point: point[:2])

@@ -164,8 +164,10 @@ def _log(task: Task, folder: Path) -> Log | None:
 
 def _stored(name: str, artifact: Artifact, folder: Path) -> StoredArtifact:
     path = artifacts.local_path(artifact.uri, folder)
-    there = path is not None and path.exists()
-    return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", path is not None and not there)
+    if path is None:
+        return StoredArtifact(name, artifact, "", False)
+    there = path.exists()
+    return StoredArtifact(name, artifact, artifacts.link(path, folder) if there else "", not there)
 
 
 def _values(parameters: dict[str, Any]) -> dict[str, ShownValue]:

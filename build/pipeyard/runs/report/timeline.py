@@ -44,7 +44,8 @@ def timeline(run: Run) -> Timeline:
     moments += [moment for task in run.tasks for moment in (task.started_at, task.ended_at)]
     end = max((_seconds(run, moment) for moment in moments if moment), default=0.0)
     total = end or 1.0
-    ran = sorted((task for task in run.tasks if task.started_at), key=lambda task: _seconds(run, task.started_at))
+    starts = [(_seconds(run, task.started_at), task) for task in run.tasks if task.started_at]
+    ran = [task for _, task in sorted(starts, key=lambda start: start[0])]
     rows = [_row(run, task, total) for task in [*ran, *(task for task in run.tasks if not task.started_at)]]
     step = next((step for step in _STEPS if total / step <= _MOST_TICKS), total / _MOST_TICKS)
     ticks = [(100 * count * step / total, _tick(count * step)) for count in range(int(total / step) + 1)]

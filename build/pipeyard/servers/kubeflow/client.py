@@ -115,6 +115,6 @@ def _seconds(text: str) -> float:
 
 
 def _root(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    while below := error.__cause__ or error.__context__:
+        error = below
     return str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pipeyard.errors import PipeyardError
@@ -25,8 +25,8 @@ RUN_ID = "pipeline/runid"
 RUN_NAME = "pipelines.kubeflow.org/run_name"
 # Where Kubeflow is installed unless somebody chose otherwise.
 NAMESPACE = "kubeflow"
-WORKFLOW = "Workflow"
-SCHEDULED = "ScheduledWorkflow"
+WORKFLOW: Final = "Workflow"
+SCHEDULED: Final = "ScheduledWorkflow"
 # Kind to group, version and plural of the custom resource.
 RESOURCES = {
     WORKFLOW: ("argoproj.io", "v1alpha1", "workflows"),

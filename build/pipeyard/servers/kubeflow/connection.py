@@ -123,7 +123,7 @@ class Server:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     @property
-    def where(self) -> dict[str, str]:
+    def where(self) -> dict[str, Any]:
         """The namespace as an argument of calls that take one."""
         return {"namespace": self.namespace} if self.namespace else {}
 

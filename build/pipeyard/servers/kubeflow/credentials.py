@@ -111,7 +111,7 @@ def of(
 def _of(auth: "Auth", variables: Mapping[str, str], identity_tokens: Callable[[str, str], Any]) -> Credentials:
     if auth.kind == "none":
         return Credentials()
-    bearer = {"header": "Authorization", "prefix": "Bearer"}
+    bearer: dict[str, Any] = {"header": "Authorization", "prefix": "Bearer"}
     if auth.kind == "iap":
         return Credentials(
             **bearer,

@@ -37,4 +37,4 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         raise Expired(f"no whole answer in {seconds:g} s") from None
     if error is not None:
         raise error
-    return result  # type: ignore[return-value]
+    return result  # type: ignore[return-value]  # None only where T has it: there was no error

@@ -7,7 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from pipeyard.errors import PipeyardError
@@ -192,7 +193,9 @@ def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> 
     ]
     # A group of steps fails because one in it did: those that name a job are told, if there are any.
     leaves = [step for step in failed if "logs/query" in step.log_url]
-    seconds = (found.end_time - found.start_time).total_seconds() if found.end_time and found.start_time else waited
+    # proto-plus gives datetimes, whatever its classes are annotated with.
+    started, ended = cast(datetime | None, found.start_time), cast(datetime | None, found.end_time)
+    seconds = (ended - started).total_seconds() if ended and started else waited
     state = _ENDS[found.state.name]
     return RunOutcome(
         state,

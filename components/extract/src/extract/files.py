@@ -108,7 +108,7 @@ def format_of(files: Sequence[SourceFile]) -> str:
     Raises:
         StepError: an ending says nothing, or they say different things.
     """
-    formats = {}
+    formats: dict[str, str] = {}
     for file in files:
         suffixes = [suffix.lower() for suffix in Path(file.path).suffixes]
         if suffixes and suffixes[-1] in _COMPRESSED:

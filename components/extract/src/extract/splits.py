@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from types import UnionType
 from typing import Any
 
 from extract.sql import identifier, literal
@@ -96,6 +97,7 @@ def by_time(connection: Any, ends: Mapping[str, Any], key: str, kind: Any) -> st
         StepError: the column is no time, or an end isn't one.
     """
     plain = plain_type(kind)
+    right: type | UnionType
     if plain in ("DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ", "TIMESTAMPTZ_NS"):
         compared, right, example = "TIMESTAMPTZ" if "TZ" in plain else "TIMESTAMP", str, '"2013-09-01"'
     elif plain in ("BIGINT", "DOUBLE"):

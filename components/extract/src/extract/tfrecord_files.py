@@ -103,7 +103,7 @@ def records(path: str) -> Iterator[bytes]:
             zipped = head[:2] == _GZIP and not _header_fits(head)
             # fsspec answers each small read in Python.
             buffered = io.BufferedReader(stored, _BUFFER_BYTES)
-            stream: BinaryIO = gzip.GzipFile(fileobj=buffered) if zipped else buffered
+            stream: gzip.GzipFile | io.BufferedReader = gzip.GzipFile(fileobj=buffered) if zipped else buffered
             while header := stream.read(_HEADER.size):
                 if not _header_fits(header):
                     raise _corrupt(path, number, "its length doesn't match its checksum")

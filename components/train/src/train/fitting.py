@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,7 @@ class State:
     def pack(self) -> bytes:
         """Returns the state as the bytes of an npz file."""
         meta = json.dumps({"history": self.history, "best_epoch": self.best_epoch, "stopped": self.stopped})
-        arrays = {f"variable{index}": value for index, value in enumerate(self.variables)}
+        arrays: dict[str, Any] = {f"variable{index}": value for index, value in enumerate(self.variables)}
         arrays |= {f"best{index}": value for index, value in enumerate(self.best)}
         target = io.BytesIO()
         np.savez(target, meta=np.array(meta), **arrays)

@@ -194,7 +194,7 @@ class _Tuner(BaseTuner):
 
     def _describe(self, trial: Any) -> Trial:
         path = self._dir(trial.trial_id) / _RESULT
-        result = (
+        result: dict[str, Any] = (
             json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"hyperparameters": {}, "epochs": 0}
         )
         completed = trial.status == _COMPLETED

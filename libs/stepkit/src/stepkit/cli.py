@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from stepkit.errors import StepError, UsageError
+
+T = TypeVar("T")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -37,14 +39,15 @@ def integer(text: str) -> int:
     return int(number)
 
 
-def _json(text: str, kind: type, word: str) -> Any:
+def _json(text: str, kind: type[T], word: str) -> T:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
     if not isinstance(value, kind):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
-    return canonical(value)
+    ordered: T = canonical(value)
+    return ordered
 
 
 def canonical(value: Any) -> Any:
@@ -81,7 +84,7 @@ def add_executor_input(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_module(parser: argparse.ArgumentParser, functions: str) -> None:
+def add_module(parser: argparse._ActionsContainer, functions: str) -> None:
     """Adds `--module` and `--module-uri`, of which a step needs one (see `stepkit.modules`)."""
     parser.add_argument("--module", default="", help=f"Python source of the pipeline module that defines {functions}")
     parser.add_argument(

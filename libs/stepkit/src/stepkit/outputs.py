@@ -60,7 +60,7 @@ class Outputs:
         """Returns a local path that becomes `uri` once it has been written."""
         return self._aside(uri, self._moves)
 
-    def parameter(self, path: str, value: bool | int | float | str | list | dict) -> None:
+    def parameter(self, path: str, value: bool | int | float | str | list[Any] | dict[str, Any]) -> None:
         """Sets an output parameter: KFP reads its value as text from a file. An empty `path` sets nothing.
 
         Raises:

@@ -37,7 +37,8 @@ def show(value: Any) -> str | Markup:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
-    return value
+    text: str | Markup = value
+    return text
 
 
 _TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

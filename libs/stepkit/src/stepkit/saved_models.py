@@ -66,7 +66,7 @@ def make_canonical(folder: Path) -> None:
 
 
 def _name(function: Any) -> str:
-    return function.signature.name
+    return str(function.signature.name)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -55,9 +55,10 @@ def filesystem(uri: str) -> tuple[Any, str]:
         options = {"endpoint_url": _endpoint(uri, os.environ), "config_kwargs": {"s3": {"addressing_style": "path"}}}
         uri = f"s3://{uri.removeprefix(MINIO)}"
     try:
-        return fsspec.core.url_to_fs(uri, **options)
+        fs, path = fsspec.core.url_to_fs(uri, **options)
     except (ImportError, ValueError) as error:
         raise StepError(f"Can't open {uri!r}: {error}. Use a local path, gs://, s3:// or http(s)://.") from error
+    return fs, path
 
 
 def _endpoint(uri: str, variables: Mapping[str, str]) -> str:
@@ -98,7 +99,8 @@ def read_text(uri: str, what: str) -> str:
     """
     fs, path = filesystem(uri)
     try:
-        return fs.cat_file(path).decode()
+        content: bytes = fs.cat_file(path)
+        return content.decode()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise StepError(f"No {what} at {uri!r}. Check the path; relative ones start at {str(Path.cwd())!r}.") from error
     except UnicodeDecodeError as error:

@@ -137,10 +137,11 @@ def reason(error: Exception) -> StepError | SystemExit | None:
     A SystemExit: the step is being cancelled (see `stepkit.cli.run`), which Beam takes for a worker's failure.
     A StepError: as it was raised, wherever it was.
     """
-    cause: BaseException | None = error
-    while cause := cause.__cause__ or cause.__context__:
+    cause = error.__cause__ or error.__context__
+    while cause:
         if isinstance(cause, SystemExit):
             return cause
+        cause = cause.__cause__ or cause.__context__
     if isinstance(error, StepError):
         return type(error)(_WHILE.sub("", str(error)))
     found = _STEP_ERROR.findall(str(error))

@@ -1,0 +1,85 @@
+"""`pipeyard run` on this machine."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeyard.commands.run import Asked
+    from pipeyard.deployment.targets.local import LocalRun, Manner
+    from pipeyard.repository.project import Project
+    from pipeyard.settings import Environment
+
+EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
+
+
+def run(project: "Project", place: "Environment", pipeline: str, parameters: Mapping[str, Any], asked: "Asked") -> int:
+    """Runs what is checked out to its end, and tells how that was.
+
+    Returns:
+        The exit code: 1 if it failed, 130 if it was stopped.
+    """
+    from rich.console import Console
+
+    from pipeyard.deployment.targets import local
+
+    console = Console(stderr=True)
+    target = local.OnThisMachine(place, project, _manner(project, asked, console))
+    ran = target.start(pipeline, parameters, caching=False if asked.no_cache else None)
+    if asked.as_json:
+        click.echo(ran.record.model_dump_json(indent=2))
+    _conclude(console, ran)
+    if asked.open_report:
+        from pipeyard.runs.report import browser
+
+        browser.open_report(ran.folder)
+    return EXIT_CODES[ran.record.state]
+
+
+def _manner(project: "Project", asked: "Asked", console: "Console") -> "Manner":
+    from pipeyard.deployment.targets import local
+    from pipeyard.local import display, runner
+
+    manner = local.Manner(
+        runner.Options(
+            max_parallel=asked.max_parallel or os.cpu_count() or 1,
+            task_timeout_seconds=asked.task_timeout,
+            prestart=not asked.no_prestart,
+        ),
+        resume=asked.resume or "",
+        shown=display.choose(console),
+        warn=lambda warning: console.print(f"warning: {warning}", markup=False),
+    )
+    if not asked.docker:
+        return manner
+    dist = asked.build_folder or project.root / "dist"
+    return local.in_containers(manner, project, dist, asked.allow_dirty, asked.network)
+
+
+def _conclude(console: "Console", ran: "LocalRun") -> None:
+    from pipeyard.runs import results
+    from pipeyard.runs.record import State
+
+    run, folder = ran.record, ran.folder
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    failed = [task for task in run.tasks if task.state == State.FAILED]
+    for task in failed:
+        say(f"\n{task.path} failed: {task.reason}", "red")
+        if task.attempts:
+            say(f"Its whole log: {folder / task.attempts[-1].log}")
+    if run.error and not failed:  # between two steps
+        say(f"\n{run.error}", "red")
+    if run.state == State.SUCCEEDED:
+        verdict = results.verdict(run)
+        say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s.")
+        say(f"{verdict.text}: {verdict.detail}" if verdict.detail else verdict.text)
+    else:
+        say(f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}")
+    say(f"Report: {ran.page}")

@@ -1,0 +1,242 @@
+"""The target `local`: what is checked out, run here to its end."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pipeyard import ir
+from pipeyard.compiling import compiler
+from pipeyard.deployment.targets.interface import Finished, Started
+from pipeyard.errors import PipeyardError
+from pipeyard.ir import derivation
+from pipeyard.local import display, runner
+from pipeyard.runs import record, report, stored_runs
+from pipeyard.runs.report import page
+from pipeyard.servers.outcome import FailedStep, RunOutcome
+from pipeyard.settings import fit
+
+if TYPE_CHECKING:
+    from pipeyard.local.steps import Host
+    from pipeyard.repository.project import Project
+    from pipeyard.settings import Environment
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How runs here are made.
+
+    Attributes:
+        options: see `runner`; `use_cache` is what `Runs.start` is told of caching.
+        resume: run to go on with: its id or the beginning of that, or LATEST; '': a new run.
+        again: go on with the pipeline's latest run, however it ended, with the parameters that are set now.
+        specs: folder of components to the folder of specs that are taken in its place.
+        hosts: gives the host of an image; None: components' environments.
+        launchers: makes what starts steps; None: processes of this machine.
+        shown: shows the run; None: on stderr.
+        warn: takes what the compiler warns of.
+    """
+
+    options: runner.Options = field(default_factory=lambda: runner.Options(max_parallel=os.cpu_count() or 1))
+    resume: str = ""
+    again: bool = False
+    specs: Mapping[Path, Path] = field(default_factory=dict)
+    hosts: "Callable[[str], Host] | None" = None
+    launchers: runner.Launchers | None = None
+    shown: display.Display | None = None
+    warn: Callable[[str], object] = lambda _: None
+
+
+def in_containers(manner: Manner, project: "Project", dist: Path, allow_dirty: bool, network: str) -> Manner:
+    """Returns a manner in which each step is a container of the image that was built of what is checked out.
+
+    Args:
+        manner: tells what `shown` shows.
+        dist: folder of `pipeyard build`.
+        allow_dirty: take what was built of changes that aren't committed.
+        network: the containers', as of `docker run --network`; '': the engine's default.
+
+    Raises:
+        PipeyardError: nothing is built, or it is of something else, or no engine runs.
+    """
+    from pipeyard.local import containers, engine
+    from pipeyard.packages import builds
+
+    build = builds.built(project, dist, allow_dirty)
+    docker = engine.connect()
+    shown = manner.shown or _on_stderr()
+    return replace(
+        manner,
+        shown=shown,
+        specs={project.root / "components": build.specs},
+        hosts=containers.image_hosts(project, build.images, docker, shown.note),
+        launchers=partial(containers.Containers, docker, network),
+    )
+
+
+@dataclass(frozen=True)
+class LocalRun(Started):
+    """A run on this machine.
+
+    Attributes:
+        folder: of its record, artifacts and report.
+    """
+
+    folder: Path
+
+    @property
+    def record(self) -> record.Run:
+        """As it is now: another process may be at it still."""
+        return record.load(self.folder)
+
+
+@dataclass(frozen=True)
+class OnThisMachine:
+    """This machine. Nothing is deployed here. See `interface.Runs`."""
+
+    environment: "Environment"
+    project: "Project | None" = None
+    manner: Manner = field(default_factory=Manner)
+
+    @classmethod
+    def of(cls, environment: "Environment", project: "Project | None") -> Self:
+        return cls(environment, project)
+
+    def start(
+        self, pipeline: str, parameters: Mapping[str, Any] | None = None, key: str = "", caching: bool | None = None
+    ) -> LocalRun:
+        """Runs a pipeline to its end, however that is, and writes the report. One of a key that was killed goes on.
+
+        Raises:
+            PipeyardError: no project is given, the pipeline doesn't compile, parameters don't fit it, or there is
+                nothing to resume.
+        """
+        project = self._checked_out()
+        compiled = compiler.compile_apart(project.pipeline(pipeline), self.manner.specs)
+        for warning in compiled.warnings:
+            self.manner.warn(warning)
+        retries = fit.retries(self.environment, pipeline, compiled.text)
+        package = ir.parse(derivation.derive(compiled.text, self.environment.deadline_of(pipeline), retries))
+        if key:
+            return self._run_once(project, package, pipeline, parameters or {}, key, caching)
+        earlier = self._earlier(package.name)
+        if earlier and not self.manner.again:
+            given: Mapping[str, Any] = record.load(earlier).parameters
+        else:
+            given = self.environment.parameters_of(pipeline, package.spec.root.input_definitions.parameters)
+        return self._run(project, package, {**given, **(parameters or {})}, caching, resumed=earlier)
+
+    def wait(self, run: str, timeout: float, tell: Callable[[str], object]) -> RunOutcome:  # pylint: disable=unused-argument
+        """Returns how a run ended: `start` has brought it there, unless another process is at it.
+
+        Raises:
+            PipeyardError: it hasn't ended.
+        """
+        folder = self._root / run
+        found = record.load(folder)
+        if not found.state.ended:
+            raise PipeyardError(f"{run} hasn't ended: another process is at it. Look again later.")
+        failed = [
+            FailedStep(task.path, task.reason, str(folder / task.attempts[-1].log) if task.attempts else "")
+            for task in found.tasks
+            if task.state == record.State.FAILED
+        ]
+        canceled = found.state == record.State.CANCELED
+        return RunOutcome(found.state.value, found.seconds, failed, found.error, str(folder / page.FILE), canceled)
+
+    def latest(self, pipeline: str) -> Finished | None:
+        succeeded = stored_runs.succeeded(self._root, pipeline)
+        return next((Finished(run.id, run.ended_at) for run in succeeded if run.ended_at), None)
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.environment.pipeline_root)
+
+    def _checked_out(self) -> "Project":
+        if self.project is None:
+            raise PipeyardError(f"The environment {self.environment.name!r} is this machine: run it in the repository.")
+        return self.project
+
+    def _run_once(
+        self,
+        project: "Project",
+        package: ir.Pipeline,
+        pipeline: str,
+        parameters: Mapping[str, Any],
+        key: str,
+        caching: bool | None,
+    ) -> LocalRun:
+        """Runs it, unless there is a run of the key: that is left alone if it ended or works, else it goes on."""
+        given = fit.check(self.environment, pipeline, package.spec.root.input_definitions, parameters)
+        folder = self._root / f"{package.name}-{key}"
+        begun = (folder / record.FILE).exists()
+        if begun:
+            before = record.load(folder)
+            if before.state.ended or runner.runs_still(folder):
+                return self._found(folder, before.parameters)
+            given = before.parameters
+        try:
+            return self._run(project, package, given, caching, resumed=folder if begun else None, name=folder.name)
+        except runner.BegunError:
+            return self._found(folder, given)
+
+    def _run(
+        self,
+        project: "Project",
+        package: ir.Pipeline,
+        parameters: Mapping[str, Any],
+        caching: bool | None,
+        resumed: Path | None,
+        name: str = "",
+    ) -> LocalRun:
+        manner = self.manner
+        _, folder = runner.run(
+            package,
+            parameters,
+            self._root,
+            manner.hosts or runner.project_hosts(project),
+            manner.shown or _on_stderr(),
+            replace(manner.options, use_cache=caching is not False),
+            resumed=resumed,
+            commit=runner.commit_of(project.root),
+            environment=self.environment.name,
+            launchers=manner.launchers,
+            name=name,
+        )
+        report.render(folder)
+        return self._found(folder, parameters)
+
+    def _found(self, folder: Path, parameters: Mapping[str, Any]) -> LocalRun:
+        return LocalRun(folder.name, str(folder / page.FILE), parameters, folder)
+
+    def _earlier(self, pipeline: str) -> Path | None:
+        """Returns the folder of the run to go on with, if one is meant.
+
+        Raises:
+            PipeyardError: the run that is named isn't one of the pipeline, or succeeded.
+        """
+        if self.manner.again:  # a run whose record can't be read is left alone
+            stored = stored_runs.list_runs(self._root, warn=lambda text: None)
+            return next((each.folder for each in stored if each.run.pipeline == pipeline), None)
+        reference = self.manner.resume
+        if not reference:
+            return None
+        folder = stored_runs.find(self._root, pipeline if reference == LATEST else reference)
+        run = record.load(folder)
+        if run.pipeline != pipeline:
+            raise PipeyardError(f"{folder.name} is a run of {run.pipeline}, not of {pipeline}. Name one of {pipeline}.")
+        if run.state == record.State.SUCCEEDED:
+            raise PipeyardError(
+                f"{folder.name} succeeded, so there is nothing to resume. Leave --resume out to run again."
+            )
+        return folder
+
+
+def _on_stderr() -> display.Display:
+    from rich.console import Console
+
+    return display.choose(Console(stderr=True))

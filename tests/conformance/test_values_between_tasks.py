@@ -1,0 +1,226 @@
+"""What a value is when it arrives: by the rules of KFP's driver and launcher, where they differ from Python's."""
+
+import json
+from typing import Optional
+
+import pytest
+from kfp import dsl
+from kfp.dsl import Dataset, Input
+from support.tiny_components import component
+
+from pipeyard.errors import PipeyardError
+from pipeyard.runs.record import State
+
+OK, FAILED, SKIPPED = State.SUCCEEDED, State.FAILED, State.SKIPPED
+
+echo = component("echo", {"value": "String"}, {"said": "String"}, "write(OUT['said'], IN['value'])")
+write = component("write", {"value": "String"}, {"data": "Dataset"}, "write(OUT['data'], IN['value'])")
+rows = component("rows", {"text": "String"}, {"rows": "JsonArray"}, "write(OUT['rows'], IN['text'])")
+typed = component(
+    "typed", {"n": "Integer=0", "f": "Boolean=false", "x": "Float=0"}, {"o": "JsonObject"}, "write(OUT['o'], IN)"
+)
+listed = component("listed", {"words": "JsonArray"}, {"text": "String"}, "write(OUT['text'], IN['words'])")
+status = component(
+    "status", {"status": "PipelineTaskFinalStatus"}, {"seen": "String"}, "write(OUT['seen'], IN['status'])"
+)
+
+
+@dsl.container_component
+def count(datas: Input[list[Dataset]], out: dsl.OutputPath(str)):
+    return dsl.ContainerSpec(image="tests/python", command=["sh", "-c", 'printf %s "$0" > "$1"', datas, out])
+
+
+@dsl.container_component
+def meta(data: Input[Dataset], out: dsl.OutputPath(dict)):
+    return dsl.ContainerSpec(image="tests/python", command=["sh", "-c", 'printf %s "$0" > "$1"', data.metadata, out])
+
+
+@pytest.mark.parametrize("field", ["n", "f", "x"])
+def test_text_of_a_loop_s_item_is_no_number_and_no_boolean(run, field):
+    @dsl.pipeline(name="p")
+    def pipeline(text: str):
+        made = rows(text=text)
+        with dsl.ParallelFor(made.outputs["rows"]) as item:
+            typed(**{field: getattr(item, field)})
+
+    right = run(pipeline, text='[{"n": 1, "f": true, "x": 0.5}]')
+    assert right.run.state == OK
+    wrong = run(pipeline, text='[{"n": "1", "f": "true", "x": "0.5"}]')
+    assert wrong.run.state == FAILED
+    assert f"the input '{field}' is the text" in wrong.run.error
+
+
+def test_small_floats_arrive_without_an_exponent(run):
+    @dsl.pipeline(name="p")
+    def pipeline(lr: float = 1e-5, big: float = 1e21):
+        typed(x=lr)
+        typed(x=big)
+        echo(value=f"lr={lr}")
+
+    result = run(pipeline)
+    assert result["typed"].output_parameters["o"]["x"] == "0.00001"
+    assert result["typed-2"].output_parameters["o"]["x"] == "1000000000000000000000"
+    assert result["echo"].output_parameters["said"] == "lr=0.00001"
+
+
+def test_a_list_in_a_loop_s_item_is_looped_over(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        with dsl.ParallelFor([{"a": "deep", "l": ["x", "y"]}]) as item, dsl.ParallelFor(item.l) as each:
+            echo(value=each)
+
+    result = run(pipeline)
+    assert sorted(task.output_parameters["said"] for task in result.run.tasks) == ["x", "y"]
+
+
+def test_a_list_in_an_item_of_an_output_is_looped_over_and_text_is_not(run):
+    @dsl.pipeline(name="p")
+    def pipeline(text: str):
+        made = rows(text=text)
+        with dsl.ParallelFor(made.outputs["rows"]) as item, dsl.ParallelFor(item.cols) as each:
+            echo(value=each)
+
+    result = run(pipeline, text='[{"cols": ["x", "y"]}, {"cols": []}]')
+    assert result.run.state == OK
+    assert sorted(task.output_parameters.get("said", "") for task in result.run.tasks) == ["", "x", "y"]
+    assert "it loops over 'x', which isn't a list" in run(pipeline, text='[{"cols": "x"}]').run.error
+
+
+def test_collected_outputs_of_skipped_iterations_are_left_out_of_both_lists(run):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        with dsl.ParallelFor([1, 2, 3]) as number, dsl.If(number > 1):
+            said = echo(value=f"{number}")
+            made = write(value=f"{number}")
+        listed(words=dsl.Collected(said.outputs["said"]))
+        count(datas=dsl.Collected(made.outputs["data"]))
+
+    result = run(pipeline)
+    assert result.run.state == OK
+    assert json.loads(result["listed"].output_parameters["text"]) == ["2", "3"]
+    artifacts = json.loads(result["count"].output_parameters["out"])
+    assert [artifact["type"]["schemaTitle"] for artifact in artifacts] == ["system.Dataset"] * 2
+    assert ["[1]" in artifacts[0]["uri"], "[2]" in artifacts[1]["uri"]] == [True, True]
+
+
+def test_an_importer_s_metadata_has_the_parameters_values(run, tmp_path):
+    (tmp_path / "file").write_text("x")
+
+    @dsl.pipeline(name="p")
+    def pipeline(uri: str, version: str = "7", runs: int = 3):
+        metadata = {"version": version, "runs": runs, "fixed": 3, "text": f"v{version}", "n": ["x", version]}
+        meta(data=dsl.importer(artifact_uri=uri, artifact_class=Dataset, metadata=metadata).output)
+
+    result = run(pipeline, uri=str(tmp_path / "file"))
+    expected = {"version": "7", "runs": 3, "fixed": 3, "text": "v7", "n": ["x", "7"]}
+    assert result["importer"].output_artifacts["artifact"].metadata == expected
+    assert result["meta"].output_parameters["out"] == expected
+
+
+def test_whole_placeholders_are_inputs(run):
+    @dsl.pipeline(name="inner")
+    def _inner(name: str):
+        echo(value=name)
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        echo(value=dsl.PIPELINE_TASK_NAME_PLACEHOLDER)
+        echo(value=dsl.PIPELINE_TASK_ID_PLACEHOLDER)
+        echo(value=dsl.PIPELINE_TASK_ID_PLACEHOLDER)
+        echo(value=dsl.PIPELINE_JOB_NAME_PLACEHOLDER)
+        _inner(name=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+
+    result = run(pipeline)
+    said = {task.path: task.output_parameters["said"] for task in result.run.tasks}
+    assert said["echo"] == "echo"
+    assert len(said["echo-2"]) == len(said["echo-3"]) == 36 and said["echo-2"] != said["echo-3"]
+    assert said["echo-4"] == said["inner/echo"] == result.run.id
+
+
+def test_placeholders_of_a_task_stand_in_its_command(run):
+    @dsl.container_component
+    def names(out: dsl.OutputPath(str)):
+        told = [dsl.PIPELINE_TASK_NAME_PLACEHOLDER, dsl.PIPELINE_TASK_ID_PLACEHOLDER]
+        return dsl.ContainerSpec(image="tests/python", command=["sh", "-c", 'printf "$1 $2" > "$0"', out, *told])
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        names()
+
+    name, id_ = run(pipeline)["names"].output_parameters["out"].split()
+    assert (name, len(id_)) == ("names", 36)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, r"is {{\$}}, which KFP's driver leaves"),
+        (dsl.PIPELINE_TASK_EXECUTOR_OUTPUT_PATH_PLACEHOLDER, r"is {{\$.outputs.output_file}}, which"),
+        (dsl.PIPELINE_ROOT_PLACEHOLDER, r"is {{\$.pipeline_root}}, which"),
+        (f"run {dsl.PIPELINE_JOB_NAME_PLACEHOLDER}", r"has {{\$.pipeline_job_name}} within a text"),
+        (f"{dsl.PIPELINE_TASK_NAME_PLACEHOLDER}/x", r"has {{\$.pipeline_task_name}} within a text"),
+    ],
+)
+def test_placeholders_that_the_driver_leaves_are_refused(run, given, message):
+    @dsl.pipeline(name="p")
+    def pipeline():
+        echo(value=given)
+
+    with pytest.raises(PipeyardError, match=f"echo: its input 'value' {message}"):
+        run(pipeline)
+
+
+def test_a_placeholder_as_a_default_of_the_pipeline_is_refused(run):
+    @dsl.pipeline(name="p")
+    def pipeline(name: str = dsl.PIPELINE_JOB_NAME_PLACEHOLDER):
+        echo(value=name)
+
+    with pytest.raises(PipeyardError, match="the default of the parameter 'name' has"):
+        run(pipeline)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_final_status_has_every_field(run, broken):
+    fail = component("fail", {}, {}, "sys.exit(3)")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        with dsl.ExitHandler(status()):
+            fail() if broken else echo(value="fine")
+
+    result = run(pipeline)
+    seen = json.loads(result["status"].output_parameters["seen"])
+    assert seen.pop("pipelineJobResourceName") == result.run.id
+    assert seen.pop("pipelineTaskName") == "exit-handler-1"
+    if broken:
+        assert (seen["state"], seen["error"]["code"]) == ("FAILED", 9)
+    else:
+        assert seen == {"state": "SUCCEEDED", "error": {}}
+
+
+def test_a_group_that_fails_before_its_tasks_are_known_says_why(run):
+    @dsl.pipeline(name="p")
+    def pipeline(tables: list, n: Optional[int] = None):  # noqa: UP045  # kfp reads no `int | None`
+        with dsl.If(n > 3), dsl.ParallelFor(tables) as table:
+            echo(value=table)
+
+    result = run(pipeline, tables=["a"])
+    assert (result.run.state, result.states) == (FAILED, {"condition-1": FAILED})
+    assert "its input 'n' has no value" in result["condition-1"].reason
+    assert "condition-1: its input 'n' has no value" in result.run.error
+
+
+def test_loops_that_fail_beside_each_other_each_say_why(run):
+    @dsl.pipeline(name="p")
+    def pipeline(text: str):
+        made = rows(text=text)
+        with dsl.ParallelFor(made.outputs["rows"]) as item:
+            with dsl.ParallelFor(item.cols) as each:
+                echo(value=each)
+            with dsl.ParallelFor(item.rows) as each:
+                echo(value=each)
+
+    result = run(pipeline, text='[{"cols": "x", "rows": 3}]')
+    failed = {task.path: task.reason for task in result.run.tasks if task.state == FAILED}
+    assert len(failed) == 2
+    assert {"it loops over 'x', which isn't a list.", "it loops over '3', which isn't a list."} == set(failed.values())
