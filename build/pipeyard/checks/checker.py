@@ -129,7 +129,7 @@ def _program(project: Project, component: Component, part: str, say: Callable[[s
 
 
 def _shared(project: Project, uv: str, fix: bool) -> list[Finding]:
-    """Makes the checks of what components share, and of folders that should be components."""
+    """Runs the checks of what components share, and of folders that should be components."""
     found = _tried("README.md", "readme", _rendered, "README.md", "readme", fix, readmes.of_project, project)
     found += _tried(schema.PATH.as_posix(), "schema", generated.stale_schema, project, fix)
     components = {component.folder for component in project.components.values()}

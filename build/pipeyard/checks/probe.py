@@ -34,7 +34,7 @@ def _flags(parser):
 def _asked(parser, flag, wanted):
     """Returns {"exists": false}, or also
 
-    required: bool; choices: [text] or null; default: its repr, or null if there is none;
+    required: bool; choices: [text] or null; default: its repr, or null if absent;
     read: [{"text", "error"} or {"text", "value", "type"}] for each sample, or for the choices where there are some;
     given: the same for the spec's default, with "same": whether it is what the program takes without the flag;
     bare: why the flag can't stand without a value; '' if it can, or nobody asked.

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def starts(trigger: Mapping[str, Any], kind: str, ref: str, files: Iterable[str]) -> tuple[bool, str]:
-    """Tells whether a push starts a trigger, and why.
+    """Returns whether a push starts a trigger, and why.
 
     Args:
         trigger: its definition.
@@ -50,12 +50,12 @@ def push_of(trigger: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fits(push: Mapping[str, Any], kind: str, ref: str) -> bool:
-    """Tells whether a push's pattern is for a branch or tag of that name."""
+    """Whether a push's pattern matches a branch or tag of that name."""
     return (re.search(push[kind], ref) is not None) != bool(push.get("invertRegex"))
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Tells whether a file's path matches a pattern: `*` within a folder, `**` over folders."""
+    """Whether a file's path matches a pattern: `*` within a folder, `**` over folders."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
     wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return re.fullmatch("".join(wild.get(part, re.escape(part)) for part in parts), name) is not None

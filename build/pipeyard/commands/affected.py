@@ -15,7 +15,7 @@ from pipeyard.commands import find_project, project_option
 @click.option("--suites", "as_suites", is_flag=True, help="Print the make targets that lint and test what is reached.")
 @project_option
 def command(since: str, as_json: bool, as_suites: bool, project_folder: Path) -> None:
-    """Tell what the changes since REV reach, and why: tests, lint, images, compiled pipelines, deployments."""
+    """Show what the changes since REV reach, and why: tests, lint, images, compiled pipelines, deployments."""
     import dataclasses
     import json
 

@@ -89,7 +89,7 @@ def command(
     as_json: bool,
     project_folder: Path,
 ) -> None:
-    """Make the images of COMPONENTS (default: all) be in the registry, tagged with the commit; render their specs.
+    """Build and push the images of COMPONENTS (default: all) that the registry lacks; tag all; render their specs.
 
     An image is built only if the registry has none of the same content. Needs a clean work tree, or --allow-dirty;
     $COMMIT_SHA, if set, must be what is checked out.

@@ -32,7 +32,7 @@ def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool,
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    # Off a terminal only what is found is told: what ran stands in the run's record.
+    # Off a terminal only findings are printed: what ran stands in the run's record.
     shown = display.choose(console) if console.is_terminal else display.Lines(Console(quiet=True))
     project = find_project(project_folder)
     report = checker.check(project, components, say, None if no_run else shown, fix)

@@ -144,7 +144,7 @@ def once_command(name: str, arguments: tuple[str, ...], project_folder: Path) ->
 @click.option("--json", "as_json", is_flag=True, help="Print {trigger: {starts, reason}} as JSON.")
 @project_option
 def starts_command(since: str, branch: str, tag: str, as_json: bool, project_folder: Path) -> None:
-    """Tell which triggers a push of the changes since REV starts, and why."""
+    """Show which triggers a push of the changes since REV starts, and why."""
     import json
 
     from pipeyard.ci import cloudbuild, documents, push_triggers

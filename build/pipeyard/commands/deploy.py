@@ -30,7 +30,7 @@ def command(
     as_json: bool,
     project_folder: Path,
 ) -> None:
-    """Put PIPELINES (default: those that the environment names, or all) in force, as compiled of this commit.
+    """Deploy PIPELINES (default: those that the environment names, or all), as compiled of this commit.
 
     Uploads the packages, makes each pipeline have a version of its content, and its schedule; the same again changes
     nothing. Everything is checked before anything is contacted. An environment with `approval: required` needs an

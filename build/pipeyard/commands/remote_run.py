@@ -45,7 +45,7 @@ def run(
         try:
             outcome = runs.wait(started.run_id, limit, lambda state: console.print(f"{pipeline}: {state}"))
         except KeyboardInterrupt:
-            console.print(f"Nobody waits any more. The run goes on: {started.page}")
+            console.print(f"Stopped waiting; the run continues: {started.page}")
             raise
         _tell(console, started, outcome)
     if asked.as_json:

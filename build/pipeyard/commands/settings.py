@@ -34,7 +34,7 @@ def command(
     """Check settings.yaml, and show what is in force and where each value comes from.
 
     Without --env: which environments there are. Exit code: 0 if all is well, 1 if there is something to mend; each
-    mistake is told with file, line and what to do.
+    mistake is shown with file, line and what to do.
     """
     from pipeyard import settings
 

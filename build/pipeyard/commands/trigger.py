@@ -6,7 +6,7 @@ import click
 
 from pipeyard.commands import find_project, project_option
 
-_dry = click.option("--dry-run", is_flag=True, help="Tell what would be decided; keep and start nothing.")
+_dry = click.option("--dry-run", is_flag=True, help="Print what would be decided; keep and start nothing.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _one = click.argument("trigger", default="", metavar="[PIPELINE[/TRIGGER]]")
 
@@ -21,8 +21,8 @@ _one = click.argument("trigger", default="", metavar="[PIPELINE[/TRIGGER]]")
 def command(context: click.Context, environment: str, state: str, project_folder: Path) -> None:
     """Start runs by what happened: new files, drift, worse metrics, another run's end.
 
-    The triggers are those of the environment in settings.yaml. All go through one decision, which knows what was told
-    before: see docs/triggers.md. Where the environment is this machine, the run is waited for.
+    The triggers are those of the environment in settings.yaml. All go through one decision, which knows earlier
+    events: see docs/triggers.md. Where the environment is this machine, the run is waited for.
 
     Exit code: 0 if it was decided, whether or not a run was started; 1 if a run couldn't be started, or failed here.
     """
@@ -38,7 +38,7 @@ def command(context: click.Context, environment: str, state: str, project_folder
 @_json
 @click.pass_obj
 def event_command(place, file: str, headers: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Tell what a FILE (- for the standard input) says: a request's body as Cloud Storage, Pub/Sub, Eventarc send it.
+    """Print what a FILE (- for the standard input) says: a request's body as Cloud Storage, Pub/Sub, Eventarc send it.
 
     What a binary CloudEvent says stands in headers: give its `ce-` ones.
     """
@@ -173,7 +173,7 @@ def replay_command(place, log: str, trigger: str, as_json: bool) -> int:
 @click.option(
     "--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Write a file a job; default: print all."
 )
-@click.option("--apply", is_flag=True, help="Make the jobs, or change them to be so.")
+@click.option("--apply", is_flag=True, help="Create the jobs, or update those that differ.")
 @click.option("--api", default="", metavar="URL", help="Of Cloud Scheduler; default: Google's.")
 @click.pass_obj
 def scheduler_command(

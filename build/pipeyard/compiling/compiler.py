@@ -1,9 +1,9 @@
 """Compiles a pipeline's `pipeline.py` to KFP's intermediate representation."""
 
 import importlib.util
-import itertools
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,6 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
         PipeyardError: it can't be imported, defines no pipeline or several, doesn't compile, carries a value that no
             process can take as an argument, connects what doesn't mean the same, or uses what backends break on.
     """
-    from kfp import compiler
     from kfp.dsl import graph_component
 
     from pipeyard import ir
@@ -74,21 +73,12 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
             "define one function with @dsl.pipeline, and prefix helpers' names with an underscore."
         )
     ((_, pipeline),) = pipelines.items()
-    for name, definition in pipeline.pipeline_spec.root.input_definitions.parameters.items():
-        if "\n" in definition.default_value.string_value:
-            raise PipeyardError(
-                f"the default of {name!r} has several lines, which kfp writes into a comment and so breaks the file. "
-                "Pass it to the step as a constant, or by URI."
-            )
-    with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
-        package = Path(scratch) / "pipeline.yaml"
-        pipeline.pipeline_spec.CopyFrom(defaults.written(pipeline.pipeline_spec))
-        try:
-            compiler.Compiler().compile(pipeline, str(package))
-        except Exception as error:  # kfp raises many kinds
-            raise PipeyardError(f"{folder / 'pipeline.py'} doesn't compile: {error}") from error
-        text = _without_header(package.read_text(encoding="utf-8"))
-    read = ir.parse(text)
+    pipeline.pipeline_spec.CopyFrom(defaults.written(pipeline.pipeline_spec))
+    text = _written(folder / "pipeline.py", pipeline)
+    try:
+        read = ir.parse(text)
+    except PipeyardError as error:
+        raise PipeyardError(f"{folder / 'pipeline.py'}: {error}") from error
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
     return CompiledPipeline(text, warnings, cache_switch.outside(read, semantics.external(read, opened.loaded)))
 
@@ -107,10 +97,28 @@ def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> C
         ) from error
 
 
-def _without_header(text: str) -> str:
-    """Drops kfp's leading comment: it prints default values in an order that differs from process to process."""
-    lines = text.splitlines(keepends=True)
-    return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+def _written(path: Path, pipeline: Any) -> str:
+    """Returns a pipeline as kfp writes it, but for the comment at the top.
+
+    kfp's comment shows default values as they are, so a line break in one ends the comment and its rest becomes part of
+    the pipeline; and it shows them in an order that differs from process to process.
+
+    Raises:
+        PipeyardError: kfp refuses to write it.
+    """
+    import yaml
+    from google.protobuf import json_format
+    from kfp import compiler
+
+    with tempfile.TemporaryDirectory(prefix="pipeyard-") as scratch:
+        try:  # for what kfp checks only when it writes
+            compiler.Compiler().compile(pipeline, str(Path(scratch) / "pipeline.yaml"))
+        except Exception as error:  # kfp raises many kinds
+            raise PipeyardError(f"{path} doesn't compile: {type(error).__name__}: {error}") from error
+    documents = [json_format.MessageToDict(pipeline.pipeline_spec)]
+    if pipeline.platform_spec.platforms:
+        documents.append(json_format.MessageToDict(pipeline.platform_spec))
+    return yaml.dump_all(documents, sort_keys=True)
 
 
 def _check(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") -> list[str]:
@@ -156,5 +164,22 @@ def _import(path: Path) -> object:
     except PipeyardError:
         raise
     except Exception as error:
-        raise PipeyardError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+        raise PipeyardError(f"{_place(path, error)} can't be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _place(path: Path, error: Exception) -> str:
+    """Returns the file, its line, and the task that kfp was at, when kfp or what the file calls raised an error."""
+    from kfp.dsl import pipeline_task
+
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}"
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f"{path}:{lines[-1].lineno}, `{lines[-1].line}`," if lines else str(path)
+    tasks = [
+        value.name
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        for value in frame.f_locals.values()
+        if isinstance(value, pipeline_task.PipelineTask) and frame.f_code.co_filename != str(path)
+    ]
+    return f"{place} at the task {tasks[-1]!r}," if tasks else place

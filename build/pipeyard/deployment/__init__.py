@@ -4,10 +4,10 @@ desired        what is to be in force in an environment, checked before anything
 cache_keys     a pipeline's steps, as the cache of Kubeflow Pipelines knows them
 planner        what a deployment would change: a pure comparison
 deployer       doing that; every step finds what an earlier try has done
-deployed_runs  runs of what is deployed
+deployed_runs  what a run on a server is started with: what is deployed
 approvals      of deployments, in git
 pointers       small objects in Cloud Storage that move from commit to commit
 uploads        packages there
 records        what each environment has in force
-targets        what a server can do, a module a target
+targets        what each target does: runs, and deployments on servers
 """

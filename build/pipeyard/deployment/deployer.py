@@ -1,4 +1,4 @@
-"""Makes what is wanted be in force. Every step finds what an earlier try has done, and the record of it moves last."""
+"""Applies a deployment; steps are idempotent, the record is written last."""
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass

@@ -11,7 +11,7 @@ _TRIES = 8
 
 
 def read(bucket: Bucket, path: str) -> tuple[dict[str, Any], int] | None:
-    """Returns what a pointer says, and its generation; None if there is none.
+    """Returns what a pointer says, and its generation; None if absent.
 
     Raises:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
@@ -31,14 +31,14 @@ def read(bucket: Bucket, path: str) -> tuple[dict[str, Any], int] | None:
 def move(
     bucket: Bucket, path: str, wanted: Mapping[str, Any], precedes: Callable[[str, str], bool]
 ) -> Mapping[str, Any]:
-    """Makes a pointer say `wanted`, unless it names a later commit. What it says already isn't written.
+    """Moves a pointer to `wanted` by compare-and-swap, unless it names a later commit; idempotent.
 
     Args:
         wanted: with the key `commit`.
         precedes: true if the first commit is known to come before the second.
 
     Returns:
-        What it says then.
+        The content afterwards.
 
     Raises:
         PipeyardError: others change it all the time, or Cloud Storage refuses or can't be reached.

@@ -102,7 +102,7 @@ def scheduled_apart_from(bucket: Bucket, environment: str, pipelines: Collection
 
 
 def move(bucket: Bucket, record: Record, precedes: Callable[[str, str], bool]) -> Record:
-    """Makes a record be the one in force, unless that is of a later commit; returns which is.
+    """Makes this the current record unless that is of a later commit; returns the current one.
 
     Raises:
         PipeyardError: others change it all the time, or Cloud Storage refuses or can't be reached.

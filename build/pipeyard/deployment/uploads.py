@@ -58,7 +58,7 @@ def find(bucket: Bucket, package: Package) -> str | None:
 
 
 def upload(bucket: Bucket, package: Package, precedes: Callable[[str, str], bool]) -> Upload:
-    """Makes a package be in the bucket, and `latest.json` name it. A content that is there isn't written again.
+    """Uploads a package and points `latest.json` at it; idempotent by content.
 
     Args:
         precedes: true if a commit is known to come before another: `latest.json` isn't taken back to such a one.
@@ -96,7 +96,7 @@ def latest(bucket: Bucket, pipeline: str) -> dict[str, Any] | None:
 
 
 def fetch(bucket: Bucket, pipeline: str, version: str) -> Package | None:
-    """Returns a package that was uploaded as `<commit>-<content>`; None if there is none.
+    """Returns a package that was uploaded as `<commit>-<content>`; None if absent.
 
     Raises:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.

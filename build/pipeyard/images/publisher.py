@@ -87,7 +87,7 @@ class Publisher:
     tell: Callable[[str, str], None] = lambda image, phrase: None
 
     def publish(self, components: Iterable[str]) -> tuple[image_lock.Lock, list[ImageOutcome]]:
-        """Makes the images of components be in the registry, under the commit's tag.
+        """Ensures that the registry has the components' images, under the commit's tag.
 
         Returns:
             The lock, and what was done, images below included.

@@ -63,7 +63,7 @@ class Engine:
             return str(self._client.images.get(image).id)
 
     def pull(self, image: str, say: Callable[[str], None], canceled: Callable[[], bool] = lambda: False) -> bool:
-        """Makes an image be there.
+        """Pulls an image if the engine lacks it.
 
         Returns:
             False if it was canceled before that.

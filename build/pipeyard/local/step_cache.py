@@ -70,7 +70,7 @@ class StepCache:
         self._folder = folder
 
     def get(self, cache_key: str) -> CacheEntry | None:
-        """Returns the entry, or None if there is none, or its outputs are gone or changed.
+        """Returns the entry, or None if absent, or its outputs are gone or changed.
 
         One that is damaged, whatever it is, counts as none, and a warning is logged: the step is computed anew.
         """

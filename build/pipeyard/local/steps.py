@@ -67,7 +67,7 @@ class _AttemptEnd:
         state: succeeded, failed or canceled.
         error: why it didn't succeed, for the record.
         code: exit code of its process; None if there was none.
-        peak_bytes: of the memory that it held at once; 0 if that isn't known.
+        peak_bytes: of its memory, see `process.Ended`.
     """
 
     state: State
@@ -301,13 +301,8 @@ class StepRunner:
                 attempts.append(attempt)
                 self._tracker.update(leaf.path, attempts=list(attempts))
                 end = self._attempt(leaf, host, container, len(attempts), log)
-            ended = {
-                "ended_at": self._now(),
-                "error": end.error,
-                "exit_code": end.code,
-                "peak_memory_bytes": end.peak_bytes,
-            }
-            attempts[-1] = attempt.model_copy(update=ended)
+            told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
+            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), **told})
             self._tracker.update(leaf.path, attempts=list(attempts))
             if end.state != State.FAILED or end.error == self._overrun():
                 break
@@ -355,8 +350,8 @@ class StepRunner:
             return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes)
         missing = _unwritten(executor_input)
         if missing:
-            unwritten = f"it ended well but did not write its outputs {', '.join(missing)}"
-            return _AttemptEnd(State.FAILED, unwritten, 0, ended.peak_bytes)
+            problem = f"it ended well but did not write its outputs {', '.join(missing)}"
+            return _AttemptEnd(State.FAILED, problem, 0, ended.peak_bytes)
         return _AttemptEnd(State.SUCCEEDED, code=0, peak_bytes=ended.peak_bytes)
 
     def _start_next(self, leaf: Leaf) -> None:

@@ -75,7 +75,7 @@ def subjects(text: str) -> dict[str, str]:
 
 
 def source_of(git: Git) -> str:
-    """Returns the URL of the repository that was cloned, without credentials; '' if there is none."""
+    """Returns the URL of the repository that was cloned, without credentials; '' if absent."""
     try:
         url = git(["remote", "get-url", "origin"]).strip()
     except PipeyardError:

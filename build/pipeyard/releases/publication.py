@@ -267,7 +267,7 @@ def summary(ledger: Ledger, release: Release, moves: Iterable[Move]) -> dict[str
 
 
 def _follow(ledger: Ledger, channel: str) -> Release:
-    """Makes components' tags say what their channel says; again, if it was moved meanwhile.
+    """Moves components' tags to where their channel points, and repeats this if the channel moved meanwhile.
 
     Whoever writes tags looks at the channel afterwards. So of several at a time, the last one writes what holds.
     """
@@ -335,7 +335,7 @@ def _listed(ledger: Ledger) -> dict[str, IndexEntry]:
 
 
 def _ensure(ledger: Ledger, path: str, data: bytes) -> None:
-    """Makes a file that never changes be there."""
+    """Writes a file that never changes; idempotent."""
     found = ledger.read(path)
     if found is None:
         try:

@@ -19,7 +19,7 @@ def git_of(root: Path) -> Git:
         try:
             result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
-            raise PipeyardError("git was not found. Install it; changes are told by it.") from error
+            raise PipeyardError("git was not found. Install it: it finds the changes.") from error
         if result.returncode != 0:
             raise PipeyardError(f"git {' '.join(arguments)} failed: {result.stderr.strip()}")
         return result.stdout

@@ -27,7 +27,7 @@ class Commit:
 
     @property
     def dirty(self) -> bool:
-        """True if the work tree is no commit's."""
+        """True if the work tree differs from HEAD."""
         return self.tag != self.sha
 
 

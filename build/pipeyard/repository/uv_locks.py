@@ -57,7 +57,7 @@ def staleness(folder: Path, uv: str) -> str:
     """
     path = folder / LOCK
     if not path.exists():
-        return "there is none"
+        return "it is missing"
     text = path.read_text(encoding="utf-8")
     if without_index(text) != text:
         return "it names a package index"

@@ -71,7 +71,7 @@ def list_runs(root: Path, warn: Callable[[str], object] = warnings.warn) -> list
     """Returns the runs whose folders are in `root`, newest first; `root` need not exist.
 
     Args:
-        warn: is told of every record that can't be read; such a run is left out.
+        warn: called for every record that can't be read; such a run is left out.
     """
     found = []
     for path in sorted(root.glob(f"[!.]*/{record.FILE}")):

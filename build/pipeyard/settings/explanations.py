@@ -34,17 +34,8 @@ def explained(error: ValidationError, data: Mapping[str, Any]) -> Iterator[tuple
         data: the environment as it was written.
     """
     for each in error.errors(include_input=False, include_url=False):
-        key = _key(each["loc"])
+        key = each["loc"]
         yield key, *_words(each, key, data), each["type"] != "extra_forbidden"
-
-
-def _key(loc: tuple[str | int, ...]) -> Key:
-    """Returns the key of pydantic's place, in which a trigger's kind follows its index."""
-    match loc:
-        case ("pipelines", name, "triggers", index, str(), *rest):
-            return ("pipelines", name, "triggers", index, *rest)
-        case _:
-            return loc
 
 
 def _words(each: ErrorDetails, key: Key, data: Mapping[str, Any]) -> tuple[str, str]:

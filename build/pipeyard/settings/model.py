@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import GroupedMetadata
 from pydantic import (
@@ -12,10 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     PrivateAttr,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from pipeyard.ir.derivation import ALL
 from pipeyard.settings import times
@@ -161,7 +163,13 @@ class Schedule(Strict):
     catch_up: bool = Field(False, description="Make up for runs that were missed.")
 
 
-class _TriggerSettings(Strict):
+# `kind:` to the settings of triggers of that kind, in the order of their definition.
+TRIGGERS: dict[str, type["TriggerSettings"]] = {}
+
+
+class TriggerSettings(Strict):
+    """Settings of a trigger. Whoever defines a subclass with a `kind` has defined settings of that kind."""
+
     name: str = Field(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="Lower case letters, digits and dashes; its state is kept under that name.",
@@ -169,13 +177,23 @@ class _TriggerSettings(Strict):
     cool_down: Seconds = Field(0.0, description="No second run starts for so long after one that it started.")
     daily_cap: int | None = Field(None, ge=1, description="Most runs that it starts a day (UTC).")
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        (kind,) = get_args(cls.model_fields["kind"].annotation)
+        TRIGGERS[kind] = cls
+
     @property
     def compares(self) -> bool:
         """Whether it needs what the last training run kept."""
         return False
 
+    @property
+    def lacks_baseline(self) -> bool:
+        """Whether it compares, and its `baseline`, which kinds that compare have, isn't set."""
+        return self.compares and not getattr(self, "baseline", "")
 
-class EventTrigger(_TriggerSettings):
+
+class EventTrigger(TriggerSettings):
     """New objects in a bucket start a run."""
 
     kind: Literal["event"]
@@ -193,7 +211,7 @@ _BASELINE = (
 )
 
 
-class DriftTrigger(_TriggerSettings):
+class DriftTrigger(TriggerSettings):
     """New data that is unlike the last training's starts a run."""
 
     kind: Literal["drift"]
@@ -207,7 +225,7 @@ class DriftTrigger(_TriggerSettings):
         return True
 
 
-class QualityTrigger(_TriggerSettings):
+class QualityTrigger(TriggerSettings):
     """A served model that got worse starts a run."""
 
     kind: Literal["quality"]
@@ -230,7 +248,7 @@ class QualityTrigger(_TriggerSettings):
         return self
 
 
-class CompletionTrigger(_TriggerSettings):
+class CompletionTrigger(TriggerSettings):
     """A run of another pipeline that succeeded starts one of this."""
 
     kind: Literal["completion"]
@@ -238,16 +256,29 @@ class CompletionTrigger(_TriggerSettings):
     environment: str = Field("", description="Environment that it ran in; empty: this one.")
 
 
-Trigger = Annotated[
+_KnownTrigger = Annotated[
     EventTrigger | DriftTrigger | QualityTrigger | CompletionTrigger,
     Field(discriminator="kind"),
 ]
-TRIGGERS: dict[str, type[_TriggerSettings]] = {
-    "event": EventTrigger,
-    "drift": DriftTrigger,
-    "quality": QualityTrigger,
-    "completion": CompletionTrigger,
-}
+
+
+def _trigger(value: Any) -> TriggerSettings:
+    """Returns the settings of a trigger, of whichever kind is defined; errors are those of a discriminated union."""
+    if isinstance(value, TriggerSettings):
+        return value
+    if not isinstance(value, dict):
+        raise PydanticKnownError("model_attributes_type")
+    if "kind" not in value:
+        raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
+    kind = str(value["kind"])
+    if kind not in TRIGGERS:
+        told = {"discriminator": "'kind'", "tag": kind, "expected_tags": ", ".join(map(repr, TRIGGERS))}
+        raise PydanticKnownError("union_tag_invalid", told)
+    return TRIGGERS[kind].model_validate(value)
+
+
+# Editors know the kinds that are defined here.
+Trigger = Annotated[Any, PlainValidator(_trigger, json_schema_input_type=_KnownTrigger)]
 
 
 class PipelineSettings(Strict):

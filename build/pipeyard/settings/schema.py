@@ -23,7 +23,7 @@ def text() -> str:
 
 
 def is_current(root: Path) -> bool:
-    """Tells whether the file in the project at `root` is the model's schema."""
+    """Whether the file in the project at `root` is the model's schema."""
     path = root / PATH
     return path.is_file() and path.read_text(encoding="utf-8") == text()
 

@@ -64,7 +64,7 @@ def found(value: Any, key: Key = (), kept: str = "stands in the file") -> Iterat
 
 
 def is_secret_name(name: str) -> bool:
-    """Tells whether what is called so is a secret, and not where one is kept (as in TOKEN_FILE)."""
+    """Whether what is called so is a secret, and not where one is kept (as in TOKEN_FILE)."""
     return bool(_NAMED.search(name) or _MAYBE_NAMED.search(name))
 
 

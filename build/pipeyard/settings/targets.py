@@ -46,7 +46,7 @@ class Target:
         """Yields what pipelines' settings ask for and the target doesn't do."""
         for pipeline, each in environment.pipelines.items() if cls.on_server else ():
             for index, trigger in enumerate(each.triggers):
-                if trigger.compares and not trigger.baseline:
+                if trigger.lacks_baseline:
                     yield (
                         ("pipelines", pipeline, "triggers", index),
                         f"there is nothing to compare with: {cls.name} doesn't tell where a run's artifacts are",

@@ -11,6 +11,6 @@ logs          the end of a log, bounded whatever was printed
 memory        how much memory is to be had
 retries       which failures of a call are transient, and how often and how long it is repeated
 polling       how long to wait before one looks again
-google_login  what is told when Google's servers don't know us
+google_login  the message for missing or refused Google credentials
 bucket        Cloud Storage: what is written stays, and what moves, moves from what was seen
 """

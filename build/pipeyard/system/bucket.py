@@ -88,13 +88,13 @@ class Bucket:
         return Stored(self.uri(path), blob.generation, created=False)
 
     def write(self, path: str, data: bytes, over: int, content_type: str = "application/json") -> int:
-        """Writes an object, if it is of the generation `over` (`NO_OBJECT`: if there is none).
+        """Writes an object, if its generation is `over` (`NO_OBJECT`: if it is absent).
 
         Returns:
             The new generation.
 
         Raises:
-            PreconditionFailed: it is of another.
+            PreconditionFailed: its generation is another.
             PipeyardError: Cloud Storage refuses or can't be reached.
         """
         with self._telling(path):
@@ -111,7 +111,7 @@ class Bucket:
             return int(blob.generation)
 
     def read(self, path: str) -> tuple[bytes, int] | None:
-        """Returns an object's content and its generation; None if there is none.
+        """Returns an object's content and its generation; None if it is absent.
 
         Raises:
             PipeyardError: Cloud Storage refuses or can't be reached.
@@ -160,7 +160,7 @@ class Bucket:
 
     @contextlib.contextmanager
     def _telling(self, path: str) -> Iterator[None]:
-        """Makes this package's errors of Cloud Storage's."""
+        """Translates Cloud Storage's errors into this package's."""
         import requests
         from google.api_core import exceptions
         from google.auth.exceptions import GoogleAuthError, TransportError

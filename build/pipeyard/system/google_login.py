@@ -1,4 +1,4 @@
-"""What is told when this machine has no credentials for Google, or they aren't taken."""
+"""The message for missing or refused Google credentials."""
 
 
 def problem(error: Exception) -> str:

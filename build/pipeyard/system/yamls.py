@@ -20,7 +20,7 @@ _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 def load(text: str | bytes) -> Any:
-    """Returns the only document's content; None if there is none.
+    """Returns the only document's content; None if absent.
 
     Raises:
         yaml.YAMLError: it isn't YAML, has several documents, tags that stand for objects, values that aren't what
@@ -41,7 +41,7 @@ def load_all(text: str | bytes) -> list[Any]:
 
 
 def compose(text: str | bytes) -> yaml.Node | None:
-    """Returns the only document's nodes, which know their lines; None if there is none.
+    """Returns the only document's nodes, which know their lines; None if absent.
 
     Raises:
         yaml.YAMLError: as `load`.

@@ -195,7 +195,7 @@ class _NextState:
         self.held = {place: each for place, each in self.held.items() if place not in self.due}
 
     def _expire(self) -> str:
-        """Drops what has waited for others for twice the window since it was told."""
+        """Drops what has waited for others for twice the window since it was delivered."""
         if not self._policy.quorum_window:
             return ""
         since = self._now - 2 * self._policy.quorum_window
@@ -205,7 +205,7 @@ class _NextState:
 
 
 def asked(event: Event) -> Asked:
-    """Returns what `decide` looks for in a state, to know whether it was told of an event before."""
+    """Returns what `decide` looks for in a state, to know whether an event was delivered before."""
     return Asked(seen=_asked(event), newest=[digest(_place(event))])
 
 
@@ -227,7 +227,7 @@ def _place(event: Event) -> str:
 
 def _asked(event: Event) -> list[str]:
     keys = _keys(event)
-    if event.kind == EventKind.OBJECT:  # that it is gone may be told before that it came
+    if event.kind == EventKind.OBJECT:  # its deletion may be delivered before its creation
         keys += _keys(event.model_copy(update={"kind": EventKind.REMOVAL, "id": ""}))
     return keys
 

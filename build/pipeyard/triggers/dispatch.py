@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.triggers import firing, routing, sensors, state
+from pipeyard.triggers import firing, routing, state
 from pipeyard.triggers.decision import asked, decide
-from pipeyard.triggers.domain import LOOKED_FOR, Event, EventKind
+from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.routing import Route
 from pipeyard.triggers.starting import RunStarter
 
@@ -24,7 +24,7 @@ class Told:
         code: of the decision; `within` where nothing happened, `failed` where it couldn't be looked or decided.
         started: keys to ids of runs.
         problems: keys, or '', to why something couldn't be done.
-        again: the event must be told again.
+        again: the sender must deliver the event again.
     """
 
     trigger: str
@@ -70,9 +70,10 @@ class Triggers:
     def _look(self, route: Route) -> Told:
         now = self.clock()
         tick = Event(kind=EventKind.TICK, time=now)
-        if route.kind not in LOOKED_FOR:
+        sensor = route.sensor
+        if sensor is None:
             return self._decide(route, tick)
-        found = sensors.look(route, self.environment, self.environment_of, now)
+        found = sensor.look(route.trigger, self.environment, route.pipeline, self.environment_of, now)
         measured = tuple(map(str, found.measured))
         if found.event:
             return self._decide(route, found.event, measured)
@@ -107,7 +108,7 @@ class Triggers:
 
 
 def _each(routes: Iterable[Route], ask: Callable[[Route], Told]) -> list[Told]:
-    """Asks each trigger. One that can't hinders no other, and is to be told again: what the others took they know."""
+    """Asks each trigger. One that fails hinders no other; the event is to be delivered again: others remember it."""
     told = []
     for route in routes:
         try:

@@ -55,7 +55,7 @@ class Event(_TriggerRecord):
         id: of the message; '' if it has none.
         subject: what it tells of. The same, told twice, has the same subject: an object's URI with its generation.
         uri: what the run is to read.
-        time: when it happened, not when it was told.
+        time: when it happened, not when it was delivered.
         generation: of an object; 0 for what has none.
         detail: for people.
         attributes: what routing goes by: bucket and name of an object, pipeline and environment of a run.
@@ -83,7 +83,7 @@ class Policy(_TriggerRecord):
         quorum_window: that they must have happened within; 0: whenever.
         cool_down: from one start to the next.
         daily_cap: most starts a day, in UTC; 0: no limit.
-        remember: how long it is known what was told already. Pub/Sub repeats messages for 7 days.
+        remember: how long delivered events are remembered. Pub/Sub repeats messages for 7 days.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Policy(_TriggerRecord):
 
     @property
     def kept(self) -> timedelta:
-        """How long it is kept what was told: a day longer than events are taken."""
+        """How long delivered events are kept: a day longer than events are taken."""
         return self.remember + timedelta(days=1)
 
 
@@ -110,7 +110,7 @@ class Seen(_TriggerRecord):
 
 
 class Newest(_TriggerRecord):
-    """The newest version of an object that was told of."""
+    """The newest version of an object that an event named."""
 
     time: datetime
     generation: int
@@ -149,7 +149,7 @@ class RunStart(_TriggerRecord):
 
 
 class LogEntry(_TriggerRecord):
-    """A line of a trigger's log: what was told, when, and what was decided."""
+    """A line of a trigger's log: the event, when it came, and what was decided."""
 
     at: datetime
     event: Event
@@ -166,7 +166,7 @@ class TriggerState(_TriggerRecord):
     """All that a trigger knows from one event to the next, but for what is in shards: see `shards`.
 
     Attributes:
-        seen: what was told already, by digests of message ids and subjects.
+        seen: events that were delivered already, by digests of message ids and subjects.
         newest: by digests of URIs.
         sharded: whether some of both is in shards.
         held: URI to what waits for a quorum.
@@ -198,7 +198,7 @@ class Decision(_TriggerRecord):
         start: whether a run is to be started: `key` names it, `parameters` what the trigger gives it.
         reason: why, in words.
         state: what is known from now on.
-        again: the event wasn't taken; it must be told again later.
+        again: the event wasn't taken; the sender must deliver it again later.
     """
 
     start: bool

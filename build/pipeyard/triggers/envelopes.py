@@ -45,7 +45,7 @@ class Message(_Envelope):
 
 
 class Context(_Envelope):
-    """What a background function is told beside the data."""
+    """What a background function gets beside the data."""
 
     event_type: Text = Field("", alias="eventType")
     event_id: Text = Field("", alias="eventId")

@@ -23,7 +23,7 @@ Starter = Callable[[Mapping[str, Any], str], str]
 HOLD = timedelta(minutes=10)
 # Starts that were left over, and that one event takes on besides its own.
 MOST_TAKEN = 10
-# What can't be started in this time never is: an event that is told so late would start a run of its own.
+# What can't be started in this time never is: an event that is delivered so late would start a run of its own.
 GIVE_UP = timedelta(days=1)
 
 
@@ -34,7 +34,7 @@ class EventOutcome:
     Attributes:
         started: key to id of the runs that were started, those that were left to start included.
         problems: key to why a run wasn't started. It is tried again with the next event.
-        again: the event must be told again.
+        again: the sender must deliver the event again.
     """
 
     decision: Decision
@@ -54,7 +54,7 @@ def handle(
     """Decides on an event and starts what is to be started.
 
     Raises:
-        PipeyardError: the state can't be read or written. Nothing is lost if the event is told again.
+        PipeyardError: the state can't be read or written. Nothing is lost if the event is delivered again.
     """
     holder = uuid.uuid4().hex
 

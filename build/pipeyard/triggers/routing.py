@@ -7,22 +7,11 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.runs.stored_runs import same_pipeline
-from pipeyard.settings import (
-    CompletionTrigger,
-    DriftTrigger,
-    Environment,
-    EventTrigger,
-    QualityTrigger,
-)
+from pipeyard.settings import Environment
 from pipeyard.triggers import state
 from pipeyard.triggers.domain import Event, EventKind, Policy
+from pipeyard.triggers.kinds import KINDS, Sensor
 
-_KINDS: dict[type, EventKind] = {
-    EventTrigger: EventKind.OBJECT,
-    DriftTrigger: EventKind.DRIFT,
-    QualityTrigger: EventKind.QUALITY,
-    CompletionTrigger: EventKind.COMPLETION,
-}
 # A schedule's start is decided on as any other; this is what it is called among triggers.
 SCHEDULE = "schedule"
 FOLDER = "triggers"
@@ -37,6 +26,12 @@ class Route:
     kind: EventKind
     trigger: Any
     policy: Policy
+
+    @property
+    def sensor(self) -> Sensor | None:
+        """What looks for it; None: it is told."""
+        kind = KINDS[self.trigger.kind] if self.trigger else None
+        return kind if isinstance(kind, Sensor) else None
 
     def __str__(self) -> str:
         return f"{self.pipeline}/{self.name}"
@@ -88,38 +83,22 @@ def _all_of(environment: Environment) -> Iterator[Route]:
             yield Route(pipeline, SCHEDULE, EventKind.SCHEDULE, None, policy)
         for trigger in environment.triggers_of(pipeline):
             policy = _policy(f"{environment.name}/{pipeline}", trigger)
-            yield Route(pipeline, trigger.name, _KINDS[type(trigger)], trigger, policy)
+            yield Route(pipeline, trigger.name, KINDS[trigger.kind].kind, trigger, policy)
 
 
 def _policy(scope: str, trigger: Any) -> Policy:
-    own: dict[str, Any] = {}
-    if isinstance(trigger, EventTrigger):
-        window = timedelta(seconds=trigger.quorum_window) if trigger.quorum > 1 else timedelta(0)
-        own = {"parameter": trigger.parameter, "quorum": trigger.quorum, "quorum_window": window}
     return Policy(
         name=trigger.name,
         scope=scope,
         cool_down=timedelta(seconds=trigger.cool_down),
         daily_cap=trigger.daily_cap or 0,
-        **own,
+        **KINDS[trigger.kind].policy(trigger),
     )
 
 
 def _wants(environment: Environment, route: Route, event: Event) -> bool:
-    trigger, told = route.trigger, event.attributes
     if event.kind == EventKind.TICK:
         return True
-    if event.kind in (EventKind.OBJECT, EventKind.REMOVAL):
-        return (
-            isinstance(trigger, EventTrigger)
-            and trigger.bucket == told.get("bucket")
-            and told.get("name", "").startswith(trigger.prefix)
-            and told.get("name", "").endswith(trigger.suffix)
-        )
-    if event.kind == EventKind.COMPLETION:
-        return (
-            isinstance(trigger, CompletionTrigger)
-            and same_pipeline(trigger.pipeline, told.get("pipeline", ""))
-            and (trigger.environment or environment.name) == told.get("environment")
-        )
-    return event.kind == route.kind == EventKind.SCHEDULE and same_pipeline(route.pipeline, told.get("pipeline", ""))
+    if route.trigger is not None:
+        return KINDS[route.trigger.kind].wants(route.trigger, environment, event)
+    return event.kind == EventKind.SCHEDULE and same_pipeline(route.pipeline, event.attributes.get("pipeline", ""))

@@ -113,7 +113,7 @@ def _job(
 
 
 def apply(wanted: Mapping[str, str], api: str = API) -> Iterator[str]:
-    """Makes Cloud Scheduler's jobs be as `jobs` returned them; yields what was done. The same again changes nothing.
+    """Applies the jobs that `jobs` returned to Cloud Scheduler; idempotent. Yields what was done.
 
     Args:
         api: URL of its API; without encryption no credentials are sent.

@@ -1,6 +1,6 @@
 """What a trigger remembers beyond what its state holds itself.
 
-Older entries are in shards, so that the work for an event doesn't grow with what was told before.
+Older entries are in shards, so that the work for an event doesn't grow with the number of earlier events.
 
 An entry is written into the state first, with the decision that it is of. Only when it stands there, and the state has
 more than `MOST_RECENT`, is it copied into its shard, and taken out of the state with the next change of that. So it is
@@ -216,6 +216,6 @@ def _time(number: bytes) -> datetime:
 
 def _damaged(what: object) -> PipeyardError:
     return PipeyardError(
-        f"A shard of the trigger's memory can't be read: {what!r}. Move it away: what it told of counts as new then, "
-        "and may start a run if it is told again."
+        f"A shard of the trigger's memory can't be read: {what!r}. Move it away: its events count as new then, "
+        "and may start runs if they are delivered again."
     )

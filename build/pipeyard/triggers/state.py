@@ -136,7 +136,7 @@ def parse(content: bytes) -> TriggerState:
             ) from error
         raise PipeyardError(
             f"The trigger's state can't be read: {error}. Move it away: the trigger begins anew then, and may "
-            "start a run for what is told it again."
+            "start a run for an event that is delivered again."
         ) from error
     known = known if "format" in known.model_fields_set else _of_format_1(known)
     _remember(content, known)

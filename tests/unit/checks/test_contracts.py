@@ -332,7 +332,7 @@ def test_a_template_that_is_gone_is_told(project):
         ("pytest>=8.3", "pytest>=8.4", "requirements have changed since it was made"),
         ('dependencies = ["stepkit"]', 'dependencies = ["stepkit", "idna"]', "requirements have changed"),
         ('registry = "."', 'registry = "https://index.example/simple"', "it names a package index"),
-        (None, None, "there is none"),
+        (None, None, "it is missing"),
     ],
 )
 def test_a_stale_lock_is_told_without_a_network(project, uv, monkeypatch, tmp_path, old, new, told):

@@ -203,7 +203,7 @@ def test_nothing_else_of_the_pipeline_changes(text):
 
 
 def test_values_that_yaml_reads_as_something_else_stay_text(tmp_path):
-    odd = ["yes", "1e5", "12:30", "2020-01-01", "0x1f", "~", "é\n\ttwo lines ", "'\"{{$.workspace_path}}"]
+    odd = ["yes", "1e5", "12:30", "2020-01-01", "0x1f", "~", "é\n\ttwo lines ", "'\"{{$.other}}"]
 
     @dsl.container_component
     def say(what: str):

@@ -178,7 +178,7 @@ def relative(folder: str) -> PurePosixPath:
 
 
 def _elsewhere(step: BuildStep) -> str:
-    """Tells what a step has that a container would and this machine hasn't; '' if nothing."""
+    """Returns what a step needs that a container would have and this machine lacks; '' if nothing."""
     for text in (*step.args, step.script, *step.env.values()):
         for line in text.splitlines():
             if _NAMES_WORKSPACE.search(line):

@@ -114,7 +114,7 @@ class Deployments(Protocol):
         """Returns what the server's version can't do of the pipeline, in words. Only reads."""
 
     def apply(self, desired: "Desired", record: "Record | None") -> tuple[Mapping[str, str], list[str]]:
-        """Makes the pipeline and its schedule be there; the same again changes nothing.
+        """Applies the pipeline and its schedule; idempotent.
 
         Returns:
             Ids for the record, and what was done, in words.

@@ -37,7 +37,7 @@ class Confusion:
 
 
 def roc(metadata: dict[str, Any]) -> Roc | None:
-    """Returns the ROC curve of `confidenceMetrics`; None if there is none."""
+    """Returns the ROC curve of `confidenceMetrics`; None if absent."""
     listed = _unwrapped(metadata.get("confidenceMetrics"), "list")
     points: list[tuple[float, float, float]] = []
     for entry in listed if isinstance(listed, list) else []:
@@ -57,7 +57,7 @@ def roc(metadata: dict[str, Any]) -> Roc | None:
 
 
 def confusion(metadata: dict[str, Any]) -> Confusion | None:
-    """Returns the confusion matrix of `confusionMatrix`; None if there is none, or it isn't square."""
+    """Returns the confusion matrix of `confusionMatrix`; None if absent, or it isn't square."""
     matrix = _unwrapped(metadata.get("confusionMatrix"), "struct")
     if not isinstance(matrix, dict):
         return None

@@ -67,7 +67,7 @@ class Credentials:
         secret = self.read(renew).strip()
         if not secret:
             raise SecretUnavailable(
-                f"{self.origin} is empty; it holds what the server is told who we are. {self.remedy}"
+                f"{self.origin} is empty, but should hold the secret that identifies us to the server. {self.remedy}"
             )
         if any(ord(character) < 32 for character in secret):
             raise SecretUnavailable(f"{self.origin} has several lines; one is expected. {self.remedy}")

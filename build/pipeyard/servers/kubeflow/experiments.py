@@ -11,7 +11,7 @@ _ATTEMPTS = 3
 
 
 def find(server: Server, name: str) -> str | None:
-    """Returns the id of an experiment; None if there is none of the name.
+    """Returns the id of an experiment; None if absent of the name.
 
     Raises:
         PipeyardError: it is archived, so that nobody would see what runs in it, there is one whose name differs by case

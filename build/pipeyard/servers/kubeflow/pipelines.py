@@ -36,7 +36,7 @@ class PipelineVersion:
 
 
 def ensure_version(server: Server, package: Path) -> PipelineVersion:
-    """Makes a package be a version of the pipeline of its name, which is made where there is none.
+    """Uploads the package as a version, creating the pipeline if needed.
 
     A version is named `<commit>-<12 hex digits of the pipeline's sha256>`. If one of this content is there, of
     whichever commit, it is what is returned; nothing is uploaded. Several may do this at a time.
@@ -78,7 +78,7 @@ def ensure_version(server: Server, package: Path) -> PipelineVersion:
 
 
 def find_pipeline(server: Server, name: str) -> str | None:
-    """Returns the id of the pipeline of a name in the server's namespace; None if there is none.
+    """Returns the id of the pipeline of a name in the server's namespace; None if absent.
 
     Raises:
         PipeyardError: one is there whose name differs by case only, or the server fails.
@@ -101,7 +101,7 @@ def find_pipeline(server: Server, name: str) -> str | None:
 
 
 def find_version(server: Server, pipeline: str, content: str) -> PipelineVersion | None:
-    """Returns the version of a content; None if there is none. Only reads.
+    """Returns the version of a content; None if absent. Only reads.
 
     Args:
         pipeline: its name.

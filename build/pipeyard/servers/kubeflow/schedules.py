@@ -182,7 +182,7 @@ def _differences(there: list[Any], schedule: Wanted) -> list[str]:
 
 
 def _newest_alike(there: list[Any], schedule: Wanted, apart_from: str = "") -> Any:
-    """Returns the newest that is as wanted; None if there is none.
+    """Returns the newest that is as wanted; None if absent.
 
     Args:
         apart_from: what may differ.

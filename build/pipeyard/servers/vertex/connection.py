@@ -29,7 +29,7 @@ class VertexUnavailable(PipeyardError):
 
 
 class Conflict(Exception):
-    """What was to be made is there already."""
+    """What was to be created exists already."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Vertex:
 
     @property
     def parent(self) -> str:
-        """What jobs and schedules are in."""
+        """The parent resource of jobs and schedules."""
         return f"projects/{self.project}/locations/{self.region}"
 
     @cached_property
@@ -87,7 +87,7 @@ class Vertex:
             patience: seconds; None: the connection's.
 
         Raises:
-            Conflict: what was to be made is there.
+            Conflict: what was to be created exists.
             VertexUnavailable: it can't be reached, or fails for too long.
             PipeyardError: it refuses.
         """
@@ -133,7 +133,7 @@ def _credentials(endpoint: str) -> Any:
 
 @contextlib.contextmanager
 def telling(what: str, patience: float) -> Iterator[None]:
-    """Makes this package's errors of Google's.
+    """Translates Google's errors into this package's.
 
     Args:
         what: what is done and where, for messages.

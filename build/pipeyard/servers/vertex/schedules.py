@@ -77,7 +77,7 @@ def differs(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob"
 
 
 def ensure(vertex: Vertex, name: str, timing: Timing | None, job: "PipelineJob") -> list[str]:
-    """Makes the schedule of a name be the one that is wanted, alone; None: makes there be none.
+    """Applies the only schedule of a name; removes it if `timing` is None. Idempotent.
 
     Args:
         job: what it starts.
@@ -151,7 +151,7 @@ def _turn(vertex: Vertex, schedule: Any, timing: Timing) -> list[str]:
 
 
 def _marked(schedules: list[Any], mark: str) -> Any:
-    """Returns the newest schedule of a digest; None if there is none."""
+    """Returns the newest schedule of a digest; None if absent."""
     return next((each for each in reversed(schedules) if _mark(each) == mark), None)
 
 

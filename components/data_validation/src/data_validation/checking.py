@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -148,7 +149,7 @@ def names(statistics: statistics_pb2.DatasetFeatureStatistics) -> set[str]:
     return {_name(feature.path) for feature in statistics.features}
 
 
-def _name(path: object) -> str:
+def _name(path: Any) -> str:
     return path.step[0] if path.step else ""
 
 

@@ -210,7 +210,7 @@ def chunks(parts: Sequence[Part], rows: int = CHUNK_ROWS) -> list[Chunk]:
         if not found or sum(before.rows for before in found[-1]) >= rows:
             found.append([])
         found[-1].append(part)
-    return found
+    return list(found)
 
 
 def _source(file: str) -> Any:

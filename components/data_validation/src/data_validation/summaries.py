@@ -67,7 +67,7 @@ def _summary(feature: statistics_pb2.FeatureNameStatistics) -> Summary:
         return Summary(name, kind, 0, 0, None)
     stats = getattr(feature, which)
     common = stats.common_stats
-    values = None
+    values: Numbers | Words | None = None
     if which == "num_stats" and common.num_non_missing:
         values = _numbers(stats)
     elif which == "string_stats" and common.num_non_missing:

@@ -85,6 +85,7 @@ class Counts:
             self.pending, self.length, self.merged_length = [], 0, 0
 
     def _feed(self, values: pa.Array, counts: pa.Array) -> None:
+        assert self.sketches is not None  # `to_sketches` was called
         distinct, frequent = self.sketches
         distinct.AddValues(values)
         frequent.AddValues(values, counts.cast(pa.float32()))
@@ -93,6 +94,7 @@ class Counts:
         """Adds what another one has counted."""
         if other.sketches is not None:
             self.to_sketches()
+            assert self.sketches is not None
             for mine, theirs in zip(self.sketches, other.sketches, strict=True):
                 mine.Merge(theirs)
         for values, counts in other.pending:

@@ -19,7 +19,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
@@ -103,7 +103,7 @@ class _Pool:
         while number not in self._done:
             for ready in connection.wait(self._readers):
                 try:
-                    done, good, value = ready.recv()  # type: ignore[union-attr]
+                    done, good, value = cast(Connection, ready).recv()  # as all that it waits for
                 except (EOFError, OSError) as error:
                     raise StepError(
                         f"One of {len(self._processes)} worker processes was killed, most likely for want of memory. "

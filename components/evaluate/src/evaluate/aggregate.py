@@ -110,7 +110,7 @@ class Aggregator:
             cells, terms = plan.terms(labels, predictions[key.model_name])
             if index not in partial.sums:
                 partial.sums[index] = Sums(terms.shape[1])
-            partial.sums[index].add(slices * plan.cells + (cells[rows] if plan.cells > 1 else 0), terms[rows])
+            partial.sums[index].add(slices * plan.cells + (0 if isinstance(cells, int) else cells[rows]), terms[rows])
         if self._others:
             inputs = [self._extracts(labels[row], predictions, row) for row in range(len(labels))]
             for row, number in zip(rows.tolist(), slices.tolist(), strict=True):

@@ -159,7 +159,7 @@ def _numbers(path: list[str], structure: Any) -> Iterator[tuple[str, ...]]:
 
 def _learn(connection: Any, path: str, leaves: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], Column]:
     """Reads numbers as they are written: DuckDB keeps the text of those too long for 64 bits."""
-    flat = [leaf for leaf in leaves if len(leaf) == 1]
+    flat: list[tuple[str, ...]] = [leaf for leaf in leaves if len(leaf) == 1]
     found = dict.fromkeys(leaves, Column())
     for group in [flat, *([leaf] for leaf in leaves if len(leaf) > 1)]:
         if not group:

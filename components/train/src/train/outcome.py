@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from markupsafe import Markup
 
 from stepkit import report
 from train.fitting import Log, State
@@ -111,7 +112,7 @@ def _summary(state: State, facts: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _curves(history: Sequence[Log]) -> Any:
-    charts = [report.Markup('<div class="charts">')]
+    charts = [Markup('<div class="charts">')]
     epochs = [float(epoch + 1) for epoch in range(len(history))]
     for name in history[0]:
         if name.startswith(_VALIDATION):
@@ -120,7 +121,7 @@ def _curves(history: Sequence[Log]) -> Any:
         if _VALIDATION + name in history[0]:
             series["validation"] = (epochs, [log[_VALIDATION + name] for log in history])
         charts.append(report.lines(series, "epoch", name))
-    return report.Markup("").join([*charts, report.Markup("</div>")])
+    return Markup("").join([*charts, Markup("</div>")])
 
 
 def _rows(state: State) -> list[list[Any]]:

@@ -27,7 +27,7 @@ class NeedsBeam(Exception):
 
 def objections(trace: Trace) -> list[str]:
     """Returns what of the analysis can't be done in this process."""
-    found = ["trainable variables"] if trace.trains else []
+    found: list[str | None] = ["trainable variables"] if trace.trains else []
     found += [analyzers.objection(node) for node in _operations(trace.sinks)]
     return [objection for objection in dict.fromkeys(found) if objection]
 
@@ -63,7 +63,7 @@ def analyze(
                 values = _accumulate(accumulating, function, shard, schema, mapped)
                 values = kept.put(shard, accumulating, values)
             by_shard.append(values)
-        done = {
+        done: dict[OperationNode, Sequence[Any]] = {
             node: (analyzers.merge(node.operation_def, values),)
             for node, values in zip(accumulating, zip(*by_shard, strict=True), strict=True)
         }

@@ -7,7 +7,7 @@ accumulated. TFT's combiners do the arithmetic of both.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -86,7 +86,8 @@ def merge(operation: OperationDef, values: Iterable[Any]) -> Any:
         return combiner.merge_accumulators([combiner.create_accumulator(), *values])
     some = [value for value in values if value is not None]
     if not some:
-        token = pa.large_binary() if operation.input_dtype == tf.string.name else pa.int64()
+        dtype = cast(nodes.VocabularyAccumulate, operation).input_dtype  # nothing else accumulates
+        token = pa.large_binary() if dtype == tf.string.name else pa.int64()
         return pa.table({"token": pa.array([], token), "count": pa.array([], pa.int64())})
     return vocabularies.merge(some)
 

@@ -18,7 +18,7 @@ def write(folder: Path, output_format: str, compression: str, plan: Mapping[str,
     """
     splits = {}
     for split, shards in plan.items():
-        files = [
+        files: list[dict[str, Any]] = [
             {
                 "path": shard.target,
                 "rows": shard.rows,

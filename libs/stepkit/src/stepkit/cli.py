@@ -92,7 +92,7 @@ def add_module(parser: argparse._ActionsContainer, functions: str) -> None:
     )
 
 
-def add_beam_args(parser: argparse.ArgumentParser) -> None:
+def add_beam_args(parser: argparse._ActionsContainer) -> None:
     """Adds `--beam-args` (see `stepkit.beam`).
 
     `{component}` in it is the program's name: one list fits all steps of a pipeline, each with an image of its own.
