@@ -389,12 +389,20 @@ def runs_still(folder: Path) -> bool:
 
 def _hold(folder: Path) -> IO[str]:
     """Locks a run's folder. Steps inherit the lock, so it is held as long as one of them lives, even without us."""
-    lock = (folder / LOCK_FILE).open("w", encoding="utf-8")
+    lock = (folder / LOCK_FILE).open("a+", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        lock.close()
-        raise PipeyardError(f"{folder.name}, or a step of it, still runs. Wait for it or stop it first.") from error
+        with lock:
+            lock.seek(0)
+            holder = lock.read().strip()
+        who = f" (process {holder})" if holder else ""
+        raise PipeyardError(
+            f"{folder.name}{who}, or a step of it, still runs. Wait for it or stop it first."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
     return lock
 
 
