@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeyard.commands.run import Asked
+    from pipeyard.commands.run import RunOptions
     from pipeyard.deployment.targets.local import LocalRun, Manner
     from pipeyard.repository.project import Project
     from pipeyard.settings import Environment
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
 
 
-def run(project: "Project", place: "Environment", pipeline: str, parameters: Mapping[str, Any], asked: "Asked") -> int:
+def run(
+    project: "Project", place: "Environment", pipeline: str, parameters: Mapping[str, Any], asked: "RunOptions"
+) -> int:
     """Runs what is checked out to its end, and tells how that was.
 
     Returns:
@@ -40,7 +42,7 @@ def run(project: "Project", place: "Environment", pipeline: str, parameters: Map
     return EXIT_CODES[ran.record.state]
 
 
-def _manner(project: "Project", asked: "Asked", console: "Console") -> "Manner":
+def _manner(project: "Project", asked: "RunOptions", console: "Console") -> "Manner":
     from pipeyard.deployment.targets import local
     from pipeyard.local import display, runner
 

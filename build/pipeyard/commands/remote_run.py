@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from pipeyard.commands.run import Asked
+    from pipeyard.commands.run import RunOptions
     from pipeyard.deployment.targets.server import DeployedRun
     from pipeyard.servers.outcome import RunOutcome
     from pipeyard.settings import Environment
@@ -22,7 +22,7 @@ def run(
     place: "Environment",
     pipeline: str,
     parameters: Mapping[str, Any],
-    asked: "Asked",
+    asked: "RunOptions",
 ) -> int:
     """Starts a run of what is deployed, and waits for it if that is asked for.
 

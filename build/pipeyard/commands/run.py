@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """The command's options: of all runs, of those on a server (`wait`, `key`, `timeout`), of those on this machine."""
 
     no_cache: bool
@@ -93,7 +93,7 @@ def command(pipeline: str, params: tuple[str, ...], environment: str, project_fo
     from pipeyard import settings
     from pipeyard.commands import local_run, remote_run
 
-    asked = Asked(**options)
+    asked = RunOptions(**options)
     if not asked.docker and (asked.build_folder or asked.allow_dirty or asked.network):
         raise click.UsageError("--build, --allow-dirty and --network are of --runner docker.")
     project = find_project(project_folder)
@@ -105,7 +105,7 @@ def command(pipeline: str, params: tuple[str, ...], environment: str, project_fo
     return local_run.run(project, place, pipeline, _parse(params), asked)
 
 
-def _refuse_others(place: "Environment", asked: Asked) -> None:
+def _refuse_others(place: "Environment", asked: RunOptions) -> None:
     """Raises UsageError for an option of runs that are elsewhere."""
     if not place.on_server:
         if asked.key or asked.timeout is not None:

@@ -9,7 +9,7 @@ import yaml
 from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
-from pipeyard.ir import references
+from pipeyard.ir import reference_check
 from pipeyard.ir.protobuf import pb
 from pipeyard.system import yamls
 
@@ -72,7 +72,7 @@ def parse(text: str) -> Pipeline:
 
     Raises:
         PipeyardError: it isn't an IR of the schema version known here, has fields or executors unknown here, or refers
-            to what isn't there (see `references`).
+            to what isn't there (see `reference_check`).
     """
     try:
         documents = yamls.load_all(text)
@@ -98,7 +98,7 @@ def parse(text: str) -> Pipeline:
         unknown = set(executor) - {"container", "importer"}
         if unknown:
             raise PipeyardError(f"executor {label!r} is of a kind that runs only on a cluster: {sorted(unknown)}.")
-    if unfounded := references.problems(spec):
+    if unfounded := reference_check.problems(spec):
         raise PipeyardError(f"no backend can run it: {' '.join(unfounded)}")
     for dag in (spec.root, *spec.components.values()):
         for name, task in dag.dag.tasks.items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.ir.references import RESOLVED_INPUTS
+from pipeyard.ir.reference_check import RESOLVED_INPUTS
 from pipeyard.ir.values import as_text
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?:\.(?P<path>[^{}]*))?\}\}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeyard.settings.model import Environment
 
 # Key in an environment, what is wrong, the fix, and whether the value itself may be shown.
-Told = tuple[tuple[str | int, ...], str, str, bool]
+TargetProblem = tuple[tuple[str | int, ...], str, str, bool]
 # `target:` to its model, in the order of their definition.
 TARGETS: dict[str, type["Target"]] = {}
 
@@ -42,7 +42,7 @@ class Target:
             raise Unfit(f"target {cls.name} needs {' and '.join(missing)}", fix)
 
     @classmethod
-    def problems(cls, environment: "Environment") -> Iterator[Told]:
+    def problems(cls, environment: "Environment") -> Iterator[TargetProblem]:
         """Yields what pipelines' settings ask for and the target doesn't do."""
         for pipeline, each in environment.pipelines.items() if cls.on_server else ():
             for index, trigger in enumerate(each.triggers):
@@ -74,7 +74,7 @@ class Kubeflow(Target):
     needs = ("host", "bucket")
 
     @classmethod
-    def problems(cls, environment: "Environment") -> Iterator[Told]:
+    def problems(cls, environment: "Environment") -> Iterator[TargetProblem]:
         for pipeline, each in environment.pipelines.items():
             if each.schedule and each.schedule.timezone not in times.UTC_ZONES:
                 yield (

@@ -10,7 +10,7 @@ from pipeyard.runs.stored_runs import same_pipeline
 from pipeyard.settings import Environment
 from pipeyard.triggers import state
 from pipeyard.triggers.domain import Event, EventKind, Policy
-from pipeyard.triggers.kinds import KINDS, Sensor
+from pipeyard.triggers.trigger_kinds import KINDS, Sensor
 
 # A schedule's start is decided on as any other; this is what it is called among triggers.
 SCHEDULE = "schedule"

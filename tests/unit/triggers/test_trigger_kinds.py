@@ -10,12 +10,12 @@ from support import trigger_projects
 from pipeyard import cli
 from pipeyard.errors import PipeyardError
 from pipeyard.settings import load, model
-from pipeyard.triggers import kinds
+from pipeyard.triggers import trigger_kinds
 from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.sensors import Looked
 
 
-class Moon(kinds.Sensor):
+class Moon(trigger_kinds.Sensor):
     """Looks at the moon."""
 
     kind = EventKind.QUALITY
@@ -37,7 +37,7 @@ def moon(monkeypatch):
         kind: Literal["moon"]
         phase: str
 
-    monkeypatch.setitem(kinds.KINDS, "moon", Moon())
+    monkeypatch.setitem(trigger_kinds.KINDS, "moon", Moon())
     yield MoonTrigger
     del model.TRIGGERS["moon"]
 
@@ -69,4 +69,4 @@ def test_what_another_kind_needs_is_told_with_its_line(moon, tmp_path):
 
 
 def test_the_tables_of_settings_and_of_classes_have_the_same_kinds():
-    assert list(kinds.KINDS) == list(model.TRIGGERS)
+    assert list(trigger_kinds.KINDS) == list(model.TRIGGERS)

@@ -75,7 +75,7 @@ class Objects(TriggerKind):
         )
 
 
-class Comparison(Sensor):
+class ComparingSensor(Sensor):
     """What is compared with what the last training run kept."""
 
     @abstractmethod
@@ -100,7 +100,7 @@ class Comparison(Sensor):
         return Looked(reason, found.event, found.measured, baseline)
 
 
-class Drift(Comparison):
+class Drift(ComparingSensor):
     """New data that is unlike the last training's."""
 
     kind = EventKind.DRIFT
@@ -111,7 +111,7 @@ class Drift(Comparison):
         return drift.drift(trigger, baseline, now)
 
 
-class Quality(Comparison):
+class Quality(ComparingSensor):
     """A served model that got worse."""
 
     kind = EventKind.QUALITY
