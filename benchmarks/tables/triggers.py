@@ -37,12 +37,16 @@ def _cases(quick: bool) -> list[Case]:
     ]
 
 
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f} ms"
+
+
 def _verdicts(result: TableResult) -> list[Verdict]:
     large, small = (f"{objects:,} objects" for objects in (OBJECTS[-1], OBJECTS[0]))
     most = result.median(large, SIDE, "most_ms")
     growth = quotient(result.median(large, SIDE, "median_ms"), result.median(small, SIDE, "median_ms"))
     return [
-        at_most(f"{large} in eight days: every event under {MOST:g} ms of CPU", most, MOST, "{:.1f} ms".format),
+        at_most(f"{large} in eight days: every event under {MOST:g} ms of CPU", most, MOST, _milliseconds),
         at_most(f"an event with {large} takes at most twice the CPU of one with {small}", growth, 2.0),
     ]
 

@@ -119,8 +119,8 @@ def _component(project: Project, component: Component, uv: str, fix: bool, say: 
     return found + _tried(part, "flags", _program, project, component, part, say)
 
 
-def _rendered(part: str, check: str, fix: bool, wanted: Callable[..., dict[Path, str]], *of: Any) -> Iterator[Finding]:
-    yield from generated.stale_files(part, check, wanted(*of), fix)
+def _rendered(part: str, name: str, fix: bool, wanted: Callable[..., dict[Path, str]], *of: Any) -> Iterator[Finding]:
+    yield from generated.stale_files(part, name, wanted(*of), fix)
 
 
 def _program(project: Project, component: Component, part: str, say: Callable[[str], None]) -> Iterator[Finding]:

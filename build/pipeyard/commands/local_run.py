@@ -66,22 +66,22 @@ def _conclude(console: "Console", ran: "LocalRun") -> None:
     from pipeyard.runs import results
     from pipeyard.runs.record import State
 
-    run, folder = ran.record, ran.folder
+    record, folder = ran.record, ran.folder
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    failed = [task for task in run.tasks if task.state == State.FAILED]
+    failed = [task for task in record.tasks if task.state == State.FAILED]
     for task in failed:
         say(f"\n{task.path} failed: {task.reason}", "red")
         if task.attempts:
             say(f"Its whole log: {folder / task.attempts[-1].log}")
-    if run.error and not failed:  # between two steps
-        say(f"\n{run.error}", "red")
-    if run.state == State.SUCCEEDED:
-        verdict = results.verdict(run)
-        say(f"\nRun {run.id} {run.state} in {run.seconds:.1f} s.")
+    if record.error and not failed:  # between two steps
+        say(f"\n{record.error}", "red")
+    if record.state == State.SUCCEEDED:
+        verdict = results.verdict(record)
+        say(f"\nRun {record.id} {record.state} in {record.seconds:.1f} s.")
         say(f"{verdict.text}: {verdict.detail}" if verdict.detail else verdict.text)
     else:
-        say(f"\nRun {run.id} {run.state} after {run.seconds:.1f} s. Go on with it: --resume {run.id}")
+        say(f"\nRun {record.id} {record.state} after {record.seconds:.1f} s. Go on with it: --resume {record.id}")
     say(f"Report: {ran.page}")

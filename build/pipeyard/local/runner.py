@@ -189,8 +189,8 @@ def _to_the_end(
         outcome = run_steps()
     except record.UnwritableError as error:
         tracker.broke(error)
-        run = tracker.run
-        raise PipeyardError(f"{error} Then go on: pipeyard run {run.pipeline} --resume {run.id}") from error
+        told = f"{error} Then go on: pipeyard run {tracker.run.pipeline} --resume {tracker.run.id}"
+        raise PipeyardError(told) from error
     except BaseException as error:
         tracker.broke(error)
         raise

@@ -179,7 +179,8 @@ class TriggerSettings(Strict):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        (kind,) = get_args(cls.model_fields["kind"].annotation)
+        # A property of the metaclass to pylint.
+        (kind,) = get_args(cls.model_fields["kind"].annotation)  # pylint: disable=unsubscriptable-object
         TRIGGERS[kind] = cls
 
     @property
@@ -415,10 +416,10 @@ class Environment(Strict):
         """Returns what is set for one pipeline, which may be nothing."""
         return self.pipelines.get(pipeline) or PipelineSettings()
 
-    def chosen(self, known: Iterable[str]) -> list[str]:
-        """Returns the pipelines that run there: those that it names, as far as they are known; all if it names none."""
-        there = list(known)
-        return [name for name in self.pipelines if name in there] if self.pipelines else there
+    def chosen(self, there: Iterable[str]) -> list[str]:
+        """Returns the pipelines that run there: those that it names, as far as they are there; all if it names none."""
+        names = list(there)
+        return [name for name in self.pipelines if name in names] if self.pipelines else names
 
     def origin(self, *key: str | int) -> Origin | None:
         """Returns where the file sets a key of this environment; none: it doesn't."""

@@ -86,9 +86,9 @@ def run(args: argparse.Namespace) -> None:
             checkpoints.discard(_TRAINING, _TUNING)
 
 
-def _checkpoints(args: argparse.Namespace, run: str) -> Checkpoints:
+def _checkpoints(args: argparse.Namespace, name: str) -> Checkpoints:
     folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
-    return Checkpoints(folder, run, private=not args.checkpoint_uri)
+    return Checkpoints(folder, name, private=not args.checkpoint_uri)
 
 
 def name_of_run(
