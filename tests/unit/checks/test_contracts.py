@@ -317,7 +317,7 @@ def test_a_dockerfile_that_was_changed_by_hand_is_told_or_rendered_anew(project)
 def test_a_dockerfile_is_its_own_where_no_base_image_is_named(project):
     change(project.root / f"{FOLDER}/pyproject.toml", "base-image", "other-key")
     component = Component(project.root / FOLDER)
-    assert dockerfile_template.of_component(Project(project.root), component) == {}
+    assert not dockerfile_template.of_component(Project(project.root), component)
 
 
 def test_a_template_that_is_gone_is_told(project):
