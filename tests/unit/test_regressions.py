@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers.kubeflow import KubeflowServer  # pylint: disable=no-name-in-module  # of tests/servers, not of tests/unit/servers
+from servers.kubeflow import KubeflowServer
 from support.built_repositories import SETTINGS, SPEC, Repository
 from support.kubeflow_connections import connect
 
