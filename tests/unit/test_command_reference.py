@@ -7,7 +7,7 @@ from support.checkout import ROOT
 from pipeyard import cli
 from pipeyard.checks import command_reference
 
-GROUP = cli._group  # pylint: disable=protected-access
+top = cli._group  # pylint: disable=protected-access
 
 
 def _leaves(group: click.Group, path: str) -> list[str]:
@@ -20,14 +20,14 @@ def _leaves(group: click.Group, path: str) -> list[str]:
 
 def test_the_page_is_current():
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-    assert page == command_reference.render(GROUP), "run `pipeyard readme --fix`"
+    assert page == command_reference.render(top), "run `pipeyard readme --fix`"
 
 
-@pytest.mark.parametrize("path", _leaves(GROUP, "pipeyard"))
+@pytest.mark.parametrize("path", _leaves(top, "pipeyard"))
 def test_every_command_has_a_section_with_its_options(path):
-    page = command_reference.render(GROUP)
+    page = command_reference.render(top)
     section = page.partition(f"\n## {path}\n")[2].partition("\n## ")[0]
-    command = GROUP
+    command = top
     for name in path.split()[1:]:
         command = command.get_command(click.Context(command), name)
     options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]

@@ -179,7 +179,7 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
     delivered_projects.configure(project, _schedule(environments))
     delivered_projects.build(project)
     place = settings_.load(project.root).environment("dev")
-    (wanted,) = desired.read(project, place, (), project.root / "dist")
+    (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
     failed = []
 
     def work() -> None:
@@ -465,7 +465,7 @@ def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow
     delivered_projects.configure(project, _schedule(environments))
     delivered_projects.build(project)
     place = settings_.load(project.root).environment("dev")
-    (wanted,) = desired.read(project, place, (), project.root / "dist")
+    (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
     broken = ("GET .*/names/", "POST .*/pipelines$", "upload_version", "POST .*/experiments", "POST .*/recurringruns")
     for where in broken:
         kubeflow.faults[:] = [Fault(where, status=400)]
