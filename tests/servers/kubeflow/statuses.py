@@ -74,7 +74,7 @@ class MlmdStatuses:
             return [self._replaced(each, around) for each in value]
         if not isinstance(value, dict):
             return value
-        if not _KEYS <= set(value) <= {*_KEYS, "error"}:
+        if not _KEYS <= set(value) <= {*_KEYS, "error", "pipelineJobResourceName"}:
             return {key: self._replaced(each, around) for key, each in value.items()}
         name = value["pipelineTaskName"]
         path = f"{around}/{name}" if around else name
