@@ -6,6 +6,7 @@ that a `pipeline.py` loads). A file that no rule knows reaches everything.
 """
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -176,15 +177,23 @@ class Graph:
 
     def _suites_that_import(self, rest: tuple[str, ...]) -> set[Node]:
         """Returns the suites that import a file of tests/, by themselves or through a shared helper."""
-        tests = self._project.root / "tests"
-        helpers = {f"{_TEST_HELPERS}.{path.stem}": _imported(path) for path in (tests / _TEST_HELPERS).glob("*.py")}
         changed = f"{_TEST_HELPERS}.{PurePosixPath(rest[1]).stem}" if rest[0] == _TEST_HELPERS else rest[0]
-        wanted = _with_importers(changed, helpers)
-        found = set()
-        for name in self._suites | _TOOLCHAIN_TESTS:
-            if any(_imported(path) & wanted for path in (tests / name).rglob("*.py")):
-                found.add(_suite(name))
-        return found
+        wanted = _with_importers(changed, self._imports_of_helpers)
+        return {_suite(name) for name, imports in self._imports_of_suites.items() if imports & wanted}
+
+    @functools.cached_property
+    def _imports_of_helpers(self) -> dict[str, set[str]]:
+        folder = self._project.root / "tests" / _TEST_HELPERS
+        return {f"{_TEST_HELPERS}.{path.stem}": _imported(path) for path in folder.glob("*.py")}
+
+    @functools.cached_property
+    def _imports_of_suites(self) -> dict[str, set[str]]:
+        """What the files of each suite import. Read once: each changed file is asked for it."""
+        tests = self._project.root / "tests"
+        return {
+            name: set().union(*(_imported(path) for path in (tests / name).rglob("*.py")))
+            for name in self._suites | _TOOLCHAIN_TESTS
+        }
 
     def _in_component(self, name: str, inner: str) -> list[Node]:
         if name not in self._project.components:  # removed: what still names it shows in these
