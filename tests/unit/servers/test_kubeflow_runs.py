@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from servers.kubeflow import Fault, KubeflowServer, examples, made_then_500, made_then_silence
 from servers.kubernetes import WORKFLOWS, KubernetesServer
-from support.kubeflow_connections import QUICK, Clock, connect, quietly
+from support.kubeflow_connections import QUICK, connect
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override
@@ -17,34 +17,6 @@ PARAMETERS = {
     "epochs": {"parameterType": "NUMBER_INTEGER"},
     "note": {"parameterType": "STRING", "defaultValue": "", "isOptional": True},
 }
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def server(clock):
-    with KubeflowServer(largest_page=2, now=clock.today) as started:
-        yield started
-
-
-@pytest.fixture
-def quiet(server, clock):
-    return quietly(server, clock)
-
-
-@pytest.fixture
-def watched(server, clock):
-    """As `quiet`, with the Kubernetes below."""
-    with KubernetesServer(server.cluster) as kubernetes:
-        yield quietly(server, clock, kubernetes)
-
-
-@pytest.fixture
-def connection(server):
-    return connect(server)
 
 
 @pytest.fixture

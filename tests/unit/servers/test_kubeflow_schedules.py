@@ -8,42 +8,14 @@ import pytest
 from croniter import croniter
 from servers.kubeflow import Fault, KubeflowServer, Refused, examples, made_then_500, made_then_silence
 from servers.kubeflow import cron as server_cron
-from servers.kubernetes import SCHEDULED_WORKFLOWS, KubernetesServer
-from support.kubeflow_connections import Clock, connect, quietly
+from servers.kubernetes import SCHEDULED_WORKFLOWS
+from support.kubeflow_connections import connect
 
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import cron, experiments, pipelines, schedules
 from pipeyard.settings import Schedule
 
 START = datetime(2026, 1, 1)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def server(clock):
-    with KubeflowServer(largest_page=2, now=clock.today) as started:
-        yield started
-
-
-@pytest.fixture
-def quiet(server, clock):
-    return quietly(server, clock)
-
-
-@pytest.fixture
-def watched(server, clock):
-    """As `quiet`, with the Kubernetes below."""
-    with KubernetesServer(server.cluster) as kubernetes:
-        yield quietly(server, clock, kubernetes)
-
-
-@pytest.fixture
-def connection(server):
-    return connect(server)
 
 
 @pytest.fixture
