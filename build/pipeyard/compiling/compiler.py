@@ -176,10 +176,11 @@ def _place(path: Path, error: Exception) -> str:
         return f"{path}:{error.lineno}"
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     place = f"{path}:{lines[-1].lineno}, `{lines[-1].line}`," if lines else str(path)
-    tasks = [
-        value.name
+    names = (
+        getattr(value, "name", None)  # a task whose arguments don't fit has none yet: kfp names its component
         for frame, _ in traceback.walk_tb(error.__traceback__)
         for value in frame.f_locals.values()
         if isinstance(value, pipeline_task.PipelineTask) and frame.f_code.co_filename != str(path)
-    ]
+    )
+    tasks = [name for name in names if name]
     return f"{place} at the task {tasks[-1]!r}," if tasks else place
