@@ -164,8 +164,18 @@ def _import(path: Path) -> object:
     except PipeyardError:
         raise
     except Exception as error:
-        raise PipeyardError(f"{_place(path, error)} can't be imported: {type(error).__name__}: {error}") from error
+        raise PipeyardError(f"{_place(path, error)} can't be imported: {_said(error)}") from error
     return module
+
+
+def _said(error: Exception) -> str:
+    """Returns what is wrong; of kfp's assertions without the protobuf that it prints after, and with the remedy."""
+    from pipeyard.ir import reference_check
+
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, AssertionError) and "loop-item" in text:
+        return f"{text.partition(' All inputs:')[0]} {reference_check.LOST_FIELDS}"
+    return text
 
 
 def _place(path: Path, error: Exception) -> str:

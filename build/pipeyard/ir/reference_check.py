@@ -167,12 +167,12 @@ def _output(
 
 def _no_value(key: str, source: str = "", what: str = "input") -> str:
     from_ = f": it refers to {source!r}, which isn't there" if source and source != key else ""
-    advice = _ITEMS if _LOOP_ITEM.search(key + source) else _GROUPS if source else _GIVE
+    advice = LOST_FIELDS if _LOOP_ITEM.search(key + source) else _GROUPS if source else _GIVE
     return f"kfp wrote no value for its {what} {key!r}{from_}. {advice}"
 
 
 _GIVE = "Give it a value where the task is made, or a default in its component."
-_ITEMS = (
+LOST_FIELDS = (
     "kfp loses the fields of a loop's item in an f-string: give the step each field as an input of its own, as "
     "`step(lr=item.lr, n=item.n)`, and join them there."
 )

@@ -51,6 +51,12 @@ implementation: {container: {image: i, command: [echo], args: [{inputValue: text
             f"{ONE}\n@dsl.pipeline\ndef a():\n  with dsl.ParallelFor([dict(x=1)]) as i: echo(text=f'{{i.x}}')",
             "pipeline.py: no backend can run it: for-loop-2: kfp wrote no value",
         ),
+        (
+            f"{ONE}\n@dsl.pipeline\ndef a(a: int = 1):\n  with dsl.ParallelFor([dict(x='a', y='b')]) as i:\n    "
+            "with dsl.If(a == 1): echo(text=i.y)\n    "
+            "with dsl.If(i.x == 'a'): echo(text=f'{i.x}-{i.y}')",
+            r"at the task 'echo(-2)?', can't be imported: AssertionError: [^\n]* not found. kfp loses the fields",
+        ),
     ],
 )
 def test_what_can_t_be_compiled_says_why(tmp_path, body, message):
