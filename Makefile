@@ -13,6 +13,9 @@ JOBS ?= $(shell nproc)
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
 
+# Environments are made before the suites: a suite that waited for them would let all others go first.
+ENVS := $(if $(PREPARED),,envs)
+
 # Those that need no engine and no whole run. Of `lint`, what needs the components' environments is one of them: CI
 # servers run the rest of it beside them, without.
 UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/contracts,$(SUITES)) types
@@ -27,13 +30,13 @@ run: setup data  ## Run a whole pipeline here, from data to a pushed model and a
 
 test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
-	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
+	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 $$suites
 
 unit: setup envs  ## The unit tests of components, libraries and the toolchain alone (SINCE=REV: only what changes since REV reach).
 	@suites="$(UNIT_SUITES)"; if [ -n "$(SINCE)" ]; then reached=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; \
 	reached=$$(echo "$$reached" | sed 's/^lint$$/types/'); \
 	suites=$$(for each in $$suites; do echo "$$reached" | grep -Fx "$$each" || :; done); fi; \
-	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$suites
+	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 $$suites
 
 data: setup  ## Fetch the data of PIPELINE, where it isn't in the repository.
 	@if [ -x pipelines/$(PIPELINE)/fetch-data ]; then pipelines/$(PIPELINE)/fetch-data; fi
@@ -52,10 +55,10 @@ test/library/%: setup
 test/toolchain: setup
 	@echo "== toolchain"; .venv/bin/python -m pytest tests/unit tests/conformance
 
-test/pipelines: setup envs
+test/pipelines: setup $(ENVS)
 	@echo "== pipelines"; .venv/bin/python -m pytest tests/pipelines
 
-test/engine: setup envs
+test/engine: setup $(ENVS)
 	@echo "== engine"; .venv/bin/python -m pytest tests/engine
 
 test/delivery: setup
@@ -64,13 +67,13 @@ test/delivery: setup
 test/whole-delivery: setup  # of this very commit: images, package, version, run, model; half an hour, so not part of `test`
 	@echo "== whole delivery"; .venv/bin/python -m pytest tests/delivery -m whole_delivery
 
-test/scale_out: setup envs
+test/scale_out: setup $(ENVS)
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
 
-test/contracts: setup envs
+test/contracts: setup $(ENVS)
 	@echo "== contracts"; $(PIPEYARD) check
 
-types: setup envs  # mypy alone; every component in its environment
+types: setup $(ENVS)  # mypy alone; every component in its environment
 	@echo "== types"; build/types --every
 
 lint: setup  ## Ruff, pylint, mypy, the order of rooms, and what CI servers read.

@@ -9,15 +9,30 @@ from support import checkout, scratch_git
 
 from pipeyard.repository import project, venvs
 
+WHOLE_STEP = "test_same_bytes.py"
+
 
 def copy(folder: Path, prefix: str, python_image: str, variables: Mapping[str, str]) -> Project:
-    """Makes a clone, with what isn't committed yet committed there, and the environments of the checkout."""
+    """Makes a clone, with what isn't committed yet committed there, and the environments of the checkout.
+
+    Of a component's tests those that run the whole step in processes of its own are left: an image's build runs them,
+    and `make test/component/NAME` has run all. `make test/whole-delivery` builds with all.
+    """
     setup = {"UV": venvs.uv(project.find(checkout.ROOT)), "UV_PYTHON": sys.executable}
     made = Project(folder, prefix, python_image, {**variables, **setup})
     scratch_git.git(checkout.ROOT, "clone", "--quiet", str(checkout.ROOT), str(folder))
     checkout.copy_files(folder)
+    _keep_quick_tests(folder)
     made.git("add", "--all")
     made.git("commit", "--quiet", "--allow-empty", "--message=As it is")
     (folder / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
     checkout.link_environments(folder)
     return made
+
+
+def _keep_quick_tests(folder: Path) -> None:
+    for tests in folder.glob("components/*/tests"):
+        assert (tests / WHOLE_STEP).exists(), f"{tests} needs {WHOLE_STEP}: a step that runs twice, in unlike places"
+        for path in tests.glob("test_*.py"):
+            if path.name != WHOLE_STEP:
+                path.unlink()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ONE_SPLIT
-from test_formats import example, field, framed, varint
+from tfrecords import example, field, framed, varint
 
 
 def clashing(*names: str) -> pa.Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_formats import example, framed
+from tfrecords import example, framed
 
 MAPS = [
     ['{"train": 8, "eval": 1, "test": 1}', '{"id": "BIGINT", "amount": "DOUBLE"}'],
