@@ -1,6 +1,7 @@
 """The command `pipeyard`."""
 
 import importlib
+import signal
 import sys
 import traceback
 from typing import Any
@@ -68,8 +69,20 @@ def _group(ctx: click.Context, debug: bool) -> None:
     ctx.ensure_object(dict)["debug"] = debug
 
 
+def _unwind_when_ended() -> None:
+    """Has SIGTERM and a closed terminal end a command as an error does: half-written files and children go with it."""
+
+    def end(signum: int, _frame: object) -> None:
+        sys.exit(128 + signum)  # as shells tell of it
+
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) == signal.SIG_DFL:  # `nohup` has one ignored
+            signal.signal(each, end)
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user."""
+    _unwind_when_ended()
     given: dict[str, bool] = {}
     try:
         sys.exit(_group.main(standalone_mode=False, obj=given) or 0)

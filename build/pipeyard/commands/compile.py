@@ -25,12 +25,16 @@ def command(
     """
     from pipeyard.packages import builds
 
+    from pipeyard.system import files
+
     project = find_project(project_folder)
     folder = output or project.root / "dist"
-    build = builds.committed(project) if dev else builds.built(project, folder, allow_dirty)
-    for name in pipelines or project.pipelines:
-        package, warnings = builds.package(project, name, build)
-        for path in builds.write(package, folder / name):
-            click.echo(str(path))
-        for warning in warnings:
-            click.echo(f"warning: {name}: {warning}", err=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.holding(folder):  # its specs are of one build
+        build = builds.committed(project) if dev else builds.built(project, folder, allow_dirty)
+        for name in pipelines or project.pipelines:
+            package, warnings = builds.package(project, name, build)
+            for path in builds.write(package, folder / name):
+                click.echo(str(path))
+            for warning in warnings:
+                click.echo(f"warning: {name}: {warning}", err=True)

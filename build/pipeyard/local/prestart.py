@@ -112,6 +112,7 @@ class Prestart:
             if self._waiting:
                 self._end(self._waiting)
                 self._waiting = None
+            self._log.unlink(missing_ok=True)  # of a run that was killed before
 
     def _end(self, waiting: _Waiting) -> None:
         process.kill(waiting.process)

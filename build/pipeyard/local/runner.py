@@ -19,7 +19,7 @@ from typing import IO, Any
 from pipeyard import ir
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import values
-from pipeyard.local import external, step_cache
+from pipeyard.local import external, leftovers, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
@@ -34,7 +34,6 @@ from pipeyard.settings.secrets import problems as secrets_in
 from pipeyard.system import files
 from stepkit import digest
 
-CACHE_FOLDER = ".cache"
 PIPELINE_FILE = "pipeline.yaml"
 LOCK_FILE = ".lock"
 # Makes a run's launcher of its folder, of the file descriptors that whatever works for the run keeps open, and of what
@@ -99,13 +98,15 @@ def run(
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
     folder = resumed or root / (name or _new_name(pipeline.name))
+    leftovers.sweep_root(root)
     with nullcontext(resumed) if resumed else _appearing(folder) as place:
         lock = _hold(place)
+        leftovers.sweep_run(place)
         pass_fds = [lock.fileno()]
         prestart = Prestart(folder, pass_fds) if options.prestart and not launchers else None
         launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
-        (place / PIPELINE_FILE).write_text(pipeline.text, encoding="utf-8")
+        files.write_whole(place / PIPELINE_FILE, pipeline.text)
         started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
         started.save(place)
         record.reserve(place)
@@ -119,7 +120,7 @@ def run(
         hosts,
         launcher,
         tracker,
-        step_cache.StepCache(root / CACHE_FOLDER),
+        step_cache.StepCache(root / step_cache.CACHE_FOLDER),
         threading.Semaphore(options.max_parallel),
         job,
         stop.is_set,

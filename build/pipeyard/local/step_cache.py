@@ -17,6 +17,8 @@ from pipeyard.runs.record import Artifact
 from pipeyard.system import files, jsons
 from stepkit import digest
 
+# Of a folder that holds a folder a run.
+CACHE_FOLDER = ".cache"
 _log = logging.getLogger(__name__)
 
 

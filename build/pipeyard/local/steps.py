@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, placeholders, step_cache
+from pipeyard.local import external, leftovers, placeholders, step_cache
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
@@ -477,14 +477,14 @@ class StepRunner:
         )
 
     def _task_folder(self, leaf: Leaf) -> Path:
-        return self._folder / "tasks" / leaf.path
+        return self._folder / leftovers.TASKS_FOLDER / leaf.path
 
     def _executor_input(self, leaf: Leaf) -> dict[str, Any]:
         """Returns KFP's ExecutorInput. Outputs of a retry stand where the failed attempt's would have.
 
         So a step finds what it left beside its outputs, its checkpoints for one, when it is tried again.
         """
-        outputs = self._task_folder(leaf) / "outputs"
+        outputs = self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER
         definitions = leaf.component.output_definitions
         return {
             "inputs": {
@@ -541,8 +541,8 @@ def _clear(executor_input: Mapping[str, Any]) -> None:
     paths += [Path(each["artifacts"][0]["uri"]) for each in outputs["artifacts"].values()]
     folder = Path(outputs["outputFile"]).parent
     folder.mkdir(parents=True, exist_ok=True)
-    hidden = list(folder.glob(".*"))  # what a killed step had not yet moved into place
-    for path in [*paths, *hidden, Path(outputs["outputFile"])]:
+    leftovers.remove_hidden(folder)
+    for path in [*paths, Path(outputs["outputFile"])]:
         if path.is_dir():
             shutil.rmtree(path)
         else:

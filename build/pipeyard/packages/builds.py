@@ -118,11 +118,17 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
 
 
 def write(made: PackageFiles, folder: Path) -> list[Path]:
-    """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes."""
+    """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes.
+
+    `packages.package_files` tells one that was broken off: the pipeline, which is written first, isn't the archive's. Of
+    two that are written at once the last one's files are there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    order = sorted(made, key=lambda name: (name == archives.WORKFLOW, name))
-    for name in {archives.PIPELINE, archives.WORKFLOW, archives.VERTEX} - set(made):
-        (folder / name).unlink(missing_ok=True)
-    for name in order:
-        files.write_whole(folder / name, made[name])
+    order = [archives.PIPELINE, *sorted(set(made) - {archives.PIPELINE, archives.WORKFLOW}), archives.WORKFLOW]
+    with files.holding(folder):
+        files.sweep(folder)
+        for name in order:
+            files.write_whole(folder / name, made[name])
+            if name == archives.PIPELINE and archives.VERTEX not in made:
+                (folder / archives.VERTEX).unlink(missing_ok=True)
     return [folder / name for name in order]

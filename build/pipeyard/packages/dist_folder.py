@@ -52,6 +52,7 @@ def render(
     }
     dist.mkdir(parents=True, exist_ok=True)
     with files.holding(dist):
+        files.sweep(dist)
         for name in (image_lock.FILE, PROVENANCE):
             (dist / name).unlink(missing_ok=True)
         for name in (COMPONENTS, SBOMS):

@@ -1,5 +1,6 @@
 """A compiled pipeline as `pipeyard compile` left it, checked to be of what is checked out."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import archives, builds
+from pipeyard.system import files
 
 CONTENT_DIGITS = 12
 
@@ -137,9 +139,10 @@ def package_files(folder: Path, build: builds.Build) -> dict[str, bytes]:
         PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
     """
     command = f"pipeyard compile {folder.name}"
-    contents = {name: made_file(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
-    if (folder / archives.VERTEX).exists():
-        contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()
+    with files.holding(folder) if folder.is_dir() else contextlib.nullcontext():  # nobody writes it meanwhile
+        contents = {name: made_file(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
+        if (folder / archives.VERTEX).exists():
+            contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()
     text, of = archives.unpack(contents[archives.WORKFLOW], str(folder / archives.WORKFLOW))
     other = sorted(name for name, image in of["images"].items() if build.images.get(name) != image)
     if of["commit"] != build.commit or other or text != contents[archives.PIPELINE]:

@@ -4,17 +4,23 @@
 
 reads pickles from standard input: the caller's `sys.path`, then the call. It writes the pickled outcome to the
 descriptor, and meanwhile watches standard input: EOF is what it sees when the caller is gone. (A forked child holds
-the other end of that pipe itself, and `multiprocessing` hands that end to its children: both would wait for ever.)
+the other end of that pipe itself, and `multiprocessing` hands that end to its children: both would wait for ever.) The
+call is broken off then by an exception, so that it can remove its scratch files.
 """
 
 import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+# How long a call that is broken off has to clean up.
+_GRACE_SECONDS = 3
 
 
 class KilledError(Exception):
@@ -63,9 +69,15 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     raise value
 
 
+class _CallerGoneError(BaseException):
+    """Nobody waits for the call any more."""
+
+
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     try:
         return pickle.dumps((True, function(*arguments)))
+    except _CallerGoneError:
+        raise
     except BaseException as error:  # pylint: disable=broad-exception-caught  # the caller raises it
         with contextlib.suppress(Exception):
             said = pickle.dumps((False, error))
@@ -77,7 +89,13 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
 def _end_with_the_caller() -> None:
     while os.read(0, 1):
         pass
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    time.sleep(_GRACE_SECONDS)
     os._exit(1)
+
+
+def _break_off(_signum: int, _frame: object) -> None:
+    raise _CallerGoneError
 
 
 def main(descriptor: int) -> None:
@@ -85,10 +103,14 @@ def main(descriptor: int) -> None:
     with open(0, "rb", closefd=False) as pipe:
         sys.path[:] = pickle.load(pipe)
         function, arguments = pickle.load(pipe)
+    signal.signal(signal.SIGTERM, _break_off)
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    said = _outcome(function, arguments)
-    with open(descriptor, "wb") as stream:
-        stream.write(said)
+    try:
+        said = _outcome(function, arguments)
+        with open(descriptor, "wb") as stream:
+            stream.write(said)
+    except _CallerGoneError:
+        os._exit(1)
 
 
 if __name__ == "__main__":

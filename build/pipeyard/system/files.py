@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all, and folders that one process at a time changes."""
+"""Files that appear whole or not at all, and folders that one process at a time changes.
+
+What is written aside is held by its writer (`flock(2)`, which ends with the process, however that ends), so that what a
+killed one left can be told from what another writes now, and swept away.
+"""
 
 import contextlib
 import errno
@@ -6,23 +10,32 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_ASIDE = ".partial"
 
 
 def aside_of(path: Path) -> Path:
     """Returns a hidden path beside a path, that nobody else has, for what is to take its place."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_ASIDE}")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins."""
-    aside = aside_of(path)
-    try:
+    with aside_file(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
         aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def aside_file(path: Path) -> Iterator[Path]:
+    """Gives an empty file beside `path`, to be renamed into its place; none is left when the block ends."""
+    with _held(path, lambda aside: aside.touch(exist_ok=False)) as aside:
+        try:
+            yield aside
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 class TakenError(Exception):
@@ -37,19 +50,33 @@ def folder_whole(folder: Path) -> Iterator[Path]:
         TakenError: when the block ends, `folder` is there and not empty, or no folder. It is left as it is.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = aside_of(folder)
-    aside.mkdir()
-    try:
-        yield aside
+    with _held(folder, Path.mkdir) as aside:
         try:
-            aside.rename(folder)
-        except OSError as error:
-            # Systems differ in which of the first two it is.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            raise TakenError(str(folder)) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            yield aside
+            try:
+                aside.rename(folder)
+            except OSError as error:
+                # Systems differ in which of the first two it is.
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                raise TakenError(str(folder)) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed left aside in a folder, and nothing that one who lives writes."""
+    for aside in folder.glob(f".*{_ASIDE}"):
+        with contextlib.suppress(OSError):  # it is gone, or somebody holds it, or none can
+            descriptor = os.open(aside, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if aside.is_dir():
+                    shutil.rmtree(aside)
+                else:
+                    aside.unlink()
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -61,3 +88,35 @@ def holding(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _held(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Makes what is aside of a path, and holds it against `sweep`; it may be renamed meanwhile."""
+    while True:
+        aside = aside_of(path)
+        make(aside)
+        descriptor = _hold(aside)
+        if descriptor is not None:
+            break
+    try:
+        yield aside
+    finally:
+        os.close(descriptor)
+
+
+def _hold(aside: Path) -> int | None:
+    """Returns the descriptor that holds it; None if it was swept away before."""
+    try:
+        descriptor = os.open(aside, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):  # where nothing can be held, nothing is swept away either
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        if os.path.samestat(aside.stat(), os.fstat(descriptor)):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    os.close(descriptor)
+    return None
