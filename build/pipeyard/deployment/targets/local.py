@@ -230,6 +230,8 @@ class OnThisMachine:
         if run.pipeline != pipeline:
             raise PipeyardError(f"{folder.name} is a run of {run.pipeline}, not of {pipeline}. Name one of {pipeline}.")
         if run.state == record.State.SUCCEEDED:
+            if not (folder / page.FILE).exists():  # killed between its end and its report
+                report.render(folder)
             raise PipeyardError(
                 f"{folder.name} succeeded, so there is nothing to resume. Leave --resume out to run again."
             )

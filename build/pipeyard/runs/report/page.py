@@ -71,6 +71,7 @@ class TaskSection:
 def write(folder: Path) -> Path:
     """Writes the page into a run's folder, aside and then renamed."""
     text = html(results.load(folder), folder)
+    files.sweep(folder)
     files.write_whole(folder / FILE, text)
     return folder / FILE
 
