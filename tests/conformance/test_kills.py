@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import multiprocessing
 import os
 import queue
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,10 @@ from typing import Any
 import pytest
 import yaml
 from support import light_projects
-from support.forked_pipeyard import ForkedPipeyard
+from support.forked_pipeyard import ForkedPipeyard, count_events
 
+from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives, builds, packages
 from pipeyard.repository.project import Project
 from pipeyard.runs import record
 from pipeyard.runs.record import State
@@ -64,11 +68,11 @@ class _Place:
         return (self.folder / "said").read_text()
 
     def run(self, pipeyard: ForkedPipeyard, *more: str, at: int = 0) -> int:
-        return pipeyard.run([*_RUN, *more], self._env(), self.project.root, self.folder / "said", at)
+        return pipeyard.run([*_RUN, *more], self.env, self.project.root, self.folder / "said", at)
 
     def run_for(self, seconds: float) -> int:
         """Runs, is killed by SIGKILL after a time, and returns the exit code."""
-        env = self._env()
+        env = self.env
         with (self.folder / "said").open("a") as said:
             process = subprocess.Popen([_PIPEYARD, *_RUN], env=env, cwd=self.project.root, stdout=said, stderr=said)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -76,7 +80,8 @@ class _Place:
         process.kill()
         return process.wait()
 
-    def _env(self) -> dict[str, str]:
+    @property
+    def env(self) -> dict[str, str]:
         self.scratch.mkdir(parents=True, exist_ok=True)
         own = {light_projects.ROOT_VARIABLE: str(self.root), "TMPDIR": str(self.scratch)}
         return {**os.environ, **self.marked, **own}
@@ -113,6 +118,72 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(project: Pro
         moments += [(chance.randrange(1, events), True) for _ in range(MOMENTS // 2)]
         faults = "".join(pool.map(lambda moment: tried(*moment), moments))
     assert not faults, faults
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_compilation_that_is_ended_leaves_no_process_and_no_package(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    fifo, there = tmp_path / "fifo", light_projects.make(tmp_path / "project")
+    place = _Place(tmp_path / "place", there)
+    os.mkfifo(fifo)
+    module = there.root / "pipelines" / light_projects.PIPELINE / "pipeline.py"
+    waits = f"open({str(fifo)!r}, 'w').close()\nimport time\ntime.sleep(600)\n"
+    module.write_text(module.read_text() + waits)
+    command = [_PIPEYARD, "compile", "--dev", light_projects.PIPELINE]
+    with subprocess.Popen(command, env=place.env, cwd=there.root) as compiling:
+        fifo.read_text()  # waits until it compiles
+        compiling.send_signal(how)
+    assert compiling.returncode == (128 + how if how == signal.SIGTERM else -how)
+    assert not _left(place)
+    assert not list(place.scratch.iterdir())
+    assert not list((there.root / "dist").iterdir())
+
+
+def test_a_package_whose_writing_is_broken_off_is_the_earlier_or_the_later_one_or_refused(tmp_path: Path) -> None:
+    project = light_projects.make(tmp_path / "project")
+    build, dist, kept = builds.committed(project), tmp_path / light_projects.PIPELINE, tmp_path / "kept"
+    module = project.root / "pipelines" / light_projects.PIPELINE / "pipeline.py"
+    first, _ = builds.package(project, light_projects.PIPELINE, build)
+    # Vertex AI takes no package with settings of Kubernetes.
+    config = 'pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi"))'
+    module.write_text(module.read_text().replace('name="light"', f'name="light", {config}'))
+    second, _ = builds.package(project, light_projects.PIPELINE, build)
+    builds.write(second, dist)
+    later = packages.package_files(dist, build)
+    builds.write(first, kept)
+    earlier = packages.package_files(kept, build)
+    assert set(earlier) - set(later) == {archives.VERTEX}
+    seen, at, code = set(), 0, 1
+    while code:  # until there are no more events
+        at += 1
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            shutil.rmtree(dist)
+            shutil.copytree(kept, dist)
+            writing = multiprocessing.get_context("fork").Process(target=_write_until, args=(second, dist, at, how))
+            writing.start()
+            writing.join()
+            code = writing.exitcode
+            assert code in (0, -signal.SIGKILL if how == signal.SIGKILL else 128 + signal.SIGTERM)
+            try:
+                found = packages.package_files(dist, build)
+            except PipeyardError as error:
+                assert "Run `pipeyard compile light` again" in str(error)
+                seen.add("refused")
+            else:
+                assert found in (earlier, later), f"{how.name} before event {at}: {found.keys()}"
+                seen.add("later" if found == later else "earlier")
+            assert how == signal.SIGKILL or not list(dist.glob(".*"))
+            builds.write(second, dist)
+            assert {path.name for path in dist.iterdir()} == set(later)
+    assert seen == {"earlier", "later", "refused"}
+
+
+def _write_until(made: builds.PackageFiles, dist: Path, at: int, how: signal.Signals) -> None:
+    """Writes a package in a process that ends as `pipeyard` does."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    count_events(at, how)
+    builds.write(made, dist)
 
 
 def _faults(

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,20 +38,49 @@ class ForkedPipeyard:
     def __exit__(self, *_: object) -> None:
         self._server.communicate()
 
-    def run(self, arguments: list[str], env: Mapping[str, str], folder: Path, said: Path, at: int = 0) -> int:
+    def run(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        folder: Path,
+        said: Path,
+        at: int = 0,
+        how: signal.Signals = signal.SIGKILL,
+    ) -> int:
         """Runs a command to its end and returns its exit code.
 
         Args:
             env: all of its environment variables.
             folder: that it works in.
             said: file to which it writes; its last line has the number of events, if it isn't killed.
-            at: number of the event, from 1, before which it kills itself: a change of files, say; 0: it doesn't.
+            at: number of the event, from 1, before which it gets a signal: a change of files, say; 0: it doesn't.
+            how: the signal.
         """
-        asked = {"arguments": arguments, "env": dict(env), "folder": str(folder), "said": str(said), "at": at}
+        asked = {"arguments": [*arguments], "env": {**env}, "folder": str(folder), "said": str(said)}
+        asked |= {"at": at, "how": how}
         assert self._server.stdin and self._server.stdout
         self._server.stdin.write(f"{json.dumps(asked)}\n")
         self._server.stdin.flush()
         return int(self._server.stdout.readline())
+
+
+def count_events(at: int, how: signal.Signals) -> list[int]:
+    """Returns where the events of this process are counted from now on; before one of them it gets a signal.
+
+    Args:
+        at: number of that one, from 1; 0: none.
+    """
+    counted = [0]
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if writes or event in _CHANGES:
+            counted[0] += 1
+            if counted[0] == at:
+                os.kill(os.getpid(), how)
+
+    sys.addaudithook(count)
+    return counted
 
 
 def _command(asked: dict[str, Any]) -> None:
@@ -64,21 +93,11 @@ def _command(asked: dict[str, Any]) -> None:
     os.environ.update(asked["env"])
     os.chdir(asked["folder"])
     sys.argv = ["pipeyard", *asked["arguments"]]
-    events = 0
-
-    def count(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal events
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if writes or event in _CHANGES:
-            events += 1
-            if events == asked["at"]:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(count)
+    counted = count_events(asked["at"], asked["how"])
     try:
         cli.main()
     finally:
-        print(f"events {events}", file=sys.stderr)
+        print(f"events {counted[0]}", file=sys.stderr)
 
 
 def _fork(asked: dict[str, Any]) -> int:

@@ -31,11 +31,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
 @contextlib.contextmanager
 def aside_file(path: Path) -> Iterator[Path]:
     """Gives an empty file beside `path`, to be renamed into its place; none is left when the block ends."""
-    with _held(path, lambda aside: aside.touch(exist_ok=False)) as aside:
-        try:
-            yield aside
-        finally:
-            aside.unlink(missing_ok=True)
+    with _held(path, lambda aside: aside.touch(exist_ok=False), lambda aside: aside.unlink(missing_ok=True)) as aside:
+        yield aside
 
 
 class TakenError(Exception):
@@ -50,18 +47,15 @@ def folder_whole(folder: Path) -> Iterator[Path]:
         TakenError: when the block ends, `folder` is there and not empty, or no folder. It is left as it is.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _held(folder, Path.mkdir) as aside:
+    with _held(folder, Path.mkdir, lambda aside: shutil.rmtree(aside, ignore_errors=True)) as aside:
+        yield aside
         try:
-            yield aside
-            try:
-                aside.rename(folder)
-            except OSError as error:
-                # Systems differ in which of the first two it is.
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                    raise
-                raise TakenError(str(folder)) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            aside.rename(folder)
+        except OSError as error:
+            # Systems differ in which of the first two it is.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise TakenError(str(folder)) from error
 
 
 def sweep(folder: Path) -> None:
@@ -91,18 +85,19 @@ def holding(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
-    """Makes what is aside of a path, and holds it against `sweep`; it may be renamed meanwhile."""
-    while True:
-        aside = aside_of(path)
-        make(aside)
-        descriptor = _hold(aside)
-        if descriptor is not None:
-            break
+def _held(path: Path, make: Callable[[Path], object], remove: Callable[[Path], object]) -> Iterator[Path]:
+    """Makes what is aside of a path, holds it against `sweep`, and removes it unless it was renamed meanwhile."""
+    aside, descriptor = aside_of(path), None
     try:
+        while descriptor is None:
+            aside = aside_of(path)
+            make(aside)
+            descriptor = _hold(aside)
         yield aside
     finally:
-        os.close(descriptor)
+        remove(aside)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _hold(aside: Path) -> int | None:
