@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -18,9 +19,10 @@ from support.tiny_components import component
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, runner
+from pipeyard.local.launcher import Processes
 from pipeyard.runs import record, report
 from pipeyard.runs.record import State
-from pipeyard.system import files, marks
+from pipeyard.system import control_groups, files, marks
 
 FAILED, RUNNING = State.FAILED, State.RUNNING
 
@@ -211,6 +213,59 @@ def test_a_record_that_can_t_be_written_ends_the_run_with_what_to_do(
         run(pipeline)
     (folder,) = (each for each in (tmp_path / "runs").iterdir() if (each / record.FILE).exists())
     assert record.load(folder).state == recorded
+
+
+_HOLDS = """
+import subprocess, sys, time
+held = b'x' * {own}
+child = subprocess.Popen([sys.executable, '-c', "held = b'x' * {child}; print(1, flush=True); input()"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+child.stdout.readline()
+time.sleep({seconds})
+child.communicate(b'')
+"""
+
+
+def _watched(folder: Path, pass_fds: Sequence[int], say: object) -> Processes:
+    return Processes(folder, pass_fds, groups=lambda name, limit: None)
+
+
+def _grouped(folder: Path, pass_fds: Sequence[int], say: object) -> Processes:
+    def group(name: str, limit: int) -> control_groups.MemoryGroup:
+        made = control_groups.make(name, limit)
+        assert made
+        return made
+
+    return Processes(folder, pass_fds, groups=group)
+
+
+@pytest.mark.parametrize("launcher", [_watched, _grouped])
+@pytest.mark.parametrize(("own", "child"), [(300_000_000, 1), (70_000_000, 70_000_000)], ids=["itself", "its child"])
+def test_a_step_that_takes_more_than_its_memory_limit_is_told_so(run, launcher, own, child):
+    if launcher is _grouped:
+        probe = control_groups.make("pipeyard-test", 1 << 30)
+        if not probe:
+            pytest.skip("no control group can be made here; the watch is tried, and groups by files as the kernel's")
+        probe.remove()
+    greedy = component("greedy", {}, {}, _HOLDS.format(own=own, child=child, seconds=60))
+    modest = component("modest", {}, {}, _HOLDS.format(own=20_000_000, child=20_000_000, seconds=0.3))
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        modest().set_memory_limit("100M")
+        greedy().set_memory_limit("100M")
+
+    result = run(pipeline, launchers=launcher)
+    assert result["modest"].state == State.SUCCEEDED
+    attempt = result["greedy"].attempts[-1]
+    held = r", when it held \d\d\d MB" + ("" if launcher is _watched else "|")
+    told = rf"out of memory: 'greedy' took more than its limit of 100M and was killed({held})\. Raise the limit "
+    assert re.match(rf"{told}in pipeline\.py by set_memory_limit, or give it less data: ", attempt.error)
+    assert (result["greedy"].state, attempt.exit_code) == (FAILED, -signal.SIGKILL)
+    (recorded,) = (task for task in record.load(result.folder).tasks if task.path == "greedy")
+    assert recorded.attempts[-1].error == attempt.error
+    assert not marks.find(reaper.marks_of(result.folder))
+    assert not control_groups.find(reaper.groups_of(result.folder))
 
 
 def _lives(pid: int) -> bool:

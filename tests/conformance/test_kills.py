@@ -121,9 +121,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(project: Pro
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_compilation_that_is_ended_leaves_no_process_and_no_package(
-    tmp_path: Path, how: signal.Signals
-) -> None:
+def test_a_compilation_that_is_ended_leaves_no_process_and_no_package(tmp_path: Path, how: signal.Signals) -> None:
     fifo, there = tmp_path / "fifo", light_projects.make(tmp_path / "project")
     place = _Place(tmp_path / "place", there)
     os.mkfifo(fifo)
@@ -171,7 +169,7 @@ def test_a_package_whose_writing_is_broken_off_is_the_earlier_or_the_later_one_o
                 assert "Run `pipeyard compile light` again" in str(error)
                 seen.add("refused")
             else:
-                assert found in (earlier, later), f"{how.name} before event {at}: {found.keys()}"
+                assert found in (earlier, later), f"{how} before event {at}: {found.keys()}"
                 seen.add("later" if found == later else "earlier")
             assert how == signal.SIGKILL or not list(dist.glob(".*"))
             builds.write(second, dist)
@@ -186,9 +184,7 @@ def _write_until(made: builds.PackageFiles, dist: Path, at: int, how: signal.Sig
     builds.write(made, dist)
 
 
-def _faults(
-    place: _Place, pipeyard: ForkedPipeyard, outputs: Outputs, moment: float, is_event: bool
-) -> Iterator[str]:
+def _faults(place: _Place, pipeyard: ForkedPipeyard, outputs: Outputs, moment: float, is_event: bool) -> Iterator[str]:
     """Kills a run at a moment, lets it go on, and yields what is wrong then."""
     if is_event:
         code = place.run(pipeyard, at=int(moment))

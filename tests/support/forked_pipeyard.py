@@ -86,7 +86,7 @@ def count_events(at: int, how: signal.Signals) -> list[int]:
 def _command(asked: dict[str, Any]) -> None:
     from pipeyard import cli
 
-    with open(asked["said"], "ab") as said:
+    with Path(asked["said"]).open("ab") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     os.environ.clear()

@@ -54,7 +54,8 @@ from kfp import dsl
 
 from pipeyard.component_store import ComponentStore
 
-components = ComponentStore(local_search_paths=[Path(__file__).parents[2] / "components"]).load_components("make", "join")
+store = ComponentStore(local_search_paths=[Path(__file__).parents[2] / "components"])
+components = store.load_components("make", "join")
 
 
 @dsl.pipeline(name="light")

@@ -24,7 +24,6 @@ def command(
     commit and images give the same bytes.
     """
     from pipeyard.packages import builds
-
     from pipeyard.system import files
 
     project = find_project(project_folder)

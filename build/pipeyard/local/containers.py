@@ -6,15 +6,17 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import reaper, sandbox
+from pipeyard.local import reaper, resources, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launcher import Launch
+from pipeyard.local.resources import ResourceLimits
 from pipeyard.local.runner import declarations, last_segment
-from pipeyard.local.sandbox import Bind, ResourceLimits, User
+from pipeyard.local.sandbox import Bind, User
 from pipeyard.local.steps import Host
 from pipeyard.repository.project import Project
 from pipeyard.system.process import CANCELED, Ended
@@ -63,17 +65,19 @@ class Containers:
             (os.geteuid(), os.getegid()), self._engine.image_user(launch.image), _owners(targets), self._engine.rootless
         )
         _hand_over(launch.outputs, targets, user)
+        limits = resources.limits_of(launch.resources, self._engine.cpus)
         arguments = arguments_of(
             launch,
             sandbox.binds(launch),
-            sandbox.limits_of(launch.resources, self._engine.cpus),
+            limits,
             user,
             self._network,
             {RUN_LABEL: str(self._folder), TASK_LABEL: launch.task},
             f"{self._folder.name}-{_UNFIT_IN_NAMES.sub('-', launch.task)}-{launch.number}",
             self._engine.remapped,
         )
-        return self._engine.run(arguments, launch.log, canceled, self._hurried.is_set, timeout_seconds, started)
+        ended = self._engine.run(arguments, launch.log, canceled, self._hurried.is_set, timeout_seconds, started)
+        return replace(ended, cause=limits.exceeded(launch.task)) if ended.out_of_memory and limits.memory else ended
 
     def kill_all(self) -> None:
         self._hurried.set()

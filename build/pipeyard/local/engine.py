@@ -180,7 +180,8 @@ def how_it_ended(answer: Mapping[str, Any], state: Mapping[str, Any], stopped: s
     if code == 0 or stopped:
         return Ended(code, stopped)
     if state.get("OOMKilled"):
-        return Ended(code, cause=f"out of memory (exit code {code}): it took more than its limit, or the machine's")
+        cause = f"out of memory (exit code {code}): it took more than its limit, or the machine's"
+        return Ended(code, cause=cause, out_of_memory=True)
     said = (answer.get("Error") or {}).get("Message") or state.get("Error")
     if said:
         return Ended(code, cause=f"exit code {code} ({said})")

@@ -7,15 +7,17 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import reaper
+from pipeyard.local import reaper, resources
 from pipeyard.local.prestart import Prestart
-from pipeyard.system import marks, process
-from pipeyard.system.process import Ended
+from pipeyard.system import control_groups, marks, process
+from pipeyard.system.control_groups import MemoryGroup
+from pipeyard.system.process import Ended, MemoryLimit
+from stepkit import digest
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,22 @@ class Processes:
         folder: the run's.
         pass_fds: file descriptors that processes keep open.
         prestart: may have started a process ahead; None: none is.
+        groups: makes a group of a name and a limit by which the kernel bounds a step's memory; None where it can't.
     """
 
     versions: Mapping[str, str] = {}
 
-    def __init__(self, folder: Path, pass_fds: Sequence[int] = (), prestart: Prestart | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pass_fds: Sequence[int] = (),
+        prestart: Prestart | None = None,
+        groups: Callable[[str, int], MemoryGroup | None] = control_groups.make,
+    ) -> None:
         self._folder = folder
         self._pass_fds = pass_fds
         self._prestart = prestart
+        self._groups = groups
         self._opening = threading.Lock()
         self._reaper: subprocess.Popen | None = None
 
@@ -106,9 +116,17 @@ class Processes:
         started: Callable[[], object],
     ) -> Ended:
         self._open()
-        running = self._start(launch)
-        started()
-        return process.wait(running, canceled, timeout_seconds, reaper.marks_of(self._folder, launch.task))
+        limits = resources.limits_of(launch.resources)
+        limit = MemoryLimit(limits.memory, self._group(launch, limits.memory)) if limits.memory else None
+        group = limit.group if limit else None
+        try:
+            running = self._start(launch, group)
+            started()
+            ended = process.wait(running, canceled, timeout_seconds, reaper.marks_of(self._folder, launch.task), limit)
+        finally:
+            if group:
+                group.remove()
+        return replace(ended, cause=limits.exceeded(launch.task, ended.peak_bytes)) if ended.out_of_memory else ended
 
     def kill_all(self) -> None:
         process.kill_all()
@@ -127,12 +145,20 @@ class Processes:
             if not self._reaper:
                 self._reaper = reaper.start("processes", str(self._folder.absolute()), self._pass_fds)
 
-    def _start(self, launch: Launch) -> subprocess.Popen:
+    def _group(self, launch: Launch, limit: int) -> MemoryGroup | None:
+        """Returns a group for an attempt; None where none can be made."""
+        return self._groups(
+            f"{reaper.groups_of(self._folder)}{digest.of_text(launch.task)[:12]}-{launch.number}", limit
+        )
+
+    def _start(self, launch: Launch, group: MemoryGroup | None) -> subprocess.Popen:
         try:
             command = find_program(launch.command, launch.env)
             ahead = self._prestart.take(launch.task, command, launch.env, launch.log) if self._prestart else None
             env = {**launch.env, **reaper.marks_of(self._folder, launch.task)}
-            return ahead or process.start(command, env, launch.log, self._pass_fds)
+            if ahead and group:
+                group.take(ahead.pid)
+            return ahead or process.start(group.command(command) if group else command, env, launch.log, self._pass_fds)
         except FileNotFoundError as error:
             raise PipeyardError(
                 f"the program {launch.command[0]!r} of {launch.component!r} isn't there. "

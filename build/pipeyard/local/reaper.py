@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeyard.system import marks
+from pipeyard.system import control_groups, marks
+from stepkit import digest
 
 Kind = Literal["containers", "processes"]
 # Environment variables of every process of a step: the absolute path of its run's folder, and its task's path.
@@ -29,6 +30,11 @@ def marks_of(folder: Path, task: str = "") -> dict[str, str]:
     """Returns the environment variables that tell a run's processes, or one task's of it, from all others."""
     run = {RUN: str(folder.absolute())}
     return {**run, TASK: task} if task else run
+
+
+def groups_of(folder: Path) -> str:
+    """Returns how the names of a run's control groups begin."""
+    return f"pipeyard-{digest.of_text(str(folder.absolute()))[:12]}-"
 
 
 def start(kind: Kind, what: str, pass_fds: Sequence[int]) -> subprocess.Popen:
@@ -80,6 +86,7 @@ def main(kind: str, what: str) -> None:
         _remove_containers(what)
     else:
         marks.kill(marks_of(Path(what)))
+        control_groups.remove_all(groups_of(Path(what)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a step's container may touch, as whom, and how much it may take: reckoned here, without an engine.
+"""What a step's container may touch, and as whom: reckoned here, without an engine.
 
 A container sees its image, read-only, a `/tmp` of its own, and these of the host's files, at the paths that they have
 on the host, so that artifacts' URIs are true on both sides: its input artifacts, what its component declares to read
@@ -9,9 +9,8 @@ component declares to write. Nothing else.
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
@@ -20,9 +19,6 @@ from pipeyard.local.launcher import Launch
 
 # A container has its own.
 TMP = "/tmp"
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>m|[kKMGTPE]?|[KMGTPE]i)")
-_POWERS = {letter: power for power, letter in enumerate("KMGTPE", start=1)}
 _NUMERIC_USER = re.compile(r"(?P<uid>\d+)(:\d+)?")
 
 
@@ -32,19 +28,6 @@ class Bind:
 
     path: str
     writable: bool = False
-
-
-@dataclass(frozen=True)
-class ResourceLimits:
-    """What a container may take; None: no limit.
-
-    Attributes:
-        memory: bytes.
-        cpus: cores.
-    """
-
-    memory: int | None = None
-    cpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,34 +107,6 @@ def user_of(invoker: tuple[int, int], image_user: str, owners: Iterable[tuple[in
         if owner != own:
             return User(f"{owner}:{group}", owner)
     return User(image_user if match else "0:0", own)
-
-
-def limits_of(resources: Mapping[str, str], cores: int) -> ResourceLimits:
-    """Reads the limits of the IR's `resources`: Kubernetes quantities, or the older fields with numbers (GB, cores).
-
-    Args:
-        cores: of the engine, which refuses a higher limit.
-
-    Raises:
-        PipeyardError: a quantity isn't one.
-    """
-    memory, cpus = resources.get("resourceMemoryLimit"), resources.get("resourceCpuLimit")
-    if not memory and "memoryLimit" in resources:
-        memory = f"{resources['memoryLimit']}G"
-    cpus = cpus or resources.get("cpuLimit")
-    limited = min(float(_quantity(cpus)), cores or float("inf")) if cpus else None
-    return ResourceLimits(int(_quantity(memory)) if memory else None, limited)
-
-
-def _quantity(text: str) -> Decimal:
-    match = _QUANTITY.fullmatch(text)
-    if not match:
-        raise PipeyardError(f"the limit {text!r} is no quantity as Kubernetes has them, e.g. 500m, 2, 512Mi, 4G.")
-    number, suffix = match.group("number"), match.group("suffix")
-    if suffix == "m":
-        return Decimal(number) / 1000
-    power = _POWERS[suffix[0].upper()] if suffix else 0
-    return Decimal(number) * (1024 if suffix.endswith("i") else 1000) ** power
 
 
 def _readable(uri: str) -> str | None:

@@ -120,8 +120,8 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
 def write(made: PackageFiles, folder: Path) -> list[Path]:
     """Writes a package's files, each whole, the archive last; a file of an earlier one that isn't in it goes.
 
-    `packages.package_files` tells one that was broken off: the pipeline, which is written first, isn't the archive's. Of
-    two that are written at once the last one's files are there.
+    `packages.package_files` tells one that was broken off: the pipeline, which is written first, isn't the archive's.
+    Of two that are written at once the last one's files are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = [archives.PIPELINE, *sorted(set(made) - {archives.PIPELINE, archives.WORKFLOW}), archives.WORKFLOW]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.packages import archives, builds
-from pipeyard.system import files
+from pipeyard.system.files import holding
 
 CONTENT_DIGITS = 12
 
@@ -139,7 +139,7 @@ def package_files(folder: Path, build: builds.Build) -> dict[str, bytes]:
         PipeyardError: one is missing, damaged, or of another commit or of other images than the build's.
     """
     command = f"pipeyard compile {folder.name}"
-    with files.holding(folder) if folder.is_dir() else contextlib.nullcontext():  # nobody writes it meanwhile
+    with holding(folder) if folder.is_dir() else contextlib.nullcontext():  # nobody writes it meanwhile
         contents = {name: made_file(folder / name, command) for name in (archives.PIPELINE, archives.WORKFLOW)}
         if (folder / archives.VERTEX).exists():
             contents[archives.VERTEX] = (folder / archives.VERTEX).read_bytes()

@@ -62,7 +62,8 @@ class Attempt(BaseModel):
 
     Attributes:
         log: relative to the run's folder.
-        peak_memory_bytes: of its largest process; 0 if not known, as in a container.
+        peak_memory_bytes: of its processes together, looked at once a second, or of the largest; 0 if not known, as in
+            a container.
     """
 
     number: int

@@ -71,5 +71,5 @@ class Peak:
         """Returns the peak in bytes after its end, `usage` being what `wait4` told of it; 0 if nothing is known."""
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if usage and usage.ru_maxrss > own:
-            return usage.ru_maxrss * _MAXRSS_BYTES
+            return max(self.seen, usage.ru_maxrss * _MAXRSS_BYTES)
         return self.seen

@@ -13,12 +13,18 @@ from pathlib import Path
 import psutil
 
 from pipeyard.system import marks
+from pipeyard.system.control_groups import MemoryGroup
+from pipeyard.system.families import Family, Members, ProcessMembers
 from pipeyard.system.memory import Peak
 
 # How long a stopped step has to clean up after itself before it is killed; Kubernetes' default is 30.
 GRACE_SECONDS = 10
 CANCELED = "canceled"
 _POLL_SECONDS = 0.1
+# Between looks at the memory of a process that has a limit.
+_WATCH_SECONDS = 0.03
+# Between looks at what one without a limit holds together with its descendants.
+_WHOLE_SECONDS = 1
 # Shells end with this and the number of the signal that ended what they ran.
 _SHELL_SIGNAL = 128
 _FIRST_PAUSE_SECONDS = 0.0005
@@ -34,13 +40,16 @@ class Ended:
         code: negative for a signal; None if it never ran.
         stopped: "canceled", or "timed out ..." if we ended it.
         cause: of the end, where what runs it tells more than the code does.
-        peak_bytes: of the memory that it, or the largest of its children, held at once; 0 if that isn't known.
+        peak_bytes: of the memory that it and its children held at once, as far as that was seen, or the largest of
+            them; 0 if that isn't known.
+        out_of_memory: it took more than its limit, or than there was.
     """
 
     code: int | None
     stopped: str = ""
     cause: str = ""
     peak_bytes: int = 0
+    out_of_memory: bool = False
 
     @property
     def canceled(self) -> bool:
@@ -52,12 +61,27 @@ class Ended:
         """The end in words."""
         if self.stopped or self.cause:
             return self.stopped or self.cause
+        if self.out_of_memory:
+            return "killed because memory ran out"
         if self.code in (-signal.SIGKILL, _SHELL_SIGNAL + signal.SIGKILL):
             held = f" (it held {self.peak_bytes / 1e6:,.0f} MB)" if self.peak_bytes else ""
             return f"killed by SIGKILL, most likely because memory ran out{held}; give it more memory or less data"
         if self.code is not None and self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
         return f"exit code {self.code}"
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """What a process and its descendants may hold at once.
+
+    Attributes:
+        bytes: of memory, but for files that the kernel can drop.
+        group: that they are in, by which the kernel keeps the limit; None: they are only watched.
+    """
+
+    bytes: int
+    group: MemoryGroup | None = None
 
 
 def start(
@@ -98,23 +122,38 @@ def wait(
     canceled: Callable[[], bool],
     timeout_seconds: float | None = None,
     marked: Mapping[str, str] | None = None,
+    limit: MemoryLimit | None = None,
+    members: Callable[[int], Members] = ProcessMembers,
 ) -> Ended:
     """Waits for a started process to end, or ends it; nothing of its process group is left then.
 
     Args:
         timeout_seconds: from now on; None: no limit.
         marked: environment variables that only it and its descendants have: none of those is left either.
+        limit: of its memory and its descendants'; None: none. Where the kernel doesn't keep it they are watched, so
+            that what is taken and given back within a moment isn't seen.
+        members: reads of the descendants of a process.
     """
     _alive.add(process.pid)
-    waited = 0.0
-    peak = Peak(process.pid)
+    waited, looks, pause = 0.0, 0, _WATCH_SECONDS if limit else _POLL_SECONDS
+    peak, family = Peak(process.pid), Family(members(process.pid))
     try:
         while True:
-            usage = _usage_of_ended(process, _POLL_SECONDS)
+            usage = _usage_of_ended(process, pause)
             if process.returncode is not None:
-                return Ended(process.returncode, peak_bytes=peak.after(usage))
-            waited += _POLL_SECONDS
+                killed = bool(limit and limit.group and limit.group.has_killed())
+                # What one of its processes lacks, the step lacks, though it may have gone on without it.
+                code = process.returncode or (-signal.SIGKILL if killed else 0)
+                return Ended(code, peak_bytes=peak.after(usage), out_of_memory=killed)
+            waited += pause
             peak.look()
+            if limit or waited >= _WHOLE_SECONDS * (1 + looks):
+                looks += 1
+                held = family.held(limit.bytes if limit else peak.seen)
+                peak.seen = max(peak.seen, held)
+                if limit and held > limit.bytes:
+                    family.kill()
+                    return Ended(process.wait(), peak_bytes=peak.seen, out_of_memory=True)
             if canceled():
                 return Ended(_stop(process), CANCELED, peak_bytes=peak.seen)
             if timeout_seconds and waited >= timeout_seconds:

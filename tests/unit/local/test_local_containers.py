@@ -12,7 +12,8 @@ from pipeyard.errors import PipeyardError
 from pipeyard.local import engine, sandbox
 from pipeyard.local.containers import arguments_of
 from pipeyard.local.launcher import Launch
-from pipeyard.local.sandbox import Bind, ResourceLimits, User
+from pipeyard.local.resources import ResourceLimits, limits_of
+from pipeyard.local.sandbox import Bind, User
 
 
 def _launch(folder, **fields):
@@ -101,13 +102,13 @@ def test_a_container_runs_as_one_who_can_write_where_it_must(invoker, image_user
     ],
 )
 def test_limits(resources, expected):
-    assert sandbox.limits_of(resources, cores=8) == expected
+    assert limits_of(resources, cores=8) == expected
 
 
 @pytest.mark.parametrize("text", ["4 GB", "Gi", "-1", "1e3", "1mi", "{{x}}"])
 def test_a_limit_that_is_no_quantity_is_refused(text):
     with pytest.raises(PipeyardError, match="is no quantity"):
-        sandbox.limits_of({"resourceMemoryLimit": text}, cores=8)
+        limits_of({"resourceMemoryLimit": text}, cores=8)
 
 
 def test_arguments_of_a_container(tmp_path):
