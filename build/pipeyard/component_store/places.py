@@ -125,17 +125,15 @@ class FolderPlace:
 
     def write(self, path: str, data: bytes, over: str | None = None) -> None:
         target = self._root / path
-        aside = files.aside_of(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            files.sweep(target.parent)
+            with files.aside_file(target) as aside:
                 with aside.open("wb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
                 self._place(aside, target, over)
-            finally:
-                aside.unlink(missing_ok=True)
         except OSError as error:
             raise PlaceUnavailable(error.strerror or str(error)) from error
 
