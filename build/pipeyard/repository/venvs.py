@@ -46,9 +46,7 @@ def sync(project: Project, component: Path, say: Callable[[str], None] = lambda 
         command = [str(project.root / "build" / "sync-env"), str(component)]
         env = {**os.environ, "UV": uv(project)}
         # It holds the lock itself, should this process be killed meanwhile.
-        result = subprocess.run(
-            command, env=env, capture_output=True, text=True, check=False, pass_fds=[lock.fileno()]
-        )
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False, pass_fds=[lock.fileno()])
         if result.returncode != 0:
             tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-_TAIL_LINES:])
             raise PipeyardError(

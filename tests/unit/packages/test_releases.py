@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tarfile
+import threading
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ import yaml
 from pipeyard.compiling import compiler
 from pipeyard.component_store import ComponentNotFoundError
 from pipeyard.errors import PipeyardError
-from pipeyard.packages import archives, builds
+from pipeyard.packages import archives, builds, packages
 from pipeyard.repository.project import Project
 
 TEXT = "pipelineInfo: {name: one}\nschemaVersion: 2.1.0\n"
@@ -155,3 +156,39 @@ def test_a_package_has_the_images_of_its_build(project, tmp_path):
         described = json.loads(archive.extractfile("manifest.json").read())
     assert "dev/makes:dev" not in text
     assert described["images"] == {name: images[name] for name in ("makes", "takes")}
+
+
+def test_of_packages_that_are_written_at_once_a_reader_sees_one_whole(tmp_path):
+    def made(number):
+        text = f"{TEXT}# {number}\n"
+        described = archives.manifest("one", text, "dev", {}, b"")
+        return {
+            archives.PIPELINE: text,
+            archives.WORKFLOW: archives.workflow(text, described),
+            **({archives.VERTEX: f'{{"number": {number}}}'} if number % 2 else {}),
+        }
+
+    build, several, folder = builds.Build("dev", {}, tmp_path), [made(number) for number in range(4)], tmp_path / "one"
+    builds.write(several[0], folder)
+    wanted = [{name: _bytes(content) for name, content in each.items()} for each in several]
+    barrier = threading.Barrier(5)
+
+    def write(package):
+        barrier.wait()
+        for _ in range(20):
+            builds.write(package, folder)
+
+    threads = [threading.Thread(target=write, args=(package,)) for package in several]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    seen = []
+    while any(thread.is_alive() for thread in threads):
+        seen.append(packages.package_files(folder, build))
+    assert seen
+    assert not [found for found in [*seen, packages.package_files(folder, build)] if found not in wanted]
+    assert not list(folder.glob(".*"))
+
+
+def _bytes(content):
+    return content.encode() if isinstance(content, str) else content

@@ -166,6 +166,15 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
     assert _contents(tmp_path) == {"a/b": b"1"}
 
 
+def test_what_a_killed_release_left_of_a_file_goes_with_the_next(tmp_path):
+    place = FolderPlace(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.b.0123abcd.partial").write_bytes(b"1")
+    place.write("a/b", b"2", NO_FILE)
+    place.write("a/b", b"3")
+    assert _contents(tmp_path) == {"a/b": b"3"}
+
+
 def test_what_moves_is_not_kept_by_caches_on_the_way(first):
     server = Bucket({})
     target = BucketPlace(f"gs://{BUCKET}/components", {"token": "anon", "endpoint_url": server.url}, timeout=5)
