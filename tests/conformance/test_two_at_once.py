@@ -72,6 +72,7 @@ def test_of_two_that_go_on_with_one_run_one_does_and_the_other_is_told(
         codes = list(pool.map(resume, range(2)))
     assert sorted(codes) == [0, 1]
     refusal = said[codes.index(1)].read_text()
-    assert f"{killed.id} (process " in refusal and "still runs" in refusal or "so there is nothing to resume" in refusal
+    first_ended = "so there is nothing to resume" in refusal
+    assert first_ended or (f"{killed.id} (process " in refusal and "still runs" in refusal)
     (resumed,) = _runs(root)
     assert (resumed.state, len(_digests(resumed))) == (State.SUCCEEDED, 4)
