@@ -1,6 +1,5 @@
 """What steps do that break a runner: endless lines, children that stay, memory that runs out."""
 
-import errno
 import fcntl
 import json
 import os
@@ -17,12 +16,11 @@ import pytest
 from kfp import compiler, dsl
 from support.tiny_components import component
 
-from pipeyard.errors import PipeyardError
-from pipeyard.local import reaper, runner
+from pipeyard.local import reaper
 from pipeyard.local.launcher import Processes
-from pipeyard.runs import record, report
+from pipeyard.runs import record, report, run_lock, stored_runs
 from pipeyard.runs.record import State
-from pipeyard.system import control_groups, files, marks
+from pipeyard.system import control_groups, marks
 
 FAILED, RUNNING = State.FAILED, State.RUNNING
 
@@ -97,14 +95,18 @@ def test_no_process_of_a_run_outlives_its_killed_runner_and_the_run_is_resumed(t
     with subprocess.Popen(command, start_new_session=True) as killed:
         pids = json.loads(fifo.read_text())  # waits until they are told
         assert all(map(_lives, pids))
+        (folder,) = (each for each in root.iterdir() if (each / record.FILE).exists())
+        assert _summary(folder) | {"state": "RUNNING", "pid": killed.pid} == _summary(folder)
         killed.send_signal(signal.SIGKILL)
-    (folder,) = (each for each in root.iterdir() if (each / record.FILE).exists())
     assert record.load(folder).state == RUNNING
-    with (folder / runner.LOCK_FILE).open() as lock:
+    with (folder / run_lock.FILE).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits until nothing of the run holds it
     assert len(pids) == 5
     assert not [pid for pid in pids if _lives(pid)]
     assert not marks.find(reaper.marks_of(folder))
+    told = {"state": "INTERRUPTED", "outcome": "Interrupted", "pid": killed.pid, "tasks": {"INTERRUPTED": 1}}
+    go_on = f"Its runner, process {killed.pid}, is gone. Go on with it: pipeyard run p --resume {folder.name}"
+    assert _summary(folder) | told | {"reason": f"0 of 1 step ended. {go_on}"} == _summary(folder)
     fifo.unlink()
     subprocess.run([*command, str(folder)], check=True, timeout=120)
     assert record.load(folder).state == State.SUCCEEDED
@@ -142,14 +144,18 @@ def test_a_step_that_sigkill_ended_names_memory_as_the_likely_cause(run, code):
 
 
 @pytest.mark.parametrize(
-    ("fill", "options"),
+    ("fill", "options", "lacking"),
     [
-        ("with open(OUT['data'], 'wb') as f:\n    while True: f.write(bytes(4096)); f.flush()", "size=3m"),
-        ("os.mkdir(OUT['data'])\nfor n in range(10**6): open(OUT['data'] + f'/{n}', 'w').close()", "nr_inodes=60"),
+        ("with open(OUT['data'], 'wb') as f:\n    while True: f.write(bytes(4096)); f.flush()", "size=3m", "room"),
+        (
+            "os.mkdir(OUT['data'])\nfor n in range(10**6): open(OUT['data'] + f'/{n}', 'w').close()",
+            "nr_inodes=60",
+            "inodes",
+        ),
     ],
     ids=["no room", "no inodes"],
 )
-def test_a_run_whose_disk_is_full_ends_failed_and_is_resumed(run, tmp_path: Path, fill, options):
+def test_a_run_whose_disk_is_full_ends_failed_and_is_resumed(run, tmp_path: Path, fill, options, lacking):
     root = tmp_path / "runs"
     root.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", root], check=False).returncode:
@@ -168,16 +174,11 @@ def test_a_run_whose_disk_is_full_ends_failed_and_is_resumed(run, tmp_path: Path
 
     (tmp_path / "full").touch()
     try:
-        with pytest.raises(PipeyardError) as caught:
-            run(pipeline)
-        (folder,) = (each for each in root.iterdir() if (each / record.FILE).exists())
-        told = f"filler: {folder / record.FILE} can't be written: No space left on device. Make room"
-        assert str(caught.value).startswith(told)
-        assert str(caught.value).endswith(f"pipeyard run p --resume {folder.name}")
-        ended = record.load(folder)
-        assert (ended.state, ended.tasks[0].state) == (FAILED, FAILED)
-        assert ended.error.startswith(told)
-        assert "No space left on device" in ended.tasks[0].reason
+        result = run(pipeline)
+        assert (result.run.state, result["filler"].state) == (FAILED, FAILED)
+        assert f"(the disk of {result.folder} has no {lacking} left: make room there)" in result["filler"].reason
+        folder = result.folder
+        assert record.load(folder) == result.run
         (tmp_path / "full").unlink()
         room = "remount,size=30m,nr_inodes=1000"
         subprocess.run(["mount", "-o", room, root], check=True)
@@ -187,32 +188,8 @@ def test_a_run_whose_disk_is_full_ends_failed_and_is_resumed(run, tmp_path: Path
         subprocess.run(["umount", "--lazy", root], check=True)
 
 
-@pytest.mark.parametrize(
-    ("number", "recorded"), [(errno.ENOSPC, FAILED), (errno.EDQUOT, FAILED), (errno.EROFS, RUNNING)]
-)
-def test_a_record_that_can_t_be_written_ends_the_run_with_what_to_do(
-    run, tmp_path: Path, monkeypatch, number, recorded
-):
-    """A disk that was filled has the room that was kept for the last record; one that is read-only has none."""
-    quick = component("quick", {}, {"said": "String"}, "write(OUT['said'], 'done')")
-    write = files.write_whole
-
-    def failing(path: Path, content: str | bytes) -> None:
-        begun = path.name == record.FILE and not path.parent.name.startswith(".")
-        if begun and (number == errno.EROFS or (path.parent / record.RESERVE).exists()):
-            raise OSError(number, os.strerror(number), str(path))
-        write(path, content)
-
-    monkeypatch.setattr(files, "write_whole", failing)
-
-    @dsl.pipeline(name="p")
-    def pipeline():
-        quick()
-
-    with pytest.raises(PipeyardError, match=f"quick: .*run.json can't be written: {os.strerror(number)}.* --resume p-"):
-        run(pipeline)
-    (folder,) = (each for each in (tmp_path / "runs").iterdir() if (each / record.FILE).exists())
-    assert record.load(folder).state == recorded
+def _summary(folder: Path) -> dict[str, object]:
+    return stored_runs.load(folder).as_dict()
 
 
 _HOLDS = """

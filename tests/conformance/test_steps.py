@@ -13,7 +13,7 @@ from support.tiny_components import component
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import launcher, runner
-from pipeyard.runs import record
+from pipeyard.runs import record, run_lock
 from pipeyard.runs.record import State
 
 OK, CACHED, FAILED = State.SUCCEEDED, State.CACHED, State.FAILED
@@ -395,7 +395,7 @@ def test_a_run_that_goes_on_can_t_be_resumed(run):
         show()
 
     done = run(pipeline)
-    with (done.folder / runner.LOCK_FILE).open() as lock:
+    with (done.folder / run_lock.FILE).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(PipeyardError, match=rf"\(process {os.getpid()}\), or a step of it, still runs"):
             run(pipeline, resumed=done.folder)

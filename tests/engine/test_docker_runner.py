@@ -25,7 +25,7 @@ from pipeyard.local import containers, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.engine import Engine
 from pipeyard.repository.project import Project
-from pipeyard.runs import record
+from pipeyard.runs import record, run_lock
 from pipeyard.runs.record import State
 
 # pylint: disable=no-value-for-parameter  # kfp gives components their outputs
@@ -308,7 +308,7 @@ def test_a_killed_run_leaves_no_container_and_can_be_resumed(project, engine, tm
     killed.communicate()
     _until(lambda: not _containers(engine))
     (folder,) = (project.folder / "runs").glob("greet-*")
-    _until(lambda: _is_free(folder / runner.LOCK_FILE))
+    _until(lambda: _is_free(folder / run_lock.FILE))
     source.write_text("go on")
     resumed = _pipeyard_run(project, *options, "--resume")
     said = resumed.communicate(timeout=120)[1]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from rich.console import Console
+from rich.control import strip_control_codes
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,7 @@ STYLES = {
     State.SKIPPED: "yellow",
     State.FAILED: "bold red",
     State.CANCELED: "magenta",
+    State.INTERRUPTED: "magenta",
 }
 
 
@@ -58,7 +60,8 @@ class Lines:
         self.note(_line(task))
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if not self._console.quiet:  # rich itself takes longer for a line than all else that is told of a task
+            print(strip_control_codes(text), file=self._console.file, flush=True)
 
 
 class LiveTable:

@@ -1,6 +1,5 @@
 """Runs a pipeline on this machine: parameters in, a run folder with outputs, `run.json` and `report.html` out."""
 
-import fcntl
 import functools
 import os
 import platform
@@ -9,33 +8,33 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pipeyard import ir
-from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.errors import PipeyardError, disk_problem, near_misses
 from pipeyard.ir import values
 from pipeyard.local import external, leftovers, step_cache
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
+from pipeyard.local.run_tracker import RunTracker, UnwritableError, kept
 from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
 from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
-from pipeyard.runs import record
-from pipeyard.runs.record import Run, State, Task
+from pipeyard.runs import record, run_lock
+from pipeyard.runs.record import Run, State
 from pipeyard.settings.secrets import problems as secrets_in
 from pipeyard.system import files
 from stepkit import digest
 
 PIPELINE_FILE = "pipeline.yaml"
-LOCK_FILE = ".lock"
 # Makes a run's launcher of its folder, of the file descriptors that whatever works for the run keeps open, and of what
 # tells the user things.
 Launchers = Callable[[Path, Sequence[int], Callable[[str], None]], Launcher]
@@ -98,20 +97,19 @@ def run(
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
     folder = resumed or root / (name or _new_name(pipeline.name))
-    leftovers.sweep_root(root)
-    with nullcontext(resumed) if resumed else _appearing(folder) as place:
-        lock = _hold(place)
+    stop = threading.Event()
+    with _beginning(pipeline.name, folder, resumed), nullcontext(resumed) if resumed else _appearing(folder) as place:
+        leftovers.sweep_root(root)
+        lock = run_lock.hold(place)
         leftovers.sweep_run(place)
         pass_fds = [lock.fileno()]
         prestart = Prestart(folder, pass_fds) if options.prestart and not launchers else None
         launcher = launchers(folder, pass_fds, display.note) if launchers else Processes(folder, pass_fds, prestart)
         before = record.load(resumed) if resumed else None
-        files.write_whole(place / PIPELINE_FILE, pipeline.text)
         started = _begun(pipeline, folder.name, complete, environment, commit, launcher)
-        started.save(place)
-        record.reserve(place)
-    tracker = _RunTracker(started, folder, before, display)
-    stop = threading.Event()
+        started.tasks = kept(before)
+        _write_beginning(place, pipeline, started)
+    tracker = RunTracker(started, folder, before, display, stop)
     deadline = Deadline(pipeline.deadline, stop)
     job = _job(started, root)
     steps = StepRunner(
@@ -134,9 +132,36 @@ def run(
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display, deadline:
-        scheduler = Scheduler(pipeline, steps, stop.is_set, job)
+        scheduler = Scheduler(pipeline, steps, stop.is_set, job, options.max_parallel)
         _to_the_end(lambda: scheduler.run(complete), steps, tracker, stop, deadline)
     return tracker.run, folder
+
+
+@contextmanager
+def _beginning(pipeline: str, folder: Path, resumed: Path | None) -> Iterator[None]:
+    """Says what a run can't begin for: of a new one nothing is left, one to resume is as it was."""
+    try:
+        yield
+    except OSError as error:
+        again = f"pipeyard run {pipeline}" + (f" --resume {folder.name}" if resumed else "")
+        raise PipeyardError(f"The run can't begin: {disk_problem(error)} Then: {again}") from error
+
+
+def _write_beginning(place: Path, pipeline: ir.Pipeline, started: Run) -> None:
+    """Writes what a run begins with, the record last: until then it hasn't begun.
+
+    Raises:
+        OSError: the disk is full, say.
+    """
+    events = place / record.EVENTS
+    started.folded = events.stat().st_size if events.exists() else 0
+    try:
+        record.reserve(place)
+        files.write_whole(place / PIPELINE_FILE, pipeline.text)
+        started.save(place)
+    except OSError:
+        record.release(place)
+        raise
 
 
 def _begun(
@@ -177,7 +202,7 @@ def _job(started: Run, root: Path) -> dict[str, str]:
 def _to_the_end(
     run_steps: Callable[[], TaskOutcome],
     steps: StepRunner,
-    tracker: "_RunTracker",
+    tracker: RunTracker,
     stop: threading.Event,
     deadline: Deadline,
 ) -> None:
@@ -186,19 +211,23 @@ def _to_the_end(
     Raises:
         PipeyardError: the record can't be written.
     """
+    go_on = f"Then go on: pipeyard run {tracker.run.pipeline} --resume {tracker.run.id}"
     try:
         outcome = run_steps()
-    except record.UnwritableError as error:
+        state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
+        if state == State.SUCCEEDED:
+            steps.restamp()
+        tracker.end(state, outcome.error or deadline.told)
+    except UnwritableError as error:
         tracker.broke(error)
-        told = f"{error} Then go on: pipeyard run {tracker.run.pipeline} --resume {tracker.run.id}"
-        raise PipeyardError(told) from error
+        raise PipeyardError(f"{error} {go_on}") from error
+    except OSError as error:  # between two tasks, and at the end
+        problem = PipeyardError(f"{disk_problem(error)} {go_on}")
+        tracker.broke(problem)
+        raise problem from error
     except BaseException as error:
         tracker.broke(error)
         raise
-    state = State.FAILED if deadline.told else State.CANCELED if stop.is_set() else outcome.state
-    if state == State.SUCCEEDED:
-        steps.restamp()
-    tracker.end(state, outcome.error or deadline.told)
 
 
 def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,62 +335,6 @@ def versions() -> dict[str, str]:
     }
 
 
-class _RunTracker:
-    """The run's record, kept on disk and shown, from several threads."""
-
-    def __init__(self, started: Run, folder: Path, before: Run | None, display: Display) -> None:
-        self.run = started
-        self._folder = folder
-        self._before = {task.path: task for task in before.tasks} if before else {}
-        self._display = display
-        self._lock = threading.Lock()
-
-    def update(self, path: str, **changes: Any) -> Task:
-        with self._lock:
-            index = next((i for i, task in enumerate(self.run.tasks) if task.path == path), None)
-            if index is None:
-                self.run.tasks.append(self._first_record(path, changes))
-                index = len(self.run.tasks) - 1
-            elif changes:
-                self.run.tasks[index] = self.run.tasks[index].model_copy(update=changes)
-            task = self.run.tasks[index]
-            try:
-                self.run.save(self._folder)
-            except OSError as error:
-                problem = f"{self._folder / record.FILE} can't be written: {error.strerror or error}"
-                if not task.state.ended:
-                    ended = {"state": State.FAILED, "reason": problem, "ended_at": datetime.now(UTC)}
-                    self.run.tasks[index] = task.model_copy(update=ended)
-                raise record.UnwritableError(f"{path}: {problem}. Make room, or make it writable.") from error
-        self._display.task(self.run, task)
-        return task
-
-    def note(self, text: str) -> None:
-        self._display.note(text)
-
-    def _first_record(self, path: str, changes: Mapping[str, Any]) -> Task:
-        """Starts with what a task did before the run was resumed, so that stopping again doesn't lose it."""
-        before = self._before.get(path)
-        if before and before.state.has_outputs:
-            return before.model_copy(update=dict(changes))
-        attempts = before.attempts if before else []
-        return Task(**{"path": path, "name": path.rpartition("/")[2], "component": "", "attempts": attempts, **changes})
-
-    def earlier(self, path: str) -> Task | None:
-        return self._before.get(path)
-
-    def broke(self, error: BaseException) -> None:
-        """Records the end by an error, if a record can be written at all."""
-        with suppress(OSError):
-            text = str(error) if isinstance(error, record.UnwritableError) else f"{type(error).__name__}: {error}"
-            self.end(State.FAILED, text)
-
-    def end(self, state: State, error: str) -> None:
-        with self._lock:
-            self.run = self.run.model_copy(update={"state": state, "error": error, "ended_at": datetime.now(UTC)})
-            self.run.save_last(self._folder)
-
-
 @contextmanager
 def _interrupts(stop: threading.Event, kill_all: Callable[[], None]):
     """Lets Ctrl-C, SIGTERM and a closed terminal end the run in order; a second signal doesn't wait for steps to."""
@@ -379,34 +352,6 @@ def _interrupts(stop: threading.Event, kill_all: Callable[[], None]):
             signal.signal(each, handler)
 
 
-def runs_still(folder: Path) -> bool:
-    """Whether a run, or a step of it, still works in its folder."""
-    try:
-        _hold(folder).close()
-    except PipeyardError:
-        return True
-    return False
-
-
-def _hold(folder: Path) -> IO[str]:
-    """Locks a run's folder. Steps inherit the lock, so it is held as long as one of them lives, even without us."""
-    lock = (folder / LOCK_FILE).open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        with lock:
-            lock.seek(0)
-            holder = lock.read().strip()
-        who = f" (process {holder})" if holder else ""
-        raise PipeyardError(
-            f"{folder.name}{who}, or a step of it, still runs. Wait for it or stop it first."
-        ) from error
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
-
-
 def _new_name(pipeline: str) -> str:
     return f"{pipeline}-{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
@@ -421,3 +366,5 @@ def _appearing(folder: Path) -> Iterator[Path]:
         if (folder / record.FILE).exists():
             raise BegunError(f"Another process has just begun {folder.name}. Wait for it, or resume it.") from error
         raise PipeyardError(f"{folder} is in the way: it has no {record.FILE}, so it is no run's. Move it.") from error
+    except OSError as error:  # of a place that is gone by now
+        raise OSError(error.errno, error.strerror, str(folder)) from error

@@ -22,6 +22,10 @@ from pipeyard.runs.record import Artifact, State
 _COMPLETED = pb.PipelineTaskSpec.TriggerPolicy.ALL_UPSTREAM_TASKS_COMPLETED
 # google.rpc.Code FAILED_PRECONDITION, which Vertex AI gives for a task that failed.
 _FAILED_PRECONDITION = 9
+# Iterations that are under way at once, so that some go on while others wait to be tried again.
+_ITERATIONS = 32
+# Loops of more tasks are one task to those that wait for them: what each waits for is recorded.
+_MOST_LEAVES = 20
 ArtifactValue = Artifact | list
 
 
@@ -53,7 +57,7 @@ class TaskOutcome:
 
     Attributes:
         parameters, artifacts: outputs by name.
-        leaves: paths of the leaf tasks it consists of.
+        leaves: paths of the leaf tasks it consists of, or of a loop of many.
         failed_task: name of the task that failed first, for the exit handler's status.
     """
 
@@ -82,11 +86,16 @@ class Leaf:
 
 @dataclass(frozen=True)
 class _Nesting:
-    """Where in the nesting of DAGs a task stands."""
+    """Where in the nesting of DAGs a task stands.
+
+    Attributes:
+        width: iterations that may be under way at once in each loop here.
+    """
 
     prefix: str = ""
     gates: frozenset[str] = frozenset()
     condition: str = ""
+    width: int = _ITERATIONS
 
     def path(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
@@ -111,15 +120,22 @@ class Scheduler:
     Args:
         canceled: asked before every task; once it is true nothing more starts.
         job: values of placeholders such as `pipeline_job_uuid`.
+        parallel: how many tasks the executor runs at once; others wait in it.
     """
 
     def __init__(
-        self, pipeline: Pipeline, executor: TaskExecutor, canceled: Callable[[], bool], job: Mapping[str, str]
+        self,
+        pipeline: Pipeline,
+        executor: TaskExecutor,
+        canceled: Callable[[], bool],
+        job: Mapping[str, str],
+        parallel: int = 1,
     ) -> None:
         self._pipeline = pipeline
         self._executor = executor
         self._canceled = canceled
         self._job = job
+        self._parallel = parallel
 
     def run(self, parameters: Mapping[str, Any]) -> TaskOutcome:
         """Runs the pipeline with `parameters`, which must be complete and of the declared types."""
@@ -127,24 +143,31 @@ class Scheduler:
         for leaf in self._plan(root, _Nesting(), {}):
             self._executor.planned(leaf)
         scope = Scope({name: Bound(value) for name, value in parameters.items() if value is not None})
-        return self._run_dag(root, scope, _Nesting())
+        return self._run_dag(root, scope, _Nesting(width=max(_ITERATIONS, self._parallel)))
 
     def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Nesting) -> TaskOutcome:
         tasks = dict(component.dag.tasks)
-        order = _in_order(tasks)
+        needs = {name: _needs(task) for name, task in tasks.items()}
+        order = _sorter(needs)
         done: dict[str, TaskOutcome] = {}
         running: dict[Future[TaskOutcome], str] = {}
+
+        def ended(name: str, outcome: TaskOutcome) -> None:
+            done[name] = outcome
+            order.done(name)
+
+        def run_one(name: str) -> TaskOutcome:
+            return self._run_task(name, tasks[name], scope, {other: done[other] for other in needs[name]}, place)
+
         with ThreadPoolExecutor(max_workers=max(len(tasks), 1)) as pool:
-            while len(done) < len(tasks):
-                ready = [
-                    name
-                    for name in order
-                    if name not in done and name not in running.values() and _needs(tasks[name]) <= done.keys()
-                ]
-                for name in ready:
-                    running[pool.submit(self._run_task, name, tasks[name], scope, done.copy(), place)] = name
+            while order.is_active():
+                ready = order.get_ready()
+                if len(ready) == 1 and not running:  # as in most iterations of loops: it needs no thread
+                    ended(ready[0], run_one(ready[0]))
+                    continue
+                running |= {pool.submit(run_one, name): name for name in ready}
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    done[running.pop(future)] = future.result()
+                    ended(running.pop(future), future.result())
         return _merge(done, *_dag_outputs(component.dag, done))
 
     def _run_task(
@@ -235,11 +258,12 @@ class Scheduler:
             indexed = f"{name}[{number}]"
             if self._canceled():
                 return self._skip(indexed, once, place, State.CANCELED, "the run was stopped")
-            return self._run_component(indexed, once, component, scope, place, done)
+            return self._run_component(indexed, once, component, scope, inner, done)
 
         count = len(source.value)
-        limit = task.iterator_policy.parallelism_limit or count
-        with ThreadPoolExecutor(max_workers=max(1, min(limit, count))) as pool:
+        width = max(1, min(task.iterator_policy.parallelism_limit or count, count, place.width))
+        inner = replace(place, width=max(self._parallel, place.width // width))
+        with ThreadPoolExecutor(max_workers=width) as pool:
             outcomes = list(pool.map(iteration, range(count)))
         names = component.output_definitions
         parameters = {
@@ -248,7 +272,8 @@ class Scheduler:
         artifacts = {
             key: [each.artifacts[key] for each in outcomes if key in each.artifacts] for key in names.artifacts
         }
-        return _merge({str(number): each for number, each in enumerate(outcomes)}, parameters, artifacts)
+        merged = _merge({str(number): each for number, each in enumerate(outcomes)}, parameters, artifacts)
+        return replace(merged, leaves=frozenset([place.path(name)])) if len(merged.leaves) > _MOST_LEAVES else merged
 
     def _inputs(
         self,
@@ -319,10 +344,10 @@ class Scheduler:
     def _resolve_constants(self, task: pb.PipelineTaskSpec, parameters: dict[str, Bound], name: str, path: str) -> None:
         """Fills placeholders in constants (f-strings of the pipeline's author): other inputs, the job's id."""
         known = {key: bound.value for key, bound in parameters.items()}
-        told = placeholders.of_task(self._job, name, path)
-        for key, spec in task.inputs.parameters.items():
-            if spec.WhichOneof("kind") != "runtime_value" or "{{$" not in str(known[key]):
-                continue
+        constants = [key for key, spec in task.inputs.parameters.items() if spec.WhichOneof("kind") == "runtime_value"]
+        refer = [key for key in constants if "{{$" in str(known[key])]
+        told = placeholders.of_task(self._job, name, path) if refer else {}
+        for key in refer:
             producers = frozenset().union(*(bound.producers for other, bound in parameters.items() if other != key))
             parameters[key] = Bound(placeholders.constant(known[key], known, told), producers)
 
@@ -376,10 +401,27 @@ def _in_order(tasks: Mapping[str, pb.PipelineTaskSpec]) -> list[str]:
     Raises:
         PipeyardError: they wait for each other.
     """
+    order = _sorter({name: _needs(task) for name, task in tasks.items()})
+    found: list[str] = []
+    while order.is_active():
+        ready = order.get_ready()
+        found += ready
+        order.done(*ready)
+    return found
+
+
+def _sorter(needs: Mapping[str, set[str]]) -> TopologicalSorter[str]:
+    """Returns what gives tasks once those that they need are done, in the order of their names where that is open.
+
+    Raises:
+        PipeyardError: they wait for each other.
+    """
+    order = TopologicalSorter({name: sorted(needs[name]) for name in sorted(needs)})
     try:
-        return list(TopologicalSorter({name: sorted(_needs(tasks[name])) for name in sorted(tasks)}).static_order())
+        order.prepare()
     except CycleError as error:
         raise PipeyardError(f"the tasks {error.args[1]} wait for each other.") from error
+    return order
 
 
 def _input_specs(task: pb.PipelineTaskSpec) -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from google.protobuf import json_format
 
-from pipeyard.errors import PipeyardError
+from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import Pipeline, values
 from pipeyard.local import external, leftovers, placeholders, step_cache
 from pipeyard.local.launcher import Launch, Launcher, find_program
@@ -19,7 +19,7 @@ from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, TaskOutcome
 from pipeyard.runs.record import Artifact, Attempt, State, Task
-from pipeyard.system import jsons, logs
+from pipeyard.system import files, jsons, logs
 from stepkit import digest
 from stepkit.cli import canonical
 
@@ -175,7 +175,8 @@ class StepRunner:
         except PipeyardError as error:
             return self._failed(leaf, str(error))
         except OSError as error:
-            return self._failed(leaf, f"{error.strerror or error} ({error.filename or self._folder})")
+            error.filename = error.filename or str(self._folder)
+            return self._failed(leaf, disk_problem(error))
         finally:
             if self._prestart:
                 self._prestart.drop(leaf.path)
@@ -201,19 +202,18 @@ class StepRunner:
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
         cache_key = self._key(leaf, host, fingerprints) if known and fingerprints is not None else ""
-        self._tracker.update(
-            leaf.path,
-            name=leaf.name,
-            component=host.component,
-            condition=leaf.condition,
-            upstream=sorted(leaf.upstream),
-            image=container["image"],
-            source_digest=host.source_digest,
-            cache_key=cache_key,
-            parameters=dict(leaf.parameters),
-            input_artifacts={key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
-        )
-        entry, state, reason, ended = self._known_outputs(leaf, cache_key)
+        facts = {
+            "name": leaf.name,
+            "component": host.component,
+            "condition": leaf.condition,
+            "upstream": sorted(leaf.upstream),
+            "image": container["image"],
+            "source_digest": host.source_digest,
+            "cache_key": cache_key,
+            "parameters": dict(leaf.parameters),
+            "input_artifacts": {key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
+        }
+        entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts)
         if not entry:
             host.prepare(self._tracker.note)
             end = self._attempts(leaf, host, container)
@@ -244,18 +244,22 @@ class StepRunner:
         return TaskOutcome(state, entry.parameters, entry.artifacts)
 
     def _known_outputs(
-        self, leaf: Leaf, cache_key: str
+        self, leaf: Leaf, cache_key: str, facts: Mapping[str, Any]
     ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
-        """Returns outputs that are there already, of this run before it was resumed (and when) or of another."""
-        started: dict[str, Any] = {
-            "started_at": self._now(),
+        """Returns outputs that are there already, of this run before it was resumed (and when) or of another.
+
+        Records `facts`, and when looking began; where there are no outputs the task waits after that.
+        """
+        anew: dict[str, Any] = {
+            **facts,
+            "started_at": None,
             "ended_at": None,
-            "state": State.RUNNING,
+            "state": State.PENDING,
             "output_parameters": {},
             "output_artifacts": {},
         }
         if not cache_key:
-            self._tracker.update(leaf.path, **started)
+            self._tracker.update(leaf.path, **anew)
             return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum", None
         before = self._tracker.earlier(leaf.path)
         if (
@@ -264,7 +268,7 @@ class StepRunner:
             and before.cache_key == cache_key
             and all(step_cache.intact(artifact) for artifact in before.output_artifacts.values())
         ):
-            self._tracker.update(leaf.path, started_at=before.started_at, attempts=before.attempts)
+            self._tracker.update(leaf.path, **facts, started_at=before.started_at, attempts=before.attempts)
             entry = step_cache.CacheEntry(
                 run=before.cached_from or self._folder.name,
                 task=leaf.path,
@@ -272,11 +276,13 @@ class StepRunner:
                 artifacts=before.output_artifacts,
             )
             return entry, before.state, "kept from before the run was resumed", before.ended_at
-        self._tracker.update(leaf.path, **started)
         if self._use_cache and leaf.task.caching_options.enable_cache:
+            began = self._now()
             known = self._store.get(cache_key)
             if known:
+                self._tracker.update(leaf.path, **{**anew, "started_at": began})
                 return known, State.CACHED, "", None
+        self._tracker.update(leaf.path, **anew)
         return None, State.SUCCEEDED, "", None
 
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
@@ -291,16 +297,18 @@ class StepRunner:
                 pause = retries.backoff_duration.seconds * factor ** (number - 1)
                 limit = retries.backoff_max_duration.seconds
                 self._wait(min(pause, limit or _LONGEST_PAUSE_SECONDS))
+            ready = self._now()
             with self._slots:
                 if self._canceled():
                     return _AttemptEnd(State.CANCELED)
-                log = self._task_folder(leaf) / f"attempt-{len(attempts) + 1}.log"
-                attempt = Attempt(
-                    number=len(attempts) + 1, log=str(log.relative_to(self._folder)), started_at=self._now()
-                )
+                log = f"tasks/{leaf.path}/attempt-{len(attempts) + 1}.log"
+                began = self._now()
+                waited = (began - ready).total_seconds() if number else 0.0
+                attempt = Attempt(number=len(attempts) + 1, log=log, started_at=began, waited_seconds=waited)
                 attempts.append(attempt)
-                self._tracker.update(leaf.path, attempts=list(attempts))
-                end = self._attempt(leaf, host, container, len(attempts), log)
+                begins = {} if number else {"state": State.RUNNING, "started_at": began}
+                self._tracker.update(leaf.path, **begins, attempts=list(attempts))
+                end = self._attempt(leaf, host, container, len(attempts), self._folder / log)
             told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
             attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), **told})
             self._tracker.update(leaf.path, attempts=list(attempts))
@@ -347,7 +355,9 @@ class StepRunner:
             said = logs.tail(log, _LOG_TAIL)
             last = said.splitlines()[-1] if said else "it said nothing"
             more = f"\n\nThe end of its log:\n{said}" if "\n" in said else ""
-            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{more}", ended.code, ended.peak_bytes)
+            lacking = files.without_room(log.parent)
+            full = f" (the disk of {self._folder} has no {lacking} left: make room there)" if lacking else ""
+            return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{full}{more}", ended.code, ended.peak_bytes)
         missing = _unwritten(executor_input)
         if missing:
             problem = f"it ended well but did not write its outputs {', '.join(missing)}"
@@ -484,7 +494,7 @@ class StepRunner:
 
         So a step finds what it left beside its outputs, its checkpoints for one, when it is tried again.
         """
-        outputs = self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER
+        outputs = str(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
         definitions = leaf.component.output_definitions
         return {
             "inputs": {
@@ -492,21 +502,21 @@ class StepRunner:
                 "artifacts": {name: _artifact_list(value) for name, value in leaf.artifacts.items()},
             },
             "outputs": {
-                "parameters": {name: {"outputFile": str(outputs / name)} for name in definitions.parameters},
+                "parameters": {name: {"outputFile": f"{outputs}/{name}"} for name in definitions.parameters},
                 "artifacts": {
                     name: {
                         "artifacts": [
                             {
                                 "name": name,
                                 "type": json_format.MessageToDict(definition.artifact_type),
-                                "uri": str(outputs / name),
+                                "uri": f"{outputs}/{name}",
                                 "metadata": {},
                             }
                         ]
                     }
                     for name, definition in definitions.artifacts.items()
                 },
-                "outputFile": str(outputs / "executor_output.json"),
+                "outputFile": f"{outputs}/executor_output.json",
             },
         }
 
@@ -516,8 +526,8 @@ def _flat(values_of_artifacts: Iterable[Any]) -> list[Artifact]:
 
 
 def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
-    return sum(file.stat().st_size for file in files)
+    every = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
+    return sum(file.stat().st_size for file in every)
 
 
 def _artifact_list(value: Any) -> dict[str, Any]:
@@ -537,10 +547,14 @@ def _environment(host: Host, container: Mapping[str, Any]) -> dict[str, str]:
 def _clear(executor_input: Mapping[str, Any]) -> None:
     """Removes what a failed attempt left at the outputs' places, and makes their folder."""
     outputs = executor_input["outputs"]
+    folder = Path(outputs["outputFile"]).parent
+    try:
+        folder.mkdir(parents=True)
+        return  # nothing was there before
+    except FileExistsError:
+        pass
     paths = [Path(each["outputFile"]) for each in outputs["parameters"].values()]
     paths += [Path(each["artifacts"][0]["uri"]) for each in outputs["artifacts"].values()]
-    folder = Path(outputs["outputFile"]).parent
-    folder.mkdir(parents=True, exist_ok=True)
     leftovers.remove_hidden(folder)
     for path in [*paths, Path(outputs["outputFile"])]:
         if path.is_dir():

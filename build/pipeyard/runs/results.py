@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pipeyard.runs import artifacts, formats, graph, record
+from pipeyard.runs import artifacts, formats, graph, record, run_lock
 from pipeyard.runs.record import Artifact, Run, State, Task
 
 # KFP shows flat names alone, so that groups of metrics are prefixes there: `val_` is Keras's.
@@ -94,14 +94,29 @@ def integer(value: Any) -> int:
 def load(folder: Path) -> Run:
     """Reads a run's record; its tasks are in the order of the graph, and where that leaves it open in that of time.
 
+    One whose runner was killed is interrupted, as are the tasks that it was at.
+
     Raises:
         PipeyardError: there is no readable record.
     """
     run = record.load(folder)
+    if not run.state.ended and run_lock.was_left(folder):
+        run = record.load(folder)  # it may have ended meanwhile
+        if not run.state.ended:
+            _interrupt(run, run_lock.runner_of(folder))
     depths = graph.depths(run.tasks)
     last = max((task.started_at.timestamp() for task in run.tasks if task.started_at), default=0.0)
     run.tasks.sort(key=lambda task: (depths[task.path], task.started_at.timestamp() if task.started_at else last + 1.0))
     return run
+
+
+def _interrupt(run: Run, pid: int | None) -> None:
+    who = f"Its runner, process {pid}," if pid else "Its runner"
+    run.state = State.INTERRUPTED
+    run.error = f"{who} is gone. Go on with it: pipeyard run {run.pipeline} --resume {run.id}"
+    for task in run.tasks:
+        if task.state == State.RUNNING:
+            task.state, task.reason = State.INTERRUPTED, "its runner was killed"
 
 
 def labels(run: Run) -> dict[str, str]:
@@ -128,6 +143,8 @@ def why_no_result(run: Run, task: Task) -> str:
             return f"Failed: {reason or 'see its log'}"
         case State.CANCELED:
             return f"Canceled{f': {reason}' if reason else ''}"
+        case State.INTERRUPTED:
+            return f"Interrupted: {reason}"
         case State.RUNNING:
             return "Still running"
         case State.PENDING:
@@ -187,9 +204,12 @@ def why_not_deployed(run: Run) -> str:
 def verdict(run: Run) -> Verdict:
     """Returns how the run ended, and for what reason."""
     versions = ", ".join(f"version {integer(finding.value)}" for finding in pushed(run))
-    if not run.state.ended:
-        ended = sum(task.state.ended for task in run.tasks)
-        return Verdict(Tone.QUIET, "Running", f"{ended} of {formats.counted(len(run.tasks), 'step')} ended")
+    if run.state in (State.PENDING, State.RUNNING, State.INTERRUPTED):
+        ended = sum(task.state.ended and task.state is not State.INTERRUPTED for task in run.tasks)
+        done = f"{ended} of {formats.counted(len(run.tasks), 'step')} ended"
+        if run.state is State.INTERRUPTED:
+            return Verdict(Tone.WARN, "Interrupted", f"{done}. {run.error}")
+        return Verdict(Tone.QUIET, "Running", done)
     if run.state in (State.FAILED, State.CANCELED):
         word = "Failed" if run.state is State.FAILED else "Canceled"
         culprits = [task for task in run.tasks if task.state is run.state]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.runs import record, results
+from pipeyard.runs import record, results, run_lock
 from pipeyard.runs.record import Run, State
 
 LATEST = "latest"
@@ -49,6 +49,11 @@ class StoredRun:
         """The numbers that its report has at the top."""
         return results.key_metrics(results.metrics(self.run, self.folder))
 
+    @property
+    def pid(self) -> int | None:
+        """The process that is at it, or was when it was interrupted; None: it ended, or that isn't known."""
+        return run_lock.runner_of(self.folder) if self.run.ended_at is None else None
+
     def as_dict(self) -> dict[str, Any]:
         """Returns a summary for JSON."""
         return {
@@ -60,6 +65,7 @@ class StoredRun:
             "reason": self.verdict.detail,
             "started_at": self.run.started_at.isoformat(),
             "seconds": self.run.seconds,
+            "pid": self.pid,
             "commit": self.run.commit,
             "tasks": {str(state): count for state, count in _states(self.run).items()},
             "metrics": self.metrics,

@@ -23,6 +23,7 @@ _COLORS = {
     State.PENDING: "dim",
     State.FAILED: "red",
     State.CANCELED: "yellow",
+    State.INTERRUPTED: "yellow",
     State.RUNNING: "blue",
 }
 
@@ -39,10 +40,17 @@ def list_table(runs: Sequence[StoredRun]) -> "Table":
             _text(formats.when(run.started_at)),
             _text(formats.duration(run.seconds) if run.ended_at else formats.DASH),
             _state(run.state),
-            _text(stored.verdict.text if run.state == State.SUCCEEDED else results.brief(stored.verdict.text, 60)),
+            _text(_outcome(stored)),
             _text(shown),
         )
     return table
+
+
+def _outcome(stored: StoredRun) -> str:
+    verdict = stored.verdict
+    if stored.run.state == State.SUCCEEDED:
+        return verdict.text
+    return stored.run.error if stored.run.state == State.INTERRUPTED else results.brief(verdict.text, 60)
 
 
 def show_tables(stored: StoredRun) -> list["RenderableType"]:
@@ -57,6 +65,7 @@ def show_tables(stored: StoredRun) -> list["RenderableType"]:
         ("Took", formats.duration(run.seconds) if run.ended_at else formats.DASH),
         ("Commit", run.commit or formats.DASH),
         ("Folder", str(stored.folder)),
+        *([("Process", str(stored.pid))] if stored.pid else []),
     ]:
         facts.add_row(_text(name), _text(value))
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _ASIDE = ".partial"
+# A disk with less than this is full.
+_LITTLE_BYTES = 64 * 1024
 
 
 def aside_of(path: Path) -> Path:
@@ -22,10 +24,25 @@ def aside_of(path: Path) -> Path:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins."""
-    with aside_file(path) as aside:
-        aside.write_bytes(content.encode() if isinstance(content, str) else content)
-        aside.replace(path)
+    """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins.
+
+    What was written is there after a power cut, too.
+
+    Raises:
+        OSError: it can't be written; it names `path`, where nothing has changed.
+    """
+    try:
+        with aside_file(path) as aside:
+            descriptor = os.open(aside, os.O_WRONLY)
+            try:
+                write_all(descriptor, content.encode() if isinstance(content, str) else content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            aside.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextlib.contextmanager
@@ -33,6 +50,38 @@ def aside_file(path: Path) -> Iterator[Path]:
     """Gives an empty file beside `path`, to be renamed into its place; none is left when the block ends."""
     with _held(path, lambda aside: aside.touch(exist_ok=False), lambda aside: aside.unlink(missing_ok=True)) as aside:
         yield aside
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes all of some bytes.
+
+    Raises:
+        OSError: it can't be; some of it may have been.
+    """
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Has a folder's entries (what was renamed into it, say) written to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def without_room(folder: Path) -> str:
+    """Returns what a folder's disk has none of for more files: room, or inodes; empty: it has both."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_bavail * disk.f_frsize < _LITTLE_BYTES:
+        return "room"
+    # Those that have no limit say that they have no inodes at all.
+    return "inodes" if disk.f_files and not disk.f_favail else ""
 
 
 class TakenError(Exception):
@@ -56,6 +105,7 @@ def folder_whole(folder: Path) -> Iterator[Path]:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise TakenError(str(folder)) from error
+        sync_folder(folder.parent)
 
 
 def sweep(folder: Path) -> None:
@@ -95,7 +145,8 @@ def _held(path: Path, make: Callable[[Path], object], remove: Callable[[Path], o
             descriptor = _hold(aside)
         yield aside
     finally:
-        remove(aside)
+        with contextlib.suppress(OSError):  # what went wrong before tells more; the next sweep tries again
+            remove(aside)
         if descriptor is not None:
             os.close(descriptor)
 

@@ -15,6 +15,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.runs import artifacts, formats, graph, results
 from pipeyard.runs.record import Artifact, Attempt, State, Task
 from pipeyard.runs.report import curves, render, timeline
+from pipeyard.system import files
 
 HOSTILE = "</pre></script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'"
 
@@ -241,7 +242,7 @@ def test_results_of_components_nobody_knows_get_a_section_of_their_own(runs):
 def test_a_failing_render_leaves_the_earlier_page(runs, monkeypatch):
     folder = example_runs.succeeded(runs / "one")
     before = render(folder).read_bytes()
-    monkeypatch.setattr(Path, "write_bytes", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(files, "write_all", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space left"):
         render(folder)
     assert (folder / "report.html").read_bytes() == before

@@ -18,7 +18,7 @@ from pipeyard.compiling import compiler
 from pipeyard.deployment.targets import choice, local
 from pipeyard.local import runner
 from pipeyard.repository.project import Project
-from pipeyard.runs import record
+from pipeyard.runs import record, run_lock
 from pipeyard.triggers import function, scheduler_jobs
 
 ROOT = Path(__file__).parents[3]
@@ -246,7 +246,7 @@ def test_a_run_of_the_key_that_was_killed_goes_on_and_one_that_works_is_left_alo
     assert first.state == "SUCCEEDED"
     killed = first.model_copy(update={"state": record.State.RUNNING, "ended_at": None, "tasks": []})
     killed.save(folder)
-    with (folder / runner.LOCK_FILE).open("w") as lock:
+    with (folder / run_lock.FILE).open("w") as lock:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX)

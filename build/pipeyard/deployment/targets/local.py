@@ -13,7 +13,7 @@ from pipeyard.deployment.targets.interface import Finished, Started
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import derivation
 from pipeyard.local import display, runner
-from pipeyard.runs import record, report, stored_runs
+from pipeyard.runs import record, report, run_lock, stored_runs
 from pipeyard.runs.report import page
 from pipeyard.servers.outcome import FailedStep, RunOutcome
 from pipeyard.settings import fit
@@ -139,6 +139,10 @@ class OnThisMachine:
         folder = self._root / run
         found = record.load(folder)
         if not found.state.ended:
+            if run_lock.was_left(folder):
+                raise PipeyardError(
+                    f"{run} was interrupted. Go on with it: pipeyard run {found.pipeline} --resume {run}"
+                )
             raise PipeyardError(f"{run} hasn't ended: another process is at it. Look again later.")
         failed = [
             FailedStep(task.path, task.reason, str(folder / task.attempts[-1].log) if task.attempts else "")
@@ -176,7 +180,7 @@ class OnThisMachine:
         begun = (folder / record.FILE).exists()
         if begun:
             before = record.load(folder)
-            if before.state.ended or runner.runs_still(folder):
+            if before.state.ended or run_lock.works(folder):
                 return self._found(folder, before.parameters)
             given = before.parameters
         try:
