@@ -95,7 +95,8 @@ def _held(path: Path, make: Callable[[Path], object], remove: Callable[[Path], o
             descriptor = _hold(aside)
         yield aside
     finally:
-        remove(aside)
+        with contextlib.suppress(OSError):  # what went wrong before tells more; the next sweep tries again
+            remove(aside)
         if descriptor is not None:
             os.close(descriptor)
 

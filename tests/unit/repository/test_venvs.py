@@ -15,8 +15,8 @@ from pipeyard.repository import venvs
 from pipeyard.repository.project import Project
 
 ROOT = Path(__file__).parents[3]
-# uv as far as build/sync-env needs it. It tells when it begins to install, waits to be told to go on, and fails if another
-# installs at the same time.
+# uv as far as build/sync-env needs it. It tells when it begins to install, waits to be told to go on, and fails if
+# another installs at the same time.
 _UV = """\
 #!/bin/sh
 case "$1 $2" in
