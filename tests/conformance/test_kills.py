@@ -206,7 +206,9 @@ def _faults(place: _Place, pipeyard: ForkedPipeyard, outputs: Outputs, moment: f
     if left := _left(place):
         yield f"going on left the processes {left}"
     hidden = [path for path in place.root.rglob(".*") if path.name not in (".cache", ".lock")]
-    if files := [*hidden, *place.scratch.iterdir()]:
+    # Before an event, the process is killed that compiles, which has kfp write to a scratch folder.
+    scratch = [path for path in place.scratch.iterdir() if not is_event or not path.name.startswith("pipeyard-")]
+    if files := [*hidden, *scratch]:
         yield f"it left the files {files}"
 
 
