@@ -62,16 +62,15 @@ class Disk:
                 raise OSError(self.error, os.strerror(self.error), path if kind != "write" else None)
 
 
-_disk: Disk | None = None
+_disks: list[Disk] = []
 
 
 def _audit(event: str, arguments: tuple) -> None:
-    if not _disk or not _disk.on:
-        return
-    if event in CHANGES | {"os.mkdir"}:
-        _disk.touch(event, os.fspath(arguments[0]))
-    elif event == "open" and isinstance(arguments[0], (str, Path)) and arguments[2] & WRITES:
-        _disk.touch("open", os.fspath(arguments[0]))
+    for disk in _disks:
+        if event in CHANGES | {"os.mkdir"}:
+            disk.touch(event, os.fspath(arguments[0]))
+        elif event == "open" and isinstance(arguments[0], (str, Path)) and arguments[2] & WRITES:
+            disk.touch("open", os.fspath(arguments[0]))
 
 
 sys.addaudithook(_audit)  # for good; it does nothing without a disk
@@ -79,17 +78,17 @@ sys.addaudithook(_audit)  # for good; it does nothing without a disk
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    global _disk  # pylint: disable=global-statement  # an audit hook has no other place to look
-    _disk = found = Disk(tmp_path / "runs")
+    found = Disk(tmp_path / "runs")
+    _disks.append(found)
     write = os.write
 
     def failing(descriptor: int, content: bytes) -> int:
-        found.touch("write", os.readlink(f"/proc/self/fd/{descriptor}"))
+        found.touch("write", str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         return write(descriptor, content)
 
     monkeypatch.setattr(os, "write", failing)
     yield found
-    _disk = None
+    _disks.clear()
 
 
 class NoProcess:

@@ -2,10 +2,10 @@
 
 import errno
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.example_runs import RunFolder
 
 from pipeyard.errors import shown
 from pipeyard.local.step_cache import CacheEntry, StepCache
@@ -20,7 +20,7 @@ def calls(monkeypatch):
     fsync, replace = os.fsync, Path.replace
 
     def syncing(descriptor):
-        told.append(("synced", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        told.append(("synced", Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     def replacing(path, target):
@@ -33,8 +33,7 @@ def calls(monkeypatch):
 
 
 def _run(folder: Path) -> Path:
-    run: Run = RunFolder(folder).run
-    run.save(folder)
+    Run(id="r", pipeline="p", started_at=datetime(2026, 3, 1, tzinfo=UTC)).save(folder)
     return folder / "run.json"
 
 
