@@ -36,13 +36,17 @@ def _cases(quick: bool) -> list[Case]:
     return [Case(_name(tasks), lambda: 0, [Side(SIDE, functools.partial(_side, tasks))]) for tasks in sizes]
 
 
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
 def _verdicts(result: TableResult) -> list[Verdict]:
     small, large = (_name(tasks) for tasks in TASKS)
     spent = result.median(large, SIDE, "run_cpu_s")
     written = quotient(result.median(large, SIDE, "written_mb"), result.median(small, SIDE, "written_mb"))
     growth = TASKS[1] / TASKS[0]
     return [
-        at_most(f"{large}: at most {MOST:g} s of CPU for planning and records", spent, MOST, "{:.1f} s".format),
+        at_most(f"{large}: at most {MOST:g} s of CPU for planning and records", spent, MOST, _seconds),
         at_most(f"{large} write at most {1.2 * growth:g} times what {small} write", written, 1.2 * growth),
     ]
 
