@@ -10,6 +10,7 @@ NAMES = (
     "evaluate",
     "growth",
     "local_runs",
+    "records",
     "images",
     "triggers",
 )

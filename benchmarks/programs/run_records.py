@@ -7,10 +7,9 @@ Its launcher starts no process: it writes each task's output itself.
 """
 
 import json
-import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -34,16 +33,16 @@ outputs:
 implementation:
   container:
     image: benchmarks/echo
-    command: [echo, {{inputValue: given}}, {{outputPath: said}}]
+    command: [{name}, {{inputValue: given}}, {{outputPath: said}}]
 """
 
 
 class _NoProcess:
     """A launcher: a task's output is there at once."""
 
-    versions: dict[str, str] = {}
+    versions: Mapping[str, str] = {}
 
-    def run(
+    def run(  # pylint: disable=unused-argument
         self, launch: Launch, canceled: Callable[[], bool], timeout_seconds: float | None, started: Callable[[], object]
     ) -> Ended:
         started()
@@ -60,16 +59,19 @@ class _NoProcess:
 def _make(folder: Path) -> None:
     from kfp import compiler, components, dsl
 
-    echo = components.load_component_from_text(_COMPONENT.format(name="echo", given="String"))
+    first, second = (
+        components.load_component_from_text(_COMPONENT.format(name=name, given="String"))
+        for name in ("first", "second")
+    )
     collect = components.load_component_from_text(_COMPONENT.format(name="collect", given="JsonArray"))
 
     @dsl.pipeline(name="many")
     def many(items: list):
         with dsl.ParallelFor(items) as item:
-            first = echo(given=item)
+            said = first(given=item)
         with dsl.ParallelFor(items) as item:
-            echo(given=item).after(first)
-        collect(given=dsl.Collected(first.outputs["said"]))
+            second(given=item).after(said)
+        collect(given=dsl.Collected(said.outputs["said"]))
 
     compiler.Compiler().compile(many, str(folder / "pipeline.yaml"))
 

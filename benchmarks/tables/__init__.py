@@ -6,6 +6,7 @@ from benchmarks.tables import (
     growth,
     images,
     local_runs,
+    records,
     statistics,
     train_input,
     transform,
@@ -15,5 +16,16 @@ from benchmarks.tables import (
 
 TABLES: dict[str, Table] = {
     module.TABLE.name: module.TABLE
-    for module in (whole_pipeline, statistics, transform, train_input, evaluate, growth, local_runs, images, triggers)
+    for module in (
+        whole_pipeline,
+        statistics,
+        transform,
+        train_input,
+        evaluate,
+        growth,
+        local_runs,
+        records,
+        images,
+        triggers,
+    )
 }

@@ -9,6 +9,7 @@ Semantics, from KFP's documentation of the IR (`PipelineTaskSpec`):
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
@@ -159,12 +160,14 @@ class Scheduler:
         def run_one(name: str) -> TaskOutcome:
             return self._run_task(name, tasks[name], scope, {other: done[other] for other in needs[name]}, place)
 
-        with ThreadPoolExecutor(max_workers=max(len(tasks), 1)) as pool:
+        with ExitStack() as pools:
+            pool: ThreadPoolExecutor | None = None
             while order.is_active():
                 ready = order.get_ready()
                 if len(ready) == 1 and not running:  # as in most iterations of loops: it needs no thread
                     ended(ready[0], run_one(ready[0]))
                     continue
+                pool = pool or pools.enter_context(ThreadPoolExecutor(max_workers=len(tasks)))
                 running |= {pool.submit(run_one, name): name for name in ready}
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     ended(running.pop(future), future.result())

@@ -20,11 +20,17 @@ from stepkit import digest
 # Of a folder that holds a folder a run.
 CACHE_FOLDER = ".cache"
 _log = logging.getLogger(__name__)
+_LOST = "The output %s of %s is gone or changed since it was cached. The step %s is computed anew."
+
+
+# Of entries; those that say none are of the first.
+FORMAT = 1
 
 
 class CacheEntry(BaseModel):
     """Outputs of a task, and which run computed them."""
 
+    format: int = FORMAT
     run: str
     task: str
     parameters: dict[str, Any]
@@ -72,14 +78,21 @@ class StepCache:
         self._folder = folder
 
     def get(self, cache_key: str) -> CacheEntry | None:
-        """Returns the entry, or None if absent, or its outputs are gone or changed.
+        """Returns the entry, or None if absent.
 
-        One that is damaged, whatever it is, counts as none, and a warning is logged: the step is computed anew.
+        One that is damaged, whatever it is, or whose outputs are gone or changed, counts as none, and a warning is
+        logged: the step is computed anew.
         """
         path = self._path(cache_key)
         try:
-            entry = CacheEntry.model_validate(jsons.read(path))
-            return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+            content = jsons.read(path)
+            if isinstance(content, dict) and isinstance(said := content.get("format"), int) and said > FORMAT:
+                raise ValueError(f"a newer Pipeyard wrote it, in format {said}; this one reads up to {FORMAT}")
+            entry = CacheEntry.model_validate(content)
+            lost = next((artifact.uri for artifact in entry.artifacts.values() if not intact(artifact)), None)
+            if lost:
+                _log.warning(_LOST, lost, entry.run, entry.task)
+            return None if lost else entry
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

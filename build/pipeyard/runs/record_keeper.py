@@ -94,6 +94,10 @@ class RecordKeeper:
             self._fold()
 
     def _fold(self) -> None:
-        self.run.folded = self._journal.size
-        self._whole_bytes = self.run.save(self._folder)
+        before, self.run.folded = self.run.folded, self._journal.size
+        try:
+            self._whole_bytes = self.run.save(self._folder)
+        except OSError:
+            self.run.folded = before
+            raise
         self._since_bytes = 0

@@ -130,17 +130,23 @@ def parse(content: bytes) -> TriggerState:
     except ValidationError as error:
         written = _format(content)
         if written > FORMAT:
-            raise PipeyardError(
-                f"The trigger's state is of format {written}, which a later Pipeyard wrote; this one reads {FORMAT}. "
-                "Deploy the function with that version again, or run that version here."
-            ) from error
+            raise _later(written) from error
         raise PipeyardError(
             f"The trigger's state can't be read: {error}. Move it away: the trigger begins anew then, and may "
             "start a run for an event that is delivered again."
         ) from error
+    if known.format > FORMAT:
+        raise _later(known.format)
     known = known if "format" in known.model_fields_set else _of_format_1(known)
     _remember(content, known)
     return known
+
+
+def _later(written: int) -> PipeyardError:
+    return PipeyardError(
+        f"The trigger's state is of format {written}, which a later Pipeyard wrote; this one reads {FORMAT}. "
+        "Deploy the function with that version again, or run that version here."
+    )
 
 
 def _remember(content: bytes, known: TriggerState) -> None:

@@ -22,6 +22,7 @@ DAMAGED = {
     "artifacts of another shape": json.dumps({**RIGHT.model_dump(), "artifacts": {"a": []}}).encode(),
     "100,000 brackets": b"[" * 100_000,
     "a directory": None,
+    "of a newer format": RIGHT.model_dump_json().replace('"format":1', '"format":2').encode(),
 }
 
 

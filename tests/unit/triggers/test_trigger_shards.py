@@ -251,10 +251,11 @@ def test_a_state_of_the_first_format_is_read_and_migrated(folder, tmp_path, obje
     assert [set(source.split(",")) for source in runs.started.values()] == [waited]
 
 
-def test_a_state_of_a_later_format_is_refused_with_what_helps(folder, tmp_path):
+@pytest.mark.parametrize("content", ['{"format": 3, "seen": [], "memory": "elsewhere"}', '{"format": 3}'])
+def test_a_state_of_a_later_format_is_refused_with_what_helps(folder, tmp_path, content):
     path = tmp_path / "dev/taxi/each.json"
     path.parent.mkdir(parents=True)
-    path.write_text('{"format": 3, "seen": [], "memory": "elsewhere"}')
+    path.write_text(content)
     with pytest.raises(PipeyardError, match="is of format 3, which a later Pipeyard wrote; this one reads 2. Deploy"):
         tell(folder, numbered(1), Runs())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pipeyard import ir
 from pipeyard.compiling import compiler
 from pipeyard.deployment.targets.interface import Finished, Started
-from pipeyard.errors import PipeyardError
+from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import derivation
 from pipeyard.local import display, runner
 from pipeyard.runs import record, report, run_lock, stored_runs
@@ -198,7 +198,7 @@ class OnThisMachine:
         name: str = "",
     ) -> LocalRun:
         manner = self.manner
-        _, folder = runner.run(
+        run, folder = runner.run(
             package,
             parameters,
             self._root,
@@ -211,7 +211,13 @@ class OnThisMachine:
             launchers=manner.launchers,
             name=name,
         )
-        report.render(folder)
+        try:
+            report.render(folder)
+        except OSError as error:
+            then = f"Then: pipeyard runs open {run.id} --render"
+            raise PipeyardError(
+                f"The run {run.id} {run.state}, but its report can't be written: {disk_problem(error)} {then}"
+            ) from error
         return self._found(folder, parameters)
 
     def _found(self, folder: Path, parameters: Mapping[str, Any]) -> LocalRun:

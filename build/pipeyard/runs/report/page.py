@@ -182,9 +182,11 @@ def _values(parameters: dict[str, Any]) -> dict[str, ShownValue]:
 def _anchors(run: Run, labels: dict[str, str]) -> dict[str, str]:
     """Returns ids for links by task path: unique, and readable in an address."""
     found: dict[str, str] = {}
+    taken: set[str] = set()
     for task in run.tasks:
         plain = "step-" + re.sub(r"[^a-z0-9]+", "-", labels[task.path].lower()).strip("-")
-        found[task.path] = f"{plain}-{len(found)}" if plain in found.values() else plain
+        found[task.path] = f"{plain}-{len(found)}" if plain in taken else plain
+        taken.add(found[task.path])
     return found
 
 
