@@ -61,7 +61,9 @@ class HttpPlace:
             raise FileMissing(phrase)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             if _host(final) != _host(url):
-                raise PlaceUnavailable(f"{phrase}, which gets no credentials of {_host(url)}: give its own URL as a prefix")
+                raise PlaceUnavailable(
+                    f"{phrase}, which gets no credentials of {_host(url)}: give its own URL as a prefix"
+                )
             raise PlaceUnavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
         raise PlaceUnavailable(phrase)
 

@@ -273,7 +273,12 @@ def test_credentials_of_any_class_stay_with_their_host(server, tmp_path):
     ("required", "files", "kind", "reason"),
     [
         (None, {}, "", r"404 Not Found from {final}, where it was redirected to"),
-        (("X", "y"), {}, "", "401 Unauthorized from {final}, .* gets no credentials of {first}: give its own URL as a pr"),
+        (
+            ("X", "y"),
+            {},
+            "",
+            "401 Unauthorized from {final}, .* gets no credentials of {first}: give its own URL as a pr",
+        ),
         (None, {"echo/component.yaml": b"<html>"}, "text/html; charset=utf-8", "a page for people from {final}, where"),
     ],
 )
@@ -294,7 +299,9 @@ def test_a_redirection_to_a_host_that_is_gone_names_it(server, tmp_path):
     first.moved = server.url
     server.close()
     store = ComponentStore(url_search_prefixes=[first.url], cache_dir=tmp_path, timeout=0.5)
-    with pytest.raises(ComponentNotFoundError, match=f"Connection refused from {server.url}/echo/component.yaml, where"):
+    with pytest.raises(
+        ComponentNotFoundError, match=f"Connection refused from {server.url}/echo/component.yaml, where"
+    ):
         store.load_component("echo")
     first.close()
 
