@@ -147,7 +147,13 @@ class StepRunner:
 
     def planned(self, leaf: Leaf) -> None:
         self._ahead[leaf.path] = leaf
-        self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
+        self._tracker.update(
+            leaf.path,
+            name=leaf.name,
+            component=self._component_name(leaf),
+            condition=leaf.condition,
+            upstream=sorted(leaf.upstream),
+        )
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
         self._ahead.pop(leaf.path, None)
@@ -161,6 +167,7 @@ class StepRunner:
             name=leaf.name,
             component=self._component_name(leaf),
             condition=leaf.condition,
+            upstream=sorted(leaf.upstream),
             state=state,
             reason=reason,
         )
