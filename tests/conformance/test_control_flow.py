@@ -304,11 +304,10 @@ def test_what_did_not_run_has_its_edges(run):
             echo(value=first.output)
             inside = inner(value=first.output)
             echo(value=inside.output)
-        with dsl.ParallelFor([1, 2]) as item:
-            with dsl.If(item == 2):
-                once = echo(value="once")
-                with dsl.If(made.outputs["flag"] == False):  # noqa: E712  # kfp's DSL
-                    pair(left=once.output, right=other.output)
+        with dsl.ParallelFor([1, 2]) as item, dsl.If(item == 2):
+            once = echo(value="once")
+            with dsl.If(made.outputs["flag"] == False):  # noqa: E712  # kfp's DSL
+                pair(left=once.output, right=other.output)
         broken = fail()
         after = echo(value=broken.output)
         echo(value="later").after(after)
