@@ -285,3 +285,45 @@ def test_independent_tasks_run_at_the_same_time(run, tmp_path):
 
     result = run(pipeline, folder=str(tmp_path))
     assert [task.output_parameters["met"] for task in result.run.tasks] == [True, True]
+
+
+def test_what_did_not_run_has_its_edges(run):
+    """So that a graph of the run shows it where it stands, not in the first column."""
+
+    @dsl.pipeline
+    def inner(value: str) -> str:
+        first = echo(value=value)
+        return echo(value=first.output).output
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        made = emit(value="ab")
+        other = echo(value="other")
+        with dsl.If(made.outputs["count"] > 2):
+            first = echo(value=made.outputs["text"])
+            echo(value=first.output)
+            inside = inner(value=first.output)
+            echo(value=inside.output)
+        with dsl.ParallelFor([1, 2]) as item, dsl.If(item == 2):
+            once = echo(value="once")
+            with dsl.If(made.outputs["flag"] == False):  # noqa: E712  # kfp's DSL
+                pair(left=once.output, right=other.output)
+        broken = fail()
+        after = echo(value=broken.output)
+        echo(value="later").after(after)
+
+    result = run(pipeline)
+    skipped = {path: result[path].upstream for path, state in result.states.items() if state == SKIPPED}
+    group, loop = "condition-1", "for-loop-3"
+    assert skipped == {
+        f"{group}/echo-2": ["emit"],
+        f"{group}/echo-3": [f"{group}/echo-2", "emit"],
+        f"{group}/inner/echo": [f"{group}/echo-2", "emit"],
+        f"{group}/inner/echo-2": [f"{group}/inner/echo", "emit"],
+        f"{group}/echo-4": [f"{group}/inner/echo", f"{group}/inner/echo-2", "emit"],
+        f"{loop}[0]/condition-4/echo-5": [],
+        f"{loop}[0]/condition-4/condition-5/pair": ["echo", "emit", f"{loop}[0]/condition-4/echo-5"],
+        f"{loop}[1]/condition-4/condition-5/pair": ["echo", "emit", f"{loop}[1]/condition-4/echo-5"],
+        "echo-6": ["fail"],
+        "echo-7": ["echo-6"],
+    }

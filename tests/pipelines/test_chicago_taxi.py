@@ -71,6 +71,7 @@ def test_a_new_payment_type_stops_before_transform(taxi, pipeyard_run, data, tmp
     bad = _rewrite(data, tmp_path / "bad.csv", lambda n, row: {**row, "payment_type": "Bitcoin"} if n < 50 else row)
     ran = pipeyard_run("chicago_taxi", source=str(bad))
     assert ran.code == 0
+    assert "\n  train: 'payment_type': " in ran.text
     assert (ran.output("valid"), ran.output("anomaly_count") > 0) == (False, True)
     skipped = ["transform", "train", "evaluate", "deploy"]
     assert {name: ran.states[name] for name in skipped} == dict.fromkeys(skipped, "SKIPPED")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeyard.settings import Environment
 
 EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "CANCELED": 130}
+# With --fail-on not-deployed: the run succeeded, and no model is deployed.
+NOT_DEPLOYED = 5
 
 
 def run(
@@ -23,11 +25,12 @@ def run(
     """Runs what is checked out to its end, and tells how that was.
 
     Returns:
-        The exit code: 1 if it failed, 130 if it was stopped.
+        The exit code: 1 if it failed, 130 if it was stopped, `NOT_DEPLOYED` if it was to fail on that.
     """
     from rich.console import Console
 
     from pipeyard.deployment.targets import local
+    from pipeyard.runs import results
 
     console = Console(stderr=True)
     target = local.OnThisMachine(place, project, _manner(project, asked, console))
@@ -39,7 +42,12 @@ def run(
         from pipeyard.runs.report import browser
 
         browser.open_report(ran.folder)
-    return EXIT_CODES[ran.record.state]
+    code = EXIT_CODES[ran.record.state]
+    if code == 0 and asked.fail_on == "not-deployed" and not results.pushed(ran.record):
+        reason = results.why_not_deployed(ran.record) or "the pipeline has no step that deploys"
+        console.print(f"Exit code {NOT_DEPLOYED}, as nothing was deployed: {reason}.", markup=False, soft_wrap=True)
+        return NOT_DEPLOYED
+    return code
 
 
 def _manner(project: "Project", asked: "RunOptions", console: "Console") -> "Manner":
@@ -82,6 +90,11 @@ def _conclude(console: "Console", ran: "LocalRun") -> None:
         verdict = results.verdict(record)
         say(f"\nRun {record.id} {record.state} in {record.seconds:.1f} s.")
         say(f"{verdict.text}: {verdict.detail}" if verdict.detail else verdict.text)
+        found, count = results.anomalies(record)
+        for anomaly in found:
+            say(f"  {anomaly}", "yellow")
+        if count > len(found) > 0:
+            say(f"  and {count - len(found)} more, which the report has")
     else:
         say(f"\nRun {record.id} {record.state} after {record.seconds:.1f} s. Go on with it: --resume {record.id}")
     say(f"Report: {ran.page}")

@@ -30,6 +30,7 @@ class RunOptions:
     allow_dirty: bool
     network: str
     no_prestart: bool
+    fail_on: str | None
 
     @property
     def docker(self) -> bool:
@@ -66,6 +67,11 @@ class RunOptions:
 @click.option("--allow-dirty", is_flag=True, help="docker: take images that were built of uncommitted changes.")
 @click.option("--network", default="", metavar="NAME", help="docker: the containers' network, e.g. host or none.")
 @click.option("--no-prestart", is_flag=True, help="Start no step's interpreter ahead: slower, takes less memory.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["not-deployed"]),
+    help="Exit with 5 if the run succeeds without deploying a model, as for bad data or one that isn't blessed.",
+)
 @click.option("--open", "open_report", is_flag=True, help="Open the report in a browser when the run has ended.")
 @click.option("--wait", is_flag=True, help="On a server: wait for the run's end, as on this machine.")
 @click.option("--key", default="", metavar="KEY", help="On a server: start no second run of the same key.")
@@ -88,7 +94,7 @@ def command(pipeline: str, params: tuple[str, ...], environment: str, project_fo
     would be on a cluster; it sees its inputs and outputs, and what its component declares to read and write outside.
 
     Exit code: 0 if the run succeeded, 1 if it failed, 130 if it was stopped. A model that isn't blessed is no failure:
-    the run succeeds without deploying, and says so.
+    the run succeeds without deploying, and says so; with --fail-on not-deployed by exit code 5, too.
     """
     from pipeyard import settings
     from pipeyard.commands import local_run, remote_run
@@ -118,6 +124,7 @@ def _refuse_others(place: "Environment", asked: RunOptions) -> None:
         "--runner docker": asked.docker,
         "--no-prestart": asked.no_prestart,
         "--open": asked.open_report,
+        "--fail-on": asked.fail_on,
     }.items():
         if given:
             raise click.UsageError(f"{name} is of runs on this machine; {place.name} is on {place.target}.")

@@ -1,12 +1,13 @@
 """Stores behind HTTP: bounded in time, tried again where that helps, with credentials that stay with their host."""
 
 import contextlib
+import logging
 import math
 import re
 import time
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,10 +15,11 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
 from pipeyard.component_store import layout
-from pipeyard.component_store.auth import Token
 from pipeyard.component_store.layout import IndexEntry
 from pipeyard.component_store.places import FileMissing, PlaceUnavailable
 from pipeyard.system import retries
+
+_log = logging.getLogger(__name__)
 
 # A specification has some KiB, an index of ten thousand components some MiB.
 _LARGEST = 32 * 2**20
@@ -49,13 +51,19 @@ class HttpPlace:
     def read(self, path: str) -> bytes:
         if self._down and time.monotonic() < self._down[0]:
             raise PlaceUnavailable(f"not asked again: {self._down[1]}")
-        status, body = self._answer(self.location(path))
+        url = self.location(path)
+        status, body, final = self._answer(url)
         phrase = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+        phrase += _moved(url, final)
         if status == HTTPStatus.OK:
             return body
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
             raise FileMissing(phrase)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            if _host(final) != _host(url):
+                raise PlaceUnavailable(
+                    f"{phrase}, which gets no credentials of {_host(url)}: give its own URL as a prefix"
+                )
             raise PlaceUnavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
         raise PlaceUnavailable(phrase)
 
@@ -70,16 +78,22 @@ class HttpPlace:
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry())
 
-    def _answer(self, url: str) -> tuple[int, bytes]:
+    def _answer(self, url: str) -> tuple[int, bytes, str]:
+        """Returns the status, the body, and the address that gave them, which a redirection may have led to."""
+        asked = str(requests.Request("GET", url).prepare().url)  # as requests writes it, for comparison
         for tries_left in reversed(range(_ATTEMPTS)):
             try:
                 with contextlib.closing(self._session.get(url, stream=True, timeout=self._timeout)) as response:
-                    return response.status_code, self._body(response)
+                    if response.url != asked:
+                        _log.info("%s: the answer comes%s.", url, _moved(asked, response.url))
+                        _refuse_page(response, asked)
+                    return response.status_code, self._body(response), response.url if response.url != asked else url
             except HTTPError as error:  # the session's own retries end where the body begins
                 if not tries_left:
                     raise PlaceUnavailable(f"the answer broke off {_ATTEMPTS} times") from error
             except requests.RequestException as error:
-                reason = _reason(error)
+                last = error.request.url if error.request is not None else asked
+                reason = _reason(error) + _moved(asked, str(last))
                 if isinstance(error, requests.ConnectionError | requests.Timeout):
                     self._down = (time.monotonic() + _DOWN_SECONDS, reason)
                 raise PlaceUnavailable(reason) from error
@@ -99,7 +113,7 @@ class HttpPlace:
 
 
 class _RedirectingSession(requests.Session):
-    """Redirected to another host, requests drops the header Authorization; this one drops any that holds a token."""
+    """Redirected to another host, requests drops the header Authorization; this one drops whatever `auth` may add."""
 
     def __init__(self, auth: Any, timeout: float) -> None:
         super().__init__()
@@ -115,9 +129,28 @@ class _RedirectingSession(requests.Session):
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         super().rebuild_auth(prepared_request, response)
-        elsewhere = self.should_strip_auth(response.request.url, prepared_request.url)
-        if elsewhere and isinstance(self.auth, Token) and self.auth.header != "Authorization":
-            prepared_request.headers.pop(self.auth.header, None)
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            ours = {name.lower() for name in self.headers} | {"authorization"}  # that one is of the new host's netrc
+            for name in [name for name in prepared_request.headers if name.lower() not in ours]:
+                del prepared_request.headers[name]
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+
+
+def _moved(url: str, final: str) -> str:
+    """Says where a redirection led, without what may be secret in an address: a login, a query (signed URLs)."""
+    if final == url:
+        return ""
+    return f" from {_host(final)}{urlsplit(final).path}, where it was redirected to"
+
+
+def _refuse_page(response: requests.Response, url: str) -> None:
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if response.ok and kind in {"text/html", "application/xhtml+xml"}:
+        raise PlaceUnavailable(f"a page for people{_moved(url, response.url)}: it may want a login, see auth=")
 
 
 def _reason(error: BaseException) -> str:

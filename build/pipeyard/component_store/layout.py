@@ -51,6 +51,9 @@ class VersionSelector:
         Raises:
             PipeyardError: both are given, or one isn't well-formed.
         """
+        for argument, value in [("digest", digest), ("tag", tag)]:
+            if value is not None and not isinstance(value, str):
+                raise PipeyardError(f"{argument}={value!r} isn't text. Write it in quotes: {argument}={str(value)!r}.")
         if digest is not None and tag is not None:
             raise PipeyardError(f"Both a digest and the tag {tag!r} are given; a digest says it all. Drop the tag.")
         if tag is not None and not _TAG.fullmatch(tag):
@@ -67,6 +70,8 @@ class VersionSelector:
         """Reads `sha256:<digest>`, a bare digest, or else a tag; None is the newest."""
         if text is None:
             return cls()
+        if not isinstance(text, str):
+            raise PipeyardError(f"The version {text!r} isn't text. Write it in quotes: {str(text)!r}.")
         if text.startswith("sha256:") or _DIGEST.fullmatch(text):
             return cls.of(digest=text)
         return cls.of(tag=text)

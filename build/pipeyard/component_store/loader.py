@@ -1,13 +1,14 @@
 """Makes kfp components of specifications, kfp 1's among them that kfp 2 would refuse."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from kfp import components as kfp_components
 from kfp.dsl.types import type_utils
 
-from pipeyard.component_store import session
+from pipeyard.component_store import session, spec_mistakes
 from pipeyard.component_store.components import LoadedComponent, Retyped
 from pipeyard.errors import PipeyardError
 from pipeyard.system import yamls
@@ -18,95 +19,107 @@ _log = logging.getLogger(__name__)
 def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedComponent:
     """Makes a component of a specification, kfp 1's or kfp 2's.
 
-    kfp 2 refuses a condition with several elements inside a `concat`, which kfp 1 takes: it is written as one element.
+    kfp 2 refuses a condition with several elements inside a `concat`, and one whose `else` is a placeholder, which
+    kfp 1 takes: they are written as one element, and as a list.
 
     Args:
         text: the specification.
         location: where it is from, for messages.
         digest: its digest.
-        retype: give inputs that are artifacts by type, but used by value, the type String: kfp 2 compiles no pipeline
-            with such a component. That changes the interface, so it is done only when asked for, and logged.
+        retype: give inputs that are artifacts by type, but used by value, the type String, and those that are values by
+            type, but used as files, the type Artifact, which has no default: kfp 2 compiles no pipeline with such a
+            component. That changes the interface, so it is done only when asked for, and logged.
 
     Raises:
         PipeyardError: kfp can't load it, or an input is used by value and as a file.
     """
+    spec: dict[str, Any] | None = None
+    documents: list[Any] = []
+    retyped: tuple[Retyped, ...] = ()
+    rewritten: tuple[str, ...] = ()
     try:
-        _refuse_what_kfp_is_unclear_of(text)
-        spec = _kfp1_spec(text)
-        retyped: tuple[Retyped, ...] = ()
-        rewritten: tuple[str, ...] = ()
+        documents = yamls.load_all(text)  # first, as it checks bounds
+        _refuse_keys_that_stand_twice(text)
+        spec = _kfp1_spec(documents)
         if spec:
-            by_value = _artifacts_by_value(spec)
             if retype:
-                retyped = _retype(spec, by_value)
+                retyped = _retype(spec)
+            else:
+                _warn_of_uses(spec, location)
             rewritten = _rewrite(spec)
-            if by_value and not retype:
-                _log.warning(
-                    "%s: kfp 2 will compile no pipeline with this component: %s used by value, and no type of a value. "
-                    "Load it with retype=True to use String.",
-                    location,
-                    _listed(by_value),
-                )
-            if retyped:
-                _log.warning("%s: now String: %s.", location, _listed({each.input: each.was for each in retyped}))
+            for now in dict.fromkeys(each.now for each in retyped):
+                was = {each.input: each.was for each in retyped if each.now == now}
+                _log.warning("%s: now %s: %s.", location, now, _listed(was))
         changed = retyped or rewritten
         loaded = kfp_components.load_component_from_text(yaml.safe_dump(spec, sort_keys=False) if changed else text)
     except PipeyardError as error:
         raise PipeyardError(f"{location}: {error}") from error
-    except Exception as error:  # kfp raises many kinds, YAML's among them
+    except yaml.YAMLError as error:
+        raise PipeyardError(f"{location} isn't a component that kfp can load: {error}") from error
+    except Exception as error:  # kfp raises many kinds
+        mistake = spec_mistakes.of(spec or (documents[0] if documents else None)) if _is_kfp1(documents) else None
+        if mistake:
+            raise PipeyardError(f"{location}: {mistake}") from error
         raise PipeyardError(f"{location} isn't a component that kfp can load: {error}") from error
     made = LoadedComponent(loaded, location, digest, retyped, rewritten, spec)
     session.note(made)
     return made
 
 
-def _refuse_what_kfp_is_unclear_of(text: str) -> None:
-    """Refuses what kfp takes wrongly, or refuses in words that don't say what to write.
+def _refuse_keys_that_stand_twice(text: str) -> None:
+    """Refuses a key that stands twice with two meanings, of which kfp would take the last without a word.
 
-    Raises:
-        PipeyardError: a key stands twice, it is no mapping, a graph, or a name isn't text.
+    Below `metadata`, which kfp 2 doesn't read, and with equal values it does no harm: public specifications have that.
     """
-    documents = yamls.load_all(text)  # first, as it checks bounds
     for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
-        _refuse_keys_that_stand_twice(root)
-    if not documents or not isinstance(documents[0], dict):
-        raise PipeyardError("it isn't a component: a mapping with `name` and `implementation` is expected at the top.")
-    spec = documents[0]
-    if isinstance(spec.get("implementation"), dict) and "graph" in spec["implementation"]:
-        raise PipeyardError("graph components don't exist in kfp 2. Write its tasks as a function with @dsl.pipeline.")
-    for side in ("inputs", "outputs"):
-        for each in spec.get(side) or []:
-            name = each.get("name") if isinstance(each, dict) else None
-            if name is not None and not isinstance(name, str):
+        for key, value in root.value if isinstance(root, yaml.MappingNode) else []:
+            if key.value != "metadata":
+                _refuse_below(value)
+        _refuse_twice(root)
+
+
+def _refuse_below(node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        _refuse_twice(node)
+        for _, value in node.value:
+            _refuse_below(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_below(item)
+
+
+def _refuse_twice(node: yaml.Node) -> None:
+    seen: dict[str, str] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            written = yaml.serialize(value)
+            if seen.setdefault(key.value, written) != written:
+                line = key.start_mark.line + 1
                 raise PipeyardError(
-                    f"the name of one of its {side} is {name!r}, as YAML reads what isn't in quotes. "
-                    "Put the name in quotes there, and where it is used: 'off', '1'."
+                    f"the key {key.value!r} stands twice, again in line {line}, with another value. Remove one of them."
                 )
 
 
-def _refuse_keys_that_stand_twice(node: yaml.Node) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise PipeyardError(
-                        f"the key {key.value!r} stands twice, again in line {line}. Remove one of them."
-                    )
-                seen.add(key.value)
-            _refuse_keys_that_stand_twice(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_keys_that_stand_twice(item)
+def _is_kfp1(documents: list[Any]) -> bool:
+    spec = documents[0] if documents else None
+    return len(documents) < 2 and not (isinstance(spec, dict) and {"pipelineInfo", "deploymentSpec"} & spec.keys())
 
 
-def _kfp1_spec(text: str) -> dict[str, Any] | None:
-    """Returns kfp 1's kind of specification of a container, or None if it is another (kfp 2's has two documents)."""
-    documents = yamls.load_all(text)
+def _kfp1_spec(documents: list[Any]) -> dict[str, Any] | None:
+    """Returns kfp 1's kind of specification of a container, or None if it is another (kfp 2's has two documents).
+
+    What an alias repeats is a copy of its own, so that it can be changed in one place.
+    """
     spec = documents[0] if len(documents) == 1 else None
-    container = spec.get("implementation", {}).get("container") if isinstance(spec, dict) else None
-    return spec if isinstance(container, dict) else None
+    implementation = spec.get("implementation") if isinstance(spec, dict) else None
+    container = implementation.get("container") if isinstance(implementation, dict) else None
+    return _unshared(spec) if isinstance(container, dict) else None
+
+
+def _unshared(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _unshared(value) for key, value in node.items()}
+    return [_unshared(each) for each in node] if isinstance(node, list) else node
 
 
 def _command_line(spec: dict[str, Any]) -> list[Any]:
@@ -124,11 +137,47 @@ def _uses(node: Any, placeholder: str) -> set[str]:
     return set()
 
 
-def _artifacts_by_value(spec: dict[str, Any]) -> dict[str, Any]:
-    """Returns the declared types of the inputs that are used by value, though kfp 2 takes them for artifacts."""
-    by_value = _uses(_command_line(spec), "inputValue")
+@dataclass(frozen=True)
+class _Misused:
+    """Inputs that kfp 2 compiles no pipeline with, by name, with their declared types.
+
+    Attributes:
+        by_value: used by value, and artifacts to kfp 2.
+        as_file: used as files, and values to kfp 2.
+        both: used in both ways.
+    """
+
+    by_value: dict[str, Any]
+    as_file: dict[str, Any]
+    both: dict[str, Any]
+
+
+def _misused(spec: dict[str, Any]) -> _Misused:
+    command_line = _command_line(spec)
+    by_value = _uses(command_line, "inputValue")
+    as_file = _uses(command_line, "inputPath") | _uses(command_line, "inputUri")
     declared = {each["name"]: each.get("type") for each in spec.get("inputs") or []}
-    return {name: type_ for name, type_ in declared.items() if name in by_value and not _is_value(type_)}
+    return _Misused(
+        {each: type_ for each, type_ in declared.items() if each in by_value - as_file and not _is_value(type_)},
+        {each: type_ for each, type_ in declared.items() if each in as_file - by_value and _is_value(type_)},
+        {each: type_ for each, type_ in declared.items() if each in as_file & by_value},
+    )
+
+
+def _warn_of_uses(spec: dict[str, Any], location: str) -> None:
+    found = _misused(spec)
+    for inputs, use in [
+        (found.by_value, "by value, and no type of a value. Load it with retype=True to use String."),
+        (
+            found.as_file,
+            "as a file, and no type of an artifact. Load it with retype=True to use Artifact, or write inputValue.",
+        ),
+        (found.both, "by value and as a file. Give the component two inputs."),
+    ]:
+        if inputs:
+            _log.warning(
+                "%s: kfp 2 will compile no pipeline with this component: %s used %s", location, _listed(inputs), use
+            )
 
 
 def _is_value(type_: Any) -> bool:
@@ -138,17 +187,22 @@ def _is_value(type_: Any) -> bool:
     )
 
 
-def _retype(spec: dict[str, Any], by_value: dict[str, Any]) -> tuple[Retyped, ...]:
-    both = by_value.keys() & _uses(_command_line(spec), "inputPath")
-    if both:
+def _retype(spec: dict[str, Any]) -> tuple[Retyped, ...]:
+    found = _misused(spec)
+    if found.both:
         raise PipeyardError(
-            f"the inputs {', '.join(map(repr, sorted(both)))} are used by value and as files, which no type of kfp 2 "
-            "allows. Give the component two inputs."
+            f"the inputs {', '.join(map(repr, sorted(found.both)))} are used by value and as files, which no type of "
+            "kfp 2 allows. Give the component two inputs."
         )
-    for each in spec.get("inputs") or []:
-        if each["name"] in by_value:
-            each["type"] = "String"
-    return tuple(Retyped(name, type_, "String") for name, type_ in by_value.items())
+    retyped = []
+    for inputs, now in [(found.by_value, "String"), (found.as_file, "Artifact")]:
+        for each in spec.get("inputs") or []:
+            if each["name"] in inputs:
+                retyped.append(Retyped(each["name"], each.get("type"), now))
+                each["type"] = now
+                if now == "Artifact" and each.pop("default", None) is not None:
+                    each.pop("optional", None)  # kfp 2 drops an artifact's default without a word: one must be given
+    return tuple(retyped)
 
 
 def _rewrite(spec: dict[str, Any]) -> tuple[str, ...]:
@@ -159,7 +213,7 @@ def _rewrite(spec: dict[str, Any]) -> tuple[str, ...]:
             written = _one_element_conditions(container[part])
             if written != container[part]:
                 container[part] = written
-                changed.append(f"{part}: a condition inside a concat has one element instead of several")
+                changed.append(f"{part}: a condition inside a concat has one element, one outside of it has lists")
     return tuple(changed)
 
 
@@ -176,9 +230,12 @@ def _one_element_conditions(node: Any, inside_concat: bool = False) -> Any:
         key: _one_element_conditions(value, inside_concat) if key in {"then", "else"} else value
         for key, value in node["if"].items()
     }
+    alone = not inside_concat and isinstance(condition.get("else"), dict)
     for key in ["then", "else"]:
         if inside_concat and isinstance(condition.get(key), list):
             condition[key] = _as_one(condition[key])
+        elif alone and not isinstance(condition[key], list):
+            condition[key] = [condition[key]]
     return {"if": condition}
 
 

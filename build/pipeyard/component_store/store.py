@@ -133,8 +133,10 @@ class ComponentStore:
                 raise PipeyardError(f"Search paths and prefixes are lists: write [{str(argument)!r}].")
         if not local_search_paths and not url_search_prefixes:
             raise PipeyardError("A component store needs local_search_paths or url_search_prefixes to look in.")
-        for path in map(str, local_search_paths):
-            if "://" in path:
+        for path in local_search_paths:
+            if not isinstance(path, str | Path):
+                raise PipeyardError(f"{path!r} is no folder: those are text or paths.")
+            if "://" in str(path):
                 raise PipeyardError(f"{path} is no local folder. Give it in url_search_prefixes.")
         self._auth = auth
         self._prefixes = list(url_search_prefixes)
@@ -187,7 +189,7 @@ class ComponentStore:
         """
         wanted: dict[str, str | None] = {}
         for each in names:
-            wanted.update({each: None} if isinstance(each, str) else each)
+            wanted.update(each if isinstance(each, Mapping) else {layout.check_name(each): None})
         loaded = {}
         for name, text in wanted.items():
             version = VersionSelector.parse(text)
@@ -208,6 +210,8 @@ class ComponentStore:
     ) -> "LoadedComponent":
         """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`."""
         version = VersionSelector.of(digest)
+        if not isinstance(url, str):
+            raise PipeyardError(f"{url!r} is no URL: those are text.")
         prefix, _, file = url.rpartition("/")
         try:
             data = self._remote(prefix, [prefix, *self._prefixes]).read(file)
@@ -243,6 +247,8 @@ class ComponentStore:
         from pipeyard.component_store.http import HttpPlace
         from pipeyard.component_store.spec_cache import Cached, SpecCache, default_folder
 
+        if not isinstance(prefix, str):
+            raise PipeyardError(f"{prefix!r} is no URL prefix: those are text.")
         url = urlsplit(prefix)
         if not url.scheme or "://" not in prefix:
             raise PipeyardError(f"{prefix!r} is no URL prefix. Give a local folder in local_search_paths.")

@@ -30,6 +30,7 @@ from pipeyard.repository import venvs
 from pipeyard.repository.project import Component, Project
 from pipeyard.runs import record, run_lock
 from pipeyard.runs.record import Run, State
+from pipeyard.settings import secret_references
 from pipeyard.settings.secrets import problems as secrets_in
 from pipeyard.system import files
 from stepkit import digest
@@ -249,6 +250,7 @@ def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict
     in_force = defaults | dict(given)
     secret = secrets_in(in_force, lambda name: f"the parameter {name!r}")
     problems += secret.values()
+    problems += secret_references.problems(in_force, lambda name: f"the parameter {name!r}", os.environ)
     for name, definition in declared.items():
         if name not in in_force and not definition.is_optional:
             problems.append(f"the parameter {name!r} has no value. Set it in settings.yaml or by --param {name}=...")

@@ -177,10 +177,11 @@ class Scheduler:
         self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome], place: _Nesting
     ) -> TaskOutcome:
         failed = [needed for needed in sorted(_needs(task)) if not _passable(done[needed])]
+        sources = {key: _source(spec, scope, done) for key, spec in _input_specs(task)}
         if self._canceled():
-            return self._skip(name, task, place, State.CANCELED, "the run was stopped")
+            return self._skip(name, task, place, sources, done, State.CANCELED, "the run was stopped")
         if failed and task.trigger_policy.strategy != _COMPLETED:
-            return self._skip(name, task, place, State.SKIPPED, f"{failed[0]} did not succeed")
+            return self._skip(name, task, place, sources, done, State.SKIPPED, f"{failed[0]} did not succeed")
         component = self._pipeline.component(task)
         try:
             inputs = self._inputs(task, component, scope, done, name, place.path(name))
@@ -191,7 +192,7 @@ class Scheduler:
                 gates = frozenset().union(*(inputs.parameters[key].producers for key in _named(condition, bound)))
                 place = replace(place, gates=place.gates | gates, condition=words)
                 if not conditions.holds(condition, bound):
-                    outcome = self._skip(name, task, place, State.SKIPPED, f"not so: {words}")
+                    outcome = self._skip(name, task, place, sources, done, State.SKIPPED, f"not so: {words}")
                     return replace(outcome, by_condition=True)
             if task.WhichOneof("iterator"):
                 return self._loop(name, task, component, inputs, place, done)
@@ -199,7 +200,7 @@ class Scheduler:
         except PipeyardError as error:
             path = place.path(name)
             # A group whose tasks aren't known yet, as those of a loop, stands in the record itself: it says why.
-            leaves = list(self._leaves_of(name, task, place)) or [Leaf(path, name, task, component)]
+            leaves = list(self._leaves_of(name, task, place, sources, done)) or [Leaf(path, name, task, component)]
             for leaf in leaves:
                 self._executor.not_run(leaf, State.FAILED, str(error))
             return TaskOutcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
@@ -260,7 +261,8 @@ class Scheduler:
                 scope = Scope({**inputs.parameters, iterator.item_input: item}, inputs.artifacts)
             indexed = f"{name}[{number}]"
             if self._canceled():
-                return self._skip(indexed, once, place, State.CANCELED, "the run was stopped")
+                sources = {key: each.producers for key, each in [*scope.parameters.items(), *scope.artifacts.items()]}
+                return self._skip(indexed, once, place, sources, done, State.CANCELED, "the run was stopped")
             return self._run_component(indexed, once, component, scope, inner, done)
 
         count = len(source.value)
@@ -354,18 +356,43 @@ class Scheduler:
             producers = frozenset().union(*(bound.producers for other, bound in parameters.items() if other != key))
             parameters[key] = Bound(placeholders.constant(known[key], known, told), producers)
 
-    def _skip(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting, state: State, reason: str) -> TaskOutcome:
-        leaves = list(self._leaves_of(name, task, place))
+    def _skip(
+        self,
+        name: str,
+        task: pb.PipelineTaskSpec,
+        place: _Nesting,
+        sources: Mapping[str, frozenset[str]],
+        done: Mapping[str, TaskOutcome],
+        state: State,
+        reason: str,
+    ) -> TaskOutcome:
+        leaves = list(self._leaves_of(name, task, place, sources, done))
         for leaf in leaves:
             self._executor.not_run(leaf, state, reason)
         return TaskOutcome(state, leaves=frozenset(leaf.path for leaf in leaves))
 
-    def _leaves_of(self, name: str, task: pb.PipelineTaskSpec, place: _Nesting) -> Iterator[Leaf]:
+    def _leaves_of(
+        self,
+        name: str,
+        task: pb.PipelineTaskSpec,
+        place: _Nesting,
+        sources: Mapping[str, frozenset[str]],
+        done: Mapping[str, TaskOutcome],
+    ) -> Iterator[Leaf]:
+        """Yields the leaf tasks that a task is or holds, with what each waits for, as far as they are known.
+
+        Args:
+            sources: its inputs to the leaf tasks they come from.
+        """
         component = self._pipeline.component(task)
+        after = frozenset().union(*(done[needed].leaves for needed in task.dependent_tasks if needed in done))
+        data = frozenset().union(*sources.values())
         if component.WhichOneof("implementation") == "dag":
-            yield from self._plan(component, replace(place, prefix=place.path(name)), {})
+            inner = replace(place, prefix=place.path(name), gates=place.gates | (after - data))
+            yield from self._plan(component, inner, sources)
         else:
-            yield Leaf(place.path(name), name, task, component, upstream=place.gates, condition=place.condition)
+            upstream = data | place.gates | after
+            yield Leaf(place.path(name), name, task, component, upstream=upstream, condition=place.condition)
 
     def _plan(
         self, component: pb.ComponentSpec, place: _Nesting, sources: Mapping[str, frozenset[str]]
@@ -439,6 +466,21 @@ def _static_source(
         return sources.get(getattr(spec, kind), frozenset())
     if kind in ("task_output_parameter", "task_output_artifact", "task_final_status"):
         return inside.get(getattr(spec, kind).producer_task, frozenset())
+    return frozenset()
+
+
+def _source(spec: Any, scope: Scope, done: Mapping[str, TaskOutcome]) -> frozenset[str]:
+    """Returns the leaf tasks that an input comes from, once the tasks before it have ended."""
+    kind = spec.WhichOneof("kind")
+    if kind == "component_input_parameter":
+        bound = scope.parameters.get(spec.component_input_parameter)
+        return bound.producers if bound else frozenset()
+    if kind == "component_input_artifact":
+        bound = scope.artifacts.get(spec.component_input_artifact)
+        return bound.producers if bound else frozenset()
+    if kind in ("task_output_parameter", "task_output_artifact", "task_final_status"):
+        producer = getattr(spec, kind).producer_task
+        return done[producer].leaves if producer in done else frozenset()
     return frozenset()
 
 

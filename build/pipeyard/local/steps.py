@@ -1,5 +1,6 @@
 """Runs one task: looks for its outputs in the cache, else starts its command, and takes its outputs up."""
 
+import os
 import shutil
 import threading
 import time
@@ -14,6 +15,7 @@ from google.protobuf import json_format
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import Pipeline, values
 from pipeyard.local import external, leftovers, placeholders, step_cache
+from pipeyard.local.hidden_secrets import HiddenSecrets
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
@@ -147,7 +149,13 @@ class StepRunner:
 
     def planned(self, leaf: Leaf) -> None:
         self._ahead[leaf.path] = leaf
-        self._tracker.update(leaf.path, name=leaf.name, component=self._component_name(leaf), condition=leaf.condition)
+        self._tracker.update(
+            leaf.path,
+            name=leaf.name,
+            component=self._component_name(leaf),
+            condition=leaf.condition,
+            upstream=sorted(leaf.upstream),
+        )
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
         self._ahead.pop(leaf.path, None)
@@ -161,6 +169,7 @@ class StepRunner:
             name=leaf.name,
             component=self._component_name(leaf),
             condition=leaf.condition,
+            upstream=sorted(leaf.upstream),
             state=state,
             reason=reason,
         )
@@ -319,7 +328,11 @@ class StepRunner:
     def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
         executor_input = self._executor_input(leaf)
         _clear(executor_input)
-        resolver = Resolver(executor_input, placeholders.of_task(self._job, leaf.name, leaf.path))
+        hidden = HiddenSecrets(leaf.parameters, os.environ)
+        with_secrets = {**executor_input["inputs"], "parameterValues": hidden.parameters()}
+        resolver = Resolver(
+            {**executor_input, "inputs": with_secrets}, placeholders.of_task(self._job, leaf.name, leaf.path)
+        )
         if not container.get("command"):
             raise PipeyardError(
                 f"the component {host.component!r} has no `command`: KFP would run nothing. Add one to its spec."
@@ -346,7 +359,10 @@ class StepRunner:
             },
         )
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
-        ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
+        try:
+            ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
+        finally:
+            hidden.hide_in(log)
         if ended.canceled:
             overrun = self._overrun()
             state = State.FAILED if overrun else State.CANCELED
@@ -394,11 +410,13 @@ class StepRunner:
             PipeyardError: a parameter isn't of its declared type.
         """
         executor_input = self._executor_input(leaf)
-        told = _executor_output(Path(executor_input["outputs"]["outputFile"]))
+        hidden = HiddenSecrets(leaf.parameters, os.environ)
+        told = hidden.hide(_executor_output(Path(executor_input["outputs"]["outputFile"])))
         definitions = leaf.component.output_definitions
         parameters = {}
         for name, definition in definitions.parameters.items():
             path = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
+            hidden.hide_in(path)
             try:
                 raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
             except UnicodeDecodeError as error:

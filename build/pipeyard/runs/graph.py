@@ -7,6 +7,7 @@ coordinates. Edges over several layers go through a waypoint in each, so that th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from unicodedata import east_asian_width
 
 from pipeyard.runs.record import Task
 
@@ -16,6 +17,8 @@ WAYPOINT_GAP = 16
 MARGIN = 14
 TOP = 18  # room above a box for its condition
 SWEEPS = 8
+# Widths of characters in ems, where they are far from those of most.
+_EMS = dict.fromkeys("WMmw@%", 1.0) | dict.fromkeys("fijlrtI.,:;|'!()[]/ -", 0.42) | {"\N{HORIZONTAL ELLIPSIS}": 1.0}
 
 
 @dataclass
@@ -97,6 +100,28 @@ def lay_out(tasks: Sequence[Task]) -> Layout:
             for (source, target), chain in chains.items()
         ],
     )
+
+
+def fitted(text: str, width: float, size: float = 12.5) -> str:
+    """Returns a text that is at most `width` pixels wide in bold type of `size` pixels: its middle is left out.
+
+    Names that belong together often begin alike, and paths end with what tells them apart: so both ends are kept.
+    """
+    if _breadth(text) * size <= width:
+        return text
+    kept = len(text) - 1
+    while kept and _breadth(_middle_out(text, kept)) * size > width:
+        kept -= 1
+    return _middle_out(text, kept)
+
+
+def _middle_out(text: str, kept: int) -> str:
+    return f"{text[: (kept + 1) // 2]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - kept // 2 :]}"
+
+
+def _breadth(text: str) -> float:
+    """Returns about how wide a text is, in ems; rather too much, as every system has another font."""
+    return sum(_EMS.get(each, 1.05 if east_asian_width(each) in "WF" else 0.64) for each in text)
 
 
 def depths(tasks: Sequence[Task]) -> dict[str, int]:

@@ -172,6 +172,18 @@ def data_problem(run: Run) -> str:
     return ", ".join(parts) or "it didn't pass validation"
 
 
+def anomalies(run: Run) -> tuple[list[str], int]:
+    """Returns what is wrong with the data, a line each, as far as steps told it, and how many anomalies there are."""
+    lines = [
+        str(line)
+        for task in run.tasks
+        for artifact in task.output_artifacts.values()
+        if artifact.meaning == "ExampleAnomalies"
+        for line in artifact.metadata.get("anomalies") or []
+    ]
+    return lines, sum(integer(finding.value) for finding in find(run, "anomaly_count"))
+
+
 def model_problem(run: Run) -> str:
     """Returns why a model isn't blessed; empty if all are, or none was evaluated."""
     for finding in find(run, "blessed"):

@@ -2,13 +2,13 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.ir import Pipeline, derivation, values
 from pipeyard.ir.protobuf import pb
-from pipeyard.settings import secrets
+from pipeyard.settings import secret_references, secrets
 from pipeyard.settings.model import Environment, EventTrigger
 
 _WORDS = {
@@ -47,8 +47,11 @@ def check(
     def place(name: str) -> str:
         return f"{GIVEN} {name}" if name in given else where_of(environment, pipeline, name)
 
-    secret = secrets.problems(parameters, lambda name: f"{place(name)}: the parameter {name!r}")
+    secret = secrets.problems(
+        {**_defaults(declared), **parameters}, lambda name: f"{place(name)}: the parameter {name!r}"
+    )
     problems += secret.values()
+    problems += _references(environment, {**_defaults(declared), **parameters}, place)
     for name, value in parameters.items():
         where = place(name)
         if name in secret:
@@ -133,6 +136,29 @@ def where_of(environment: Environment, pipeline: str, name: str) -> str:
     if name in environment.of(pipeline).parameters or name not in environment.parameters:
         return environment.where("pipelines", pipeline, "parameters", name)
     return environment.where("parameters", name)
+
+
+def _defaults(declared: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: values.from_proto(each.default_value) for name, each in declared.items() if each.HasField("default_value")
+    }
+
+
+def _references(environment: Environment, parameters: Mapping[str, Any], place: Callable[[str], str]) -> Iterator[str]:
+    """Yields references to secrets that can't be resolved where the environment's steps run."""
+    if not environment.on_server:
+        yield from secret_references.problems(parameters, lambda name: f"{place(name)}: the parameter {name!r}")
+        return
+    remedy = {
+        "kfp": "Mount a Kubernetes Secret in the pipeline (kubernetes.use_secret_as_env of kfp-kubernetes)",
+        "vertex": "Keep it in Secret Manager",
+    }.get(environment.target, "Keep it where the step runs")
+    for name, value in parameters.items():
+        for secret in secret_references.names(value):
+            yield (
+                f"{place(name)}: the parameter {name!r} refers to ${{secret:{secret}}}, which is resolved on this "
+                f"machine alone, not by target {environment.target}. {remedy}, and let the step read it there."
+            )
 
 
 def _unstartable(environment: Environment, pipeline: str, declared: Mapping[str, Any]) -> Iterator[str]:

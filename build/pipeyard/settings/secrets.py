@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipeyard.settings import secret_references
 from pipeyard.settings.problems import dotted
 from pipeyard.settings.yaml_lines import Key
 
@@ -68,11 +69,12 @@ def is_secret_name(name: str) -> bool:
     return bool(_NAMED.search(name) or _MAYBE_NAMED.search(name))
 
 
-def _in_text(text: str, key: Key, kept: str) -> Iterator[tuple[Key, str, str]]:
+def _in_text(whole: str, key: Key, kept: str) -> Iterator[tuple[Key, str, str]]:
+    text = secret_references.without(whole)
     if _PASSWORD_IN_URL.search(text):
-        yield key, "a password is in the URL", "Leave it out, and let the step read it from its environment or a file."
+        yield key, "a password is in the URL", _INSTEAD
     elif _PASSWORD_NAMED.search(text):
-        yield key, "a password is in the text", "Leave it out, and let the step read it from its environment or a file."
+        yield key, "a password is in the text", _INSTEAD
     elif _FORMS.search(text):
         yield key, "this looks like a key or token", _FIX
     elif _is_named(str(key[-1]), text) and not _REFERENCE.fullmatch(text):
@@ -83,6 +85,10 @@ def _is_named(name: str, text: str) -> bool:
     return bool(_NAMED.search(name) or (_MAYBE_NAMED.search(name) and len(text) > _SHORT))
 
 
+_INSTEAD = (
+    "Leave it out, and let the step read it from its environment or a file; or write ${secret:NAME} in its place, "
+    "which is read from the environment variable NAME when a step is started on this machine."
+)
 _FIX = (
     "Secrets are named, never written: name an environment variable or a file (auth.token_env, auth.token_file), "
     "or the resource of a secret manager (projects/PROJECT/secrets/NAME)."

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository.project import Project
-from pipeyard.settings import completions, explanations, layers, secrets, variables, yaml_lines
+from pipeyard.settings import completions, explanations, layers, secret_references, secrets, variables, yaml_lines
 from pipeyard.settings.model import Environment
 from pipeyard.settings.problems import FILE, Problem, raise_all
 from pipeyard.settings.targets import TARGETS
@@ -220,6 +220,13 @@ class _SettingsReader:
         for key in self._document.lines:
             if key and isinstance(key[-1], str) and "${" in key[-1]:
                 self._problem(key, "a variable in a key", "Write the key itself: only values can have variables.")
+        for key, name in secret_references.used(self._data):
+            if "parameters" not in key:
+                self._problem(
+                    key,
+                    f"${{secret:{name}}} stands outside of parameters",
+                    "Name an environment variable or a file there, as auth.token_env and auth.token_file do.",
+                )
         for key, name in variables.used(self._data):
             if name not in self._meanings:
                 self._problem(

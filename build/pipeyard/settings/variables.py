@@ -1,9 +1,13 @@
-"""`${VAR}` in values, where `variables` of the file declares it. `$${VAR}` stands for `${VAR}` itself."""
+"""`${VAR}` in values, where `variables` of the file declares it. `$${VAR}` stands for `${VAR}` itself.
+
+`${secret:NAME}` is none: it stays as it is written, see `secret_references`.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeyard.settings import secret_references
 from pipeyard.settings.yaml_lines import Key
 
 PROJECT_ROOT = "PROJECT_ROOT"
@@ -21,7 +25,7 @@ def used(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
             yield from used(item, (*key, index))
     elif isinstance(value, str):
         for match in _VARIABLE.finditer(value):
-            if not match.group().startswith("$$"):
+            if not match.group().startswith("$$") and not match.group(1).startswith(secret_references.PREFIX):
                 yield key, match.group(1)
 
 

@@ -8,6 +8,7 @@ goes into the next run that may start.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from pipeyard.settings import secret_references
 from pipeyard.triggers.domain import (
     LOOKED_FOR,
     Asked,
@@ -59,6 +60,9 @@ def decide(state: TriggerState, event: Event, policy: Policy, now: datetime) -> 
         return known.remove(event)
     if _SEPARATOR in event.uri and policy.parameter:
         reason = "its name has a comma, which separates URIs in a run's parameter; name it otherwise"
+        return known.end(event, Code.REFUSED, reason)
+    if secret_references.names(event.uri) and policy.parameter:
+        reason = "its name has ${secret:...}, which would be resolved in a run's parameter; name it otherwise"
         return known.end(event, Code.REFUSED, reason)
     newest = known.newest.get(digest(_place(event)))
     if newest and (event.time, event.generation) < (newest.time, newest.generation):

@@ -2,13 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from conftest import SCHEMA, columns, write_examples
-from data_validation import topk
-from tensorflow_metadata.proto.v0.anomalies_pb2 import AnomalyInfo
+from data_validation import checking, topk
+from data_validation.step import first_in_words
+from tensorflow_metadata.proto.v0.anomalies_pb2 import Anomalies, AnomalyInfo
 
 TRAINING = '{"train": "TRAINING", "eval": "TRAINING"}'
 
@@ -99,6 +101,27 @@ def test_metadata_goes_to_kfp(step, examples, tmp_path):
     step(examples, schema_text=SCHEMA, executor_input=executor)
     metadata = json.loads(target.read_text())["artifacts"]["anomalies"]["artifacts"][0]["metadata"]
     assert metadata == {"anomaly_count": 0, "drift_detected": False, "valid": True}
+
+
+def test_anomalies_go_to_kfp_in_words(step, tmp_path):
+    target = tmp_path / "executor" / "output.json"
+    artifact = {"artifacts": [{"name": "anomalies", "uri": "gs://bucket/anomalies"}]}
+    executor = json.dumps({"outputs": {"outputFile": str(target), "artifacts": {"anomalies": artifact}}})
+    outcome = check(step, tmp_path, columns() | {"hour": [99] * 300}, executor_input=executor)
+    metadata = json.loads(target.read_text())["artifacts"]["anomalies"]["artifacts"][0]["metadata"]
+    (line,) = [line.removeprefix("anomaly: ") for line in outcome.out.splitlines() if line.startswith("anomaly: ")]
+    assert metadata["anomalies"] == [line]
+    assert line.startswith("train: 'hour': ")
+
+
+def test_of_many_and_long_anomalies_the_first_are_told_shortened():
+    found = [checking.Finding("schema", "train", f"f{number}", "K", "x" * 500, "Mend it.") for number in range(12)]
+    result = checking.Result("schema", "train", Anomalies(), found)
+    short = checking.Result("drift", "eval", Anomalies(), [replace(found[0], check="drift", problem="p.")])
+    told = first_in_words([short, result])
+    assert told[0] == "train (drift): 'f0': p. Mend it."
+    assert len(told) == 10
+    assert told[1] == f"train: 'f0': {'x' * 500}"[:399] + "\u2026"
 
 
 def test_a_value_beyond_the_domain_is_named(step, tmp_path):

@@ -177,10 +177,10 @@ def test_what_is_no_component_says_where_it_is(tmp_path):
     store = ComponentStore([write(tmp_path, files)])
     for name, message in {
         "a": "isn't a component that kfp",
-        "b": "isn't a component that kfp",
+        "b": "has no implementation.container",
         "c": "isn't UTF-8",
     }.items():
-        with pytest.raises(PipeyardError, match=f"{tmp_path}/{name}/component.yaml {message}"):
+        with pytest.raises(PipeyardError, match=f"{tmp_path}/{name}/component.yaml:? .*{message}"):
             store.load_component(name)
     with pytest.raises(ComponentNotFoundError, match="d/component.yaml: empty"):
         store.load_component("d")
@@ -268,3 +268,42 @@ def test_the_index_is_read_as_written():
     for wrong in [b"<html>", b"[]", b'{"format": 2, "components": {}}', b'{"format": 1}']:
         with pytest.raises(ValueError, match="index"):
             layout.read_index(wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tag": 5}, "tag=5 isn't text. Write it in quotes: tag='5'"),
+        ({"tag": 1.0}, "tag=1.0 isn't text. Write it in quotes: tag='1.0'"),
+        ({"tag": True}, "tag=True isn't text"),
+        ({"digest": 12}, "digest=12 isn't text. Write it in quotes: digest='12'"),
+    ],
+)
+def test_versions_are_text(two, arguments, message):
+    with pytest.raises(PipeyardError, match=message):
+        ComponentStore([two[0]]).load_component("echo", **arguments)
+
+
+@pytest.mark.parametrize("wanted", [{"echo": 5}, {"echo": 1.5}, {"echo": True}])
+def test_versions_of_several_are_text(two, wanted):
+    with pytest.raises(PipeyardError, match="The version .* isn't text. Write it in quotes: '"):
+        ComponentStore([two[0]]).load_components(wanted)
+
+
+@pytest.mark.parametrize("wanted", [5, ["echo"], None])
+def test_names_of_several_are_text_or_mappings(two, wanted):
+    with pytest.raises(PipeyardError, match="is no component name"):
+        ComponentStore([two[0]]).load_components(wanted)
+
+
+@pytest.mark.parametrize("url", [5, None, b"https://a.test/x.yaml"])
+def test_a_url_is_text(two, url):
+    with pytest.raises(PipeyardError, match="is no URL"):
+        ComponentStore([two[0]]).load_component_from_url(url)
+
+
+def test_search_paths_and_prefixes_are_text():
+    with pytest.raises(PipeyardError, match="5 is no folder"):
+        ComponentStore([5])
+    with pytest.raises(PipeyardError, match="5 is no URL prefix"):
+        ComponentStore(url_search_prefixes=[5])

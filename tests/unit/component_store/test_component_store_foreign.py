@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kfp import compiler, dsl
+from kfp import compiler, components, dsl
 
 from pipeyard.component_store import ComponentStore
 from pipeyard.errors import PipeyardError
@@ -147,3 +147,174 @@ def test_conditions_inside_a_concat_have_one_element(tmp_path):
         "Concat": ["a", {"IfPresent": {"InputName": "x", "Then": {"Concat": ["-", value]}, "Else": "none"}}]
     }
     assert yaml.safe_load(outside) == {"IfPresent": {"InputName": "x", "Then": ["-", value], "Else": ["n", "one"]}}
+
+
+AS_FILE = (
+    "[{name: Chart values, type: JsonObject}, {name: rows, type: JsonArray, default: '[]'}, {name: n, type: Integer}, "
+    "{name: text, type: String, optional: true}, {name: flag, type: Bool}, {name: model, type: Model}]"
+)
+
+
+def test_values_used_as_files_are_retyped_when_asked_for(tmp_path, caplog):
+    args = (
+        "[{inputPath: Chart values}, {inputUri: rows}, {inputPath: n}, {if: {cond: {isPresent: text}, "
+        "then: [{inputPath: text}]}}, {inputValue: flag}, {inputPath: model}]"
+    )
+    store = _store(tmp_path, AS_FILE, args)
+    with pytest.raises(TypeError, match='"Dict" cannot be paired with InputPathPlaceholder'):
+        _compile(store.load_component("step"), tmp_path / "pipeline.yaml")
+    told = "'Chart values' (JsonObject), 'rows' (JsonArray), 'n' (Integer), 'text' (String)"
+    assert f"{told} used as a file, and no type of an artifact. Load it with retype=True" in caplog.text
+    component = store.load_component("step", retype=True)
+    assert [(each.input, each.now) for each in component.retyped] == [
+        (name, "Artifact") for name in ["Chart values", "rows", "n", "text"]
+    ]
+    assert f"now Artifact: {told}." in caplog.text
+    # An artifact has no default in kfp 2: it would be dropped without a word.
+    assert [name for name, each in component.component_spec.inputs.items() if each.optional] == ["text"]
+    inputs = _compile(component, tmp_path / "pipeline.yaml")["components"]["comp-step"]["inputDefinitions"]
+    assert list(inputs["artifacts"]) == ["chart_values", "model", "n", "rows", "text"]
+    assert list(inputs["parameters"]) == ["flag"]
+
+
+def test_a_value_used_by_value_and_as_a_file_is_told(tmp_path, caplog):
+    store = _store(tmp_path, "[{name: x, type: Dict}]", "[{inputValue: x}, {inputPath: x}]")
+    store.load_component("step")
+    assert "'x' (Dict) used by value and as a file. Give the component two inputs." in caplog.text
+
+
+def test_an_input_and_an_output_of_one_anchor_are_retyped_apart(tmp_path):
+    inputs = "[&x {name: x, type: URI}], outputs: [*x]"
+    component = _store(tmp_path, inputs, "[{inputValue: x}, {outputPath: x}]").load_component("step", retype=True)
+    assert component.spec["inputs"] == [{"name": "x", "type": "String"}]
+    assert component.spec["outputs"] == [{"name": "x", "type": "URI"}]
+
+
+def test_an_else_that_is_a_placeholder_is_taken_as_a_list(tmp_path):
+    inputs = "[{name: x, type: String, optional: true}, {name: y, type: String}]"
+    condition = "{if: {cond: {isPresent: x}, then: {inputValue: x}, else: {inputValue: y}}}"
+    component = _store(tmp_path, inputs, f"[{condition}]").load_component("step")
+    (arg,) = _args(_compile(component, tmp_path / "pipeline.yaml"))
+    x, y = "{{$.inputs.parameters['x']}}", "{{$.inputs.parameters['y']}}"
+    assert yaml.safe_load(arg) == {"IfPresent": {"InputName": "x", "Then": [x], "Else": [y]}}
+    assert component.rewritten
+
+
+def test_an_else_inside_a_concat_that_kfp_cannot_join_is_told(tmp_path):
+    inputs = "[{name: x, type: String, optional: true}, {name: y, type: String}]"
+    condition = "{if: {cond: {isPresent: x}, then: [a], else: [b, {inputValue: y}]}}"
+    with pytest.raises(PipeyardError, match="has an `else` with a placeholder, which kfp 2 can't join"):
+        _store(tmp_path, inputs, f"[{{concat: [a, {condition}]}}]").load_component("step")
+
+
+# A form that public specifications have, each: what they load and compile to must be as with kfp alone.
+FORMS = {
+    "names with spaces, inputs in several lines, Bool": """
+name: Serve - a model (v1)
+inputs:
+  - {
+      name: Model Name,
+      type: Bool,
+      default: "True",
+    }
+outputs:
+  - {name: Status (JSON), type: JsonObject}
+implementation:
+  container:
+    # image: x/y:older
+    image: x/y:v0.5.1
+    command: ["python"]
+    args:
+      [
+        -u, serve.py,
+        --model, { inputValue: Model Name },
+        --status, { outputPath: Status (JSON) },
+      ]
+""",
+    "no outputs below its key, an empty image, defaults of their own types": """
+name: job
+inputs:
+- {name: wait, type: Bool, default: True, optional: true}
+- {name: seconds, type: Integer, default: -1, description: 'Aligned.'   }
+- {name: share, type: Float, default: '0.1'}
+- {name: spec, type: JsonObject, default: '{}'}
+- {name: tags, type: 'List[str]', default: '["a"]'}
+outputs:
+implementation:
+  container:
+    image: ""
+    command: [sh, -c, 'echo "$0"', {inputValue: wait}, {inputValue: seconds}, {inputValue: share}, {inputValue: spec},
+      {inputValue: tags}]
+""",
+    "a program in the command, folded lines, environment, files of outputs": """
+name: Größe 模型
+description: |
+  Several lines: "quoted".
+
+  Args:
+    x (str): what.
+metadata:
+  annotations: {author: A <a@b.test>, canonical_location: 'https://a.test/x.yaml'}
+  labels: {kind: x}
+inputs:
+- {name: table, type: CSV}
+outputs:
+- {name: out, type: {GCSPath: {data_type: CSV}}}
+- {name: n, type: Integer}
+implementation:
+  container:
+    image: >-
+      x/y:1
+    command:
+    - sh
+    - -ec
+    - |
+      program_path=$(mktemp)
+      printf "%s" "$0" > "$program_path"
+      python3 -u "$program_path" "$@"
+    - |
+      print('{{not a placeholder}}')
+    args: ['--table', {inputPath: table}, '----output-paths', {outputPath: out},
+      {if: {cond: {isPresent: table}, then: a}}]
+    env: {A: "1"}
+    fileOutputs: {n: /tmp/n}
+""",
+    "Windows' line ends, a byte order mark, both ends of a document": "\ufeff---\r\nname: a\r\nimplementation:\r\n"
+    "  container: {image: x, command: [a], args: }\r\n...\r\n",
+    "anchors and merge keys": """
+name: a
+inputs:
+- &x {name: x, type: String, description: d}
+- {<<: *x, name: y}
+implementation:
+  container:
+    image: x
+    command: &c [a, {inputValue: x}, {inputValue: y}]
+    args: *c
+""",
+    "the whole input of the executor, and Google's own names for types": """
+name: custom-job
+inputs:
+- {name: project, type: string}
+- {name: worker, type: bool, optional: true}
+outputs:
+- {name: gcp_resources, type: str}
+implementation:
+  container:
+    image: x
+    command: [python3, --payload, {executorInput: null}, '{{$}}', {concat: ['{"a": "', {inputValue: project}, '"}']}]
+    args: [{if: {cond: {isPresent: worker}, then: [--worker, {inputValue: worker}], else: [--none]}},
+      {outputPath: gcp_resources}]
+""",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_public_specifications_are_as_with_kfp_alone(tmp_path, form):
+    text = FORMS[form]
+    (tmp_path / "spec.yaml").write_text(text, encoding="utf-8", newline="")
+    component = ComponentStore([tmp_path]).load_component_from_file(tmp_path / "spec.yaml")
+    assert not (component.rewritten or component.retyped)
+    alone = components.load_component_from_text(text)
+    assert component.component_spec == alone.component_spec
+    assert _compile(component, tmp_path / "ours.yaml") == _compile(alone, tmp_path / "alone.yaml")

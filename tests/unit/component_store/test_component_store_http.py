@@ -12,6 +12,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 from support import component_stores
 from support.component_stores import image_of, spec
 
@@ -31,6 +32,8 @@ class Server:
             answer), or a number of seconds to wait.
         required: the header and value without which it answers 401.
         moved: another server's URL that it redirects everything to.
+        query: what it adds to that URL, as whoever signs URLs does.
+        kind: of what it serves.
         asked: how often it was asked for each path.
         headers: those of the last request.
     """
@@ -39,7 +42,7 @@ class Server:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list] = {}
         self.required: tuple[str, str] | None = None
-        self.moved = ""
+        self.moved = self.query = self.kind = ""
         self.asked: Counter[str] = Counter()
         self.headers: dict[str, str] = {}
         server = self
@@ -57,7 +60,7 @@ class Server:
         threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.lstrip("/")
+        path = request.path.lstrip("/").partition("?")[0]
         self.asked[path] += 1
         self.headers = dict(request.headers)
         fault = self.faults[path].pop(0) if self.faults.get(path) else None
@@ -75,7 +78,9 @@ class Server:
             status, body = fault, b"broken"
         request.send_response(302 if self.moved else status)
         if self.moved:
-            request.send_header("Location", f"{self.moved}/{path}")
+            request.send_header("Location", f"{self.moved}/{path}{self.query}")
+        if self.kind:
+            request.send_header("Content-Type", self.kind)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         with contextlib.suppress(OSError):  # who asked may have given up
@@ -243,6 +248,72 @@ def test_credentials_stay_with_their_host(server, tmp_path, monkeypatch, auth, r
     assert first.headers[required[0]] == required[1]
     assert required[0] not in server.headers
     first.close()
+
+
+class _Own(requests.auth.AuthBase):
+    """Credentials of a user's own class, in a header that nobody else knows."""
+
+    def __call__(self, request):
+        request.headers["X-Store-Key"] = SECRET
+        return request
+
+
+def test_credentials_of_any_class_stay_with_their_host(server, tmp_path):
+    first = Server()
+    first.moved = server.url
+    store = ComponentStore(url_search_prefixes=[first.url], auth={first.url: _Own()}, cache_dir=tmp_path, timeout=0.5)
+    assert store.load_component("echo")
+    assert first.headers["X-Store-Key"] == SECRET
+    assert "X-Store-Key" not in server.headers
+    assert server.headers["User-Agent"] == first.headers["User-Agent"]
+    first.close()
+
+
+@pytest.mark.parametrize(
+    ("required", "files", "kind", "reason"),
+    [
+        (None, {}, "", r"404 Not Found from {final}, where it was redirected to"),
+        (
+            ("X", "y"),
+            {},
+            "",
+            "401 Unauthorized from {final}, .* gets no credentials of {first}: give its own URL as a pr",
+        ),
+        (None, {"echo/component.yaml": b"<html>"}, "text/html; charset=utf-8", "a page for people from {final}, where"),
+    ],
+)
+def test_a_redirection_is_told_by_its_last_address(server, tmp_path, required, files, kind, reason):
+    server.required, server.files, server.kind = required, files, kind
+    first = Server()
+    first.moved, first.query = server.url, f"?signature={SECRET}"
+    store = ComponentStore(url_search_prefixes=[first.url], cache_dir=tmp_path, timeout=0.5)
+    told = reason.format(final=f"{server.url}/echo/component.yaml", first=first.url)
+    with pytest.raises(ComponentNotFoundError, match=f"looked for {first.url}/echo/component.yaml: {told}") as error:
+        store.load_component("echo")
+    assert SECRET not in str(error.value)
+    first.close()
+
+
+def test_a_redirection_to_a_host_that_is_gone_names_it(server, tmp_path):
+    first = Server()
+    first.moved = server.url
+    server.close()
+    store = ComponentStore(url_search_prefixes=[first.url], cache_dir=tmp_path, timeout=0.5)
+    with pytest.raises(
+        ComponentNotFoundError, match=f"Connection refused from {server.url}/echo/component.yaml, where"
+    ):
+        store.load_component("echo")
+    first.close()
+
+
+def test_a_redirection_in_a_circle_and_one_to_no_url_are_told(server, tmp_path):
+    server.moved = server.url
+    store = ComponentStore(url_search_prefixes=[server.url], cache_dir=tmp_path, timeout=0.5)
+    with pytest.raises(ComponentNotFoundError, match="unreachable: Exceeded 30 redirects"):
+        store.load_component("echo")
+    server.moved = "ftp://127.0.0.1"
+    with pytest.raises(ComponentNotFoundError, match="No connection adapters were found"):
+        store.load_component("echo")
 
 
 def test_credentials_for_several_hosts_or_in_the_clear_are_refused():

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from support.scratch_git import commit, git
 
 from pipeyard.errors import PipeyardError
@@ -151,6 +152,67 @@ def test_a_rendered_spec_differs_by_its_image_alone():
     rendered = component_specs.with_image(SPEC, f"host/one@{DIGEST}")
     changed = [pair for pair in zip(SPEC.splitlines(), rendered.splitlines(), strict=True) if pair[0] != pair[1]]
     assert changed == [("    image: pipeyard/one:dev  # kept too", f"    image: host/one@{DIGEST}  # kept too")]
+
+
+CONTAINER = "name: x  # kept\nimplementation:\n  container:\n    image: {}\n    command: [a]  # kept too\n"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ">-\n      a/b:1",
+        ">\n      a/b:1",
+        "|\n      a/b:1\n",
+        "'a/b:1'",
+        '"a/b:1"  # of old',
+        "&image a/b:1",
+        "!!str a/b:1",
+        "a/b:1  # of old",
+        "\n      a/b:1",
+    ],
+)
+def test_an_image_is_replaced_however_it_is_written(written):
+    rendered = component_specs.with_image(CONTAINER.format(written), f"host/one@{DIGEST}")
+    comment = "  # of old" if "#" in written else ""
+    lines = [line for line in rendered.splitlines() if line.strip()]
+    told = yaml.safe_load(rendered)
+    assert told["implementation"]["container"] == {"image": f"host/one@{DIGEST}", "command": ["a"]}
+    assert lines[0] == "name: x  # kept"
+    assert lines[-2].endswith(f"host/one@{DIGEST}{comment}")
+    assert lines[-1] == "    command: [a]  # kept too"
+
+
+SHARED = "metadata: {{annotations: {{image: {}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "comments"),
+    [
+        (SHARED.format("&image a/b:1") + CONTAINER.format("*image"), 2),
+        (
+            SHARED.format("a/b:1")
+            + "x-base: &base {image: a/b:1}\n"
+            + CONTAINER.format("c").replace("image: c", "<<: *base"),
+            0,
+        ),
+        (CONTAINER.format("&image a/b:1") + SHARED.format("*image"), 0),
+        (
+            SHARED.format("a/b:1") + "x-base: &base {image: a/b:1, command: [a]}\nname: x\n"
+            "implementation: {container: *base}\n",
+            0,
+        ),
+        (CONTAINER.format("&image a/b:1").replace("[a]", "[&a a, *a]") + SHARED.format("a/b:1"), 2),
+    ],
+)
+def test_where_an_image_is_shared_the_others_keep_it(text, comments):
+    before = yaml.safe_load(text)
+    rendered = component_specs.with_image(text, f"host/one@{DIGEST}")
+    after = yaml.safe_load(rendered)
+    assert after["metadata"] == {"annotations": {"image": "a/b:1"}}
+    assert after.get("x-base") == before.get("x-base")
+    assert after["implementation"]["container"].pop("image") == f"host/one@{DIGEST}"
+    assert after["implementation"]["container"].pop("command") == before["implementation"]["container"].pop("command")
+    assert rendered.count("# kept") == comments
 
 
 @pytest.mark.parametrize("text", ["name: x\n", "implementation: {container: {command: [a]}}\n", "[1]\n"])

@@ -32,7 +32,9 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.frames: list[dict[str, str | None]] = []
         self.handlers: list[str] = []
+        self.text_in_sight = ""
         self._section = ""
+        self._folded: list[bool] = []
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
 
@@ -44,6 +46,8 @@ class Page(HTMLParser):
             self.ids.append(known["id"])
         if tag == "section":
             self._section = known["id"]
+        if tag == "details":
+            self._folded.append("open" not in known)
         if tag == "iframe":
             self.frames.append(known)
         if tag == "a" and known.get("href"):
@@ -52,7 +56,13 @@ class Page(HTMLParser):
         if tag == "link":
             self.sources.append(known["href"])
 
+    def handle_endtag(self, tag):
+        if tag == "details":
+            self._folded.pop()
+
     def handle_data(self, data):
+        if not any(self._folded):
+            self.text_in_sight += data
         if self._section:
             self.sections[self._section] = " ".join(f"{self.sections.get(self._section, '')} {data}".split())
 
@@ -144,13 +154,38 @@ def test_a_failed_step_shows_its_reason_its_attempts_and_its_log(runs):
         f"Failed at train: it ended with code 1; it last said: train: {said} Nothing was deployed."
         in (page.sections["headline"])
     )
-    assert said in page.sections["training"]
+    assert "Failed: why, and its log" in page.sections["training"]
+    # Once in the head, and once in the log, below which it isn't read again.
+    assert page.text_in_sight.count(said) == 2
+    assert "Why it is failed it ended with code 1; it last said: Attempts" in page.sections["steps"]
     assert "Attempts" in page.sections["steps"]
     assert re.search(r'<details class="panel step" id="step-train" open>', page.source)
     shown = re.search(r'id="step-train".*?<pre class="log">(.*?)</pre>', page.source, re.DOTALL).group(1).splitlines()
     assert len(shown) == artifacts.LOG_LINES
     assert shown[-1] == f"train: {said}" and shown[0] == "Loading the module"
     assert "Skipped: train did not succeed" in page.sections["evaluation"]
+
+
+def test_an_error_between_steps_is_shown_with_the_run(runs):
+    folder = example_runs.failed(runs / "one")
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record["error"] = "condition-1: the parameter has no value"
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert "Error condition-1: the parameter has no value" in page_of(folder).sections["run"]
+
+
+def test_metrics_stand_in_sight_once_where_a_page_shows_them_too(runs):
+    page = page_of(example_runs.succeeded(runs / "one"))
+    assert page.text_in_sight.count("0.9034") == 1
+    assert page.sections["evaluation"].count("0.9034") == 1  # folded
+    assert "Run summary" in page.sections["deployment"] and "Run summary" not in page.text_in_sight
+
+    def without_page(run: RunFolder) -> None:
+        evaluate = next(task for task in run.run.tasks if task.name == "evaluate")
+        del evaluate.output_artifacts["report"]
+
+    page = page_of(example_runs.succeeded(runs / "two", without_page))
+    assert page.text_in_sight.count("0.9034") == 2
 
 
 def test_markup_in_any_text_of_a_run_stays_text(runs):
@@ -293,6 +328,44 @@ def test_in_a_browser_the_page_asks_for_nothing_and_frames_fit(runs, browser):
     assert sideways == 0
 
 
+LONG_NAMES = ["W" * 60, "ingest-the-events-of-region-north", "\N{CJK UNIFIED IDEOGRAPH-9577}" * 40, "i" * 200]
+
+
+def test_in_a_browser_long_names_stay_in_their_boxes(runs, browser):
+    def rename(run: RunFolder) -> None:
+        for task, name in zip(run.run.tasks, LONG_NAMES, strict=False):
+            for other in run.run.tasks:
+                other.upstream = [name if each == task.path else each for each in other.upstream]
+            task.path = task.name = name
+            task.condition = f"{name}.valid == true"
+            task.parameters = {name: name}
+        run.run.pipeline = run.run.environment = "M" * 120
+
+    page_path = render(example_runs.succeeded(runs / "one", rename))
+    for width in (1280, 400):
+        tab = browser.new_page(viewport={"width": width, "height": 800})
+        tab.goto(page_path.as_uri())
+        tab.click("text=Open all")
+        outside = tab.evaluate(
+            """[...document.querySelectorAll('.graph a')].flatMap(box => {
+                const frame = box.querySelector('rect').getBoundingClientRect();
+                return [...box.querySelectorAll('text.name, text.below')].filter(text => {
+                    const at = text.getBoundingClientRect();
+                    return at.left < frame.left || at.right > frame.right;
+                }).map(text => text.textContent);
+            })"""
+        )
+        sideways = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        panels = tab.evaluate(
+            """[...document.querySelectorAll('.panel')].filter(panel => panel.scrollWidth > panel.clientWidth + 1)
+                .map(panel => panel.textContent.slice(0, 80))"""
+        )
+        tab.close()
+        assert outside == []
+        assert sideways == 0
+        assert panels == []
+
+
 # -- the parts --------------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +400,21 @@ def test_layout_of_a_wide_loop_is_quick_and_without_overlap():
     layout = graph.lay_out([*tasks, task_named("end", *(task.path for task in tasks))])
     heights = sorted(box.y for box in layout.boxes if box.task.path.startswith("loop"))
     assert all(below - above >= graph.HEIGHT for above, below in pairwise(heights))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("train", "train"),
+        ("data-validation", "data-validation"),
+        ("ingest-the-events-of-region-north", "ingest-t\u2026n-north"),
+        ("for-loop-1[10]/condition-2/echo", "for-loop\u2026-2/echo"),
+        ("W" * 60, "WWWW\u2026WWWW"),
+        ("", ""),
+    ],
+)
+def test_names_are_fitted_by_leaving_out_their_middle(text, shown):
+    assert graph.fitted(text, graph.WIDTH - 20) == shown
 
 
 def test_tasks_come_in_the_order_of_the_graph(runs):

@@ -171,6 +171,13 @@ def test_a_comma_in_a_name_would_make_two_of_it():
     assert (only.code, only.again) == (Code.REFUSED, False)
 
 
+def test_a_name_with_a_reference_to_a_secret_starts_no_run():
+    """Else whoever may write into a bucket could have any variable of the environment put into a run."""
+    (only,) = told(EACH, new_object("${secret:HOME}.csv", BEGIN, 1, "m"))
+    assert (only.code, only.again) == (Code.REFUSED, False)
+    assert "name it otherwise" in only.reason
+
+
 def test_what_doesn_t_fit_is_to_be_told_again(monkeypatch):
     monkeypatch.setattr(decision, "MOST_HELD", 2)
     policy = Policy(name="many", parameter="source", quorum=9)

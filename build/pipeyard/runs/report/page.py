@@ -59,6 +59,7 @@ class TaskSection:
     anchor: str
     label: str
     why_not: str
+    reason: str
     cached_link: str
     parameters: dict[str, ShownValue]
     output_parameters: dict[str, ShownValue]
@@ -99,6 +100,7 @@ def html(run: Run, folder: Path) -> str:
             states=[state for state in State if any(task.state is state for task in run.tasks)],
             labels=labels,
             anchors=anchors,
+            run_error=_error_of_run(run),
             run_parameters=_values(run.parameters),
             roc_size=curves.SIZE,
             style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -138,19 +140,34 @@ def _step(
     run: Run, task: Task, folder: Path, labels: dict[str, str], anchors: dict[str, str], topic: topics.Topic | None
 ) -> TaskSection:
     cached_report = folder.parent / task.cached_from / FILE
+    log = _log(task, folder)
     return TaskSection(
         task=task,
         anchor=anchors[task.path],
         label=labels[task.path],
         why_not=results.why_no_result(run, task),
+        reason=_beside_log(task.reason, log),
         cached_link=artifacts.link(cached_report, folder) if task.cached_from and cached_report.is_file() else "",
         parameters=_values(task.parameters),
         output_parameters=_values(task.output_parameters),
         inputs=[_stored(name, artifact, folder) for name, artifact in task.input_artifacts.items()],
         outputs=[_stored(name, artifact, folder) for name, artifact in task.output_artifacts.items()],
-        log=_log(task, folder),
+        log=log,
         topic=topic,
     )
+
+
+def _beside_log(reason: str, log: Log | None) -> str:
+    """Returns a reason without the lines that the log below it has, too."""
+    said = set(log.text.splitlines()) if log else set()
+    lines = [line for line in reason.splitlines() if not line.strip() or line not in said]
+    return "\n".join(lines).strip()
+
+
+def _error_of_run(run: Run) -> str:
+    """Returns the run's error where no failed step has it as its own."""
+    told = any(task.state is State.FAILED and task.reason and task.reason in run.error for task in run.tasks)
+    return "" if told else run.error
 
 
 def _log(task: Task, folder: Path) -> Log | None:

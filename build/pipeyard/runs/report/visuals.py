@@ -1,6 +1,6 @@
 """What a step wrote for people to look at, read from its artifacts and ready for the template."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Visual:
         kind: html, markdown, metrics, classification, object or problem; decides which other fields are set.
         link: URL relative to the report; empty if the artifact isn't a local file that is there.
         problem: in words, why there is nothing to see.
+        repeats: what it says stands elsewhere on the page, so that it is folded.
     """
 
     kind: str
@@ -42,11 +43,14 @@ class Visual:
     confusion: curves.Confusion | None = None
     entries: dict[str, Any] = field(default_factory=dict)
     short: bool = True
+    repeats: bool = False
 
 
 def of(task: Task, folder: Path) -> list[Visual]:
     """Returns what can be shown of a task's output artifacts: pages first, then metrics, then small JSON objects."""
     found = [_visual(task, name, artifact, folder) for name, artifact in task.output_artifacts.items()]
+    if any(visual and visual.kind == "html" for visual in found):  # which has the metrics, with more about them
+        found = [replace(each, repeats=True) if each and each.kind == "metrics" else each for each in found]
     order = ["html", "problem", "markdown", "classification", "metrics", "object"]
     return sorted((visual for visual in found if visual), key=lambda visual: order.index(visual.kind))
 
@@ -73,7 +77,8 @@ def _text(name: str, artifact: Artifact, folder: Path, link: str) -> Visual:
     if artifact.type == "system.HTML":
         return Visual("html", name, artifact, link, html=content.text, has_script="<script" in content.text.lower())
     # The renderer escapes all text and attributes, and refuses javascript: links.
-    return Visual("markdown", name, artifact, link, markdown=Markup(_MARKDOWN.render(content.text)))
+    summary = artifact.meaning == "RunSummary"  # of what the page has, for those who read it elsewhere
+    return Visual("markdown", name, artifact, link, markdown=Markup(_MARKDOWN.render(content.text)), repeats=summary)
 
 
 def _classification(name: str, artifact: Artifact, folder: Path, link: str) -> Visual:

@@ -16,6 +16,10 @@ from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.outputs import Outputs
 from stepkit.progress import bar
 
+# Of the anomalies, as many are told with the step's outputs as a terminal shows at the end of a run.
+_TOLD = 10
+_LONGEST = 400  # characters of each
+
 Statistics = dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]]
 
 
@@ -235,7 +239,16 @@ def _write(
         outputs.parameter(args.drift_detected, drifted)
         rows = {split.name: split.rows for split in data.splits}
         outputs.metadata("statistics", {"splits": list(rows), "rows": rows})
-        outputs.metadata("anomalies", {"anomaly_count": count, "drift_detected": drifted, "valid": count == 0})
+        told: dict[str, Any] = {"anomaly_count": count, "drift_detected": drifted, "valid": count == 0}
+        if count:
+            told["anomalies"] = first_in_words(results)
+        outputs.metadata("anomalies", told)
+
+
+def first_in_words(results: Sequence[checking.Result]) -> list[str]:
+    """Returns the first anomalies in words, of which a run's end can tell: lines that fit a record and a terminal."""
+    found = [str(finding) for result in results for finding in result.findings][:_TOLD]
+    return [line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" for line in found]
 
 
 def _count(number: int, one: str, many: str) -> str:
