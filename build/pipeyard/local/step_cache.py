@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _LOST = "The output %s of %s is gone or changed since it was cached. The step %s is computed anew."
 
 
+# Waiting for the disk costs as much as computing what takes less anew.
+SYNCED_SECONDS = 0.1
 # Of entries; those that say none are of the first.
 FORMAT = 1
 
@@ -100,13 +102,17 @@ class StepCache:
             _log.warning("The cache entry %s can't be read (%s). Its step is computed anew.", path, reason)
             return None
 
-    def put(self, cache_key: str, entry: CacheEntry) -> None:
-        """Stores an entry, whole or not at all; the last of several writers wins."""
+    def put(self, cache_key: str, entry: CacheEntry, seconds: float = SYNCED_SECONDS) -> None:
+        """Stores an entry, whole or not at all; the last of several writers wins.
+
+        Args:
+            seconds: that its step took. What takes less than `SYNCED_SECONDS` may be gone after a power cut.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(cache_key)
         if path.is_dir():
             shutil.rmtree(path)
-        files.write_whole(path, entry.model_dump_json(indent=1))
+        files.write_whole(path, entry.model_dump_json(indent=1), synced=seconds >= SYNCED_SECONDS)
 
     def _path(self, cache_key: str) -> Path:
         return self._folder / f"{cache_key}.json"

@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,12 +70,14 @@ class _AttemptEnd:
         error: why it didn't succeed, for the record.
         code: exit code of its process; None if there was none.
         peak_bytes: of its memory, see `process.Ended`.
+        seconds: that it took.
     """
 
     state: State
     error: str = ""
     code: int | None = None
     peak_bytes: int = 0
+    seconds: float = 0.0
 
 
 class Tracker(Protocol):
@@ -236,7 +238,7 @@ class StepRunner:
                 cache_key, reason = "", "not cached: its source changed while it ran"
                 self._tracker.update(leaf.path, cache_key="")
             if cache_key:
-                self._store.put(cache_key, entry)
+                self._store.put(cache_key, entry, end.seconds)
         if cache_key and fingerprints:
             self._external.append((leaf, host, entry, fingerprints))
         if state == State.SUCCEEDED:
@@ -319,7 +321,9 @@ class StepRunner:
                 self._tracker.update(leaf.path, **begins, attempts=list(attempts))
                 end = self._attempt(leaf, host, container, len(attempts), self._folder / log)
             told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
-            attempts[-1] = attempt.model_copy(update={"ended_at": self._now(), **told})
+            ended = self._now()
+            end = replace(end, seconds=(ended - began).total_seconds())
+            attempts[-1] = attempt.model_copy(update={"ended_at": ended, **told})
             self._tracker.update(leaf.path, attempts=list(attempts))
             if end.state != State.FAILED or end.error == self._overrun():
                 break

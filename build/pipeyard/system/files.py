@@ -28,10 +28,11 @@ def left_aside(folder: Path) -> list[Path]:
     return [path for path in folder.glob(".*.partial") if path.is_file()]
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, synced: bool = True) -> None:
     """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins.
 
-    What was written is there after a power cut, too.
+    Args:
+        synced: what was written is there after a power cut, too. Else it may be gone then, or damaged.
 
     Raises:
         OSError: it can't be written; it names `path`, where nothing has changed.
@@ -41,11 +42,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
             descriptor = os.open(aside, os.O_WRONLY)
             try:
                 write_all(descriptor, content.encode() if isinstance(content, str) else content)
-                os.fsync(descriptor)
+                if synced:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             aside.replace(path)
-        sync_folder(path.parent)
+        if synced:
+            sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 

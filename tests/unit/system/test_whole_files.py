@@ -55,6 +55,11 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_is_after(tmp_
     assert last == ("synced", tmp_path)
 
 
+def test_an_entry_that_is_computed_as_quickly_as_it_is_synced_is_not(tmp_path, calls):
+    StepCache(tmp_path).put("0" * 64, CacheEntry(run="r", task="t", parameters={}, artifacts={}), seconds=0.01)
+    assert [call[0] for call in calls] == ["renamed"]
+
+
 def test_a_folder_that_appears_is_on_the_disk(tmp_path, calls):
     with files.folder_whole(tmp_path / "new"):
         pass
