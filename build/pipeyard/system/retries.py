@@ -6,6 +6,7 @@ no more than doing it once, its client knows.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,8 @@ KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
 # Cloud Storage, Vertex AI, Artifact Registry.
 GOOGLE = RetryPolicy(pause=1, longest_pause=20, seconds=120)
 SCHEDULER = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
+# Compare-and-swap of an object that others change, too: Cloud Storage takes one change of an object a second.
+CONDITIONAL = RetryPolicy(attempts=12, pause=0.05, longest_pause=4)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -140,6 +143,18 @@ def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> 
     return tenacity.Retrying(
         **{"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
     )
+
+
+def contending(policy: RetryPolicy, lost: type[Exception], sleep: Callable[[float], None]) -> "tenacity.Retrying":
+    """Returns what repeats a write for which another writer was quicker; the last exception is raised as it is.
+
+    Args:
+        lost: exception that says so. Pauses are random up to the policy's, so that writers who met once part.
+    """
+    import tenacity
+
+    wait = tenacity.wait_random_exponential(multiplier=policy.pause, max=policy.longest_pause)
+    return retrying(policy, tenacity.retry_if_exception_type(lost), wait=wait, sleep=sleep)
 
 
 def answering(policy: RetryPolicy) -> "tenacity.Retrying":
