@@ -28,11 +28,11 @@ def environment(**more: Any) -> dict[str, Any]:
     }
 
 
-def text(images: dict[str, str], says: str = "one", cached: bool = True, command: tuple[str, ...] = ()) -> str:
+def text(images: dict[str, str], says: str | None = "one", cached: bool = True, command: tuple[str, ...] = ()) -> str:
     """Returns a compiled pipeline: `count`, which takes `epochs`; `show` after it; and `tell` beside them.
 
     Args:
-        says: what `tell` is told.
+        says: what `tell` is told; None: the parameter `note`, which has no default then.
         command: of each step; without one it is the step's name.
     """
 
@@ -48,7 +48,9 @@ def text(images: dict[str, str], says: str = "one", cached: bool = True, command
     count = task("count", parameters={"n": {"componentInputParameter": "epochs"}})
     produced = {"taskOutputArtifact": {"producerTask": "count", "outputArtifactKey": "out"}}
     show = {**task("show", artifacts={"shown": produced}), "dependentTasks": ["count"]}
-    tell = task("tell", parameters={"what": {"runtimeValue": {"constant": says}}})
+    told = {"componentInputParameter": "note"} if says is None else {"runtimeValue": {"constant": says}}
+    tell = task("tell", parameters={"what": told})
+    inputs = INPUTS if says is not None else {**INPUTS, "note": {"parameterType": "STRING", "isOptional": True}}
     artifact = {"artifacts": {"out": {"artifactType": {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}}}}
     taken = {"artifacts": {"shown": artifact["artifacts"]["out"]}}
     said = {"parameters": {"what": {"parameterType": "STRING"}}}
@@ -64,7 +66,7 @@ def text(images: dict[str, str], says: str = "one", cached: bool = True, command
             "sdkVersion": "kfp-2.17.0",
             "root": {
                 "dag": {"tasks": {"count": count, "show": show, "tell": tell}},
-                "inputDefinitions": {"parameters": INPUTS},
+                "inputDefinitions": {"parameters": inputs},
             },
             "components": {
                 f"comp-{name}": {**declared, "executorLabel": f"exec-{name}"} for name, (declared, _) in ran.items()

@@ -13,10 +13,10 @@ from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launcher import Launch
-from pipeyard.local.runner import declarations, last_segment
+from pipeyard.local.runner import declarations
 from pipeyard.local.sandbox import Bind, ResourceLimits, User
 from pipeyard.local.steps import Host
-from pipeyard.repository.project import Project
+from pipeyard.repository.project import Project, last_segment
 from pipeyard.system.process import CANCELED, Ended
 
 RUN_LABEL = "dev.pipeyard.run"

@@ -96,6 +96,17 @@ def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, kubeflow, st
     assert {path: store.read(path) for path in store.paths("")} == written  # generations, too
 
 
+def test_an_optional_parameter_without_value_that_a_step_needs_is_told_before_a_run(pipeyard, kubeflow, project):
+    delivered_projects.build(project, says=None)
+    told = "the parameter 'note' has no value, and 'tell' can't start without one. Set it in settings.yaml or by"
+    assert f"warning: whole: {told}" in pipeyard("plan", "--env", "dev")[2]
+    assert f"warning: whole: {told}" in pipeyard("deploy", "--env", "dev")[2]
+    code, _, err = pipeyard("run", "whole", "--env", "dev")
+    assert (code, told in err, kubeflow.store.runs) == (1, True, {})
+    assert pipeyard("run", "whole", "--env", "dev", "-p", "note=hi")[0] == 0
+    assert len(kubeflow.store.runs) == 1
+
+
 def test_a_later_commit_of_the_same_content_makes_no_version(pipeyard, kubeflow, store, project):
     pipeyard("deploy", "--env", "dev")
     (project.root / "README.md").write_text("more\n")
