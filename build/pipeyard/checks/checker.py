@@ -22,7 +22,7 @@ from stepkit import machine
 
 _PYTHON_IMAGE = "PYTHON_IMAGE"
 # Checks whose findings keep no component from running here.
-_HARMLESS = {"readme", "locks", "wheels", "base", "dockerfile", "schema"}
+_HARMLESS = {"readme", "locks", "wheels", "base", "dockerfile", "schema", "parameters"}
 
 
 @dataclass(frozen=True)
