@@ -77,8 +77,15 @@ class StepCache:
         path = self._path(cache_key)
         try:
             entry = CacheEntry.model_validate(jsons.read(path))
-            return entry if all(intact(artifact) for artifact in entry.artifacts.values()) else None
+            if all(intact(artifact) for artifact in entry.artifacts.values()):
+                _log.debug("step cache: %s is of %s in %s", cache_key, entry.task, entry.run)
+                return entry
+            _log.debug(
+                "step cache: %s is of %s in %s, whose outputs are gone or changed", cache_key, entry.task, entry.run
+            )
+            return None
         except FileNotFoundError:
+            _log.debug("step cache: %s isn't there", cache_key)
             return None
         except (OSError, ValueError) as error:
             reason = "it isn't one" if isinstance(error, ValidationError) else error

@@ -4,6 +4,7 @@ Each client is given this in its library's own terms. Whether a call may be repe
 no more than doing it once, its client knows.
 """
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -33,6 +34,9 @@ _PRINTED = re.compile(
     r"TLS handshake timeout|broken pipe|too many requests|server closed)",
     re.IGNORECASE,
 )
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,8 @@ def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> 
     stops: list[tenacity.stop.stop_base] = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
     stops += [tenacity.stop_after_delay(policy.seconds)] if math.isfinite(policy.seconds) else []
     wait = tenacity.wait_exponential_jitter(initial=policy.pause, max=policy.longest_pause, jitter=policy.pause)
-    return tenacity.Retrying(
-        **{"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
-    )
+    given = {"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
+    return tenacity.Retrying(**{"before_sleep": tenacity.before_sleep_log(_log, logging.DEBUG), **given})
 
 
 def contending(policy: RetryPolicy, lost: type[Exception], sleep: Callable[[float], None]) -> "tenacity.Retrying":

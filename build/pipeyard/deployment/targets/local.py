@@ -18,6 +18,7 @@ from pipeyard.runs import record, report, stored_runs
 from pipeyard.runs.report import page
 from pipeyard.servers.outcome import FailedStep, RunOutcome
 from pipeyard.settings import fit
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.local.steps import Host
@@ -262,6 +263,4 @@ class OnThisMachine:
 
 
 def _on_stderr() -> display.Display:
-    from rich.console import Console
-
-    return display.choose(Console(stderr=True))
+    return display.choose(verbosity.console())
