@@ -2,7 +2,6 @@
 
 import logging
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -25,18 +24,11 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs a command in this process, pipelines compiled in it, too; returns its exit code, and what it prints."""
+def pipeyard(project, run_pipeyard, monkeypatch):
+    """Runs a command in the project, with pipelines compiled in this process."""
     monkeypatch.chdir(project.root)
     monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return (end.value.code or 0, *capsys.readouterr())
-
-    yield run
+    yield run_pipeyard
     verbosity.choose(Verbosity.NORMAL)
 
 
