@@ -16,7 +16,8 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeyard.triggers import cloud_function, decision, dispatch, routing, shards, state
+from pipeyard.system.conditional_store import VersionedObject
+from pipeyard.triggers import cloud_function, decision, dispatch, routing, shards
 from pipeyard.triggers.domain import Asked, Code, Event, EventKind, Newest, Seen, TriggerState
 
 _SETTINGS = """\
@@ -61,11 +62,11 @@ def _make(folder: Path, objects: int) -> None:
             groups[shards.name_of(key)] |= shards.entry_of_newest(key, newest)
     store = _store(folder)
     for name, lines in groups.items():
-        store.shard(name).write(shards.merge(b"", lines, timedelta(days=9)), b"")
-    store.write(TriggerState(sharded=True).model_dump_json().encode(), b"")
+        store.part(name).write(shards.merge(b"", lines, timedelta(days=9)), None)
+    store.write(TriggerState(sharded=True).model_dump_json().encode(), None)
 
 
-def _store(folder: Path) -> state.Store:
+def _store(folder: Path) -> VersionedObject:
     served = _served(folder)
     return routing.store(served.environment, routing.all_of(served.environment)[0])
 

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from pipeyard.errors import FAILED, STOPPED, VISIBLE, near_misses, shown
+from pipeyard.system import verbosity
+from pipeyard.system.verbosity import Verbosity
 
 # Command to the module that defines it as `command`. Modules are imported when their command is used, and what is heavy
 # in them later still, so that --help is quick.
@@ -36,6 +38,37 @@ COMMANDS = {
 FORMER = {"env": "sync"}
 
 
+def _choose(ctx: click.Context, parameter: click.Parameter, given: bool) -> None:
+    """Takes -q or -v, wherever it stands."""
+    if not given:
+        return
+    chosen = Verbosity(parameter.opts[0])
+    if ctx.find_root().meta.setdefault(__name__, chosen) != chosen:
+        raise click.UsageError("-q and -v exclude each other.", ctx)
+    verbosity.choose(chosen)
+
+
+def _verbosity_options(hidden: bool) -> list[click.Parameter]:
+    helps = {
+        ("-q", "--quiet"): "Print only results and errors: no progress, notes and warnings.",
+        ("-v", "--verbose"): "Print what is done in detail, too: requests, commands, what the cache has.",
+    }
+    return [
+        click.Option(names, is_flag=True, expose_value=False, hidden=hidden, callback=_choose, help=text)
+        for names, text in helps.items()
+    ]
+
+
+def _taking_verbosity(command: click.Command) -> click.Command:
+    """Returns a command that takes -q and -v after its name, too, as all below it do."""
+    if not any("-q" in each.opts for each in command.params):
+        command.params += _verbosity_options(hidden=True)
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _taking_verbosity(below)
+    return command
+
+
 class _Lazy(click.Group):
     """A group that imports its commands when they are needed."""
 
@@ -46,13 +79,13 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name])
-        return module.command
+        return _taking_verbosity(module.command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] in FORMER:
             today = FORMER[args[0]]
-            click.echo(
-                f"`pipeyard {args[0]}` is called `pipeyard {today}` now; the next release drops the old name.", err=True
+            verbosity.note(
+                f"`pipeyard {args[0]}` is called `pipeyard {today}` now; the next release drops the old name."
             )
             args = [today, *args[1:]]
         if args and args[0] not in COMMANDS:
@@ -60,7 +93,9 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Lazy, params=_verbosity_options(hidden=False), context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="pipeyard")
 @click.option("--debug", is_flag=True, help="Print the traceback of an error, too.")
 @click.pass_context
@@ -84,6 +119,7 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by the user."""
     _unwind_when_ended()
     given: dict[str, bool] = {}
+    verbosity.choose(Verbosity.NORMAL)
     try:
         sys.exit(_group.main(standalone_mode=False, obj=given) or 0)
     except click.exceptions.Exit as end:

@@ -19,8 +19,8 @@ from shop import DATA, PIPEYARD, ROOT, Ended, states, substitutions, versions
 
 from pipeyard.local import containers
 from pipeyard.local import engine as engines
-from pipeyard.local.runner import last_segment
 from pipeyard.repository import project
+from pipeyard.repository.project import last_segment
 
 pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
 

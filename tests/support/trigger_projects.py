@@ -70,12 +70,17 @@ def make(root: Path, pipelines: dict[str, dict[str, Any]], **environments: Any) 
         **{f"pipelines/{name}/pipeline.py": _PIPELINE.replace("NAME", name.replace("_", "-")) for name in pipelines},
     }
     for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
+        write(root / name, text)
     (root / "components/read/.venv/bin").mkdir()
     (root / "components/read/.venv/bin/python").symlink_to(sys.executable)
     configure(root, pipelines, **environments)
     return Project(root)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file, and makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def configure(root: Path, pipelines: dict[str, dict[str, Any]], **environments: Any) -> None:

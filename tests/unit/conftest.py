@@ -1,12 +1,14 @@
 """What all unit tests share."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from servers.kubeflow import KubeflowServer
 from servers.storage import storage
-from support import delivered_projects
+from support import small_repository
 
+from pipeyard import cli
 from pipeyard.repository import commits
 
 
@@ -40,7 +42,26 @@ def s3() -> Iterator[str]:
 @pytest.fixture
 def own_prefix(shared_storage, request) -> str:
     """A prefix in the emulator's bucket that is a test's own."""
-    return f"{delivered_projects.BUCKET}/{abs(hash(request.node.name))}"
+    return f"{small_repository.BUCKET}/{abs(hash(request.node.name))}"
+
+
+@pytest.fixture
+def run_pipeyard(capsys, monkeypatch) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command in this process; returns its exit code, and what it prints on stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def pipeyard(run_pipeyard, project) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command on the module's `project`, as `run_pipeyard` does."""
+    return lambda *arguments: run_pipeyard(*arguments, "--project", str(project.root))
 
 
 @pytest.fixture

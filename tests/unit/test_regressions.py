@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from servers.kubeflow import KubeflowServer
-from support.built_repositories import SETTINGS, SPEC, Repository
 from support.kubeflow_connections import connect
+from support.small_repository import SETTINGS, SPEC, Repository
 
 from pipeyard import settings
 from pipeyard.compiling import compiler

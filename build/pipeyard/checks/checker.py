@@ -13,6 +13,7 @@ from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
 from pipeyard.local.display import Display
+from pipeyard.packages import builds
 from pipeyard.repository import dependency_graph, uv_locks, venvs
 from pipeyard.repository.dockerfiles import Dockerfile, of_component, stack
 from pipeyard.repository.project import Component, Project
@@ -21,7 +22,7 @@ from stepkit import machine
 
 _PYTHON_IMAGE = "PYTHON_IMAGE"
 # Checks whose findings keep no component from running here.
-_HARMLESS = {"readme", "locks", "wheels", "base", "dockerfile", "schema"}
+_HARMLESS = {"readme", "locks", "wheels", "base", "dockerfile", "schema", "parameters"}
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def check(
         found = [*_kfp(project, chosen, say)]
         found += itertools.chain.from_iterable(each.result() for each in [*looked, *shared])
     pipelines = _pipelines_of(project, {each.name for each in chosen})
+    notes: list[str] = []
     for name in pipelines:
-        found += _tried(f"pipelines/{name}", "compile", _compiled, project, name)
-    notes = []
+        found += _tried(f"pipelines/{name}", "compile", _compiled, project, name, notes)
     if display is None:
         notes.append("No dry run was made: nobody looked whether components write their outputs.")
     elif any(each.check not in _HARMLESS for each in found):
@@ -201,6 +202,9 @@ def _loaded(project: Project, pipeline: Path) -> set[str]:
         return set(project.components)
 
 
-def _compiled(project: Project, name: str) -> Iterator[Finding]:
-    compiler.compile_pipeline(project.pipeline(name))
-    yield from ()
+def _compiled(project: Project, name: str, notes: list[str]) -> Iterator[Finding]:
+    """Yields what is wrong with a pipeline, alone or with its settings; appends to `notes` what can't run here."""
+    compiled = compiler.compile_pipeline(project.pipeline(name))
+    notes += [f"pipelines/{name}: {each}" for each in builds.elsewhere(compiled.text, project.component_of)]
+    for each in builds.with_settings(project, name, compiled.text):
+        yield Finding(f"pipelines/{name}", "parameters", each)

@@ -10,7 +10,9 @@ _TITLE = """\
 
 Rendered from the commands by `pipeyard readme --fix`; don't edit it. Every command prints this with `--help`. Exit
 codes are 0 for done, 1 for failed, 2 for wrong usage, 130 for stopped by the user, unless a command says otherwise.
-`pipeyard --debug COMMAND` prints the traceback of an error, too.
+`pipeyard --debug COMMAND` prints the traceback of an error, too. `-q` prints only results and errors (no progress,
+notes and warnings), `-v` also what is done in detail, on stderr (requests with repetitions, commands that are started,
+what the step cache has); both stand before the command or after it.
 """
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 
 @click.command("affected")
@@ -34,4 +35,4 @@ def command(since: str, as_json: bool, as_suites: bool, project_folder: Path) ->
         way = " -> ".join([each.file, *each.because])
         click.echo(f"{each.action:8} {each.part:28} {way}".rstrip())
     if not reached:
-        click.echo(f"Nothing: no change since {since} that anything is made of.", err=True)
+        verbosity.note(f"Nothing: no change since {since} that anything is made of.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,8 +97,6 @@ def command(
     """
     import os
 
-    from rich.console import Console
-
     from pipeyard.images import builders, publisher
     from pipeyard.images.registry import Registry
     from pipeyard.releases import supply_chain
@@ -108,7 +107,7 @@ def command(
     prefix = registry or _registry_of(project, environment)
     git = changes.git_of(project.root)
     commit = commits.current(git, os.environ, allow_dirty)
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = verbosity.console(highlight=False, markup=False)
     folder = output or project.root / "dist"
     client = Registry()
     publishing = publisher.Publisher(

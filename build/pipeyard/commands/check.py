@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 
 @click.command("check")
@@ -27,7 +28,7 @@ def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool,
     from pipeyard.checks import checker
     from pipeyard.local import display
 
-    console = Console(stderr=True, quiet=as_json)
+    console = Console(quiet=True) if as_json else verbosity.console()
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -46,7 +47,7 @@ def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool,
             click.echo(part)
         click.echo(f"  {each.check}: {each.text}")
     for note in report.notes:
-        click.echo(note, err=True)
+        verbosity.note(note)
     looked = f"{_counted(len(report.components), 'component')}, {_counted(len(report.pipelines), 'pipeline')}"
     click.echo(f"{looked}: {_counted(len(report.findings), 'finding') if report.findings else 'nothing to mend'}.")
     return 1 if report.findings else 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.ci.emulator.build_scheduler import Result, StepResult
@@ -67,7 +68,7 @@ def lint_command(files: tuple[str, ...], as_json: bool, project_folder: Path) ->
     else:
         for each in found:
             click.echo(str(each))
-        click.echo(f"{len(found)} to mend." if found else "Nothing to mend.", err=True)
+        verbosity.note(f"{len(found)} to mend." if found else "Nothing to mend.")
     return 1 if found else 0
 
 
@@ -228,7 +229,7 @@ def run_command(
     if trigger_name:
         start = causes.by_trigger(project.root, trigger_name, git, commit, ref)
         if git(["status", "--porcelain"]):
-            console.print("What isn't committed is left out: a trigger builds commits.")
+            verbosity.note("What isn't committed is left out: a trigger builds commits.")
     elif ref:
         raise click.UsageError("--ref is of --trigger.")
     else:
@@ -247,10 +248,12 @@ def _tell(step: "StepResult", console) -> None:
     from pipeyard.system import logs
 
     if step.status == "WORKING":
-        console.print(f"{'started':10} {step.name}")
+        verbosity.note(f"{'started':10} {step.name}")
         return
-    console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
-    if step.status in ("FAILURE", "TIMEOUT"):
+    failed = step.status in ("FAILURE", "TIMEOUT")
+    if failed or not verbosity.is_quiet():
+        console.print(f"{step.status:10} {step.name}  {step.seconds:.1f} s  {step.text}".rstrip())
+    if failed:
         console.print(logs.tail(step.log, _TAIL_LINES, step.hide))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 
 @click.command("compile")
@@ -36,4 +37,4 @@ def command(
             for path in builds.write(package, folder / name):
                 click.echo(str(path))
             for warning in warnings:
-                click.echo(f"warning: {name}: {warning}", err=True)
+                verbosity.note(f"warning: {name}: {warning}")

@@ -8,6 +8,7 @@ import click
 
 from pipeyard.commands import find_project, project_option
 from pipeyard.commands.delivery_options import delivery_options, order_of_commits
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.deployment.desired import Desired
@@ -38,8 +39,6 @@ def command(
     """
     import json
 
-    from rich.console import Console
-
     from pipeyard import settings
     from pipeyard.deployment import deployer, desired
     from pipeyard.deployment.targets import choice
@@ -52,14 +51,16 @@ def command(
     unapproved = _unapproved(place, wanted, changes.git_of(project.root), allow_dirty)
     precedes = order_of_commits(project)
     target, store = choice.connect(place), bucket.connect(place.bucket)
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     plans = [deployer.look(store, target, each, precedes) for each in wanted]
     for plan in plans:
         for line in plan.lines():
-            console.print(line)
+            if unapproved:  # whoever is asked has to see it
+                click.echo(line, err=True)
+            else:
+                verbosity.note(line)
     for each in wanted:
         for line in target.warnings(each):
-            console.print(f"warning: {each.pipeline}: {line}")
+            verbosity.note(f"warning: {each.pipeline}: {line}")
     if not rollback:
         deployer.refuse_to_go_back(plans)
     _ask(environment, [plan for plan, each in zip(plans, wanted, strict=True) if each in unapproved])
@@ -72,7 +73,7 @@ def command(
                 click.echo(f"{each.pipeline} in {environment}: {line}")
     left = [] if pipelines else deployer.left_behind(store, environment, [each.pipeline for each in wanted])
     for line in left:
-        console.print(f"warning: {line}")
+        verbosity.note(f"warning: {line}")
     if as_json:
         click.echo(json.dumps(told, indent=2))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 FOUND = 3
 UNSEEN = 4
@@ -46,7 +47,7 @@ def command(environment: str, fix: bool, as_json: bool, project_folder: Path) ->
     names = {schedule_name(each, place.name) for each in {*project.pipelines, *place.pipelines}}
     found = doctor.examine(server, names, datetime.now(UTC))
     if fix:
-        found = doctor.mend(server, found, lambda line: click.echo(line, err=True))
+        found = doctor.mend(server, found, verbosity.note)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
     else:
@@ -55,7 +56,7 @@ def command(environment: str, fix: bool, as_json: bool, project_folder: Path) ->
         for where in found.looked:
             click.echo(f"looked at: {where}")
     for line in found.unseen:
-        click.echo(f"warning: {line}", err=True)
+        verbosity.note(f"warning: {line}")
     if any(not each.removed for each in found.findings):
         return FOUND
     return UNSEEN if found.unseen else 0

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeyard.system import verbosity
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,7 +35,7 @@ def run(
     from pipeyard.runs import results
 
     console = Console(stderr=True)
-    target = local.OnThisMachine(place, project, _manner(project, asked, console))
+    target = local.OnThisMachine(place, project, _manner(project, asked))
     ran = target.start(pipeline, parameters, caching=False if asked.no_cache else None)
     if asked.as_json:
         click.echo(ran.record.model_dump_json(indent=2))
@@ -50,7 +52,7 @@ def run(
     return code
 
 
-def _manner(project: "Project", asked: "RunOptions", console: "Console") -> "Manner":
+def _manner(project: "Project", asked: "RunOptions") -> "Manner":
     from pipeyard.deployment.targets import local
     from pipeyard.local import display, runner
 
@@ -61,8 +63,8 @@ def _manner(project: "Project", asked: "RunOptions", console: "Console") -> "Man
             prestart=not asked.no_prestart,
         ),
         resume=asked.resume or "",
-        shown=display.choose(console),
-        warn=lambda warning: console.print(f"warning: {warning}", markup=False),
+        shown=display.choose(verbosity.console()),
+        warn=lambda warning: verbosity.note(f"warning: {warning}"),
     )
     if not asked.docker:
         return manner

@@ -8,6 +8,7 @@ import click
 
 from pipeyard.commands import find_project, project_option
 from pipeyard.commands.delivery_options import delivery_options, order_of_commits
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.deployment.approvals import Approval
@@ -56,7 +57,7 @@ def command(
     _tell(wanted, plans, approved, doubts, as_json)
     left += [f"{each.pipeline}: {doubt}" for each, some in zip(wanted, doubts, strict=True) for doubt in some]
     for line in left:
-        click.echo(f"warning: {line}", err=True)
+        verbosity.note(f"warning: {line}")
     return CHANGES if exit_code and not all(plan.empty for plan in plans) else 0
 
 

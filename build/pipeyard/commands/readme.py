@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 
 @click.command("readme")
@@ -30,5 +31,8 @@ def command(fix: bool, project_folder: Path) -> int:
         if fix:
             path.write_text(text, encoding="utf-8")
         name = path.relative_to(project.root)
-        click.echo(f"rewrote {name}" if fix else f"{name} is out of date. Run `pipeyard readme --fix`.", err=True)
+        if fix:
+            verbosity.note(f"rewrote {name}")
+        else:
+            click.echo(f"{name} is out of date. Run `pipeyard readme --fix`.", err=True)
     return 1 if stale and not fix else 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.releases.shipments import Shipment
@@ -67,8 +68,6 @@ def command(
     """
     import json
 
-    from rich.console import Console
-
     from pipeyard.releases import publication, shipments
     from pipeyard.repository import changes, commits
 
@@ -80,7 +79,7 @@ def command(
         publication.check_channel(channel)
     project = find_project(project_folder)
     folder = output or project.root / "dist"
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = verbosity.console(highlight=False, markup=False)
     ledger = publication.Ledger(publication.open_store(store), rehearsal=dry_run)
     if existing:
         release = publication.find(ledger, existing)

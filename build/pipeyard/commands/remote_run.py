@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeyard.system import verbosity
+
 if TYPE_CHECKING:
     from pipeyard.commands.run import RunOptions
     from pipeyard.deployment.targets.server import DeployedRun
@@ -36,14 +38,14 @@ def run(
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     runs = choice.server_of(place)(place)
     started = runs.start(pipeline, parameters, asked.key, False if asked.no_cache else None)
-    _warn(console, place, started)
+    _warn(place, started)
     package = started.deployed.record.package
     console.print(f"Run {started.run_id} of {package} started: {started.page}")
     outcome = None
     if asked.wait:
         limit = place.timeout if asked.timeout is None else asked.timeout
         try:
-            outcome = runs.wait(started.run_id, limit, lambda state: console.print(f"{pipeline}: {state}"))
+            outcome = runs.wait(started.run_id, limit, lambda state: verbosity.note(f"{pipeline}: {state}"))
         except KeyboardInterrupt:
             console.print(f"Stopped waiting; the run continues: {started.page}")
             raise
@@ -70,13 +72,13 @@ def _tell(console: Any, started: "DeployedRun", outcome: "RunOutcome") -> None:
     console.print(f"Run {started.run_id} {outcome.state} after {outcome.seconds:.0f} s{stopped}.")
 
 
-def _warn(console: Any, place: "Environment", started: "DeployedRun") -> None:
+def _warn(place: "Environment", started: "DeployedRun") -> None:
     """Says so if settings.yaml has other parameters, or another deadline or retries, than what is deployed."""
     from pipeyard.deployment import deployed_runs
 
     differing = deployed_runs.differing(started.deployed, place)
     if differing:
-        console.print(
+        verbosity.note(
             f"warning: settings.yaml has other values of {', '.join(differing)}, which aren't deployed: run `pipeyard "
             f"deploy --env {place.name}` to put them in force."
         )

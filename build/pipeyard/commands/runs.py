@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -37,7 +38,7 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
     from pipeyard.runs import stored_runs, tables
 
-    found = stored_runs.list_runs(root(), lambda text: click.echo(f"warning: {text}", err=True))
+    found = stored_runs.list_runs(root(), lambda text: verbosity.note(f"warning: {text}"))
     if pipeline:
         found = [stored for stored in found if stored_runs.same_pipeline(stored.run.pipeline, pipeline)]
     found = found[:limit]
@@ -46,7 +47,7 @@ def list_command(root, pipeline: str | None, limit: int, as_json: bool) -> None:
     elif found:
         _print(tables.list_table(found))
     else:
-        click.echo(f"There are no runs{f' of {pipeline}' if pipeline else ''} in {root()}.", err=True)
+        verbosity.note(f"There are no runs{f' of {pipeline}' if pipeline else ''} in {root()}.")
 
 
 @command.command("show")

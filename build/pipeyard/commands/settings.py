@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.repository.project import Project
@@ -53,7 +54,7 @@ def command(
         from pipeyard.checks import parameters
 
         names = parameters.check(project, place)
-        click.echo(f"{place.name}: the parameters of {', '.join(names)} fit.", err=True)
+        verbosity.note(f"{place.name}: the parameters of {', '.join(names)} fit.")
     _show(project, place, pipeline or "", as_json)
     return 0
 
@@ -64,7 +65,7 @@ def _schema(project: "Project", write: bool) -> int:
 
     if write:
         files.write_whole(project.root / schema.PATH, schema.text())
-        click.echo(f"wrote {schema.PATH}", err=True)
+        verbosity.note(f"wrote {schema.PATH}")
     elif not schema.is_current(project.root):
         click.echo(f"{schema.PATH} isn't the model's. Run `pipeyard settings --schema`.", err=True)
         return 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 
 @click.command("sync")
@@ -12,8 +13,6 @@ from pipeyard.commands import find_project, project_option
 @project_option
 def command(components: tuple[str, ...], project_folder: Path) -> None:
     """Make the locked environments of COMPONENTS (default: all) current."""
-    from rich.console import Console
-
     from pipeyard.errors import PipeyardError, near_misses
     from pipeyard.repository import venvs
 
@@ -21,7 +20,7 @@ def command(components: tuple[str, ...], project_folder: Path) -> None:
     for name in components:
         if name not in project.components:
             raise PipeyardError(f"No component {name!r}. {near_misses(name, project.components)}")
-    console = Console(stderr=True)
+    console = verbosity.console()
     for name in components or project.components:
         folder = project.components[name].folder
         with console.status(f"environment of {name}"):

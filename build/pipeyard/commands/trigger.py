@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
 
 _dry = click.option("--dry-run", is_flag=True, help="Print what would be decided; keep and start nothing.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -58,11 +59,11 @@ def event_command(place, file: str, headers: tuple[str, ...], dry_run: bool, as_
     try:
         event = events.parse(named, body, datetime.now(UTC))
     except events.Ignored as ignored:
-        click.echo(f"It starts nothing: {ignored}.", err=True)
+        verbosity.note(f"It starts nothing: {ignored}.")
         return 0
     told = triggers.tell(event)
     if not told:
-        click.echo(f"No trigger of {triggers.environment.name} wants {event.subject or event.kind}.", err=True)
+        verbosity.note(f"No trigger of {triggers.environment.name} wants {event.subject or event.kind}.")
     return place.show(told, as_json)
 
 
@@ -161,7 +162,7 @@ def replay_command(place, log: str, trigger: str, as_json: bool) -> int:
         click.echo(f"{each.entry.at:%Y-%m-%d %H:%M:%S}  {each.decision.code:10}  {each.decision.reason}{before}")
     differing = sum(each.differs for each in replayed)
     starts = sum(each.decision.start for each in replayed)
-    click.echo(f"{len(replayed)} events, {starts} runs, {differing} decided otherwise.", err=True)
+    verbosity.note(f"{len(replayed)} events, {starts} runs, {differing} decided otherwise.")
     return 1 if differing else 0
 
 

@@ -20,6 +20,7 @@ from pipeyard.repository.project import ANNOTATION_PREFIX
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).
 IMAGE_LIMIT = 255
+_NO_COMMAND = "it has no `command`, and the image's ENTRYPOINT is never used. Write the command."
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def problems(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> list[str]
     specs = _by_executor(loaded)
     found = list(_Connections(pipeline, specs).mismatches(pipeline.spec.root.dag, {}))
     for label, executor in pipeline.executors.items():
-        spec = specs.get(_key(executor.get("container", {})))
-        if spec:
-            found += [f"{label.removeprefix('exec-')}: {problem}" for problem in constructs(spec)]
+        container = executor.get("container")
+        spec = specs.get(_key(container or {}))
+        wrong = constructs(spec) if spec else [_NO_COMMAND] if container and not container.get("command") else []
+        found += [f"{label.removeprefix('exec-')}: {problem}" for problem in wrong]
     return list(dict.fromkeys(found))
 
 
@@ -52,7 +54,7 @@ def constructs(spec: Mapping[str, Any]) -> list[str]:
     if "fileOutputs" in container:
         found.append("`fileOutputs` is dropped without a word: outputs would be lost. Use {outputPath: NAME} in args.")
     if not container.get("command"):
-        found.append("it has no `command`, and the image's ENTRYPOINT is never used. Write the command.")
+        found.append(_NO_COMMAND)
     if _has(container.get("command"), "concat") or _has(container.get("args"), "concat"):
         found.append(
             "`concat` reaches the program unresolved on KFP's backend. Pass the parts as arguments of their own."

@@ -2,34 +2,31 @@
 
 import json
 from collections.abc import Callable, Mapping
+from time import sleep
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system.bucket import NO_OBJECT, Bucket, PreconditionFailed
+from pipeyard.system import conditional_store, jsons
+from pipeyard.system.bucket import Bucket
+from pipeyard.system.conditional_store import VersionedObject
 
-_TRIES = 8
 
-
-def read(bucket: Bucket, path: str) -> tuple[dict[str, Any], int] | None:
-    """Returns what a pointer says, and its generation; None if absent.
+def read(bucket: Bucket, path: str) -> dict[str, Any] | None:
+    """Returns what a pointer says; None if absent.
 
     Raises:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
     """
-    found = bucket.read(path)
-    if found is None:
-        return None
-    try:
-        said = json.loads(found[0])
-        return {**said, "commit": str(said["commit"])}, found[1]
-    except (ValueError, KeyError, TypeError) as error:
-        raise PipeyardError(
-            f"{bucket.uri(path)} is damaged ({error!r}). Remove it and run the same command again, which writes it."
-        ) from error
+    place = conditional_store.object_in(bucket, path)
+    return _parse(place.read()[0], place)
 
 
 def move(
-    bucket: Bucket, path: str, wanted: Mapping[str, Any], precedes: Callable[[str, str], bool]
+    bucket: Bucket,
+    path: str,
+    wanted: Mapping[str, Any],
+    precedes: Callable[[str, str], bool],
+    wait: Callable[[float], None] = sleep,
 ) -> Mapping[str, Any]:
     """Moves a pointer to `wanted` by compare-and-swap, unless it names a later commit; idempotent.
 
@@ -43,16 +40,25 @@ def move(
     Raises:
         PipeyardError: others change it all the time, or Cloud Storage refuses or can't be reached.
     """
+    place = conditional_store.object_in(bucket, path)
     data = (json.dumps(wanted, indent=2, sort_keys=True) + "\n").encode()
-    for _ in range(_TRIES):
-        found = read(bucket, path)
-        if found is not None and (found[0] == wanted or precedes(wanted["commit"], found[0]["commit"])):
-            return found[0]
-        try:
-            bucket.write(path, data, found[1] if found else NO_OBJECT)
-        except PreconditionFailed:
-            continue  # another one was quicker, or it was this one and the answer was lost: look again
-        return wanted
-    raise PipeyardError(
-        f"{bucket.uri(path)} was changed by others {_TRIES} times while it was to move. Run the same command again."
-    )
+
+    def change(content: bytes | None) -> tuple[bytes | None, Mapping[str, Any]]:
+        current = _parse(content, place)
+        if current is not None and (current == wanted or precedes(wanted["commit"], current["commit"])):
+            return content, current
+        return data, wanted
+
+    return conditional_store.update(place, change, "Run the same command again.", wait)
+
+
+def _parse(content: bytes | None, place: VersionedObject) -> dict[str, Any] | None:
+    if content is None:
+        return None
+    try:
+        said = jsons.load(content)
+        return {**said, "commit": str(said["commit"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PipeyardError(
+            f"{place} is damaged ({error!r}). Remove it and run the same command again, which writes it."
+        ) from error

@@ -79,7 +79,7 @@ def read(bucket: Bucket, pipeline: str, environment: str) -> Record | None:
     """
     path = path_of(pipeline, environment)
     found = pointers.read(bucket, path)
-    return _parse(found[0], bucket.uri(path)) if found else None
+    return _parse(found, bucket.uri(path)) if found else None
 
 
 def package_of(bucket: Bucket, record: Record) -> Package | None:

@@ -91,8 +91,7 @@ def latest(bucket: Bucket, pipeline: str) -> dict[str, Any] | None:
     Raises:
         PipeyardError: it is damaged, or Cloud Storage refuses or can't be reached.
     """
-    found = pointers.read(bucket, f"{pipeline}/{LATEST}")
-    return found[0] if found else None
+    return pointers.read(bucket, f"{pipeline}/{LATEST}")
 
 
 def fetch(bucket: Bucket, pipeline: str, version: str) -> Package | None:

@@ -15,10 +15,10 @@ from pipeyard.local import reaper, resources, sandbox
 from pipeyard.local.engine import Engine
 from pipeyard.local.launcher import Launch
 from pipeyard.local.resources import ResourceLimits
-from pipeyard.local.runner import declarations, last_segment
+from pipeyard.local.runner import declarations
 from pipeyard.local.sandbox import Bind, User
 from pipeyard.local.steps import Host
-from pipeyard.repository.project import Project
+from pipeyard.repository.project import Project, last_segment
 from pipeyard.system.process import CANCELED, Ended
 
 RUN_LABEL = "dev.pipeyard.run"

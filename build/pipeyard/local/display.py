@@ -100,7 +100,7 @@ class LiveTable:
 
 def choose(console: Console) -> Display:
     """Returns the display that fits where `console` goes."""
-    return LiveTable(console) if console.is_terminal else Lines(console)
+    return LiveTable(console) if console.is_terminal and not console.quiet else Lines(console)
 
 
 def _line(task: Task) -> str:

@@ -267,25 +267,17 @@ def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict
 
 
 def project_hosts(project: Project) -> Callable[[str], Host]:
-    """Returns what maps an image to the component of the project that it is built from.
-
-    The image's last path segment, less tag and digest, is the component's name.
-    """
+    """Returns what maps an image to the component of the project that it is built from, see `Project.component_of`."""
     known: dict[str, Host] = {}
     lock = threading.Lock()
 
     def host(image: str) -> Host:
-        name = last_segment(image)
-        if name not in project.components:
-            raise PipeyardError(
-                f"the image {image!r} isn't one of this project's, so it can't run without a container engine. "
-                f"{near_misses(name, project.components)}"
-            )
+        component = project.component_of(image)
         with lock:
-            if name not in known:
-                component = project.components[name]
-                known[name] = Host(
-                    component=name,
+            if component.name not in known:
+                venvs.check(component)
+                known[component.name] = Host(
+                    component=component.name,
                     source_digest=component.source_digest,
                     env=venvs.variables(component, os.environ),
                     **declarations(component),
@@ -294,7 +286,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     prepare=functools.partial(venvs.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),
                 )
-        return known[name]
+        return known[component.name]
 
     return host
 
@@ -307,11 +299,6 @@ def declarations(component: Component) -> dict[str, Any]:
         "cache_ignores": component.annotation("cache-ignores", []),
         "meanings": component.annotation("output-types", {}),
     }
-
-
-def last_segment(image: str) -> str:
-    """Returns the last segment of an image's path, less tag and digest."""
-    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def _source_digest(folder: Path) -> str:

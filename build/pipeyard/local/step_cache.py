@@ -94,8 +94,11 @@ class StepCache:
             lost = next((artifact.uri for artifact in entry.artifacts.values() if not intact(artifact)), None)
             if lost:
                 _log.warning(_LOST, lost, entry.run, entry.task)
-            return None if lost else entry
+                return None
+            _log.debug("step cache: %s is of %s in %s", cache_key, entry.task, entry.run)
+            return entry
         except FileNotFoundError:
+            _log.debug("step cache: %s isn't there", cache_key)
             return None
         except (OSError, ValueError) as error:
             reason = "it isn't one" if isinstance(error, ValidationError) else error

@@ -1,5 +1,6 @@
 """Runs one task: looks for its outputs in the cache, else starts its command, and takes its outputs up."""
 
+import logging
 import os
 import shutil
 import threading
@@ -25,6 +26,7 @@ from pipeyard.system import files, jsons, logs
 from stepkit import digest
 from stepkit.cli import canonical
 
+_log = logging.getLogger(__name__)
 _LOG_TAIL = 20
 # Between attempts; what KFP takes where the pipeline sets none.
 _LONGEST_PAUSE_SECONDS = 3600
@@ -224,6 +226,7 @@ class StepRunner:
             "parameters": dict(leaf.parameters),
             "input_artifacts": {key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
         }
+        _log.debug("%s: cache key %s", leaf.path, cache_key or "none, as what it reads outside the run has no checksum")
         entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts)
         if not entry:
             host.prepare(self._tracker.note)

@@ -1,8 +1,9 @@
 """Compiled pipelines with the images of a commit, as they are shipped."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeyard import settings
@@ -10,8 +11,9 @@ from pipeyard.compiling import compiler
 from pipeyard.errors import PipeyardError
 from pipeyard.images import image_lock
 from pipeyard.packages import archives, component_specs, dist_folder
-from pipeyard.repository import changes, commits
-from pipeyard.repository.project import Project
+from pipeyard.repository import changes, commits, venvs
+from pipeyard.repository.project import Component, Project
+from pipeyard.settings import fit
 from pipeyard.system import files
 
 UNCOMMITTED = "dev"
@@ -84,20 +86,50 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[PackageFiles
         archives.PIPELINE: text,
         archives.WORKFLOW: archives.workflow(text, described),
     }
-    warnings = [*compiled.warnings, *_sizes_with_settings(project, pipeline, text)]
+    warnings = [*compiled.warnings, *with_settings(project, pipeline, text)]
+    dev = build.commit == UNCOMMITTED
+    warnings += elsewhere(text, partial(component_here, project) if dev else project.component_of)
     try:
         contents[archives.VERTEX] = archives.vertex(text)
     except PipeyardError as error:
         warnings.append(f"no {archives.VERTEX}: {error}")
-    if build.commit == UNCOMMITTED:
+    if dev:
         warnings.append(
             "its images are those of the committed specs, which no registry has: it runs on this machine only"
         )
     return contents, tuple(warnings)
 
 
-def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator[str]:
-    """Yields what is nearly too large with the parameters that settings give a server; raises for what is too large."""
+def component_here(project: Project, image: str) -> Component:
+    """Returns the component that an image is built from, if it has what its environment is made of.
+
+    Raises:
+        PipeyardError: it is none of this project's, or a file is missing.
+    """
+    component = project.component_of(image)
+    venvs.check(component)
+    return component
+
+
+def elsewhere(text: str, find: Callable[[str], object]) -> list[str]:
+    """Returns the steps of a compiled pipeline that this machine can't run without a container engine, with reasons.
+
+    Args:
+        find: see `local_images.problems`.
+    """
+    from pipeyard import ir
+    from pipeyard.compiling.passes import local_images
+
+    always, perhaps = local_images.problems(ir.parse(text), find)
+    return [*always, *perhaps]
+
+
+def with_settings(project: Project, pipeline: str, text: str) -> Iterator[str]:
+    """Yields what will go wrong, or nearly, with the parameters that settings give a pipeline.
+
+    Raises:
+        PipeyardError: a step can't be started with the parameters of a server.
+    """
     from pipeyard import ir
 
     try:
@@ -105,16 +137,29 @@ def _sizes_with_settings(project: Project, pipeline: str, text: str) -> Iterator
     except PipeyardError:
         return  # told by what needs the settings
     compiled = ir.parse(text)
-    declared = compiled.spec.root.input_definitions.parameters
+    inputs = compiled.spec.root.input_definitions
+    unset = {
+        name for name, each in inputs.parameters.items() if not each.is_optional and not each.HasField("default_value")
+    }
     for name in loaded.names:
         try:
             environment = loaded.environment(name)
         except PipeyardError:
-            continue  # a variable isn't set here
-        given = environment.parameters_of(pipeline, declared)
-        if given and environment.on_server:
-            told = compiler.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
-            yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
+            unset.clear()  # a variable isn't set here, so it isn't known what it sets
+            continue
+        given = environment.parameters_of(pipeline, inputs.parameters)
+        unset -= set(given)
+        if not environment.on_server:
+            continue
+        if pipeline in environment.chosen(project.pipelines):
+            try:
+                fit.check(environment, pipeline, inputs)
+            except PipeyardError as error:
+                yield str(error)
+        told = compiler.sizes_of(compiled, given, f"{pipeline} with the parameters of {name} in {settings.FILE}")
+        yield from (f"{name}: {each}" for each in told if each not in compiler.sizes_of(compiled, {}, pipeline))
+    for name in sorted(unset):
+        yield f"the parameter {name!r} has no default, and no environment sets it: each run needs --param {name}=..."
 
 
 def write(made: PackageFiles, folder: Path) -> list[Path]:

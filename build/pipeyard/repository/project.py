@@ -106,6 +106,20 @@ class Project:
             if name not in self.components:
                 raise PipeyardError(f"No component {name!r}. {near_misses(name, self.components)}")
 
+    def component_of(self, image: str) -> Component:
+        """Returns the component that an image is built from: its last path segment, less tag and digest, is the name.
+
+        Raises:
+            PipeyardError: it is none of this project's.
+        """
+        name = last_segment(image)
+        if name not in self.components:
+            raise PipeyardError(
+                f"the image {image!r} isn't one of this project's, so it can't run without a container engine. "
+                f"{near_misses(name, self.components)}"
+            )
+        return self.components[name]
+
     def pipeline(self, name: str) -> Path:
         """Returns a pipeline's folder.
 
@@ -132,6 +146,11 @@ def find(start: Path) -> Project:
         f"{start} isn't in a Pipeyard project: no parent has components/ and pipelines/. "
         "Change into one, or use --project."
     )
+
+
+def last_segment(image: str) -> str:
+    """Returns the last segment of an image's path, less tag and digest."""
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 def tree_digest(folder: Path, leave_out: frozenset[str] | set[str] = frozenset()) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import uv_locks
 from pipeyard.repository.project import Component, Project
 
 STAMP = ".lock-digest"
@@ -18,6 +19,20 @@ _TAIL_LINES = 15
 def folder_of(component: Path) -> Path:
     """Returns where a component's environment is."""
     return component / ".venv"
+
+
+def check(component: Component) -> None:
+    """Checks that a component has what its environment is made of.
+
+    Raises:
+        PipeyardError: a file is missing.
+    """
+    for name, remedy in (
+        ("pyproject.toml", "it says what the component's environment holds."),
+        (uv_locks.LOCK, "it pins what the component's environment holds. Run `pipeyard lock`."),
+    ):
+        if not (component.folder / name).is_file():
+            raise PipeyardError(f"{component.folder / name} is missing: {remedy}")
 
 
 def is_current(component: Path) -> bool:

@@ -8,6 +8,7 @@ import collections
 import contextlib
 import hashlib
 import io
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ PATIENCE = retries.GOOGLE.seconds
 # What is larger is sent in pieces of this many bytes; a piece that is lost is sent again, not the whole.
 CHUNK = 1024 * 1024
 NO_OBJECT = 0
+# Metadata of an object: of which call it is.
+_WRITE = "pipeyard-write"
 _SCHEME = "gs://"
 
 
@@ -72,7 +75,6 @@ class Bucket:
         Raises:
             PipeyardError: there is one of other content, or Cloud Storage refuses or can't be reached.
         """
-        # A repetition of a write whose answer was lost finds what it wrote, too.
         try:
             return Stored(self.uri(path), self.write(path, data, NO_OBJECT, content_type), created=True)
         except PreconditionFailed:
@@ -97,18 +99,28 @@ class Bucket:
             PreconditionFailed: its generation is another.
             PipeyardError: Cloud Storage refuses or can't be reached.
         """
-        with self._telling(path):
-            blob = self._bucket.blob(self._prefix + path, chunk_size=CHUNK)
-            blob.cache_control = "no-cache"
-            blob.upload_from_file(
-                io.BytesIO(data),
-                size=len(data) if len(data) <= CHUNK else None,  # None: resumable
-                content_type=content_type,
-                if_generation_match=over,
-                checksum="crc32c",
-                **self._bounds,
-            )
-            return int(blob.generation)
+        mark = uuid.uuid4().hex
+        try:
+            with self._telling(path):
+                blob = self._bucket.blob(self._prefix + path, chunk_size=CHUNK)
+                blob.cache_control = "no-cache"
+                blob.metadata = {_WRITE: mark}
+                blob.upload_from_file(
+                    io.BytesIO(data),
+                    size=len(data) if len(data) <= CHUNK else None,  # None: resumable
+                    content_type=content_type,
+                    if_generation_match=over,
+                    checksum="crc32c",
+                    **self._bounds,
+                )
+                return int(blob.generation)
+        except PreconditionFailed:
+            # If an answer was lost, the library sent the request again, and found its own first write in the way.
+            with self._telling(path):
+                there = self._bucket.get_blob(self._prefix + path, **self._bounds)
+            if there is None or (there.metadata or {}).get(_WRITE) != mark:
+                raise
+            return int(there.generation)
 
     def read(self, path: str) -> tuple[bytes, int] | None:
         """Returns an object's content and its generation; None if it is absent.

@@ -4,8 +4,10 @@ Each client is given this in its library's own terms. Whether a call may be repe
 no more than doing it once, its client knows.
 """
 
+import logging
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,9 @@ _PRINTED = re.compile(
     r"TLS handshake timeout|broken pipe|too many requests|server closed)",
     re.IGNORECASE,
 )
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
 # Cloud Storage, Vertex AI, Artifact Registry.
 GOOGLE = RetryPolicy(pause=1, longest_pause=20, seconds=120)
 SCHEDULER = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
+# Compare-and-swap of an object that others change, too: Cloud Storage takes one change of an object a second.
+CONDITIONAL = RetryPolicy(attempts=12, pause=0.05, longest_pause=4)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -137,9 +144,20 @@ def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> 
     stops: list[tenacity.stop.stop_base] = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
     stops += [tenacity.stop_after_delay(policy.seconds)] if math.isfinite(policy.seconds) else []
     wait = tenacity.wait_exponential_jitter(initial=policy.pause, max=policy.longest_pause, jitter=policy.pause)
-    return tenacity.Retrying(
-        **{"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
-    )
+    given = {"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
+    return tenacity.Retrying(**{"before_sleep": tenacity.before_sleep_log(_log, logging.DEBUG), **given})
+
+
+def contending(policy: RetryPolicy, lost: type[Exception], sleep: Callable[[float], None]) -> "tenacity.Retrying":
+    """Returns what repeats a write for which another writer was quicker; the last exception is raised as it is.
+
+    Args:
+        lost: exception that says so. Pauses are random up to the policy's, so that writers who met once part.
+    """
+    import tenacity
+
+    wait = tenacity.wait_random_exponential(multiplier=policy.pause, max=policy.longest_pause)
+    return retrying(policy, tenacity.retry_if_exception_type(lost), wait=wait, sleep=sleep)
 
 
 def answering(policy: RetryPolicy) -> "tenacity.Retrying":

@@ -13,6 +13,7 @@ from time import sleep
 from typing import Any
 
 from pipeyard.errors import PipeyardError
+from pipeyard.system.conditional_store import VersionedObject
 from pipeyard.triggers import state
 from pipeyard.triggers.decision import asked, decide
 from pipeyard.triggers.domain import Code, Decision, Event, Policy, RunStart, TriggerState
@@ -44,7 +45,7 @@ class EventOutcome:
 
 
 def handle(
-    store: state.Store,
+    store: VersionedObject,
     event: Event,
     policy: Policy,
     start: Starter,
@@ -97,7 +98,7 @@ def _hold(
 
 
 def _start(
-    store: state.Store,
+    store: VersionedObject,
     mine: Sequence[RunStart],
     start: Starter,
     wait: Callable[[float], None],

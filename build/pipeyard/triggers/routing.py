@@ -8,6 +8,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.runs.stored_runs import same_pipeline
 from pipeyard.settings import Environment
+from pipeyard.system.conditional_store import VersionedObject
 from pipeyard.triggers import state
 from pipeyard.triggers.domain import Event, EventKind, Policy
 from pipeyard.triggers.trigger_kinds import KINDS, Sensor
@@ -64,7 +65,7 @@ def named(environment: Environment, name: str, kinds: tuple[EventKind, ...] = tu
     return found
 
 
-def store(environment: Environment, route: Route, place: str = "") -> state.Store:
+def store(environment: Environment, route: Route, place: str = "") -> VersionedObject:
     """Returns where a trigger's state is kept: beside local runs, or in the environment's bucket.
 
     Args:

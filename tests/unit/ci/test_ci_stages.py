@@ -4,7 +4,7 @@ import json
 
 import click
 import pytest
-from support.built_repositories import Repository
+from support.small_repository import Repository
 
 from pipeyard.errors import PipeyardError
 

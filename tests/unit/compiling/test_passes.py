@@ -351,4 +351,5 @@ def test_parameters_of_an_environment_count_in_its_package(tmp_path):
     assert package("x" * 20_000, **cluster)[0].startswith("dev: the step 'big' is near")
     with pytest.raises(PipeyardError, match="p with the parameters of dev in settings.yaml: the step 'big' can't be"):
         package("x" * 60_000, **cluster)
-    assert not package("x" * 60_000, name="here", target="local", where=f"pipeline_root: {tmp_path}")
+    (told,) = package("x" * 60_000, name="here", target="local", where=f"pipeline_root: {tmp_path}")
+    assert "the image 'i' isn't one of this project's" in told

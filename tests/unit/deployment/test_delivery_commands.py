@@ -12,9 +12,8 @@ import pytest
 from servers.kubeflow import Fault, KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 from servers.kubernetes import WORKFLOWS
-from support import delivered_projects, scratch_git
+from support import scratch_git, small_repository
 
-from pipeyard import cli
 from pipeyard import settings as settings_
 from pipeyard.deployment import deployer, desired, records, uploads
 from pipeyard.deployment.targets import choice
@@ -34,7 +33,7 @@ def store(own_prefix):
 
 @pytest.fixture
 def environments(kubeflow, store):
-    dev = delivered_projects.environment(target="kfp", host=kubeflow.url, bucket=store.place)
+    dev = small_repository.environment(target="kfp", host=kubeflow.url, bucket=store.place)
     return {
         "dev": dev,
         "production": {**dev, "approval": "required"},
@@ -44,24 +43,14 @@ def environments(kubeflow, store):
 
 @pytest.fixture
 def project(tmp_path, environments):
-    made = delivered_projects.make(tmp_path / "project", environments)
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", environments)
+    small_repository.build(made)
     return made
 
 
-@pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs a command in this process; returns its exit code, and what it prints."""
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
     monkeypatch.setattr("pipeyard.deployment.targets.kfp.INTERVAL", 0.01)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--project", str(project.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
 
 
 def _schedule(environments, **schedule):
@@ -71,8 +60,8 @@ def _schedule(environments, **schedule):
 
 
 def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, kubeflow, store, project, environments):
-    delivered_projects.configure(project, _schedule(environments))
-    delivered_projects.build(project)
+    small_repository.configure(project, _schedule(environments))
+    small_repository.build(project)
     code, out, _ = pipeyard("plan", "--env", "dev", "--exit-code")
     assert code == 3
     assert "+ package whole" in out and "+ version whole" in out and "+ parameter epochs: 3" in out
@@ -96,11 +85,22 @@ def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, kubeflow, st
     assert {path: store.read(path) for path in store.paths("")} == written  # generations, too
 
 
+def test_an_optional_parameter_without_value_that_a_step_needs_is_told_before_a_run(pipeyard, kubeflow, project):
+    small_repository.build(project, says=None)
+    told = "the parameter 'note' has no value, and 'tell' can't start without one. Set it in settings.yaml or by"
+    assert f"warning: whole: {told}" in pipeyard("plan", "--env", "dev")[2]
+    assert f"warning: whole: {told}" in pipeyard("deploy", "--env", "dev")[2]
+    code, _, err = pipeyard("run", "whole", "--env", "dev")
+    assert (code, told in err, kubeflow.store.runs) == (1, True, {})
+    assert pipeyard("run", "whole", "--env", "dev", "-p", "note=hi")[0] == 0
+    assert len(kubeflow.store.runs) == 1
+
+
 def test_a_later_commit_of_the_same_content_makes_no_version(pipeyard, kubeflow, store, project):
     pipeyard("deploy", "--env", "dev")
     (project.root / "README.md").write_text("more\n")
     later = scratch_git.commit(project.root, "words")
-    delivered_projects.build(project)
+    small_repository.build(project)
     assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 0
     code, out, _ = pipeyard("deploy", "--env", "dev")
     assert (code, "as it was" in out) == (0, True)
@@ -123,8 +123,8 @@ def test_plan_tells_images_parameters_and_steps_without_cache(pipeyard, project,
     pipeyard("deploy", "--env", "dev")
     changed = json.loads(json.dumps(environments))
     changed["dev"]["pipelines"]["whole"]["parameters"] = {"epochs": 4}
-    delivered_projects.configure(project, changed)
-    delivered_projects.build(project, {"show": "other"})
+    small_repository.configure(project, changed)
+    small_repository.build(project, {"show": "other"})
     _, out, _ = pipeyard("plan", "--env", "dev", "--json")
     (plan,) = json.loads(out)
     assert {(each["kind"], each["name"]) for each in plan["changes"]} == {
@@ -143,8 +143,8 @@ def test_plan_tells_images_parameters_and_steps_without_cache(pipeyard, project,
 def test_a_schedule_is_changed_and_goes_with_the_settings(pipeyard, kubeflow, project, environments):
     for schedule, expected in (({}, 1), ({"cron": "0 4 * * *"}, 1), (None, 0)):
         wanted = environments if schedule is None else _schedule(environments, **schedule)
-        delivered_projects.configure(project, wanted)
-        delivered_projects.build(project)
+        small_repository.configure(project, wanted)
+        small_repository.build(project)
         assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 3
         assert pipeyard("deploy", "--env", "dev")[0] == 0
         assert pipeyard("plan", "--env", "dev", "--exit-code")[0] == 0
@@ -152,8 +152,8 @@ def test_a_schedule_is_changed_and_goes_with_the_settings(pipeyard, kubeflow, pr
 
 
 def test_a_schedule_of_a_pipeline_that_settings_dont_name_is_told_of(pipeyard, project, environments, store):
-    delivered_projects.configure(project, _schedule(environments))
-    delivered_projects.build(project)
+    small_repository.configure(project, _schedule(environments))
+    small_repository.build(project)
     assert pipeyard("deploy", "--env", "dev")[2].count("warning") == 0
     record = records.read(store, "whole", "dev")
     records.move(store, dataclasses.replace(record, pipeline="former"), lambda *_: False)
@@ -167,8 +167,8 @@ def test_a_schedule_leaves_the_experiment_that_the_pipeline_left(pipeyard, kubef
     for experiment in ("one", "two"):
         wanted = _schedule(environments)
         wanted["dev"]["experiment"] = experiment
-        delivered_projects.configure(project, wanted)
-        delivered_projects.build(project)
+        small_repository.configure(project, wanted)
+        small_repository.build(project)
         assert pipeyard("deploy", "--env", "dev")[0] == 0
     (left,) = kubeflow.store.recurring_runs.values()
     names = {each["experiment_id"]: each["display_name"] for each in kubeflow.store.experiments.values()}
@@ -176,8 +176,8 @@ def test_a_schedule_leaves_the_experiment_that_the_pipeline_left(pipeyard, kubef
 
 
 def test_two_deployments_at_once_make_one_version(project, kubeflow, store, environments):
-    delivered_projects.configure(project, _schedule(environments))
-    delivered_projects.build(project)
+    small_repository.configure(project, _schedule(environments))
+    small_repository.build(project)
     place = settings_.load(project.root).environment("dev")
     (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
     failed = []
@@ -200,14 +200,14 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
 
 
 def test_an_earlier_commit_doesnt_take_the_place_of_a_later_one(pipeyard, kubeflow, store, project):
-    delivered_projects.build(project, says="old")
+    small_repository.build(project, says="old")
     first = scratch_git.git(project.root, "rev-parse", "HEAD").strip()
     (project.root / "README.md").write_text("more\n")
     later = scratch_git.commit(project.root, "words")
-    delivered_projects.build(project, says="new")
+    small_repository.build(project, says="new")
     assert pipeyard("deploy", "--env", "dev")[0] == 0
     scratch_git.git(project.root, "checkout", "--quiet", first)
-    delivered_projects.build(project, says="old")
+    small_repository.build(project, says="old")
     code, _, err = pipeyard("deploy", "--env", "dev")
     assert code == 1
     assert f"dev has commit {later} of whole, which comes after {first}. Deploy that, or go back on purpose" in err
@@ -220,8 +220,8 @@ def test_an_earlier_commit_doesnt_take_the_place_of_a_later_one(pipeyard, kubefl
 def test_a_schedule_that_the_server_cant_have_is_told_before_anything_is_contacted(
     pipeyard, kubeflow, project, environments
 ):
-    delivered_projects.configure(project, _schedule(environments, timezone="Europe/Berlin"))
-    delivered_projects.build(project)
+    small_repository.configure(project, _schedule(environments, timezone="Europe/Berlin"))
+    small_repository.build(project)
     code, _, err = pipeyard("deploy", "--env", "dev")
     assert code == 1 and "Write cron in UTC" in err and "settings.yaml:" in err
     assert kubeflow.requests == []
@@ -240,8 +240,8 @@ def test_a_mistake_in_the_settings_stops_before_anything_is_contacted(
     pipeyard, kubeflow, project, environments, command, parameters, told
 ):
     environments["dev"]["pipelines"]["whole"]["parameters"] = parameters
-    delivered_projects.configure(project, environments)
-    delivered_projects.build(project)
+    small_repository.configure(project, environments)
+    small_repository.build(project)
     code, _, err = pipeyard(command, "--env", "dev")
     assert code == 1
     assert told in err and "settings.yaml:" in err
@@ -287,13 +287,13 @@ def test_production_needs_an_approval_of_what_is_deployed(pipeyard, kubeflow, pr
     # What isn't committed is no approval.
     assert pipeyard("deploy", "--env", "production", "--allow-dirty")[0] == 1
     scratch_git.commit(project.root, "approve")
-    delivered_projects.build(project)
+    small_repository.build(project)
     assert "approved by Test <test@localhost>" in pipeyard("plan", "--env", "production")[1]
     assert pipeyard("deploy", "--env", "production")[0] == 0
     assert len(kubeflow.store.versions) == 1
 
     # It covers nothing else.
-    delivered_projects.build(project, says="two")
+    small_repository.build(project, says="two")
     assert pipeyard("deploy", "--env", "production")[0] == 1
     assert len(kubeflow.store.versions) == 1
 
@@ -306,7 +306,7 @@ def test_an_approval_under_a_wrong_name_is_told(pipeyard, project):
     path.parent.mkdir(parents=True)
     path.write_text(f"environment: dev\npipeline: whole\ndigest: {digest}\n")
     scratch_git.commit(project.root, "approve")
-    delivered_projects.build(project)
+    small_repository.build(project)
     assert "isn't an approval of what it is named after" in pipeyard("deploy", "--env", "production")[2]
     assert "takes deployments without an approval" in pipeyard("approve", "--env", "dev", "whole", digest)[2]
 
@@ -394,7 +394,7 @@ def test_pipelines_that_are_one_to_the_server_are_refused_before_anything_is_con
     folder.mkdir(parents=True)
     (folder / "pipeline.py").touch()
     environments["dev"]["pipelines"]["Whole"] = {}
-    delivered_projects.configure(project, environments)
+    small_repository.configure(project, environments)
     code, _, err = pipeyard(command, "--env", "dev", "whole")
     assert code == 1 and "The pipelines 'Whole' and 'whole' are one to the server" in err
     assert kubeflow.requests == [] and store.paths("") == []
@@ -404,8 +404,8 @@ def test_a_failed_run_prints_the_steps_and_their_logs(pipeyard, kubeflow, projec
     """The server really runs them."""
     with KubeflowServer(execute=LocalRunner(tmp_path / "runs", this_python())) as server:
         environments["dev"]["host"] = server.url
-        delivered_projects.configure(project, environments)
-        delivered_projects.build(project, command=("sh", "-c", "echo no rows >&2; exit 3"))
+        small_repository.configure(project, environments)
+        small_repository.build(project, command=("sh", "-c", "echo no rows >&2; exit 3"))
         assert pipeyard("deploy", "--env", "dev")[0] == 0
         code, out, err = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
         told = json.loads(out)
@@ -442,13 +442,13 @@ def test_run_without_the_cache(pipeyard, kubeflow):
 
 def test_run_tells_of_settings_that_arent_deployed(pipeyard, project, environments):
     environments["dev"]["pipelines"]["whole"]["parameters"] = {"epochs": "3"}  # as a variable gives it
-    delivered_projects.configure(project, environments)
-    delivered_projects.build(project)
+    small_repository.configure(project, environments)
+    small_repository.build(project)
     pipeyard("deploy", "--env", "dev")
     code, _, err = pipeyard("run", "whole", "--env", "dev")
     assert code == 0 and "warning" not in err
     environments["dev"]["pipelines"]["whole"]["parameters"] = {"epochs": 9}
-    delivered_projects.configure(project, environments)
+    small_repository.configure(project, environments)
     _, _, err = pipeyard("run", "whole", "--env", "dev")
     assert "settings.yaml has other values of epochs, which aren't deployed" in err
 
@@ -462,8 +462,8 @@ def test_options_of_one_kind_of_run_arent_taken_for_the_other(pipeyard):
 
 def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow, store, project, environments):
     """The server goes away at each of its requests in turn; what is there afterwards is as if it never had."""
-    delivered_projects.configure(project, _schedule(environments))
-    delivered_projects.build(project)
+    small_repository.configure(project, _schedule(environments))
+    small_repository.build(project)
     place = settings_.load(project.root).environment("dev")
     (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
     broken = ("GET .*/names/", "POST .*/pipelines$", "upload_version", "POST .*/experiments", "POST .*/recurringruns")
@@ -491,6 +491,7 @@ def test_a_package_that_is_gone_is_told(pipeyard, store, project, shared_storage
 def test_commits_are_ordered_by_git(project):
     from pipeyard.commands import delivery_options
 
+    small_repository.configure(project, {})
     git = changes.git_of(project.root)
     precedes = delivery_options.order_of_commits(project)
     head, first = git(["rev-parse", "HEAD"]).strip(), git(["rev-parse", "HEAD~1"]).strip()
@@ -528,7 +529,7 @@ def test_a_run_of_what_is_deployed_takes_no_secret_for_a_parameter(kubeflow, pip
     assert pipeyard("deploy", "--env", "dev")[0] == 0
     before = len(kubeflow.store.runs)
     given = ("--param", "note=postgresql://user:hunter2@host/db")
-    code, out, err = pipeyard("run", delivered_projects.PIPELINE, "--env", "dev", *given)
+    code, out, err = pipeyard("run", small_repository.NAME, "--env", "dev", *given)
     assert (code, len(kubeflow.store.runs)) == (1, before)
     assert "--param note: the parameter 'note': a password is in the URL. Leave it out" in err
     assert "hunter2" not in out + err

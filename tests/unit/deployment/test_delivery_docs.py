@@ -4,14 +4,13 @@ import importlib
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import click
 import pytest
 from servers.kubeflow import KubeflowServer
 from servers.storage import storage
-from support import delivered_projects, scratch_git
+from support import scratch_git, small_repository
 
 from pipeyard import cli
 
@@ -31,22 +30,19 @@ def _command(name: str) -> click.Command:
 @pytest.fixture
 def project(tmp_path):
     with storage(), KubeflowServer() as kubeflow:
-        production = delivered_projects.environment(target="kfp", host=kubeflow.url, approval="required")
-        made = delivered_projects.make(tmp_path / "project", {"production": production})
-        delivered_projects.build(made)
+        production = small_repository.environment(target="kfp", host=kubeflow.url, approval="required")
+        made = small_repository.make(tmp_path / "project", {"production": production})
+        small_repository.build(made)
         yield made
 
 
 @pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs a command in this process; returns what it prints. It has to succeed."""
+def pipeyard(pipeyard):
+    """Runs a command that has to succeed; returns what it prints."""
 
     def run(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--project", str(project.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert end.value.code == 0, err
+        code, out, err = pipeyard(*arguments)
+        assert code == 0, err
         return out
 
     return run
@@ -60,14 +56,14 @@ def test_commands_do_what_they_are_there_for(pipeyard, project):
                 scratch_git.git(project.root, *arguments)
             continue
         assert program == ".venv/bin/pipeyard"
-        given = [delivered_projects.PIPELINE if each == "chicago_taxi" else each for each in arguments]
+        given = [small_repository.NAME if each == "chicago_taxi" else each for each in arguments]
         if "DIGEST" in given:
             digest = json.loads(pipeyard("plan", "--env", "production", "--json"))[0]["digest"]
             given[given.index("DIGEST")] = digest
         pipeyard(*given)
         ran.append(arguments[0])
     assert ran == ["approve"]
-    delivered_projects.build(project)
+    small_repository.build(project)
     pipeyard("deploy", "--env", "production")  # which is approved now
 
 

@@ -1,13 +1,11 @@
 """`pipeyard plan`, `deploy` and `run` in an environment on Vertex AI, with Artifact Registry and Cloud Storage."""
 
 import json
-import sys
 
 import pytest
 from servers.vertex import PROJECT, REGION, VertexServer
-from support import delivered_projects, scratch_git
+from support import scratch_git, small_repository
 
-from pipeyard import cli
 from pipeyard.deployment import records
 from pipeyard.deployment.targets import choice
 from pipeyard.packages import archives
@@ -22,7 +20,7 @@ def vertex():
 
 @pytest.fixture
 def environments(vertex, own_prefix):
-    cloud = delivered_projects.environment(
+    cloud = small_repository.environment(
         target="vertex",
         host=vertex.url,
         templates=vertex.repository,
@@ -37,24 +35,16 @@ def environments(vertex, own_prefix):
 
 @pytest.fixture
 def project(tmp_path, environments):
-    made = delivered_projects.make(tmp_path / "project", environments)
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", environments)
+    small_repository.build(made)
     return made
 
 
 @pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs a command in this process; returns its exit code, and what it prints."""
+def pipeyard(pipeyard, monkeypatch):
+    """Runs a command on the environment `cloud`."""
     monkeypatch.setattr("pipeyard.deployment.targets.vertex.INTERVAL", 0.01)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--env", "cloud", "--project", str(project.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return run
+    return lambda *arguments: pipeyard(*arguments, "--env", "cloud")
 
 
 def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, vertex, own_prefix):
@@ -82,8 +72,8 @@ def test_plan_and_deploy_twice_the_second_changes_nothing(pipeyard, vertex, own_
 def test_a_changed_parameter_changes_the_schedule_alone(pipeyard, vertex, project, environments):
     pipeyard("deploy")
     environments["cloud"]["pipelines"]["whole"]["parameters"] = {"epochs": 4}
-    delivered_projects.configure(project, environments)
-    delivered_projects.build(project)
+    small_repository.configure(project, environments)
+    small_repository.build(project)
     plan = json.loads(pipeyard("plan", "--json")[1])[0]
     assert {each["kind"] for each in plan["changes"]} == {"parameter", "schedule"}
     assert pipeyard("deploy")[0] == 0

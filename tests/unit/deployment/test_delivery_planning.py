@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from support.delivered_projects import text
+from support.small_repository import text
 
 from pipeyard.compiling import compiler
 from pipeyard.deployment import cache_keys, planner

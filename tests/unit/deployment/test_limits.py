@@ -1,7 +1,6 @@
 """Deadlines and retries of settings.yaml: read, deployed, run on this machine."""
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import pytest
 from servers.kubeflow import KubeflowServer
 from servers.kubeflow.execution import LocalRunner, this_python
 from servers.vertex import PROJECT, REGION, VertexServer
-from support import delivered_projects, scratch_git, trigger_projects
+from support import scratch_git, small_repository, trigger_projects
 
-from pipeyard import cli, settings
+from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.deployment import records
 from pipeyard.deployment.targets import choice
@@ -59,7 +58,7 @@ def _refusal(tmp_path: Path, text: str) -> str:
 def test_the_nearest_setting_counts_step_by_step(tmp_path):
     dev = _dev(tmp_path)
     assert (dev.deadline_of("whole"), dev.deadline_of("other")) == (6 * 3600, 90)
-    text = delivered_projects.text(IMAGES)
+    text = small_repository.text(IMAGES)
     assert fit.retries(dev, "whole", text) == {"count": 4, "show": 2}
     assert fit.retries(dev, "other", text) == {"*": 0}
     assert dev.timeout == 3 * 3600  # how long is waited is another thing
@@ -67,7 +66,7 @@ def test_the_nearest_setting_counts_step_by_step(tmp_path):
 
 def test_a_number_is_for_all_steps_and_a_variable_may_hold_it(tmp_path):
     dev = _dev(tmp_path, "variables: {N: how often}\n" + TEXT.replace("{show: 2, elsewhere: 3}", "${N}"))
-    assert fit.retries(dev, "whole", delivered_projects.text(IMAGES)) == {"*": 3, "count": 4}
+    assert fit.retries(dev, "whole", small_repository.text(IMAGES)) == {"*": 3, "count": 4}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def test_what_is_no_limit_is_told_with_its_line(tmp_path, before, after, told):
 def test_a_step_that_the_pipeline_has_not_is_told_with_its_line_and_near_misses(tmp_path):
     dev = _dev(tmp_path, TEXT.replace("count: 4", "cuont: 4"))
     with pytest.raises(PipeyardError) as error:
-        fit.retries(dev, "whole", delivered_projects.text(IMAGES))
+        fit.retries(dev, "whole", small_repository.text(IMAGES))
     assert "Retries of whole in the environment 'dev' don't fit the pipeline:" in str(error.value)
     assert "settings.yaml:12: the pipeline has no step 'cuont'. Did you mean 'count'?" in str(error.value)
 
@@ -97,7 +96,7 @@ def test_a_step_that_the_pipeline_has_not_is_told_with_its_line_and_near_misses(
 def test_a_step_for_every_pipeline_that_none_has_is_told_with_its_line(tmp_path):
     from pipeyard import ir
 
-    (told,) = fit.unused(_dev(tmp_path), {"whole": ir.parse(delivered_projects.text(IMAGES))})
+    (told,) = fit.unused(_dev(tmp_path), {"whole": ir.parse(small_repository.text(IMAGES))})
     assert told.startswith("settings.yaml:9: no pipeline has a step 'elsewhere'. There are: 'count', 'show', 'tell'.")
 
 
@@ -126,31 +125,21 @@ def store(own_prefix):
 
 @pytest.fixture
 def environments(kubeflow, store):
-    dev = delivered_projects.environment(target="kfp", host=kubeflow.url, bucket=store.place)
+    dev = small_repository.environment(target="kfp", host=kubeflow.url, bucket=store.place)
     return {"dev": dev, "slow": json.loads(json.dumps(dev))}
 
 
 @pytest.fixture
 def project(tmp_path, environments):
-    made = delivered_projects.make(tmp_path / "project", environments)
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", environments)
+    small_repository.build(made)
     return made
 
 
-@pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs a command in this process; returns its exit code, and what it prints."""
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch):
     monkeypatch.setattr("pipeyard.deployment.targets.kfp.INTERVAL", 0.01)
     monkeypatch.setattr(server_versions, "read", lambda server: "2.17.1")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--project", str(project.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture
@@ -161,8 +150,8 @@ def limit(project, environments):
         for key in ("deadline", "retries"):
             environments[name].pop(key, None)
         environments[name].update(limits)
-        delivered_projects.configure(project, environments)
-        delivered_projects.build(project)
+        small_repository.configure(project, environments)
+        small_repository.build(project)
 
     return go
 
@@ -245,7 +234,7 @@ def test_going_back_goes_back_to_the_former_version(pipeyard, kubeflow, limit, p
     assert pipeyard("deploy", "--env", "dev")[0] == 0
     assert len(kubeflow.store.versions) == 2
     scratch_git.git(project.root, "checkout", "-q", earlier)
-    delivered_projects.build(project)
+    small_repository.build(project)
     assert pipeyard("deploy", "--env", "dev")[0] == 1
     assert pipeyard("deploy", "--env", "dev", "--rollback")[0] == 0
     assert records.read(store, "whole", "dev").server == former.server
@@ -301,15 +290,15 @@ def test_what_is_deployed_is_retried_and_stopped_by_what_runs_it(pipeyard, kubef
     tries = tmp_path / "tries"
     with KubeflowServer(execute=LocalRunner(tmp_path / "runs", this_python())) as server:
         environments["dev"].update(host=server.url, deadline="10m", retries={"count": 2})
-        delivered_projects.configure(project, environments)
-        delivered_projects.build(project, command=("sh", "-c", f"echo try >> {tries}; exit 3"))
+        small_repository.configure(project, environments)
+        small_repository.build(project, command=("sh", "-c", f"echo try >> {tries}; exit 3"))
         assert pipeyard("deploy", "--env", "dev")[0] == 0
         assert pipeyard("run", "whole", "--env", "dev", "--wait")[0] == 1
         assert len(tries.read_text().splitlines()) == 3 + 1  # `count` three times, `tell` once
 
         environments["dev"].update(deadline="2s", retries={})
-        delivered_projects.configure(project, environments)
-        delivered_projects.build(project, command=("sleep", "100"))
+        small_repository.configure(project, environments)
+        small_repository.build(project, command=("sleep", "100"))
         assert pipeyard("deploy", "--env", "dev")[0] == 0
         began = time.monotonic()
         code, out, _ = pipeyard("run", "whole", "--env", "dev", "--wait", "--json")
@@ -328,39 +317,32 @@ def vertex():
 
 @pytest.fixture
 def cloud(vertex, own_prefix, tmp_path):
-    environment = delivered_projects.environment(
+    environment = small_repository.environment(
         target="vertex", host=vertex.url, project=PROJECT, region=REGION, bucket=own_prefix
     )
     return {"dev": environment}
 
 
-def test_a_deadline_on_vertex_is_refused_by_plan_with_its_line_and_the_fix(
-    cloud, vertex, tmp_path, capsys, monkeypatch
-):
+def test_a_deadline_on_vertex_is_refused_by_plan_with_its_line_and_the_fix(cloud, vertex, tmp_path, run_pipeyard):
     cloud["dev"]["pipelines"]["whole"]["deadline"] = "1h"
-    made = delivered_projects.make(tmp_path / "project", cloud)
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", cloud)
+    small_repository.build(made)
     text = (made.root / settings.FILE).read_text().splitlines()
     line = next(number for number, each in enumerate(text, 1) if "deadline" in each)
     for command in ("plan", "deploy"):
-        monkeypatch.setattr(sys, "argv", ["pipeyard", command, "--env", "dev", "--project", str(made.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code == 1
-        told = capsys.readouterr().err
+        code, _, told = run_pipeyard(command, "--env", "dev", "--project", str(made.root))
+        assert code == 1
         assert f"settings.yaml:{line}: 'dev' is on Vertex AI, which stops no run at a deadline. Take it out" in told
     assert vertex.requests == []
 
 
-def test_retries_reach_vertex(cloud, vertex, tmp_path, capsys, monkeypatch):
+def test_retries_reach_vertex(cloud, vertex, tmp_path, run_pipeyard):
     cloud["dev"]["retries"] = {"count": 3}
-    made = delivered_projects.make(tmp_path / "project", cloud)
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", cloud)
+    small_repository.build(made)
     for arguments in (["deploy"], ["run", "whole"]):
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--env", "dev", "--project", str(made.root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert end.value.code in (0, None), capsys.readouterr().err
+        code, _, err = run_pipeyard(*arguments, "--env", "dev", "--project", str(made.root))
+        assert code == 0, err
     (job,) = vertex.jobs.values()
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
     assert tasks["count"]["retryPolicy"]["maxRetryCount"] == 3
@@ -371,7 +353,7 @@ def test_retries_reach_vertex(cloud, vertex, tmp_path, capsys, monkeypatch):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
+def here(tmp_path, monkeypatch, run_pipeyard):
     """Runs a pipeline of one step here with limits; returns the exit code, what is printed, and the run's record."""
     monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
 
@@ -381,11 +363,9 @@ def here(tmp_path, monkeypatch, capsys):
         hang = 'if "hang" in source:\n          import time; time.sleep(60)\n      if "bad"'
         spec.write_text(spec.read_text().replace('if "bad"', hang))
         arguments = ["run", "taxi", "--env", "here", "-p", f"source={source}", "--project", str(made.root)]
-        monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code, _, err = run_pipeyard(*arguments)
         (folder,) = (made.root / "runs").glob("taxi-*")
-        return end.value.code or 0, capsys.readouterr().err, record.load(folder)
+        return code, err, record.load(folder)
 
     return go
 

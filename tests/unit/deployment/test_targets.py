@@ -1,13 +1,12 @@
 """A target is a model of settings, a class, and a line in the table: a third server shows that this is all."""
 
 import json
-import sys
 from typing import ClassVar
 
 import pytest
-from support import delivered_projects
+from support import small_repository
 
-from pipeyard import cli, settings
+from pipeyard import settings
 from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets import choice
 from pipeyard.deployment.targets.server import ServerTarget
@@ -70,44 +69,42 @@ def paper(monkeypatch):
 @pytest.fixture
 def project(tmp_path, own_prefix):
     place = bucket.connect(own_prefix).place
-    made = delivered_projects.make(
-        tmp_path / "project", {"desk": delivered_projects.environment(target=NAME, bucket=place, project="p")}
+    made = small_repository.make(
+        tmp_path / "project", {"desk": small_repository.environment(target=NAME, bucket=place, project="p")}
     )
-    delivered_projects.build(made)
+    small_repository.build(made)
     return made
 
 
-def _pipeyard(project, monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["pipeyard", *arguments, "--env", "desk", "--project", str(project.root)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    out, err = capsys.readouterr()
-    return end.value.code or 0, out, err
+@pytest.fixture
+def pipeyard(pipeyard):
+    """Runs a command on the environment `desk`."""
+    return lambda *arguments: pipeyard(*arguments, "--env", "desk")
 
 
-def test_plan_deploy_and_run_find_a_third_server(project, monkeypatch, capsys):
-    code, out, err = _pipeyard(project, monkeypatch, capsys, "plan", "--exit-code")
+def test_plan_deploy_and_run_find_a_third_server(pipeyard):
+    code, out, err = pipeyard("plan", "--exit-code")
     assert (code, "+ version whole" in out) == (3, True), err
-    code, out, err = _pipeyard(project, monkeypatch, capsys, "deploy")
+    code, out, err = pipeyard("deploy")
     assert code == 0 and "whole in desk: wrote it down" in out, err
-    assert _pipeyard(project, monkeypatch, capsys, "plan", "--exit-code")[0] == 0
-    code, out, err = _pipeyard(project, monkeypatch, capsys, "run", "whole", "-p", "epochs=5", "--wait", "--json")
+    assert pipeyard("plan", "--exit-code")[0] == 0
+    code, out, err = pipeyard("run", "whole", "-p", "epochs=5", "--wait", "--json")
     assert code == 0, err
     told = json.loads(out)
     assert (told["run"], told["page"], told["state"]) == ("paper-1", "drawer://paper-1", "SUCCEEDED")
     assert OnPaper.runs == [("1", {"epochs": 5})]
 
 
-def test_what_a_third_server_needs_of_settings_is_told(project, monkeypatch, capsys):
-    delivered_projects.configure(project, {"desk": delivered_projects.environment(target=NAME)})
-    code, _, err = _pipeyard(project, monkeypatch, capsys, "plan")
+def test_what_a_third_server_needs_of_settings_is_told(pipeyard, project):
+    small_repository.configure(project, {"desk": small_repository.environment(target=NAME)})
+    code, _, err = pipeyard("plan")
     assert code == 1 and "target paper needs project" in err
 
 
-def test_a_trigger_s_run_and_the_latest_are_asked_of_a_third_server(project, monkeypatch, capsys):
+def test_a_trigger_s_run_and_the_latest_are_asked_of_a_third_server(pipeyard, project):
     from pipeyard.triggers import starting
 
-    _pipeyard(project, monkeypatch, capsys, "deploy")
+    pipeyard("deploy")
     desk = settings.load(project.root).environment("desk")
     assert starting.launcher()(desk, "whole", {"epochs": "7"}, "key") == "paper-1"
     assert OnPaper.runs == [("1", {"epochs": 7})]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import built_repositories, component_stores, scratch_git, shipped_projects
+from support import component_stores, scratch_git, small_repository
 from support.bucket_server import BUCKET, Bucket
 
 from pipeyard.commands.release import command
@@ -50,12 +50,12 @@ def _made(project: Project, dist: Path) -> Made:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """A repository with two commits; dist/ is of the second."""
-    made = shipped_projects.make(tmp_path_factory.mktemp("shipped") / "repository")
-    shipped_projects.build(made)
+    made = small_repository.make(tmp_path_factory.mktemp("shipped") / "repository")
+    small_repository.build(made)
     shutil.copytree(made.root / "dist", made.root.parent / "dist-1")
     (made.root / "README").write_text("more\n", encoding="utf-8")
     scratch_git.commit(made.root, "second")
-    shipped_projects.build(made, {"show": "other"})
+    small_repository.build(made, {"show": "other"})
     return made
 
 
@@ -117,7 +117,7 @@ def test_what_is_published_is_loaded_by_digest_commit_and_channel(place, first, 
     def image(**version):
         return component_stores.image_of(store.load_component("show", **version)).partition("@")[2]
 
-    old, new = shipped_projects.digest("show"), shipped_projects.digest("other")
+    old, new = small_repository.digest("show"), small_repository.digest("other")
     assert image() == image(tag="latest") == image(tag=second.release.commit) == new
     assert image(tag="staging") == image(tag=first.release.commit) == old
     assert image(digest=first.release.components["show"]) == old
@@ -427,7 +427,7 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
 
 
 def test_what_build_and_compile_make_is_what_is_released(tmp_path):
-    repository = built_repositories.Repository(tmp_path)
+    repository = small_repository.Repository(tmp_path)
     store = tmp_path / "store"
     for message in ("first", "second"):  # the second changes no component
         repository.write("README.md", message)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import shipped_projects
+from support import small_repository
 
 from pipeyard.commands.release import command
 from pipeyard.errors import PipeyardError
@@ -29,12 +29,12 @@ def _lock(*names: str, content: str = "") -> image_lock.Lock:
             tag=COMMIT.tag,
             content_tag="src-1",
             source="1" * 64,
-            digest=shipped_projects.digest(name + content),
+            digest=small_repository.digest(name + content),
             bytes=1,
         )
         for name in names
     }
-    bases = {name: f"host.io/{name}@{shipped_projects.digest(name)}" for name in ("python", "arrow", "tensorflow")}
+    bases = {name: f"host.io/{name}@{small_repository.digest(name)}" for name in ("python", "arrow", "tensorflow")}
     return image_lock.Lock(commit=COMMIT.tag, bases=bases, images=images)
 
 
@@ -68,11 +68,11 @@ def test_an_sbom_names_what_the_environment_holds_but_for_what_only_tests_need(b
 
 def test_an_sbom_names_the_image_its_bases_and_which_packages_come_with_them(boms):
     about = boms["train"]["metadata"]["component"]
-    digest = shipped_projects.digest("train")
+    digest = small_repository.digest("train")
     assert about["version"] == digest
     assert about["purl"] == f"pkg:oci/train@{digest.replace(':', '%3A')}?repository_url=host.io/team/train"
     bases = {each["name"]: each["version"] for each in boms["train"]["components"] if each["type"] == "container"}
-    assert bases == {name: shipped_projects.digest(name) for name in ("python", "arrow", "tensorflow")}
+    assert bases == {name: small_repository.digest(name) for name in ("python", "arrow", "tensorflow")}
     for base in ("arrow", "tensorflow"):
         held = {
             each["name"]
@@ -115,20 +115,20 @@ def test_provenance_says_what_was_made_of_what_by_whom():
     assert (document["_type"], document["predicateType"]) == (provenance.STATEMENT, provenance.PREDICATE)
     subjects = {each["name"]: each["digest"]["sha256"] for each in document["subject"]}
     assert subjects == {
-        "host.io/team/train": shipped_projects.digest("train")[7:],
-        **{f"host.io/{name}": shipped_projects.digest(name)[7:] for name in ("arrow", "tensorflow")},
+        "host.io/team/train": small_repository.digest("train")[7:],
+        **{f"host.io/{name}": small_repository.digest(name)[7:] for name in ("arrow", "tensorflow")},
     }
     definition, run = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
     materials = {each.get("uri", each.get("name")): each["digest"] for each in definition["resolvedDependencies"]}
     assert materials[f"git+{SOURCE}@{COMMIT.sha}"] == {"gitCommit": COMMIT.sha}
-    python = f"docker://host.io/python@{shipped_projects.digest('python')}"
-    assert materials[python] == {"sha256": shipped_projects.digest("python")[7:]}
+    python = f"docker://host.io/python@{small_repository.digest('python')}"
+    assert materials[python] == {"sha256": small_repository.digest("python")[7:]}
     uv_lock = (ROOT / "components/train/uv.lock").read_text(encoding="utf-8")
-    assert materials["components/train/uv.lock"] == {"sha256": shipped_projects.digest(uv_lock)[7:]}
+    assert materials["components/train/uv.lock"] == {"sha256": small_repository.digest(uv_lock)[7:]}
     assert definition["internalParameters"]["sources"] == {"train": "1" * 64}
     assert run["builder"]["id"] == "https://ci.example.com/main"
     assert run["byproducts"] == [
-        {"name": image_lock.FILE, "digest": {"sha256": shipped_projects.digest(built.text())[7:]}}
+        {"name": image_lock.FILE, "digest": {"sha256": small_repository.digest(built.text())[7:]}}
     ]
 
 
@@ -153,14 +153,14 @@ def test_the_source_is_named_without_secrets_and_without_folders_of_a_machine(tm
 
 def test_a_lock_that_uv_can_t_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("UV", venvs.uv(PROJECT))
-    made = shipped_projects.make(tmp_path, ("count",))
+    made = small_repository.make(tmp_path, components=("count",))
     (tmp_path / "components/count/uv.lock").write_text("no lock", encoding="utf-8")
     with pytest.raises(PipeyardError, match="The lock of count can't be read: (?s:.*)Run `pipeyard lock`"):
         sbom.export(made, "count")
 
 
 def test_what_no_lock_tells_is_said_to_be_unknown(tmp_path):
-    made = shipped_projects.make(tmp_path, ("count",))
+    made = small_repository.make(tmp_path, components=("count",))
     (tmp_path / "components/count/uv.lock").unlink()
     bom = json.loads(sbom.of_image(made, "count", _lock("count"), sbom.export(made, "count")))
     assert _packages(bom) == set()
@@ -170,8 +170,8 @@ def test_what_no_lock_tells_is_said_to_be_unknown(tmp_path):
 
 @pytest.fixture
 def shipped(tmp_path):
-    made = shipped_projects.make(tmp_path / "repository")
-    shipped_projects.build(made)
+    made = small_repository.make(tmp_path / "repository")
+    small_repository.build(made)
     return made
 
 
@@ -202,7 +202,7 @@ def test_a_scanner_s_reports_are_kept_and_one_that_refuses_stops_the_release(tmp
     reports = {path.name: path.read_text(encoding="utf-8") for path in (shipped.root / "dist/scans").iterdir()}
     assert set(reports) == {"count.txt", "show.txt"}  # all were scanned
     bom = (shipped.root / "dist/sboms/show.cdx.json").read_text(encoding="utf-8")
-    assert reports["show.txt"] == f"{bom} of host.io/team/show@{shipped_projects.digest('show')}\n"
+    assert reports["show.txt"] == f"{bom} of host.io/team/show@{small_repository.digest('show')}\n"
     program("scanner", "exit 0")
     assert _release(shipped, tmp_path / "store", "--scan", "scanner {sbom}").exit_code == 0
     assert (tmp_path / "store").exists()
@@ -229,7 +229,7 @@ def test_images_are_signed_and_their_documents_attested_before_they_are_released
     done = _release(shipped, store, "--sign", "--sign-option", "--key=a key")
     assert done.exit_code == 0, done.exception
     made = [call.split("\n") for call in calls.read_text(encoding="utf-8").strip(".\n").split("\n.\n")]
-    image = f"host.io/team/count@{shipped_projects.digest('count')}"
+    image = f"host.io/team/count@{small_repository.digest('count')}"
     of_count = [call for call in made if call[-1] == image]
     assert of_count[0] == ["sign", "--yes", "--key=a key", image]
     assert [call[:3] for call in of_count[1:]] == [

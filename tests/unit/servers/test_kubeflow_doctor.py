@@ -5,7 +5,6 @@ Kubernetes' answers weren't recorded; those of Kubeflow Pipelines were.
 
 import json
 import re
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +13,10 @@ import pytest
 import yaml
 from servers.kubeflow import Fault, KubeflowServer, examples
 from servers.kubernetes import SCHEDULED_WORKFLOWS, WORKFLOWS, KubernetesServer
-from support import delivered_projects
+from support import small_repository
 from support.kubeflow_connections import Clock, connect
 
-from pipeyard import cli, settings
+from pipeyard import settings
 from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import cluster, doctor, experiments, pipelines, runs, schedules
 from pipeyard.settings import Schedule
@@ -204,26 +203,19 @@ def test_of_several_schedules_the_newest_that_is_on_stays(server, connection, cl
 
 
 @pytest.fixture
-def command(server, kubernetes, tmp_path, capsys, monkeypatch):
+def command(server, kubernetes, tmp_path, run_pipeyard):
     """Runs `pipeyard doctor` in a project of the pipeline `whole`; returns exit code and output."""
 
     def environment(**more):
-        return delivered_projects.environment(target="kfp", host=server.url, **more)
+        return small_repository.environment(target="kfp", host=server.url, **more)
 
     places = {
         "dev": environment(kubernetes={"host": kubernetes.url}),
         "bare": environment(kubernetes={"context": "not-there"}),
         "here": {"target": "local", "pipeline_root": "x"},
     }
-    root = delivered_projects.make(tmp_path / "project", places).root
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pipeyard", "doctor", *arguments, "--project", str(root)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, *capsys.readouterr()
-
-    return run
+    root = small_repository.make(tmp_path / "project", places).root
+    return lambda *arguments: run_pipeyard("doctor", *arguments, "--project", str(root))
 
 
 def test_the_command_finds_and_removes(server, connection, command, wanted):

@@ -66,6 +66,7 @@ def test_how_often_and_how_long_each_client_repeats():
     assert (CallLimits().attempts, CallLimits().pause, CallLimits().longest_pause) == (5, 0.5, 10)
     assert (retries.GOOGLE.attempts, retries.GOOGLE.seconds) == (None, 120)
     assert retries.SCHEDULER.attempts == 4
+    assert (retries.CONDITIONAL.attempts, retries.CONDITIONAL.longest_pause) == (12, 4)
 
 
 def test_a_short_time_has_room_for_several_attempts():

@@ -13,7 +13,7 @@ from servers.scheduler import SchedulerServer
 from support import trigger_projects
 from support.trigger_projects import NEW_FILES, notification
 
-from pipeyard import cli, settings
+from pipeyard import settings
 from pipeyard.compiling import compiler
 from pipeyard.deployment.targets import choice, local
 from pipeyard.local import runner
@@ -42,17 +42,9 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def pipeyard(project, capsys, monkeypatch):
-    """Runs `pipeyard trigger` in this process; returns its exit code, and what it prints."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pipeyard", "trigger", "--project", str(project.root), *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return run
+def pipeyard(run_pipeyard, project):
+    """Runs `pipeyard trigger`."""
+    return lambda *arguments: run_pipeyard("trigger", "--project", str(project.root), *arguments)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import yaml
 from engine.sandbox import programs
 from servers.kubeflow import Fault
 from servers.vertex import PROJECT, REGION, VertexServer
-from support import delivered_projects, event_forms
+from support import event_forms, small_repository
 
 from pipeyard import cli, settings
 from pipeyard.deployment.targets import choice
@@ -25,7 +25,7 @@ from pipeyard.triggers import cloud_function, events, routing, starting, state
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 FORMS = event_forms.forms(TODAY)
 ROOT = Path(__file__).parents[3]
-PIPELINE = delivered_projects.PIPELINE
+PIPELINE = small_repository.NAME
 TRIGGERS = [
     {"name": "new-files", "kind": "event", "bucket": "landing", "prefix": "taxi/", "parameter": "note"},
     {"name": "three", "kind": "event", "bucket": "batches", "parameter": "note", "quorum": 3, "cool_down": "1h"},
@@ -34,7 +34,7 @@ TRIGGERS = [
 
 @pytest.fixture
 def dev(kubeflow, own_prefix):
-    found = delivered_projects.environment(target="kfp", host=kubeflow.url, bucket=own_prefix)
+    found = small_repository.environment(target="kfp", host=kubeflow.url, bucket=own_prefix)
     found["pipelines"][PIPELINE]["triggers"] = TRIGGERS
     return found
 
@@ -42,8 +42,8 @@ def dev(kubeflow, own_prefix):
 @pytest.fixture
 def project(shared_storage, dev, tmp_path, monkeypatch, capsys):
     """A project that is deployed."""
-    made = delivered_projects.make(tmp_path / "project", {"dev": dev})
-    delivered_projects.build(made)
+    made = small_repository.make(tmp_path / "project", {"dev": dev})
+    small_repository.build(made)
     monkeypatch.setattr(sys, "argv", ["pipeyard", "deploy", "--env", "dev", "--project", str(made.root)])
     with pytest.raises(SystemExit) as end:
         cli.main()
@@ -239,7 +239,7 @@ def test_runs_of_another_pipeline_on_kubeflow_are_looked_for(kubeflow, served, p
 
 def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path, monkeypatch, capsys, request):
     with VertexServer() as server:
-        vertex = delivered_projects.environment(
+        vertex = small_repository.environment(
             target="vertex",
             host=server.url,
             project=PROJECT,
@@ -247,8 +247,8 @@ def test_runs_on_vertex_are_started_once_and_looked_for(shared_storage, tmp_path
             bucket=f"gs://acme-pipelines/{request.node.name}",
         )
         vertex["pipelines"][PIPELINE]["triggers"] = TRIGGERS
-        project = delivered_projects.make(tmp_path / "project", {"vertex": vertex})
-        delivered_projects.build(project)
+        project = small_repository.make(tmp_path / "project", {"vertex": vertex})
+        small_repository.build(project)
         monkeypatch.setattr(sys, "argv", ["pipeyard", "deploy", "--env", "vertex", "--project", str(project.root)])
         with pytest.raises(SystemExit) as end:
             cli.main()

@@ -60,8 +60,8 @@ class Counted:
         self.inner, self.counts, self.dies_at = inner, {"read": 0, "written": 0} if counts is None else counts, dies_at
         self._whole = counts is None
 
-    def shard(self, name):
-        return Counted(self.inner.shard(name), self.counts)
+    def part(self, name):
+        return Counted(self.inner.part(name), self.counts)
 
     def read(self):
         self.counts["read"] += 1
@@ -186,8 +186,8 @@ def remember(store, numbers):
         for key in asked.newest:
             groups[shards.name_of(key)] |= shards.entry_of_newest(key, Newest(time=BEGIN, generation=1, at=BEGIN))
     for name, lines in groups.items():
-        content, version = store.shard(name).read()
-        store.shard(name).write(shards.merge(content, lines, KEPT), version)
+        content, version = store.part(name).read()
+        store.part(name).write(shards.merge(content or b"", lines, KEPT), version)
 
 
 def test_an_event_s_work_is_the_same_with_3000_objects_remembered_as_with_none(folder, monkeypatch):

@@ -7,7 +7,7 @@ if one isn't there. Elements with `$.outputs` it leaves to the launcher, which k
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,26 +41,50 @@ def check(pipeline: Pipeline) -> tuple[list[str], list[str]]:
     """
     problems: list[str] = []
     maybe: dict[str, str] = {}
-    own = pipeline.spec.root.input_definitions.parameters
-    given = {
-        name: _Absence(name) if each.is_optional and not each.HasField("default_value") else None
-        for name, each in own.items()
-    }
-    for visit in visits(pipeline, given, _known):
-        for name in _needed(pipeline, visit, problems):
-            absence = visit.inputs.get(name)
-            if absence and absence.parameter:
-                maybe.setdefault(absence.parameter, visit.path)
-            elif absence:
-                problems.append(
-                    f"{visit.path}: {_SERVER} can't start it without its input {name!r}, which isn't given and has no "
-                    "default. Give it a value or a default, or write its arguments as `if: {cond: {isPresent: ...}}`."
-                )
+    for visit, name, absence in _lacking(pipeline, (), problems):
+        if absence.parameter:
+            maybe.setdefault(absence.parameter, visit.path)
+        else:
+            problems.append(
+                f"{visit.path}: {_SERVER} can't start it without its input {name!r}, which isn't given and has no "
+                "default. Give it a value or a default, or write its arguments as `if: {cond: {isPresent: ...}}`."
+            )
     warnings = [
         f"{_SERVER} fails in {path!r} when a run leaves the parameter {name!r} out. Give it a default, as '' or 0."
         for name, path in sorted(maybe.items())
     ]
     return list(dict.fromkeys(problems)), warnings
+
+
+def missing(pipeline: Pipeline, given: Collection[str]) -> list[str]:
+    """Returns what a run with some parameters can't start, whatever happens in it: tasks under conditions are left out.
+
+    Args:
+        given: names of the parameters that have a value, besides those with defaults.
+    """
+    found: dict[str, str] = {}
+    for visit, _, absence in _lacking(pipeline, given, []):
+        if absence.parameter and not visit.conditional:
+            found.setdefault(absence.parameter, visit.path)
+    return [
+        f"the parameter {name!r} has no value, and {path!r} can't start without one. Set it in settings.yaml or by "
+        f"--param {name}=..., or give it a default in the pipeline."
+        for name, path in sorted(found.items())
+    ]
+
+
+def _lacking(
+    pipeline: Pipeline, given: Collection[str], problems: list[str]
+) -> Iterator[tuple[Visit[_MaybeAbsent], str, _Absence]]:
+    """Yields each task with an input that it needs and that may be absent; appends to `problems` as `_needed` does."""
+    known = {
+        name: _Absence(name) if each.is_optional and not each.HasField("default_value") and name not in given else None
+        for name, each in pipeline.spec.root.input_definitions.parameters.items()
+    }
+    for visit in visits(pipeline, known, _known):
+        for name in _needed(pipeline, visit, problems):
+            if absence := visit.inputs.get(name):
+                yield visit, name, absence
 
 
 def _known(_name: str, spec: Any, _declared: Any, known: Mapping[str, _MaybeAbsent]) -> _MaybeAbsent:

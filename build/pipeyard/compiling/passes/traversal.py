@@ -19,6 +19,7 @@ class Visit(Generic[Knowledge]):
         dag: name of the component that holds the task; `ROOT` of the pipeline's own.
         path: of the task through the groups around it: `group/step`.
         inputs: name of each declared input parameter to what is known of it.
+        conditional: true if a group around it has a condition; the task's own doesn't count, as inputs come first.
     """
 
     dag: str
@@ -26,6 +27,7 @@ class Visit(Generic[Knowledge]):
     task: pb.PipelineTaskSpec
     component: pb.ComponentSpec
     inputs: Mapping[str, Knowledge]
+    conditional: bool
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ def visits(
     """
 
     def walk(
-        dag: str, component: pb.ComponentSpec, path: str, known: Mapping[str, Knowledge]
+        dag: str, component: pb.ComponentSpec, path: str, known: Mapping[str, Knowledge], conditional: bool
     ) -> Iterator[Visit[Knowledge]]:
         for name, task in sorted(component.dag.tasks.items()):
             inner = pipeline.component(task)
@@ -65,11 +67,12 @@ def visits(
                 for key, declared in inner.input_definitions.parameters.items()
                 if key != iterated(task)
             }
-            yield Visit(dag, f"{path}{name}", task, inner, inputs)
+            yield Visit(dag, f"{path}{name}", task, inner, inputs, conditional)
             if inner.HasField("dag"):
-                yield from walk(task.component_ref.name, inner, f"{path}{name}/", inputs)
+                deeper = conditional or bool(task.trigger_policy.condition)
+                yield from walk(task.component_ref.name, inner, f"{path}{name}/", inputs, deeper)
 
-    yield from walk(ROOT, pipeline.spec.root, "", given)
+    yield from walk(ROOT, pipeline.spec.root, "", given, conditional=False)
 
 
 def iterated(task: pb.PipelineTaskSpec) -> str:

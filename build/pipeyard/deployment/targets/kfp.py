@@ -8,9 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeyard import ir
+from pipeyard.compiling.passes import driver
 from pipeyard.deployment.planner import Discrepancy
 from pipeyard.deployment.targets.interface import INTERVAL, Finished, schedule_name
 from pipeyard.deployment.targets.server import ServerTarget
+from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.servers import outcome
 from pipeyard.servers.kubeflow import (
@@ -107,9 +110,11 @@ class OnKubeflow(ServerTarget):
         ids = {"pipeline_id": version.pipeline_id, "version_id": version.version_id, "version": version.name}
         return ids, done
 
-    def submit(  # pylint: disable=unused-argument  # the server keeps the package
+    def submit(
         self, record: "Record", package: "Package", parameters: Mapping[str, Any], key: str, caching: bool | None
     ) -> tuple[str, str]:
+        if lacking := driver.missing(ir.parse(package.text), parameters):
+            raise PipeyardError(f"The pipeline {record.pipeline!r} can't run: " + "\n".join(lacking))
         name = f"{record.pipeline}-{key}" if key else _new_name(record.pipeline, record.commit)
         names.check("run", name, "Choose a shorter --key.")
         server = record.server
@@ -152,7 +157,8 @@ class OnKubeflow(ServerTarget):
         return None
 
     def warnings(self, desired: "Desired") -> list[str]:
-        return server_versions.warnings(server_versions.read(self.server), desired.package.text)
+        lacking = driver.missing(ir.parse(desired.package.text), desired.parameters)
+        return [*server_versions.warnings(server_versions.read(self.server), desired.package.text), *lacking]
 
     def _wanted(self, desired: "Desired", experiment: str, version: pipelines.PipelineVersion) -> schedules.Wanted:
         assert desired.schedule

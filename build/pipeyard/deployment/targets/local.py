@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipeyard import ir
 from pipeyard.compiling import compiler
+from pipeyard.compiling.passes import driver, local_images
 from pipeyard.deployment.targets.interface import Finished, Started
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import derivation
@@ -17,6 +18,7 @@ from pipeyard.runs import record, report, run_lock, stored_runs
 from pipeyard.runs.report import page
 from pipeyard.servers.outcome import FailedStep, RunOutcome
 from pipeyard.settings import fit
+from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
     from pipeyard.local.steps import Host
@@ -198,11 +200,13 @@ class OnThisMachine:
         name: str = "",
     ) -> LocalRun:
         manner = self.manner
+        hosts = manner.hosts or runner.project_hosts(project)
+        self._check_startable(package, parameters, None if manner.hosts else hosts)
         run, folder = runner.run(
             package,
             parameters,
             self._root,
-            manner.hosts or runner.project_hosts(project),
+            hosts,
             manner.shown or _on_stderr(),
             replace(manner.options, use_cache=caching is not False),
             resumed=resumed,
@@ -219,6 +223,28 @@ class OnThisMachine:
                 f"The run {run.id} {run.state}, but its report can't be written: {disk_problem(error)} {then}"
             ) from error
         return self._found(folder, parameters)
+
+    def _check_startable(
+        self, package: ir.Pipeline, parameters: Mapping[str, Any], hosts: "Callable[[str], Host] | None"
+    ) -> None:
+        """Checks that every step can start, before any does.
+
+        Args:
+            hosts: gives the host of an image; None: an engine may have any.
+
+        Raises:
+            PipeyardError: a parameter that a step needs has no value, or an image can't run here. Steps that only run
+                on a condition are warned of.
+        """
+        complete = runner.complete_parameters(package, parameters)
+        problems = driver.missing(package, [name for name, value in complete.items() if value is not None])
+        if hosts:
+            always, perhaps = local_images.problems(package, hosts)
+            problems += always
+            for each in perhaps:
+                self.manner.warn(each)
+        if problems:
+            raise PipeyardError(f"The pipeline {package.name!r} can't run: " + "\n".join(problems))
 
     def _found(self, folder: Path, parameters: Mapping[str, Any]) -> LocalRun:
         return LocalRun(folder.name, str(folder / page.FILE), parameters, folder)
@@ -249,6 +275,4 @@ class OnThisMachine:
 
 
 def _on_stderr() -> display.Display:
-    from rich.console import Console
-
-    return display.choose(Console(stderr=True))
+    return display.choose(verbosity.console())

@@ -1,6 +1,5 @@
 """A server of Kubeflow Pipelines: every call has a time limit, and is tried again where that is safe."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.servers.kubeflow import cluster, credentials, deadlines
 from pipeyard.servers.kubeflow.cluster import Cluster, Unreachable
 from pipeyard.servers.kubeflow.credentials import Credentials
-from pipeyard.system import retries
+from pipeyard.system import retries, verbosity
 
 if TYPE_CHECKING:
     from pipeyard.servers.kubeflow.client import Failure
@@ -89,10 +88,6 @@ def _no_cluster() -> Cluster:
     raise Unreachable("There is no way to Kubernetes.")
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class Server:
     """A connection. Making it needs no network.
@@ -118,7 +113,7 @@ class Server:
     recurring_runs: Any = field(repr=False)
     environment: str = ""
     cluster: Callable[[], Cluster] = field(default=_no_cluster, repr=False)
-    tell: Callable[[str], object] = field(default=_to_stderr, repr=False)
+    tell: Callable[[str], object] = field(default=verbosity.note, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
@@ -250,7 +245,7 @@ def connect(
     environment: "Environment",
     *,
     limits: CallLimits | None = None,
-    tell: Callable[[str], object] = _to_stderr,
+    tell: Callable[[str], object] = verbosity.note,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     **options: Any,
