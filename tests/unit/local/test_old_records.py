@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeyard import ir
 from pipeyard.errors import PipeyardError
-from pipeyard.local import runner
+from pipeyard.local import leftovers, runner
 from pipeyard.local.display import Lines
 from pipeyard.local.steps import Host
 from pipeyard.runs import record, report, run_lock, stored_runs
@@ -27,12 +27,12 @@ def old(tmp_path):
     folder = root / json.loads(content["run.json"])["id"]
     (folder / "tasks/first/outputs").mkdir(parents=True)
     (folder / "tasks/first/outputs/data").write_text("hello\n")
-    (root / runner.CACHE_FOLDER).mkdir()
+    (root / leftovers.CACHE_FOLDER).mkdir()
     for name, text in content.items():
         if name != "README.md":
-            (folder if name in ("run.json", "pipeline.yaml") else root / runner.CACHE_FOLDER).joinpath(name).write_text(
-                text
-            )
+            (folder if name in ("run.json", "pipeline.yaml") else root / leftovers.CACHE_FOLDER).joinpath(
+                name
+            ).write_text(text)
     (folder / run_lock.FILE).touch()  # it told no process
     return folder
 
