@@ -56,8 +56,8 @@ TABLE = Table(
     title="Runs of many tasks",
     about=(
         "What `pipeyard run` itself does for loops of many iterations, by a launcher that starts no process, in a "
-        "folder in memory: planning, cache keys, the step cache, the record and what is printed (run CPU, written); then what "
-        "`pipeyard runs show` and the report take. Wall and CPU are of the whole process, imports included."
+        "folder in memory: planning, cache keys, the step cache, the record and what is printed (run CPU, written); "
+        "then what `pipeyard runs show` and the report take. Wall and CPU are of the whole process, imports included."
     ),
     ours="",
     cases=_cases,
