@@ -55,10 +55,9 @@ TABLE = Table(
     name="records",
     title="Runs of many tasks",
     about=(
-        "What `pipeyard run` itself does for loops of many iterations, by a launcher that starts no process, in a folder in "
-        "memory: planning, "
-        "cache keys, the step cache, the record and what is printed (run CPU, written); then what `pipeyard runs show` "
-        "and the report take. Wall and CPU are of the whole process, imports included."
+        "What `pipeyard run` itself does for loops of many iterations, by a launcher that starts no process, in a "
+        "folder in memory: planning, cache keys, the step cache, the record and what is printed (run CPU, written); "
+        "then what `pipeyard runs show` and the report take. Wall and CPU are of the whole process, imports included."
     ),
     ours="",
     cases=_cases,

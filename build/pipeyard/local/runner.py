@@ -154,8 +154,6 @@ def _write_beginning(place: Path, pipeline: ir.Pipeline, started: Run) -> None:
     Raises:
         OSError: the disk is full, say.
     """
-    for left in files.left_aside(place):  # of a runner that was killed while it wrote, or could write no more
-        left.unlink(missing_ok=True)
     events = place / record.EVENTS
     started.folded = events.stat().st_size if events.exists() else 0
     try:

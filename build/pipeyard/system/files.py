@@ -23,11 +23,6 @@ def aside_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_ASIDE}")
 
 
-def left_aside(folder: Path) -> list[Path]:
-    """Returns the files aside that are in a folder; while nobody writes there they were left over."""
-    return [path for path in folder.glob(".*.partial") if path.is_file()]
-
-
 def write_whole(path: Path, content: str | bytes, synced: bool = True) -> None:
     """Writes text (as UTF-8) or bytes aside and renames it into place; of several writers the last one wins.
 
