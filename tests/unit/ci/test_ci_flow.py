@@ -140,6 +140,25 @@ def test_every_server_runs_the_same_commands_in_an_order_that_waits():
             assert "\n".join(["set -eu", *step.commands]) in jenkins
 
 
+def test_of_github_s_jobs_the_one_that_deploys_alone_gets_a_token_for_google_cloud():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pipeyard.yaml").read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["delivery"]["permissions"] == {"contents": "read", "id-token": "write"}
+    assert workflow["jobs"]["delivery"]["if"].startswith("github.ref == 'refs/heads/main' ||")
+    assert "permissions" not in workflow["jobs"]["development"]
+    token = [
+        job for job in workflow["jobs"] for step in workflow["jobs"][job]["steps"] if "/auth@" in step.get("uses", "")
+    ]
+    assert token == ["delivery"]
+
+
+def test_github_s_actions_are_pinned_by_commit_with_their_tag():
+    text = (ROOT / ".github/workflows/pipeyard.yaml").read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert len(used) == 5
+    assert not [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)]
+
+
 def test_variables_that_steps_read_are_set_for_them():
     for described in (flow.delivery(PROJECT), flow.development(PROJECT)):
         for step in described.steps:
