@@ -38,7 +38,7 @@ def test_what_ci_servers_read_is_what_is_rendered_and_has_nothing_to_mend():
 def test_the_ten_steps_of_the_reference_flow_are_steps_of_their_own():
     names = [step["id"] for step in _content("cloudbuild.yaml")["steps"]]
     assert [name for name in names if name in TEN] == list(TEN)
-    assert set(names) - set(TEN) == {"toolchain"}
+    assert set(names) - set(TEN) == {"toolchain", "advisories"}
 
 
 def test_nothing_is_pushed_before_tests_and_lint_and_nothing_deployed_before_the_push():
@@ -54,7 +54,8 @@ def test_nothing_is_pushed_before_tests_and_lint_and_nothing_deployed_before_the
 
 def test_branches_get_tests_and_compilation_and_no_registry():
     build = _content("cloudbuild.development.yaml")
-    assert [step["id"] for step in build["steps"]] == ["copy-source", "toolchain", "unit-tests", "pylint", "compile"]
+    before = ["copy-source", "toolchain", "unit-tests", "pylint", "advisories"]
+    assert [step["id"] for step in build["steps"]] == [*before, "compile"]
     text = "\n".join(step["script"] for step in build["steps"])
     assert not re.search(r"pipeyard (build|deploy|upload|run)|--env", text)
 
