@@ -11,7 +11,7 @@ from shop import COMPONENTS, PIPELINE, ROOT, Ended, states, versions
 from pipeyard.ci import cloudbuild
 
 ALL = [
-    *("copy-source", "toolchain", "unit-tests", "pylint", "build-images", "push-images"),
+    *("copy-source", "toolchain", "unit-tests", "pylint", "advisories", "build-images", "push-images"),
     *("rewrite-specs", "compile", "upload", "deploy", "run"),
 ]
 _NOT_BEGUN = ("QUEUED", "CANCELLED")
@@ -201,7 +201,7 @@ def test_branches_are_tested_and_compiled_and_reach_nothing(make_shop, registry,
     project.git("checkout", "--quiet", "-b", "feature")
     ended = project.deliver("--trigger", "development")
     assert ended.status == "SUCCESS", ended.said
-    assert list(ended.steps) == ["copy-source", "toolchain", "unit-tests", "pylint", "compile"]
+    assert list(ended.steps) == ["copy-source", "toolchain", "unit-tests", "pylint", "advisories", "compile"]
     assert f"dist/{PIPELINE}/workflow.tar.gz" in ended.log("compile")
     assert server.requests == []
     assert registry.tags("branch/train") == []

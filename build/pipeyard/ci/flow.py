@@ -311,6 +311,12 @@ def _checks(project: Project, flow: str) -> tuple[FlowStep, ...]:
             (),
             20,
         ),
+        FlowStep(
+            "advisories",
+            "Known vulnerabilities of locked packages; if they can't be looked up, that is said, and nothing fails.",
+            (f"{_PIPEYARD} check --advisories",),
+            ("toolchain",),
+        ),
     )
 
 

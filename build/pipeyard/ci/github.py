@@ -1,5 +1,6 @@
 """The flow as a workflow of GitHub Actions."""
 
+import re
 from typing import Any
 
 from pipeyard.ci import flow
@@ -10,14 +11,26 @@ _RELEASED = "github.ref == 'refs/heads/main' || startsWith(github.ref, 'refs/tag
 _WHEN = {flow.DELIVERY: _RELEASED, flow.DEVELOPMENT: f"!({_RELEASED})"}
 
 
+# Actions by the commit of a release: a tag can be moved to other content, which would then have the job's rights.
+_ACTIONS = {
+    "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
+    "actions/cache": ("5a3ec84eff668545956fd18022155c47e93e2684", "v4.2.3"),
+    "google-github-actions/auth": ("ba79af03959ebeac9769e648f473a284504d9193", "v2.1.10"),
+}
 _MOST_MINUTES = 360  # after which GitHub's own machines end a job, whatever it says
+
+
+def _action(name: str) -> str:
+    return f"{name}@{_ACTIONS[name][0]}"
+
+
 # Google Cloud by workload identity, and its registry, where the repository's variables name them.
 _GOOGLE = "vars.WORKLOAD_IDENTITY_PROVIDER != ''"
 _LOGIN = [
     {
         "id": "google",
         "if": _GOOGLE,
-        "uses": "google-github-actions/auth@v2",
+        "uses": _action("google-github-actions/auth"),
         "with": {
             "workload_identity_provider": "${{ vars.WORKLOAD_IDENTITY_PROVIDER }}",
             "service_account": "${{ vars.SERVICE_ACCOUNT }}",
@@ -51,21 +64,28 @@ def workflow(flows: list[flow.Flow], ignored: list[str], header: str) -> str:
             "push": {"branches": ["**"], "tags": ["v*"], "paths-ignore": ignored},
             "workflow_dispatch": {"inputs": inputs},
         },
-        "permissions": {"contents": "read", "id-token": "write"},
+        "permissions": {"contents": "read"},
         "concurrency": {"group": "pipeyard-${{ github.ref }}", "cancel-in-progress": False},
         "jobs": {described.name: _job(described) for described in flows},
     }
-    return header + as_yaml(content)
+    return header + _with_tags(as_yaml(content))
+
+
+def _with_tags(text: str) -> str:
+    """Names beside each action's commit the tag that it has, for people and for what renews it."""
+    for name, (commit, tag) in _ACTIONS.items():
+        text = re.sub(rf"(?m)^(.*uses: {name}@{commit})$", rf"\1  # {tag}", text)
+    return text
 
 
 def _job(described: flow.Flow) -> dict[str, Any]:
     image = described.variable("STEP_IMAGE")
     steps: list[dict[str, Any]] = [
-        {"uses": "actions/checkout@v4", "with": {"fetch-depth": 0}},
+        {"uses": _action("actions/checkout"), "with": {"fetch-depth": 0}},
         # Jobs in containers run as another user than the one whose checkout it is.
         {"run": 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'},
         {
-            "uses": "actions/cache@v4",
+            "uses": _action("actions/cache"),
             "with": {"path": "~/.cache/uv", "key": "uv-${{ hashFiles('**/uv.lock') }}", "restore-keys": "uv-"},
         },
     ]
@@ -74,6 +94,8 @@ def _job(described: flow.Flow) -> dict[str, Any]:
     return {
         "if": _WHEN[described.name],
         "runs-on": "ubuntu-latest",
+        # A token that Google Cloud takes for the repository's word: for what deploys, not for every branch.
+        **({"permissions": {"contents": "read", "id-token": "write"}} if described.name == flow.DELIVERY else {}),
         # Its rules (who approves, which branches) are GitHub's settings of the environment.
         **({"environment": _value(described.variable("ENVIRONMENT"))} if described.name == flow.DELIVERY else {}),
         "container": {"image": _value(image)},

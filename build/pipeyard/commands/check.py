@@ -12,14 +12,24 @@ from pipeyard.system import verbosity
 @click.argument("components", nargs=-1)
 @click.option("--fix", is_flag=True, help="Render anew: tables in READMEs, Dockerfiles, the schema of settings.")
 @click.option("--no-run", is_flag=True, help="Leave the dry run out, which shows that all outputs are written.")
+@click.option("--advisories", is_flag=True, help="Instead, look up every locked package in OSV (takes the network).")
 @click.option("--json", "as_json", is_flag=True, help="Print {components, pipelines, findings, notes} as JSON.")
 @project_option
-def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool, project_folder: Path) -> int:
+def command(
+    components: tuple[str, ...], fix: bool, no_run: bool, advisories: bool, as_json: bool, project_folder: Path
+) -> int:
     """Check that COMPONENTS (default: all) keep what their specs promise. Needs no container engine.
 
     Spec against program, outputs of a dry run, loading in kfp 1 and 2, READMEs, locks, wheels, base images, and what
     the edges of pipelines mean. Exit code: 0 if there is nothing to mend, 1 if there is.
+
+    With --advisories: whether a locked package has a known vulnerability that no exception in pyproject.toml names
+    (exit code 1). If OSV can't be asked, that is said, with exit code 0 and `"looked": false` in JSON.
     """
+    if advisories:
+        if components or fix or no_run:
+            raise click.UsageError("--advisories is about all locks, and changes and runs nothing: give it alone.")
+        return _tell_advisories(find_project(project_folder).root, as_json)
     import dataclasses
     import json
 
@@ -53,5 +63,38 @@ def command(components: tuple[str, ...], fix: bool, no_run: bool, as_json: bool,
     return 1 if report.findings else 0
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _tell_advisories(root: Path, as_json: bool) -> int:
+    import dataclasses
+    import json
+    import os
+    from datetime import UTC, datetime
+
+    from pipeyard.checks import advisories
+
+    today = datetime.now(UTC).date()
+    report = advisories.check(root, today, os.environ.get("PIPEYARD_OSV_URL", advisories.OSV))
+    if as_json:
+        told = {"looked": not report.problem, **dataclasses.asdict(report)}
+        click.echo(json.dumps(told, indent=2, default=str))
+        return 1 if report.findings else 0
+    for each in report.findings:
+        click.echo(str(each))
+    for each in report.excepted:
+        reason = f"{each.exception.reason}, until {each.exception.until}" if each.exception else ""
+        click.echo(f"let pass: {each.package.name} {each.package.version}: {each.ids[0]}: {reason}.", err=True)
+    for name in report.unused:
+        click.echo(f"warning: nothing was found for the exception {name}. Remove it from pyproject.toml.", err=True)
+    if report.problem:
+        click.echo(f"warning: advisories weren't looked up, so this says nothing of them: {report.problem}.", err=True)
+    else:
+        found = _counted(len(report.findings), "advisory", "advisories") if report.findings else "no advisories"
+        click.echo(f"{_counted(report.packages, 'locked package')}: {found}.")
+    if report.findings:
+        click.echo(
+            "Lock what has a fix, or name the advisory under [tool.pipeyard.advisories] with a reason and a day."
+        )
+    return 1 if report.findings else 0
+
+
+def _counted(number: int, noun: str, many: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {many or f'{noun}s'}"

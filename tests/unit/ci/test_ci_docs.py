@@ -110,11 +110,15 @@ def test_commands_do_what_they_are_there_for(project, tmp_path, monkeypatch):
     assert re.search(r"^development +starts ", starts, re.MULTILINE)
     assert re.search(r"^main +- ", starts, re.MULTILINE)
     branch = notes["ci run --trigger development --ref my-branch"]
-    assert sorted(branch) == ["compile --dev", "make lint", "make unit"]
+    assert sorted(branch) == ["check --advisories", "compile --dev", "make lint", "make unit"]
     by_hand = next(lines for words, lines in notes.items() if "_ENVIRONMENT=dev" in words)
     assert by_hand[-3:] == ["upload --env dev", "deploy --env dev", "run chicago_taxi --env dev --wait"]
     from_main = next(lines for words, lines in notes.items() if words.startswith("ci run --trigger main"))
-    assert set(from_main[:2]) == {"make unit", "build --env test --until build"}  # the branch's tree was linted
+    assert set(from_main[:3]) == {
+        "make unit",
+        "check --advisories",
+        "build --env test --until build",
+    }  # the branch's tree was linted
     assert from_main[2:] == [
         "build --env test --until push --no-tests",
         "build --env test",

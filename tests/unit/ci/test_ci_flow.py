@@ -38,7 +38,7 @@ def test_what_ci_servers_read_is_what_is_rendered_and_has_nothing_to_mend():
 def test_the_ten_steps_of_the_reference_flow_are_steps_of_their_own():
     names = [step["id"] for step in _content("cloudbuild.yaml")["steps"]]
     assert [name for name in names if name in TEN] == list(TEN)
-    assert set(names) - set(TEN) == {"toolchain"}
+    assert set(names) - set(TEN) == {"toolchain", "advisories"}
 
 
 def test_nothing_is_pushed_before_tests_and_lint_and_nothing_deployed_before_the_push():
@@ -54,7 +54,8 @@ def test_nothing_is_pushed_before_tests_and_lint_and_nothing_deployed_before_the
 
 def test_branches_get_tests_and_compilation_and_no_registry():
     build = _content("cloudbuild.development.yaml")
-    assert [step["id"] for step in build["steps"]] == ["copy-source", "toolchain", "unit-tests", "pylint", "compile"]
+    before = ["copy-source", "toolchain", "unit-tests", "pylint", "advisories"]
+    assert [step["id"] for step in build["steps"]] == [*before, "compile"]
     text = "\n".join(step["script"] for step in build["steps"])
     assert not re.search(r"pipeyard (build|deploy|upload|run)|--env", text)
 
@@ -138,6 +139,25 @@ def test_every_server_runs_the_same_commands_in_an_order_that_waits():
         assert run == ["\n".join(["set -eu", *step.commands]) + "\n" for step in found.steps]
         for step in found.steps:
             assert "\n".join(["set -eu", *step.commands]) in jenkins
+
+
+def test_of_github_s_jobs_the_one_that_deploys_alone_gets_a_token_for_google_cloud():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pipeyard.yaml").read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["delivery"]["permissions"] == {"contents": "read", "id-token": "write"}
+    assert workflow["jobs"]["delivery"]["if"].startswith("github.ref == 'refs/heads/main' ||")
+    assert "permissions" not in workflow["jobs"]["development"]
+    token = [
+        job for job in workflow["jobs"] for step in workflow["jobs"][job]["steps"] if "/auth@" in step.get("uses", "")
+    ]
+    assert token == ["delivery"]
+
+
+def test_github_s_actions_are_pinned_by_commit_with_their_tag():
+    text = (ROOT / ".github/workflows/pipeyard.yaml").read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert len(used) == 5
+    assert not [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", each)]
 
 
 def test_variables_that_steps_read_are_set_for_them():
