@@ -31,7 +31,7 @@ class Verbosity(enum.Enum):
     DETAILED = "-v"
 
 
-class _State:
+class _InForce:
     """Of the process; `choose` sets it."""
 
     chosen = Verbosity.NORMAL
@@ -41,27 +41,27 @@ class _State:
 
 def choose(verbosity: Verbosity) -> None:
     """Sets how much this process tells from now on."""
-    _State.chosen = verbosity
+    _InForce.chosen = verbosity
     logging.disable(logging.WARNING if verbosity == Verbosity.QUIET else logging.NOTSET)
     loggers = [logging.getLogger(name) for name in _DETAILED]
     for logger in loggers:
         logger.setLevel(logging.DEBUG if verbosity == Verbosity.DETAILED else logging.NOTSET)
-        if _State.handler:
-            logger.removeHandler(_State.handler)
-    _State.handler = None
+        if _InForce.handler:
+            logger.removeHandler(_InForce.handler)
+    _InForce.handler = None
     if verbosity == Verbosity.DETAILED:
-        _State.handler = _ToStderr()
-        _State.handler.setFormatter(_WithoutCredentials("%(name)s: %(message)s"))
+        _InForce.handler = _ToStderr()
+        _InForce.handler.setFormatter(_WithoutCredentials("%(name)s: %(message)s"))
         for logger in loggers:
-            logger.addHandler(_State.handler)
-        if not _State.watching:  # for good: Python takes no hook away
+            logger.addHandler(_InForce.handler)
+        if not _InForce.watching:  # for good: Python takes no hook away
             sys.addaudithook(_tell_commands)
-            _State.watching = True
+            _InForce.watching = True
 
 
 def is_quiet() -> bool:
     """Whether only results and errors are told."""
-    return _State.chosen == Verbosity.QUIET
+    return _InForce.chosen == Verbosity.QUIET
 
 
 def note(text: str) -> None:
@@ -90,7 +90,7 @@ class _WithoutCredentials(logging.Formatter):
 
 
 def _tell_commands(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "subprocess.Popen" and _State.chosen == Verbosity.DETAILED:
+    if event == "subprocess.Popen" and _InForce.chosen == Verbosity.DETAILED:
         command = arguments[1]
         text = command if isinstance(command, str) else shlex.join(map(str, command))
         _log.debug("starts %s", text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
