@@ -114,12 +114,9 @@ def test_commands_do_what_they_are_there_for(project, tmp_path, monkeypatch):
     by_hand = next(lines for words, lines in notes.items() if "_ENVIRONMENT=dev" in words)
     assert by_hand[-3:] == ["upload --env dev", "deploy --env dev", "run chicago_taxi --env dev --wait"]
     from_main = next(lines for words, lines in notes.items() if words.startswith("ci run --trigger main"))
-    assert set(from_main[:3]) == {
-        "make unit",
-        "check --advisories",
-        "build --env test --until build",
-    }  # the branch's tree was linted
-    assert from_main[2:] == [
+    # The branch's tree was linted.
+    assert set(from_main[:3]) == {"make unit", "check --advisories", "build --env test --until build"}
+    assert from_main[3:] == [
         "build --env test --until push --no-tests",
         "build --env test",
         "compile",
