@@ -55,7 +55,7 @@ def test_specs_get_the_commit_s_tag_never_latest_and_never_a_variable_that_nobod
         monkeypatch.setenv("COMMIT_SHA", unexpanded)
         done = repository.build()
         assert isinstance(done.exception, PipeyardError)
-        assert "no commit's 40 hex digits" in str(done.exception)
+        assert "not a commit's 40 hex digits" in str(done.exception)
 
 
 def test_nothing_is_compiled_for_images_that_the_registry_has_not(repository):

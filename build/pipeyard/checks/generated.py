@@ -49,7 +49,7 @@ def stale_base_lists(project: Project, uv: str) -> Iterator[Finding]:
 
 
 def stale_schema(project: Project, fix: bool) -> Iterator[Finding]:
-    """Yields the JSON Schema of settings.yaml, if the project has one that isn't the model's."""
+    """Yields the JSON Schema of settings.yaml, if the project has one that differs from what the model renders."""
     path = project.root / schema.PATH
     if not path.exists() or schema.is_current(project.root):
         return

@@ -325,7 +325,7 @@ def _volumes(content: dict[str, Any]) -> _Violations:
                     way,
                     "volumes",
                     f"a volume can't be at {path!r}",
-                    "Give an absolute path that isn't Cloud Build's.",
+                    "Give an absolute path outside of Cloud Build's own.",
                 )
     for name, ways in places.items():
         if len(ways) == 1 and name not in shared:
@@ -348,7 +348,7 @@ def _habits(content: dict[str, Any]) -> _Violations:
             yield (
                 ("steps", index),
                 "source",
-                f"{_called(step, index)} clones the default branch, whatever commit started the build",
+                f"{_called(step, index)} clones the default branch, not the commit that started the build",
                 "Use /workspace, which has that commit, or check $COMMIT_SHA out.",
             )
     if content.get("images") and any(_USES_IMAGES.search(text) for text in told):

@@ -43,7 +43,9 @@ class CiDocument:
         try:
             return json.dumps(self.content)
         except TypeError as error:
-            raise PipeyardError(f"{self.path} has a value that isn't JSON's: {error}. Write it in quotes.") from error
+            raise PipeyardError(
+                f"{self.path} has a value that JSON doesn't have: {error}. Write it in quotes."
+            ) from error
 
 
 def load(path: Path) -> CiDocument:

@@ -17,7 +17,7 @@ _ACTIONS = {
     "actions/cache": ("5a3ec84eff668545956fd18022155c47e93e2684", "v4.2.3"),
     "google-github-actions/auth": ("ba79af03959ebeac9769e648f473a284504d9193", "v2.1.10"),
 }
-_MOST_MINUTES = 360  # after which GitHub's own machines end a job, whatever it says
+_MOST_MINUTES = 360  # GitHub's own machines end a job after this, even if it sets more
 
 
 def _action(name: str) -> str:

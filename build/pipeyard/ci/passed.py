@@ -51,7 +51,7 @@ def subject(root: Path, name: str) -> Subject:
     """Returns what is checked out at `root`.
 
     Args:
-        name: of the record; commands that are told apart have names of their own.
+        name: of the record; commands with separate records have different names.
 
     Raises:
         PipeyardError: the name can't be a file's, or git fails.

@@ -221,7 +221,7 @@ def run_command(
     if trigger_name and filename:
         raise click.UsageError("A trigger names its build: give --trigger or --file.")
     if network and where == "host":
-        raise click.UsageError("--network is of --steps docker.")
+        raise click.UsageError("--network needs --steps docker.")
     project = find_project(project_folder)
     git = changes.git_of(project.root)
     commit = git(["rev-parse", "HEAD"]).strip()
@@ -231,7 +231,7 @@ def run_command(
         if git(["status", "--porcelain"]):
             verbosity.note("What isn't committed is left out: a trigger builds commits.")
     elif ref:
-        raise click.UsageError("--ref is of --trigger.")
+        raise click.UsageError("--ref needs --trigger.")
     else:
         start = causes.by_hand(filename)
     folder = workspace or project.root / "runs" / ".ci" / "workspace"

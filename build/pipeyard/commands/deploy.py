@@ -33,9 +33,9 @@ def command(
 ) -> None:
     """Deploy PIPELINES (default: those that the environment names, or all), as compiled of this commit.
 
-    Uploads the packages, makes each pipeline have a version of its content, and its schedule; the same again changes
-    nothing. Everything is checked before anything is contacted. An environment with `approval: required` needs an
-    approval that is committed, or asks on a terminal.
+    Uploads the packages, and ensures each pipeline's version and schedule; idempotent. Everything is checked before
+    anything is contacted. An environment with `approval: required` needs an approval that is committed, or asks on a
+    terminal.
     """
     import json
 

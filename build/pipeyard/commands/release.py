@@ -123,7 +123,7 @@ def _vet(
     sign_options: tuple[str, ...],
     tell: Callable[[str, str], None],
 ) -> None:
-    """Scans and signs images before what is of them is published."""
+    """Scans and signs images before anything that names them is published."""
     from pipeyard.images.references import parse
     from pipeyard.packages import dist_folder
     from pipeyard.releases import scanner, signatures

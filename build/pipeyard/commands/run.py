@@ -101,7 +101,7 @@ def command(pipeline: str, params: tuple[str, ...], environment: str, project_fo
 
     asked = RunOptions(**options)
     if not asked.docker and (asked.build_folder or asked.allow_dirty or asked.network):
-        raise click.UsageError("--build, --allow-dirty and --network are of --runner docker.")
+        raise click.UsageError("--build, --allow-dirty and --network need --runner docker.")
     project = find_project(project_folder)
     project.pipeline(pipeline)
     place = settings.load(project.root).environment(environment)
@@ -115,7 +115,7 @@ def _refuse_others(place: "Environment", asked: RunOptions) -> None:
     """Raises UsageError for an option of runs that are elsewhere."""
     if not place.on_server:
         if asked.key or asked.timeout is not None:
-            raise click.UsageError("--key and --timeout are of runs on a server.")
+            raise click.UsageError("--key and --timeout apply to runs on a server.")
         return
     for name, given in {
         "--resume": asked.resume,
@@ -127,7 +127,7 @@ def _refuse_others(place: "Environment", asked: RunOptions) -> None:
         "--fail-on": asked.fail_on,
     }.items():
         if given:
-            raise click.UsageError(f"{name} is of runs on this machine; {place.name} is on {place.target}.")
+            raise click.UsageError(f"{name} applies to runs on this machine; {place.name} is on {place.target}.")
 
 
 def _parse(params: tuple[str, ...]) -> dict[str, object]:

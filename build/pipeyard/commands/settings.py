@@ -67,7 +67,7 @@ def _schema(project: "Project", write: bool) -> int:
         files.write_whole(project.root / schema.PATH, schema.text())
         verbosity.note(f"wrote {schema.PATH}")
     elif not schema.is_current(project.root):
-        click.echo(f"{schema.PATH} isn't the model's. Run `pipeyard settings --schema`.", err=True)
+        click.echo(f"{schema.PATH} isn't current. Run `pipeyard settings --schema`.", err=True)
         return 1
     return 0
 

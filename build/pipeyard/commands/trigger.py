@@ -33,7 +33,12 @@ def command(context: click.Context, environment: str, state: str, project_folder
 @command.command("event")
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option(
-    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Of the request that FILE is of."
+    "--header",
+    "-H",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="A header of the request whose body FILE is.",
 )
 @_dry
 @_json

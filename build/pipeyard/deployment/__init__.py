@@ -1,6 +1,6 @@
 """From packages in `dist/` to pipelines that run: `pipeyard plan`, `upload`, `deploy`, `approve`.
 
-desired        what is to be in force in an environment, checked before anything is contacted
+desired        the desired state of an environment, checked before anything is contacted
 cache_keys     a pipeline's steps, as the cache of Kubeflow Pipelines knows them
 planner        what a deployment would change: a pure comparison
 deployer       doing that; every step finds what an earlier try has done

@@ -1,7 +1,7 @@
 """Approvals of deployments, recorded in git: `approvals/<environment>/<pipeline>-<digest>.yaml` in the deployed commit.
 
-The digest is of all that would be in force: pipeline with its images, parameters, schedule, place. So an approval is
-for that alone, and holds for later commits which change nothing of it. Who approved is who committed the file.
+The digest covers the whole desired state: pipeline with its images, parameters, schedule, place. So an approval is for
+that alone, and holds for later commits that don't change it. Who committed the file is who approved.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def find(git: Git, desired: Desired) -> Approval | None:
     """Returns the approval that the checked-out commit has; None if it has none. What isn't committed doesn't count.
 
     Raises:
-        PipeyardError: the file is of something else.
+        PipeyardError: the file approves something else.
     """
     path = path_of(desired.environment.name, desired.pipeline, desired.digest)
     if not git(["ls-tree", "--name-only", "HEAD", "--", path]).strip():

@@ -1,4 +1,4 @@
-"""What a run on a server is started with: what is deployed, whatever is checked out here."""
+"""What a run on a server is started with: what is deployed, regardless of what is checked out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

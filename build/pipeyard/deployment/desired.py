@@ -1,4 +1,4 @@
-"""What is to be in force of a pipeline in an environment, all of it checked before anything is contacted."""
+"""The desired state of a pipeline in an environment, checked before anything is contacted."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ class Desired:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 in hex of all that would be in force and where, whichever commit it is of."""
+        """sha256 in hex of the desired state and its place; the commit doesn't count."""
         place = self.environment
         schedule = self.schedule
         what = {
@@ -97,7 +97,7 @@ def chosen(project: "Project", environment: "Environment", names: Sequence[str])
 def read(
     project: "Project", environment: "Environment", names: Sequence[str], dist: Path, allow_dirty: bool = False
 ) -> list[Desired]:
-    """Returns what is to be in force, by what is checked out, compiled, and set. Nothing is contacted.
+    """Returns the desired state, from what is checked out, compiled, and set. Nothing is contacted.
 
     Args:
         names: of pipelines; empty: see `chosen`.

@@ -102,7 +102,7 @@ def scheduled_apart_from(bucket: Bucket, environment: str, pipelines: Collection
 
 
 def move(bucket: Bucket, record: Record, precedes: Callable[[str, str], bool]) -> Record:
-    """Makes this the current record unless that is of a later commit; returns the current one.
+    """Makes this the current record by compare-and-swap, unless the current one names a later commit; returns it.
 
     Raises:
         PipeyardError: others change it all the time, or Cloud Storage refuses or can't be reached.

@@ -46,7 +46,7 @@ def measure(unpacked: Callable[[Reference, Layer], int | None], outcomes: Iterab
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         known = dict(zip(places, pool.map(ask, places), strict=True))
-    # Without layers it isn't an image's manifest, but an index of several.
+    # Without layers it is an index of several manifests.
     images = {each.name: _sum(known[layer] for layer in each.layers) if each.layers else None for each in outcomes}
     return Sizes(images, None if None in images.values() else _sum(known.values()))
 

@@ -30,13 +30,18 @@ FORMAT = 1
 
 
 class CacheEntry(BaseModel):
-    """Outputs of a task, and which run computed them."""
+    """Outputs of a task, and which run computed them.
+
+    Attributes:
+        reads: what its pipeline module read beside its inputs, see `module_reads`; it must still be so.
+    """
 
     format: int = FORMAT
     run: str
     task: str
     parameters: dict[str, Any]
     artifacts: dict[str, Artifact]
+    reads: dict[str, str] = {}
 
 
 def key(

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, leftovers, placeholders, step_cache
+from pipeyard.local import external, leftovers, module_reads, placeholders, step_cache
 from pipeyard.local.hidden_secrets import HiddenSecrets
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
@@ -227,7 +227,8 @@ class StepRunner:
             "input_artifacts": {key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
         }
         _log.debug("%s: cache key %s", leaf.path, cache_key or "none, as what it reads outside the run has no checksum")
-        entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts)
+        env = self._environment(leaf, host, container)
+        entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts, env)
         if not entry:
             host.prepare(self._tracker.note)
             end = self._attempts(leaf, host, container)
@@ -237,11 +238,16 @@ class StepRunner:
                 return self._failed(leaf, end.error)
             entry = self._take_outputs(leaf, host)
             state = State.SUCCEEDED
+            reads, unknown = self._module_reads(leaf, env)
+            entry = entry.model_copy(update={"reads": dict(reads)})
             if host.digest_now and host.digest_now() != host.source_digest:
-                cache_key, reason = "", "not cached: its source changed while it ran"
+                unknown = "not cached: its source changed while it ran"
+            if unknown:
+                cache_key, reason = "", unknown
                 self._tracker.update(leaf.path, cache_key="")
             if cache_key:
                 self._store.put(cache_key, entry, end.seconds)
+        module_reads.save(self._task_folder(leaf), entry.reads)
         if cache_key and fingerprints:
             self._external.append((leaf, host, entry, fingerprints))
         if state == State.SUCCEEDED:
@@ -258,7 +264,7 @@ class StepRunner:
         return TaskOutcome(state, entry.parameters, entry.artifacts)
 
     def _known_outputs(
-        self, leaf: Leaf, cache_key: str, facts: Mapping[str, Any]
+        self, leaf: Leaf, cache_key: str, facts: Mapping[str, Any], env: Mapping[str, str]
     ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another.
 
@@ -276,10 +282,13 @@ class StepRunner:
             self._tracker.update(leaf.path, **anew)
             return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum", None
         before = self._tracker.earlier(leaf.path)
+        reads = module_reads.load(self._task_folder(leaf))
+        same = before and before.state.has_outputs and before.cache_key == cache_key
+        unchanged = reads is not None and not module_reads.changed(reads, env)
         if (
             before
-            and before.state.has_outputs
-            and before.cache_key == cache_key
+            and same
+            and unchanged
             and all(step_cache.intact(artifact) for artifact in before.output_artifacts.values())
         ):
             self._tracker.update(leaf.path, **facts, started_at=before.started_at, attempts=before.attempts)
@@ -288,16 +297,20 @@ class StepRunner:
                 task=leaf.path,
                 parameters=before.output_parameters,
                 artifacts=before.output_artifacts,
+                reads=reads or {},
             )
             return entry, before.state, "kept from before the run was resumed", before.ended_at
+        reason = ""
         if self._use_cache and leaf.task.caching_options.enable_cache:
             began = self._now()
             known = self._store.get(cache_key)
-            if known:
+            changed = module_reads.changed(known.reads, env) if known else []
+            if known and not changed:
                 self._tracker.update(leaf.path, **{**anew, "started_at": began})
                 return known, State.CACHED, "", None
+            reason = f"what its module reads changed: {', '.join(changed)}" if changed else ""
         self._tracker.update(leaf.path, **anew)
-        return None, State.SUCCEEDED, "", None
+        return None, State.SUCCEEDED, reason, None
 
     def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
         """Runs the command until it succeeds or its retries are used up, and returns how the last attempt ended."""
@@ -350,7 +363,7 @@ class StepRunner:
             component=host.component,
             image=container["image"],
             command=resolver.command([*container["command"], *container.get("args", [])]),
-            env=_environment(host, container),
+            env=self._environment(leaf, host, container),
             log=log,
             outputs=Path(executor_input["outputs"]["outputFile"]).parent,
             reads=[
@@ -404,7 +417,7 @@ class StepRunner:
             host = self._hosts(container["image"])
             if not host.preload or not host.prepared():
                 return
-            env = _environment(host, container)
+            env = self._environment(following, host, container)
             command = find_program(container.get("command", ()), env)
         except (PipeyardError, OSError, IndexError):
             return  # the task itself will say what is wrong
@@ -514,6 +527,18 @@ class StepRunner:
     def _task_folder(self, leaf: Leaf) -> Path:
         return self._folder / leftovers.TASKS_FOLDER / leaf.path
 
+    def _environment(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> dict[str, str]:
+        """Returns a task's environment variables: the host's, those that the pipeline sets, and where it reports."""
+        given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
+        report = module_reads.report_path(self._task_folder(leaf) / "outputs")
+        return {**host.env, **given, module_reads.REPORT: str(report.absolute())}
+
+    def _module_reads(self, leaf: Leaf, env: Mapping[str, str]) -> tuple[module_reads.ModuleReads, str]:
+        """Returns what the module of a task that has ended read; and why that can't be known."""
+        inputs = [artifact.uri for artifact in _flat(leaf.artifacts.values())]
+        report = module_reads.report_path(self._task_folder(leaf) / "outputs")
+        return module_reads.taken(report, env, [str(self._folder.absolute()), *inputs])
+
     def _executor_input(self, leaf: Leaf) -> dict[str, Any]:
         """Returns KFP's ExecutorInput. Outputs of a retry stand where the failed attempt's would have.
 
@@ -563,10 +588,6 @@ def _artifact_list(value: Any) -> dict[str, Any]:
             for each in several
         ]
     }
-
-
-def _environment(host: Host, container: Mapping[str, Any]) -> dict[str, str]:
-    return {**host.env, **{each["name"]: each.get("value", "") for each in container.get("env", [])}}
 
 
 def _clear(executor_input: Mapping[str, Any]) -> None:

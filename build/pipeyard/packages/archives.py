@@ -24,7 +24,7 @@ LIMIT = 32 * 1024 * 1024
 
 
 def manifest(pipeline: str, text: str, commit: str, images: Mapping[str, str], settings: bytes) -> dict[str, Any]:
-    """Returns what a package is of.
+    """Returns a package's manifest: what it was made of.
 
     Args:
         text: the compiled pipeline.

@@ -46,10 +46,10 @@ def committed(project: Project) -> Build:
 
 
 def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
-    """Returns the build in `folder`, if it is of what is checked out.
+    """Returns the build in `folder`, if it was made of the commit that is checked out.
 
     Raises:
-        PipeyardError: there is none, it lacks a component, or it is of another commit.
+        PipeyardError: there is none, it lacks a component, or it was made of another commit.
     """
     path = folder / image_lock.FILE
     if not path.exists():
@@ -59,7 +59,9 @@ def built(project: Project, folder: Path, allow_dirty: bool = False) -> Build:
     made = image_lock.read(path)
     now = commits.current(changes.git_of(project.root), os.environ, allow_dirty)
     if made.commit != now.tag:
-        raise PipeyardError(f"{path} is of {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again.")
+        raise PipeyardError(
+            f"{path} was built from {made.commit}, but {now.tag} is checked out. Run `pipeyard build` again."
+        )
     missing = sorted(set(project.components) - set(made.images))
     if missing:
         raise PipeyardError(f"{path} has no image of {', '.join(missing)}. Run `pipeyard build` for all components.")

@@ -147,5 +147,5 @@ def package_files(folder: Path, build: builds.Build) -> dict[str, bytes]:
     other = sorted(name for name, image in of["images"].items() if build.images.get(name) != image)
     if of["commit"] != build.commit or other or text != contents[archives.PIPELINE]:
         what = f"images of {', '.join(other)}" if other else f"commit {of['commit']}"
-        raise PipeyardError(f"{folder / archives.WORKFLOW} is of other content ({what}). Run `{command}` again.")
+        raise PipeyardError(f"{folder / archives.WORKFLOW} has other content ({what}). Run `{command}` again.")
     return contents

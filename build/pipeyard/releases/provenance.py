@@ -69,7 +69,7 @@ def statement(project: Project, built: image_lock.Lock, commit: Commit, source: 
 
 
 def subjects(text: str) -> dict[str, str]:
-    """Returns the images that a statement is of: repository to digest."""
+    """Returns the images that a statement describes: repository to digest."""
     document = jsons.load(text)
     return {each["name"]: f"sha256:{each['digest']['sha256']}" for each in document["subject"]}
 

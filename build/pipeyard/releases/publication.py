@@ -6,8 +6,8 @@
     releases/channels/<channel>              the release that the channel names now: its release.json
     <name>/versions/sha256/<digest>, <name>/versions/tags/<commit or channel>    components; see `layout`
 
-Content is written before what points at it, so that whatever is found is whole. A publication that was cut short is
-completed by the next one; two at a time end as if one had come after the other.
+Content is written before what points at it, so that everything that can be found is whole. A publication that was cut
+short is completed by the next one; two at a time end as if one had come after the other.
 """
 
 import dataclasses

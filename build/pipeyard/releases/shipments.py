@@ -30,13 +30,13 @@ class Shipment:
 
 
 def collect(project: Project, folder: Path) -> Shipment:
-    """Returns what is to be released of the commit that is checked out.
+    """Returns what a release of the commit that is checked out publishes.
 
     Args:
         folder: `dist/`.
 
     Raises:
-        PipeyardError: something is missing, was changed, or is of another commit or of other images.
+        PipeyardError: something is missing, was changed, or was made of another commit or other images.
     """
     build = builds.built(project, folder)
     built = image_lock.read(folder / image_lock.FILE)

@@ -45,7 +45,7 @@ def current(git: Git, environment: Mapping[str, str], allow_dirty: bool = False)
     if wanted is not None:
         if not _SHA.fullmatch(wanted):
             raise PipeyardError(
-                f"${VARIABLE} is {wanted!r}, no commit's 40 hex digits. Cloud Build sets it in triggered builds only: "
+                f"${VARIABLE} is {wanted!r}, not a commit's 40 hex digits. Cloud Build sets it in triggered builds: "
                 f"give it as a substitution, or unset it to build what is checked out ({head})."
             )
         if wanted != head:
@@ -60,7 +60,7 @@ def current(git: Git, environment: Mapping[str, str], allow_dirty: bool = False)
     if not allow_dirty:
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         raise PipeyardError(
-            f"The work tree has changes that aren't committed ({shown}): images of it would be no commit's. "
+            f"The work tree has changes that aren't committed ({shown}): its images would belong to no commit. "
             "Commit them, or use --allow-dirty, which marks the tag."
         )
     mark = hashlib.sha256((changes + git(["diff", "HEAD"])).encode()).hexdigest()[:8]

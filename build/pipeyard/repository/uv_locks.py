@@ -50,7 +50,7 @@ def staleness(folder: Path, uv: str) -> str:
     """Returns why a lock doesn't fit its `pyproject.toml`, or ''. Changes nothing, fetches nothing.
 
     uv compares the lock with the requirements that it was made of. It resolves only if they differ, which without the
-    network may fail: what it says then is of no interest.
+    network may fail: its output is ignored then.
 
     Raises:
         PipeyardError: uv can't compare them: the file isn't TOML, or there is no Python.

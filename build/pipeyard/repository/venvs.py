@@ -45,7 +45,7 @@ def sync(project: Project, component: Path, say: Callable[[str], None] = lambda 
     """Makes a component's environment current. Safe to call from several processes at once.
 
     Args:
-        say: hears of it, if there is anything to do: it can take minutes.
+        say: called if there is anything to do, which can take minutes.
 
     Returns:
         True if there was anything to do.

@@ -58,7 +58,7 @@ def _words(each: ErrorDetails, key: Key, data: Mapping[str, Any]) -> tuple[str, 
         case "value_error" if isinstance(context["error"], Unfit):
             return context["error"].text, context["error"].fix
         case kind if kind in _KINDS:
-            return "this is of the wrong kind", f"Write {_KINDS[kind]}."
+            return "this has the wrong type", f"Write {_KINDS[kind]}."
         case _:
             return "this doesn't fit", f"{each['msg']}."
 

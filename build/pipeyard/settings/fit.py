@@ -86,7 +86,7 @@ def retries(environment: Environment, pipeline: str, text: str) -> dict[str, int
         text: the compiled pipeline.
 
     Raises:
-        PipeyardError: names every key that is no step's, each with its line.
+        PipeyardError: names every key that names no step, each with its line.
     """
     if not (environment.retries or environment.of(pipeline).retries):
         return {}

@@ -130,7 +130,7 @@ class Auth(Strict):
             if self.kind == kind and len(named) != 1:
                 raise Unfit(f"kind {kind} takes exactly one of {kind}_env and {kind}_file", "Set one of them.")
             if self.kind != kind and named:
-                raise Unfit(f"{named[0]} is of kind {kind}, this is of kind {self.kind}", "Change one of them.")
+                raise Unfit(f"{named[0]} belongs to kind {kind}, this is kind {self.kind}", "Change one of them.")
         if (self.kind == "iap") != bool(self.iap_client_id):
             raise Unfit("kind iap and iap_client_id go together", "Set both or neither.")
         return self

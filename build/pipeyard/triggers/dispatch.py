@@ -108,7 +108,7 @@ class Triggers:
 
 
 def _each(routes: Iterable[Route], ask: Callable[[Route], Told]) -> list[Told]:
-    """Asks each trigger. One that fails hinders no other; the event is to be delivered again: others remember it."""
+    """Asks each trigger. If one fails, the event must be delivered again, which is idempotent for the others."""
     told = []
     for route in routes:
         try:

@@ -118,7 +118,7 @@ class Newest(_TriggerRecord):
 
 
 class RunStart(_TriggerRecord):
-    """A run that is to be started, or was: the record that is written before anything is started.
+    """A start of a run: the record that is written before it is made.
 
     Attributes:
         key: names the run, by what it is started for: whoever starts it finds it if it is there already.
@@ -173,7 +173,7 @@ class TriggerState(_TriggerRecord):
         due: URI to what has its quorum and waits for the cool-down, or the cap.
         starts: the latest, and those that are open.
         last_start: when the latest was decided on.
-        day: in UTC, that `today` is of.
+        day: in UTC, that `today` counts.
         today: how many were.
         history: the latest decisions, the newest last.
     """
@@ -195,7 +195,7 @@ class Decision(_TriggerRecord):
     """What an event means.
 
     Attributes:
-        start: whether a run is to be started: `key` names it, `parameters` what the trigger gives it.
+        start: whether to start a run: `key` names it, `parameters` what the trigger gives it.
         reason: why, in words.
         state: what is known from now on.
         again: the event wasn't taken; the sender must deliver it again later.

@@ -1,4 +1,4 @@
-"""What Google's services wrap an event in, typed: whatever isn't of these shapes goes no further.
+"""What Google's services wrap an event in, typed: anything else is refused here.
 
 Numbers are taken for text where text is wanted, and null for what isn't there, as senders differ in both. Texts are
 Unicode (JSON's escapes can spell halves of surrogate pairs, which no UTF-8 has) and as long as Google allows at most.

@@ -32,7 +32,7 @@ _AUDITED = "google.cloud.audit.log.v1.written"
 _CREATED = "storage.objects.create"
 _NEW, _GONE, _OTHER = "new", "gone", "other"
 # What Cloud Storage calls what happened to an object: in Pub/Sub's attributes, in Eventarc's types, in those of
-# background functions. Whether an object was overwritten is told by one that is new.
+# background functions. An overwritten object is told by the notification of the new one.
 _HAPPENINGS = {
     "OBJECT_FINALIZE": _NEW,
     "OBJECT_DELETE": _GONE,
@@ -74,7 +74,7 @@ def parse(headers: Mapping[str, str], body: bytes, now: datetime) -> Event:
 
     Raises:
         Ignored: it tells of something that starts no run.
-        Unreadable: it is of no form that is known, or past a bound.
+        Unreadable: its form is unknown, or it is past a bound.
     """
     try:
         return _parse({name.lower(): value for name, value in headers.items()}, body, now)
@@ -153,7 +153,7 @@ def _published(message: Message, now: datetime) -> Event:
         # The payload is the object's resource, or nothing where the notification is made so; attributes have the rest.
         resource = _json(payload) if payload else {}
         if not isinstance(resource, dict):
-            raise Unreadable(f"Its payload is {type(resource).__name__}, no object's resource. {_REMEDY}")
+            raise Unreadable(f"Its payload is {type(resource).__name__}, not an object's resource. {_REMEDY}")
         told = {"bucket": "bucketId", "name": "objectId", "generation": "objectGeneration"}
         absent = {name: given.get(attribute) for name, attribute in told.items() if resource.get(name) is None}
         return _stored(

@@ -1,8 +1,7 @@
-"""From an event to a run: decides, writes down what is to be started, starts it, writes down that it was.
+"""From an event to a run: decides, records the start, starts the run, records that it was started.
 
-What is to be started is kept before anything is started, so whoever dies in between leaves a record that the next one
-goes by; and a run has the name that the decision gave it, by which it is found if it is there already. Nothing is lost,
-and nothing is started twice.
+A start is recorded before it is made, so a process that dies in between leaves a record which the next one completes;
+and a run is named by the decision, so that starting it is idempotent. Nothing is lost, and nothing is started twice.
 """
 
 import uuid
@@ -52,7 +51,7 @@ def handle(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = sleep,
 ) -> EventOutcome:
-    """Decides on an event and starts what is to be started.
+    """Decides on an event, and makes the starts that are due.
 
     Raises:
         PipeyardError: the state can't be read or written. Nothing is lost if the event is delivered again.
@@ -76,7 +75,7 @@ def handle(
 def _hold(
     known: TriggerState, holder: str, now: datetime, key: str
 ) -> tuple[TriggerState, list[RunStart], dict[str, str]]:
-    """Takes what is to be started and held by nobody; what is too old for that is given up.
+    """Takes the starts that no process holds; those that are too old are given up.
 
     Args:
         key: of the start that was decided on just now: it goes first. Of others no more are taken than `MOST_TAKEN`.

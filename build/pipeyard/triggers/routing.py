@@ -30,7 +30,7 @@ class Route:
 
     @property
     def sensor(self) -> Sensor | None:
-        """What looks for it; None: it is told."""
+        """What looks for events; None: they are delivered."""
         kind = KINDS[self.trigger.kind] if self.trigger else None
         return kind if isinstance(kind, Sensor) else None
 

@@ -2,7 +2,7 @@
 
 Older entries are in shards, so that the work for an event doesn't grow with the number of earlier events.
 
-An entry is written into the state first, with the decision that it is of. Only when it stands there, and the state has
+An entry is written into the state first, together with its decision. Only when it stands there, and the state has
 more than `MOST_RECENT`, is it copied into its shard, and taken out of the state with the next change of that. So it is
 in one of both at any time, or in both; who reads the state first and the shards then misses nothing. Writing a shard
 twice, by anybody, changes nothing: of two entries of one key the later one stays.

@@ -103,7 +103,7 @@ def parse(content: bytes | None) -> TriggerState:
 
 def _later(written: int) -> PipeyardError:
     return PipeyardError(
-        f"The trigger's state is of format {written}, which a later Pipeyard wrote; this one reads {FORMAT}. "
+        f"The trigger's state has format {written}, which a later Pipeyard wrote; this one reads {FORMAT}. "
         "Deploy the function with that version again, or run that version here."
     )
 

@@ -52,7 +52,7 @@ class Sensor(TriggerKind):
             environment_of: gives an environment by name.
 
         Raises:
-            PipeyardError: what is to be compared can't be read, or the server where runs are can't be reached.
+            PipeyardError: what it compares can't be read, or the server where runs are can't be reached.
         """
 
 

@@ -131,6 +131,25 @@ def test_places_make_no_other_run(step, run_name, tmp_path):
     assert run_name(step.argv(**{name: tmp_path / name for name in copies})) == here
 
 
+def test_what_the_module_reads_counts_by_its_content(step, run_name, tmp_path, monkeypatch):
+    """Where it is doesn't count: a copy of remote inputs is elsewhere each time."""
+    module = MODULE + "\nimport os\nREAD = [open(os.environ['WORDS']).read(), os.environ.get('REGION')]\n"
+    names = []
+    for words, region in (("a", None), ("b", None), ("b", "eu")):
+        for folder in ("one", "two") if region is None else ("one",):
+            path = tmp_path / folder / words
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(words)
+            monkeypatch.setenv("WORDS", str(path))
+            if region:
+                monkeypatch.setenv("REGION", region)
+            names.append(run_name(step.argv(module)))
+    assert len(set(names)) == len(names)  # the variable counts, too
+    monkeypatch.setenv("WORDS", "/".join([str(tmp_path), "one", "b"]))
+    assert run_name(step.argv(module)) == names[-1]
+    assert run_name(step.argv(module), workers=2) == run_name(step.argv(module), workers=2)
+
+
 def test_other_contents_are_another_run(step, run_name, tmp_path, monkeypatch):
     names = [run_name(step.argv()), run_name(step.argv(MODULE + "\n")), run_name(step.argv(), workers=2)]
     for flag, source, file in (

@@ -158,7 +158,7 @@ def test_with_a_trigger_substitutions_without_value_are_empty():
     [
         ("steps: [\n", "isn't valid YAML"),
         ("- a\n", "is no mapping"),
-        ("a: 2026-01-01\n", "isn't JSON's"),
+        ("a: 2026-01-01\n", "that JSON doesn't have"),
     ],
 )
 def test_what_is_no_build_at_all_is_an_error(text, told):

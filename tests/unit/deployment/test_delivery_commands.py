@@ -455,9 +455,9 @@ def test_run_tells_of_settings_that_arent_deployed(pipeyard, project, environmen
 
 def test_options_of_one_kind_of_run_arent_taken_for_the_other(pipeyard):
     code, _, err = pipeyard("run", "whole", "--env", "dev", "--resume")
-    assert code == 2 and "--resume is of runs on this machine; dev is on kfp" in err
+    assert code == 2 and "--resume applies to runs on this machine; dev is on kfp" in err
     code, _, err = pipeyard("run", "whole", "--env", "here", "--key", "x")
-    assert code == 2 and "--key and --timeout are of runs on a server" in err
+    assert code == 2 and "--key and --timeout apply to runs on a server" in err
 
 
 def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow, store, project, environments):

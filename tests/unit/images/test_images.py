@@ -237,7 +237,7 @@ def test_a_clean_tree_is_tagged_with_its_commit(repository):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("", "is '', no commit's 40 hex digits"), ("b" * 40, "but .* is checked out"), ("main", "no commit")],
+    [("", "is '', not a commit's 40 hex digits"), ("b" * 40, "but .* is checked out"), ("main", "not a commit")],
 )
 def test_another_commit_than_what_is_checked_out_is_refused(repository, value, message):
     with pytest.raises(PipeyardError, match=message):

@@ -189,4 +189,4 @@ def test_options_of_containers_are_wrong_usage_without_them():
     command = [str(Path(sys.executable).with_name("pipeyard")), "run", "chicago_taxi", "--network=host"]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "are of --runner docker" in done.stderr
+    assert "need --runner docker" in done.stderr

@@ -361,7 +361,7 @@ def test_a_damaged_store_is_named(tmp_path, first):
         ("images.lock.json", None, "images.lock.json is missing: no images were built. Run `pipeyard build`"),
         ("whole/workflow.tar.gz", None, "workflow.tar.gz is missing. Run `pipeyard compile whole`"),
         ("whole/workflow.tar.gz", b"no archive", "workflow.tar.gz is damaged: (?s:.*)Run `pipeyard compile` again"),
-        ("whole/pipeline.yaml", b"other: 1\n", "workflow.tar.gz is of other content"),
+        ("whole/pipeline.yaml", b"other: 1\n", "workflow.tar.gz has other content"),
         ("components/show/component.yaml", b"name: show\n", "has no implementation.container.image: it was changed"),
         (
             "components/show/component.yaml",
@@ -385,14 +385,12 @@ def test_what_does_not_belong_together_is_not_released(tmp_path, project, file, 
 
 
 def test_another_commit_s_build_or_package_is_not_released(tmp_path, project):
-    with pytest.raises(PipeyardError, match=r"images.lock.json is of \w+, but \w+ is checked out"):
+    with pytest.raises(PipeyardError, match=r"images.lock.json was built from \w+, but \w+ is checked out"):
         shipments.collect(project, project.root.parent / "dist-1")
     folder = tmp_path / "dist"
     shutil.copytree(project.root / "dist", folder)
     shutil.copytree(project.root.parent / "dist-1/whole", folder / "whole", dirs_exist_ok=True)
-    with pytest.raises(
-        PipeyardError, match=r"workflow.tar.gz is of other content .*Run `pipeyard compile whole` again"
-    ):
+    with pytest.raises(PipeyardError, match=r"workflow.tar.gz has other content .*Run `pipeyard compile whole` again"):
         shipments.collect(project, folder)
 
 

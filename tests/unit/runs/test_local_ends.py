@@ -85,4 +85,4 @@ def test_on_a_server_it_is_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "--fail-on is of runs on this machine" in capsys.readouterr().err
+    assert "--fail-on applies to runs on this machine" in capsys.readouterr().err

@@ -192,19 +192,19 @@ MISTAKES = {
     "text where a mapping belongs": (
         "    parameters:\n      rows: 5",
         "    parameters: rows",
-        (13, f"{DEV}.parameters", "this is of the wrong kind", "Write a mapping: lines of `name: value`, indented."),
+        (13, f"{DEV}.parameters", "this has the wrong type", "Write a mapping: lines of `name: value`, indented."),
     ),
     "a mapping where a list belongs": (
         "        triggers:\n          - {name: new, kind: event, bucket: data, prefix: in/, parameter: source}\n"
         "          - name: worse\n            kind: quality\n            metrics: gs://data/metrics.json\n"
         "            min: {AUC: 0.7}\n",
         "        triggers: {name: new}\n",
-        (19, f"{TAXI}.triggers", "this is of the wrong kind", "Write a list: lines of `- item`, indented."),
+        (19, f"{TAXI}.triggers", "this has the wrong type", "Write a list: lines of `- item`, indented."),
     ),
     "what YAML takes for a truth value": (
         "    target: kfp",
         "    target: kfp\n    experiment: no",
-        (8, f"{DEV}.experiment", "this is of the wrong kind", "Write text; put it in quotes."),
+        (8, f"{DEV}.experiment", "this has the wrong type", "Write text; put it in quotes."),
     ),
     "an environment without keys": (
         "  vertex: {target: vertex, project: p, region: r, bucket: gs://packages, pipeline_root: gs://runs}",
@@ -264,7 +264,7 @@ MISTAKES = {
     "a number in quotes that is none": (
         "timezone: Etc/UTC",
         "max_concurrent_runs: many",
-        (18, f"{TAXI}.schedule.max_concurrent_runs", "this is of the wrong kind", "Write a whole number."),
+        (18, f"{TAXI}.schedule.max_concurrent_runs", "this has the wrong type", "Write a whole number."),
     ),
     "a number that is too large": (
         "timezone: Etc/UTC",
@@ -349,7 +349,7 @@ MISTAKES = {
     "a key of another kind of auth": (
         "kind: token",
         "kind: none",
-        (12, f"{DEV}.auth", "token_env is of kind token, this is of kind none", "Change one of them."),
+        (12, f"{DEV}.auth", "token_env belongs to kind token, this is kind none", "Change one of them."),
     ),
     "IAP without its client": (
         "{kind: token, token_env: KFP_TOKEN}",

@@ -256,7 +256,7 @@ def test_a_state_of_a_later_format_is_refused_with_what_helps(folder, tmp_path, 
     path = tmp_path / "dev/taxi/each.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(PipeyardError, match="is of format 3, which a later Pipeyard wrote; this one reads 2. Deploy"):
+    with pytest.raises(PipeyardError, match="has format 3, which a later Pipeyard wrote; this one reads 2. Deploy"):
         tell(folder, numbered(1), Runs())
 
 

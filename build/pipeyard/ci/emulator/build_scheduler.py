@@ -90,7 +90,7 @@ def run(
 
     Args:
         logs: folder for one log a step.
-        tell: hears of each step that begins or ends, from any thread.
+        tell: called when a step begins or ends, from any thread.
         stopped: becomes true when the user stops it.
 
     Raises:

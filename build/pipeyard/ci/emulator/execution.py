@@ -27,7 +27,7 @@ def execute(
     Args:
         given: substitutions, over those of `start` and of the build.
         where: see `processes`.
-        tell: hears of steps, see `runner.run`.
+        tell: called for each step, see `runner.run`.
         network: the containers'; '' for the engine's default.
 
     Raises:

@@ -51,7 +51,7 @@ class StepExecutor(Protocol):
 
         Args:
             timeout: seconds.
-            canceled: becomes true when it is to be stopped.
+            canceled: becomes true when it should stop.
         """
 
 
@@ -141,7 +141,7 @@ class InContainers:
         mounts |= {str(self._volume(name)): path for name, path in step.volumes.items()}
         if (host := self.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock")).startswith("unix://"):
             mounts[host.removeprefix("unix://")] = "/var/run/docker.sock"
-        # The workspace may be another user's than the container's, which git refuses unless it is told.
+        # The workspace may belong to another user than the container's, which git refuses unless configured.
         env = {"HOME": _HOME, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
         env |= step.env
         command = [

@@ -62,7 +62,7 @@ class Runs(Protocol):
             parameters: over those that are set or deployed; text is read as the pipeline declares it.
             key: lower case letters, digits and dashes. Started again with the same key, it is the same run.
                 Empty: a new one.
-            caching: False: no step's cache is used, whatever the pipeline says; None: as the pipeline says.
+            caching: False: overrides the pipeline, no step uses the cache; None: as the pipeline says.
 
         Raises:
             PipeyardError: there is no such pipeline there, a parameter doesn't fit, or a server refuses or can't be

@@ -33,7 +33,7 @@ class Manner:
     """How runs here are made.
 
     Attributes:
-        options: see `runner`; `use_cache` is what `Runs.start` is told of caching.
+        options: see `runner`; `use_cache` is replaced by the argument `caching` of `Runs.start`.
         resume: run to go on with: its id or the beginning of that, or LATEST; '': a new run.
         again: go on with the pipeline's latest run, however it ended, with the parameters that are set now.
         specs: folder of components to the folder of specs that are taken in its place.
@@ -63,7 +63,7 @@ def in_containers(manner: Manner, project: "Project", dist: Path, allow_dirty: b
         network: the containers', as of `docker run --network`; '': the engine's default.
 
     Raises:
-        PipeyardError: nothing is built, or it is of something else, or no engine runs.
+        PipeyardError: nothing is built, the build is of another commit, or no engine runs.
     """
     from pipeyard.local import containers, engine
     from pipeyard.packages import builds

@@ -1,4 +1,4 @@
-"""Sorts a run's steps into the parts of the page: data, training, evaluation, deployment, and whatever else."""
+"""Sorts a run's steps into the parts of the page: data, training, evaluation, deployment, and the rest."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -9,7 +9,7 @@ time limits.
     addresses     which may get a secret unencrypted
     client        the generated clients, made to say what went wrong
     credentials   who we are to the server; renewed when they expire
-    deadlines     a call that ends in time, whatever it waits for
+    deadlines     a call with a deadline, whatever it blocks on
     names         names and tags as the server takes them
     pages         lists that come in pages
     experiments   create-or-get

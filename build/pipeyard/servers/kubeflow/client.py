@@ -22,7 +22,7 @@ _SHOWN = 400
 
 
 class NotJson(Exception):
-    """An answer with status 200 that isn't the API's: most often a login page."""
+    """An answer with status 200 that the API didn't give: most often a login page."""
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ class Server:
         status = failure.status
         if failure.certificate:
             return (
-                "If the server's certificate is of an authority of your own, name its file in SSL_CERT_FILE; "
+                "If your own authority signed the server's certificate, name its file in SSL_CERT_FILE; "
                 "if the server has no encryption, write http:// in settings.yaml."
             )
         if status == HTTPStatus.UNAUTHORIZED:

@@ -1,4 +1,4 @@
-"""A call that ends in time, whatever it waits for."""
+"""A call with a deadline, whatever it blocks on."""
 
 import queue
 import threading

@@ -80,7 +80,7 @@ def examine(server: Server, names: Collection[str], now: datetime) -> Examinatio
 
 
 def mend(server: Server, found: Examination, tell: Callable[[str], object]) -> Examination:
-    """Removes what was found, apart from what is to be kept, and returns what was done.
+    """Removes what was found, apart from what must be kept, and returns what was done.
 
     Args:
         tell: takes a line before each removal.

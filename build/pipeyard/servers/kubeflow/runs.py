@@ -43,10 +43,10 @@ def start(
     Args:
         name: the run's, as it is shown.
         parameters: name to value.
-        caching: False: the cache isn't used, whatever the pipeline says. The server takes that with a specification
+        caching: False: overrides the pipeline, the cache isn't used. The server takes that with a specification
             only, so it gets the version's, and the version's id as a remark. True or None: as the pipeline says.
         service_account: of Kubernetes; empty: the server's default.
-        once: if the experiment has a run of the name already, in whatever state, its id is returned.
+        once: idempotent: if the experiment has a run of the name, in any state, its id is returned.
 
     Raises:
         PipeyardError: the name or a parameter can't be sent as it is, the version isn't there any more, the server

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A schedule as it is to be.
+    """A schedule's desired state.
 
     Attributes:
         name: by which it is found again; unique in the server's namespace.

@@ -296,7 +296,7 @@ def read(server: "Server") -> str:
 
 
 def parse(name: str) -> ServerVersion | None:
-    """Returns the version that a server's name for it is of; None if it is no release."""
+    """Returns the version that a server calls by a name; None if it isn't a release."""
     found = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)([-+].*)?", name)
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 

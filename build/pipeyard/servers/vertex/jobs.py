@@ -191,9 +191,9 @@ def _outcome(vertex: Vertex, name: str, found: "PipelineJob", waited: float) -> 
         for each in found.job_detail.task_details
         if each.state.name == "FAILED"
     ]
-    # A group of steps fails because one in it did: those that name a job are told, if there are any.
+    # A group of steps fails because one in it did: those that name a job are reported, if there are any.
     leaves = [step for step in failed if "logs/query" in step.log_url]
-    # proto-plus gives datetimes, whatever its classes are annotated with.
+    # proto-plus gives datetimes, though its classes are annotated otherwise.
     started, ended = cast(datetime | None, found.start_time), cast(datetime | None, found.end_time)
     seconds = (ended - started).total_seconds() if ended and started else waited
     state = _ENDS[found.state.name]

@@ -34,7 +34,7 @@ def upload(repository: str, text: bytes, tags: list[str], session: Any, patience
     package, _, version = answer.partition("/")
     if not package or not version.startswith("sha256:"):
         raise PipeyardError(
-            f"{repository} answered {answer[:200]!r}, no version's digest. Check that it is a repository of format KFP."
+            f"{repository} answered {answer[:200]!r}, not a version's digest. Is it a repository of format KFP?"
         )
     return f"{repository.rstrip('/')}/{package}/{version}"
 

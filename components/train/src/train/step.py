@@ -15,7 +15,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 import keras
 import tensorflow as tf
 
-from stepkit import code, digest, examples, modules, uris
+from stepkit import code, digest, examples, module_reads, modules, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 from train import cluster, dataset, export, fitting, outcome, pipeline_model, reading
@@ -113,6 +113,7 @@ def name_of_run(
         examples=digest.of_file(examples_folder / examples.MANIFEST),
         transform_graph=digest.of_tree(graph_folder),
         module=digest.of_file(Path(module.__file__)),
+        module_reads=module_reads.contents(module) if workers == 1 else [],  # each worker has variables of its own
         hyperparameters=hyperparameters,
         workers=workers,
         code=code.fingerprint("train", "stepkit"),

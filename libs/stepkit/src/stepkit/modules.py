@@ -12,12 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stepkit import uris
+from stepkit import module_reads, uris
 from stepkit.errors import StepError, UsageError, near_misses
 
 
 def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
-    """Imports a pipeline module.
+    """Imports a pipeline module. What its code reads from then on is recorded, see `module_reads`.
 
     Args:
         source: its Python source; or
@@ -42,6 +42,7 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    module_reads.watch(path)
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -51,6 +52,7 @@ def load(source: str, uri: str, required: Sequence[str] = ()) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught  # the user's code: anything can come
         raise StepError(f"The pipeline module {shown} failed while it was imported: {_where(error, path)}.") from error
+    module_reads.declare(module)
     for function in required:
         if not callable(getattr(module, function, None)):
             defined = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -74,6 +76,8 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         path = Path(getattr(function, "__globals__", {}).get("__file__", ""))
         name = getattr(function, "__name__", "function")
         raise StepError(f"The pipeline module's {name} raised: {_where(error, path)}.") from error
+    finally:
+        module_reads.report()
 
 
 def _where(error: BaseException, path: Path) -> str:
