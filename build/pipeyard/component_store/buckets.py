@@ -78,7 +78,7 @@ class BucketPlace:
     def entries(self) -> dict[str, IndexEntry]:
         try:
             return layout.read_index(self.read(layout.INDEX))
-        except FileMissing:  # without an index: what a listing shows, which is no group's components
+        except FileMissing:  # without an index: what a listing shows, which lists components without a group
             return {name: IndexEntry() for name in self._listed("") if name not in {layout.INDEX, layout.RELEASES}}
         except ValueError as error:
             raise PlaceUnavailable(str(error)) from error

@@ -60,7 +60,7 @@ class Lines:
         self.note(_line(task))
 
     def note(self, text: str) -> None:
-        if not self._console.quiet:  # rich itself takes longer for a line than all else that is told of a task
+        if not self._console.quiet:  # rich takes longer to print a line than everything else that is recorded of a task
             print(strip_control_codes(text), file=self._console.file, flush=True)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeyard.local import reaper
 from pipeyard.system import memory, process
 
-# No interpreter starts ahead of its step with less memory than this to be had: one that has imported TensorFlow holds
+# No interpreter starts ahead of its step with less memory available than this: one that has imported TensorFlow holds
 # half a GB, and the step that runs meanwhile has yet to grow.
 MEMORY_BYTES = 2 << 30
 # What the operating system takes of arguments is no more, and a pipe holds it while nobody reads.

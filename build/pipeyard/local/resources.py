@@ -27,7 +27,7 @@ class ResourceLimits:
     memory_text: str = field(default="", compare=False)
 
     def exceeded(self, task: str, held: int = 0) -> str:
-        """Returns what a task is told that took more memory than it may.
+        """Returns the error of a task that took more memory than its limit.
 
         Args:
             held: bytes that it was seen to hold; it may have held more when it was killed.

@@ -1,7 +1,7 @@
 """Where images come from, as an in-toto statement with SLSA's provenance: https://slsa.dev/spec/v1.0/provenance.
 
-It has no times and no run's number: the same images of the same commit have the same provenance, whichever run made
-them.
+It holds neither times nor the number of a run: the same images of the same commit have the same provenance, whichever
+run made them.
 """
 
 import importlib.metadata

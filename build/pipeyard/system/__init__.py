@@ -8,7 +8,7 @@ process       one process, its group and its log, with an end in bounded time
 apart         a function called in a process of its own, which ends with its caller
 marks         what a process has left behind, found by its environment
 logs          the end of a log, bounded whatever was printed
-memory        how much memory is to be had
+memory        how much memory is available
 retries       which failures of a call are transient, and how often and how long it is repeated
 polling       how long to wait before one looks again
 google_login  the message for missing or refused Google credentials

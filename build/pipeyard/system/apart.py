@@ -70,7 +70,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class _CallerGoneError(BaseException):
-    """Nobody waits for the call any more."""
+    """The caller has stopped waiting."""
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:

@@ -1,4 +1,4 @@
-"""How much memory is to be had, of the machine and within the control groups' limits; and what a process held."""
+"""How much memory is available, on the machine and within the control groups' limits; and what a process held."""
 
 import resource
 import sys

@@ -66,7 +66,7 @@ REGISTRY = RetryPolicy(attempts=4, pause=0.5, longest_pause=8)
 PUSH = RetryPolicy(attempts=4, pause=1, longest_pause=15, seconds=45)
 # Stores of components, over HTTP and in S3.
 COMPONENTS = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
-# OSV's API of advisories: that it can't be asked is told soon.
+# OSV's API of advisories: fail soon where it can't be reached.
 ADVISORIES = RetryPolicy(attempts=3, pause=0.2, longest_pause=5)
 KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
 # Cloud Storage, Vertex AI, Artifact Registry.

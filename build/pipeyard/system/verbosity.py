@@ -1,6 +1,6 @@
 """How much a command tells on stderr beside errors: with -q nothing, with -v also what is done in detail.
 
-Results are on stdout, or what a command ends with. Everything else (progress, notes, warnings) is told through `note`
+Results are on stdout, or what a command ends with. Everything else (progress, notes, warnings) goes through `note`
 and `console`; details are records of `logging`, which -v shows.
 """
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Verbosity(enum.Enum):
-    """What is told."""
+    """How much is printed."""
 
     QUIET = "-q"
     NORMAL = ""
@@ -32,7 +32,7 @@ class Verbosity(enum.Enum):
 
 
 class _InForce:
-    """Of the process; `choose` sets it."""
+    """The verbosity of this process; `choose` sets it."""
 
     chosen = Verbosity.NORMAL
     handler: logging.Handler | None = None
@@ -40,7 +40,7 @@ class _InForce:
 
 
 def choose(verbosity: Verbosity) -> None:
-    """Sets how much this process tells from now on."""
+    """Sets how much this process prints from now on."""
     _InForce.chosen = verbosity
     logging.disable(logging.WARNING if verbosity == Verbosity.QUIET else logging.NOTSET)
     loggers = [logging.getLogger(name) for name in _DETAILED]

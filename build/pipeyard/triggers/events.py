@@ -32,7 +32,7 @@ _AUDITED = "google.cloud.audit.log.v1.written"
 _CREATED = "storage.objects.create"
 _NEW, _GONE, _OTHER = "new", "gone", "other"
 # What Cloud Storage calls what happened to an object: in Pub/Sub's attributes, in Eventarc's types, in those of
-# background functions. An overwritten object is told by the notification of the new one.
+# background functions. The notification of the new object stands for an overwritten one.
 _HAPPENINGS = {
     "OBJECT_FINALIZE": _NEW,
     "OBJECT_DELETE": _GONE,

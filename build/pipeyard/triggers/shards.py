@@ -25,7 +25,7 @@ MOST_RECENT = 512
 _FORMAT = b"pipeyard trigger shard 1 "
 # How often a shard is rid of old entries, in microseconds.
 _SWEEP = 86_400_000_000
-# So many entries at once, as of a state of the first format, make a shard be built anew.
+# So many entries at once, as of a state of the first format, cause a shard to be rebuilt.
 _MANY = 32
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

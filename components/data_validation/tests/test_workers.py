@@ -1,4 +1,4 @@
-"""Processes that share work: none outlives what started it, and what goes wrong in one is told."""
+"""Processes that share work: none outlives what started it, and an error in one is reported."""
 
 import os
 import signal

@@ -15,7 +15,7 @@ from pipeyard.runs.report import curves
 _BULK_TYPES = {"system.Dataset", "system.Model"}
 _MAX_OBJECT_CHARACTERS = 20_000
 _SHORT_OBJECT_CHARACTERS = 1500
-# HTML in the source is shown as text, and images aren't loaded: the page needs no network and runs no one's markup.
+# HTML in the source is shown as text, and images aren't loaded: the page needs no network and runs no foreign markup.
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 

@@ -60,7 +60,7 @@ class Versions(Protocol):
 
         Args:
             describe: gives the record of a number.
-            beside: what else is to be in the version's folder.
+            beside: other files of the version's folder.
 
         Raises:
             StepError: it can't be written; nothing of it is left then.
@@ -257,7 +257,7 @@ def _claim(fs: Any, base: str) -> int:
 
 
 def _files(model: Path, beside: Beside) -> dict[str, Path]:
-    """Returns name to file of all that a version gets but its record; what an earlier push put there is no model's."""
+    """Returns name to file of all that a version gets, except its record. An earlier push's record isn't part of it."""
     own = {file.relative_to(model).as_posix(): file for file in sorted(model.rglob("*")) if file.is_file()}
     return {name: file for name, file in own.items() if name not in BESIDE} | dict(beside)
 

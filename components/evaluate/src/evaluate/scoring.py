@@ -65,7 +65,7 @@ class Scorer:
 
         Args:
             parts: Parquet files.
-            advance: is told the rows of each batch.
+            advance: called with the number of rows of each batch.
 
         Raises:
             StepError: a file can't be read, a model can't answer, or there are too many slices.

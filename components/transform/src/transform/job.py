@@ -1,4 +1,4 @@
-"""What is to be done, whichever way."""
+"""The work of one transform step, in process or on Beam."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transform.shards import Shard
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done.
+    """The work of one step.
 
     Attributes:
         splits: split to its shards.

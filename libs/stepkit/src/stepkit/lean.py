@@ -14,7 +14,7 @@ def import_tensorflow() -> None:
     set_up_tensorflow()
     if "keras" in sys.modules:
         return
-    sys.modules["keras"] = None  # type: ignore[assignment]  # how the import system is told that there is none
+    sys.modules["keras"] = None  # type: ignore[assignment]  # tells the import system that there is none
     try:
         import tensorflow  # noqa: F401  # pylint: disable=unused-import
     finally:

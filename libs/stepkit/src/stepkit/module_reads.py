@@ -29,7 +29,7 @@ from stepkit.errors import StepError
 
 REPORT = "STEPKIT_READS"
 DECLARATION = "READS"
-# What is part of the environment that the step runs in, and counts with it; then what no step's result should be of.
+# Parts of the step's environment, whose digest counts anyway; then places that no result should depend on.
 _STANDARD = tuple(f"{sysconfig.get_path(each)}{os.sep}" for each in ("stdlib", "platstdlib"))
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SYSTEM = ("/proc/", "/sys/", "/dev/")
