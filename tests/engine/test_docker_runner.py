@@ -133,11 +133,11 @@ def test_a_container_that_fails_never_passes_for_a_good_one(run, image, engine):
 
     @dsl.pipeline(name="p")
     def pipeline():
-        with dsl.ParallelFor(list(range(30))):
+        with dsl.ParallelFor(list(range(12))):
             fail()
 
     record_, _ = run(pipeline)
-    assert Counter(task.state for task in record_.tasks) == {State.FAILED: 30}
+    assert Counter(task.state for task in record_.tasks) == {State.FAILED: 12}
     assert {attempt.exit_code for task in record_.tasks for attempt in task.attempts} == {3}
     assert _containers(engine) == []
 
