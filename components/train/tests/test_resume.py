@@ -13,6 +13,7 @@ from train import step as train_step
 from stepkit import code, digest, modules
 
 # Keras resets the metrics before each epoch and before each validation: the module kills its process at the given one.
+# It reads when to do so after the run has its name, which depends on what the module has read by then.
 SUICIDAL = (
     MODULE.replace(
         "    return model\n",
@@ -23,6 +24,8 @@ SUICIDAL = (
         resets += 1
         if resets == int(os.environ.get("TEST_KILL_AT_RESET", 0)):
             os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("TEST_KILL_AFTER_SAVE"):
+            tf.saved_model.save = save_and_die
         reset()
     model.reset_metrics = reset_metrics
     return model
@@ -34,13 +37,11 @@ import signal
 import tensorflow as tf
 
 resets = 0
+save = tf.saved_model.save
 
-if os.environ.get("TEST_KILL_AFTER_SAVE"):
-    save = tf.saved_model.save
-    def save_and_die(*args, **kwargs):
-        save(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
-    tf.saved_model.save = save_and_die
+def save_and_die(*args, **kwargs):
+    save(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 )
 
