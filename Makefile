@@ -30,7 +30,7 @@ run: setup data  ## Run a whole pipeline here, from data to a pushed model and a
 
 test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
-	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 $$suites
+	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 LINT_JOBS=1 $$suites
 
 unit: setup envs  ## The unit tests of components, libraries and the toolchain alone (SINCE=REV: only what changes since REV reach).
 	@suites="$(UNIT_SUITES)"; if [ -n "$(SINCE)" ]; then reached=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; \
@@ -77,7 +77,7 @@ types: setup $(ENVS)  # mypy alone; every component in its environment
 	@echo "== types"; build/types --every
 
 lint: setup  ## Ruff, pylint, mypy, the order of rooms, and what CI servers read.
-	@echo "== lint"; build/lint && $(PIPEYARD) ci lint && $(PIPEYARD) readme
+	@echo "== lint"; LINT_JOBS=$(LINT_JOBS) build/lint && $(PIPEYARD) ci lint && $(PIPEYARD) readme
 
 fix: setup  ## Format, and rewrite what is generated.
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format --quiet . ; $(PIPEYARD) readme --fix; $(PIPEYARD) settings --schema
