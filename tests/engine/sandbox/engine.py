@@ -44,8 +44,6 @@ class Engine:
                     "iptables": False,
                     "ip-forward": False,
                     "ip-masq": False,
-                    # By default 5, with 50 s of pauses; `pipeyard build` tries again itself.
-                    "max-upload-attempts": 2,
                 }
             ),
             encoding="utf-8",
