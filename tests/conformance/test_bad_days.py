@@ -113,7 +113,7 @@ def test_no_process_of_a_run_outlives_its_killed_runner_and_the_run_is_resumed(t
 
 
 def test_a_step_s_peak_memory_is_in_the_record_and_the_report(run):
-    large = component("large", {}, {}, "held = b'x' * 700_000_000")
+    large = component("large", {}, {}, "import time; held = b'x' * 700_000_000; time.sleep(1.5)")
     small = component("small", {}, {}, "import time; held = b'x' * 30_000_000; time.sleep(0.5)")
 
     @dsl.pipeline(name="p")
