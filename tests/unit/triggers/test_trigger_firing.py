@@ -1,5 +1,6 @@
 """From decisions to runs: what is kept between them survives crashes, restarts and company."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -251,6 +252,9 @@ def test_constant_changes_by_others_end_in_an_error_that_is_safe_to_repeat():
     class Busy:
         def __str__(self):
             return "gs://triggers/each.json"
+
+        def turn(self):
+            return contextlib.nullcontext()
 
         def read(self):
             return None, 0
