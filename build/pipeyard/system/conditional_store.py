@@ -4,9 +4,7 @@ A writer names the version that it read; if another one is there by now, nothing
 """
 
 import fcntl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from time import sleep
@@ -47,9 +45,6 @@ class VersionedObject(Protocol):
     def part(self, name: str) -> "VersionedObject":
         """Returns the object `name` in the folder that is named after this one, without its suffix."""
 
-    def turn(self) -> AbstractContextManager[None]:
-        """Keeps other writers out for as long as a change takes, where the store can; `write` may be called in it."""
-
 
 def update(
     place: VersionedObject,
@@ -69,11 +64,10 @@ def update(
     """
 
     def attempt() -> T:
-        with place.turn():
-            before, version = place.read()
-            after, result = change(before)
-            if after is not None and after != before:
-                place.write(after, version)
+        before, version = place.read()
+        after, result = change(before)
+        if after is not None and after != before:
+            place.write(after, version)
         return result
 
     policy = retries.CONDITIONAL
@@ -103,12 +97,12 @@ class ObjectFile:
     """A file on this machine; its version is its content.
 
     Args:
-        lock: what is held while this one is changed; default: of a file beside it.
+        lock: file that is held while this one is written; default: beside it.
     """
 
-    def __init__(self, path: Path, lock: "_FileLock | None" = None) -> None:
+    def __init__(self, path: Path, lock: Path | None = None) -> None:
         self._path = path
-        self._lock = lock or _FileLock(path.with_suffix(".lock"))
+        self._lock = lock or path.with_suffix(".lock")
 
     def __str__(self) -> str:
         return str(self._path)
@@ -123,40 +117,13 @@ class ObjectFile:
             return None, None
         return content, content
 
-    def turn(self) -> AbstractContextManager[None]:
-        return self._lock.held()
-
     def write(self, content: bytes, version: bytes | None) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.held():
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as a file takes to be written
             if self.read()[0] != version:
                 raise VersionChanged
             files.write_whole(self._path, content)
-
-
-class _FileLock:
-    """A lock between processes and threads; who holds it may take it again, as a state does to change its shards."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._threads = threading.RLock()
-        self._depth = 0
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Waits for the lock and holds it."""
-        with self._threads:
-            if self._depth:
-                yield
-                return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._depth = 1
-                try:
-                    yield
-                finally:
-                    self._depth = 0
 
 
 class ObjectInBucket:
@@ -179,9 +146,6 @@ class ObjectInBucket:
     def part(self, name: str) -> "ObjectInBucket":
         stem = self._name.removesuffix(Path(self._name).suffix)
         return ObjectInBucket(self._place, f"{stem}/{name}", self._patience, self._bucket)
-
-    def turn(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def read(self) -> tuple[bytes | None, int]:
         from pipeyard.system import bucket

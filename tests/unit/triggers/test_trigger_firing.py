@@ -1,6 +1,5 @@
 """From decisions to runs: what is kept between them survives crashes, restarts and company."""
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -252,9 +251,6 @@ def test_constant_changes_by_others_end_in_an_error_that_is_safe_to_repeat():
     class Busy:
         def __str__(self):
             return "gs://triggers/each.json"
-
-        def turn(self):
-            return contextlib.nullcontext()
 
         def read(self):
             return None, 0

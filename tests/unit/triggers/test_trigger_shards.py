@@ -63,9 +63,6 @@ class Counted:
     def part(self, name):
         return Counted(self.inner.part(name), self.counts)
 
-    def turn(self):
-        return self.inner.turn()
-
     def read(self):
         self.counts["read"] += 1
         return self.inner.read()
