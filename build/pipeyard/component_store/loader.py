@@ -113,13 +113,7 @@ def _kfp1_spec(documents: list[Any]) -> dict[str, Any] | None:
     spec = documents[0] if len(documents) == 1 else None
     implementation = spec.get("implementation") if isinstance(spec, dict) else None
     container = implementation.get("container") if isinstance(implementation, dict) else None
-    return _unshared(spec) if isinstance(container, dict) else None
-
-
-def _unshared(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _unshared(value) for key, value in node.items()}
-    return [_unshared(each) for each in node] if isinstance(node, list) else node
+    return yamls.unshared(spec) if isinstance(container, dict) else None
 
 
 def _command_line(spec: dict[str, Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from pipeyard.settings import secret_references
+from pipeyard.settings import nested, secret_references
 from pipeyard.system import files
 
 _BLOCK = 1 << 20
@@ -47,13 +47,9 @@ class HiddenSecrets:
         """Returns a value with references in place of secrets, at any depth, in keys, too."""
         if not self._written:
             return value
-        if isinstance(value, dict):
-            return {self.hide(name): self.hide(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self.hide(item) for item in value]
-        if isinstance(value, str):
-            return re.sub(self._pattern, lambda match: self._written[match[0]], value)
-        return value
+        return nested.mapped(
+            value, lambda text: re.sub(self._pattern, lambda match: self._written[match[0]], text), names=True
+        )
 
     def hide_in(self, log: Path) -> None:
         """Writes a log anew if secrets are in it."""

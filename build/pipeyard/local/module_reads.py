@@ -5,14 +5,14 @@ is as it was: files, listed folders and variables, each by a digest of its conte
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeyard.local import external
 from pipeyard.system import files, jsons
 from stepkit import digest
-from stepkit.module_reads import REPORT
+from stepkit.module_reads import REPORT, state_of
 
 __all__ = ["REPORT", "changed", "load", "report_path", "save", "taken"]
 
@@ -94,7 +94,7 @@ def _now(read: str, env: Mapping[str, str]) -> str | None:
         if kind == "variable":
             return digest.of_text(env[name]) if name in env else external.ABSENT
         if kind == "folder":
-            return _listing(Path(name)) if Path(name).is_dir() else external.ABSENT
+            return digest.of_listing(Path(name)) if Path(name).is_dir() else external.ABSENT
         if kind == "file":
             return digest.of_tree(Path(name)) if Path(name).exists() else external.ABSENT
         found = external.fingerprint([name], {})
@@ -103,14 +103,7 @@ def _now(read: str, env: Mapping[str, str]) -> str | None:
         return None
 
 
-def _listing(folder: Path) -> str:
-    return digest.of_text("\0".join(sorted(each.name for each in folder.iterdir())))
-
-
-def _same(path: str, state: Iterable[int] | None) -> bool:
+def _same(path: str, state: list[int] | None) -> bool:
     """Whether a file is still as it was when it was opened; one that this machine hasn't was in the container."""
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return True
-    return state is not None and list(state) == [found.st_mtime_ns, 0 if Path(path).is_dir() else found.st_size]
+    now = state_of(path)
+    return now is None or now == state

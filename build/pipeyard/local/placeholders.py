@@ -9,6 +9,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError
 from pipeyard.ir.reference_check import RESOLVED_INPUTS
 from pipeyard.ir.values import as_text
+from pipeyard.settings import nested
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?:\.(?P<path>[^{}]*))?\}\}")
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -118,13 +119,11 @@ def constant(value: Any, parameters: Mapping[str, Any], told: Mapping[str, str])
 
 
 def _deep(value: Any, parameters: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        return _CHANNEL.sub(lambda match: as_text(_given(match.group(1), parameters)), value)
-    if isinstance(value, list):
-        return [_deep(item, parameters) for item in value]
-    if isinstance(value, dict):
-        return {_deep(key, parameters): _deep(item, parameters) for key, item in value.items()}
-    return value
+    return nested.mapped(
+        value,
+        lambda text: _CHANNEL.sub(lambda match: as_text(_given(match.group(1), parameters)), text),
+        names=True,
+    )
 
 
 def _given(name: str, parameters: Mapping[str, Any]) -> Any:

@@ -28,7 +28,6 @@ class RunTracker:
 
     def __init__(self, started: Run, folder: Path, before: Run | None, display: Display, stop: threading.Event) -> None:
         self._keeper = RecordKeeper(started, folder)
-        self._folder = folder
         self._before = {task.path: task for task in before.tasks} if before else {}
         self._touched: set[str] = set()
         self._display = display

@@ -153,13 +153,7 @@ class StepRunner:
 
     def planned(self, leaf: Leaf) -> None:
         self._ahead[leaf.path] = leaf
-        self._tracker.update(
-            leaf.path,
-            name=leaf.name,
-            component=self._component_name(leaf),
-            condition=leaf.condition,
-            upstream=sorted(leaf.upstream),
-        )
+        self._tracker.update(leaf.path, **_facts(leaf, self._component_name(leaf)))
 
     def not_run(self, leaf: Leaf, state: State, reason: str) -> None:
         self._ahead.pop(leaf.path, None)
@@ -168,15 +162,7 @@ class StepRunner:
         before = self._tracker.earlier(leaf.path)
         if state == State.CANCELED and before and before.state.has_outputs:
             return  # what it did before the run was resumed still stands
-        self._tracker.update(
-            leaf.path,
-            name=leaf.name,
-            component=self._component_name(leaf),
-            condition=leaf.condition,
-            upstream=sorted(leaf.upstream),
-            state=state,
-            reason=reason,
-        )
+        self._tracker.update(leaf.path, **_facts(leaf, self._component_name(leaf)), state=state, reason=reason)
 
     def run(self, leaf: Leaf) -> TaskOutcome:
         self._ahead.pop(leaf.path, None)
@@ -216,10 +202,7 @@ class StepRunner:
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
         cache_key = self._key(leaf, host, fingerprints) if known and fingerprints is not None else ""
         facts = {
-            "name": leaf.name,
-            "component": host.component,
-            "condition": leaf.condition,
-            "upstream": sorted(leaf.upstream),
+            **_facts(leaf, host.component),
             "image": container["image"],
             "source_digest": host.source_digest,
             "cache_key": cache_key,
@@ -328,7 +311,7 @@ class StepRunner:
             with self._slots:
                 if self._canceled():
                     return _AttemptEnd(State.CANCELED)
-                log = f"tasks/{leaf.path}/attempt-{len(attempts) + 1}.log"
+                log = f"{leftovers.TASKS_FOLDER}/{leaf.path}/attempt-{len(attempts) + 1}.log"
                 began = self._now()
                 waited = (began - ready).total_seconds() if number else 0.0
                 attempt = Attempt(number=len(attempts) + 1, log=log, started_at=began, waited_seconds=waited)
@@ -530,13 +513,13 @@ class StepRunner:
     def _environment(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> dict[str, str]:
         """Returns a task's environment variables: the host's, those that the pipeline sets, and where it reports."""
         given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
-        report = module_reads.report_path(self._task_folder(leaf) / "outputs")
+        report = module_reads.report_path(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
         return {**host.env, **given, module_reads.REPORT: str(report.absolute())}
 
     def _module_reads(self, leaf: Leaf, env: Mapping[str, str]) -> tuple[module_reads.ModuleReads, str]:
         """Returns what the module of a task that has ended read; and why that can't be known."""
         inputs = [artifact.uri for artifact in _flat(leaf.artifacts.values())]
-        report = module_reads.report_path(self._task_folder(leaf) / "outputs")
+        report = module_reads.report_path(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
         return module_reads.taken(report, env, [str(self._folder.absolute()), *inputs])
 
     def _executor_input(self, leaf: Leaf) -> dict[str, Any]:
@@ -569,6 +552,16 @@ class StepRunner:
                 "outputFile": f"{outputs}/executor_output.json",
             },
         }
+
+
+def _facts(leaf: Leaf, component: str) -> dict[str, Any]:
+    """Returns what a task's record has of it whether or not it runs."""
+    return {
+        "name": leaf.name,
+        "component": component,
+        "condition": leaf.condition,
+        "upstream": sorted(leaf.upstream),
+    }
 
 
 def _flat(values_of_artifacts: Iterable[Any]) -> list[Artifact]:

@@ -26,7 +26,7 @@ def with_image(text: str, image: str, name: str = "component.yaml") -> str:
         PipeyardError: the spec isn't YAML or has no image.
     """
     try:
-        spec = _unshared(yamls.load(text))
+        spec = yamls.unshared(yamls.load(text))
         root = yamls.compose(text)
     except yaml.YAMLError as error:
         raise PipeyardError(f"{name} isn't valid YAML: {error}") from error
@@ -43,13 +43,6 @@ def with_image(text: str, image: str, name: str = "component.yaml") -> str:
     if start == end or not _says(written, spec):
         return yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
     return written
-
-
-def _unshared(node: Any) -> Any:
-    """Returns a copy in which what an alias repeated are values of their own."""
-    if isinstance(node, dict):
-        return {key: _unshared(value) for key, value in node.items()}
-    return [_unshared(each) for each in node] if isinstance(node, list) else node
 
 
 def _place_of_image(text: str, node: yaml.Node | None) -> tuple[int, int]:

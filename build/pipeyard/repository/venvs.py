@@ -1,6 +1,5 @@
 """The locked environments of components: made by `build/sync-env` when they are missing or their lock has changed."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import uv_locks
 from pipeyard.repository.project import Component, Project
+from pipeyard.system import files
 
 STAMP = ".lock-digest"
 _TAIL_LINES = 15
@@ -53,15 +53,14 @@ def sync(project: Project, component: Path, say: Callable[[str], None] = lambda 
     Raises:
         PipeyardError: it failed; the message has the end of what it printed.
     """
-    with (component / ".venv.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.locked(component / ".venv.lock") as lock:
         if is_current(component):
             return False
         say(f"making the environment of {component.name}")
         command = [str(project.root / "build" / "sync-env"), str(component)]
         env = {**os.environ, "UV": uv(project)}
         # It holds the lock itself, should this process be killed meanwhile.
-        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False, pass_fds=[lock.fileno()])
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False, pass_fds=[lock])
         if result.returncode != 0:
             tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-_TAIL_LINES:])
             raise PipeyardError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeyard.errors import PipeyardError
+from pipeyard.settings import nested
 from pipeyard.settings.yaml_lines import Key
 
 _REFERENCE = re.compile(r"\$\{secret:([^}]*)\}")
@@ -24,14 +25,8 @@ def names(value: Any) -> list[str]:
 
 def used(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
     """Yields the key and name of every reference in a value, at any depth."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from used(item, (*key, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from used(item, (*key, index))
-    elif isinstance(value, str):
-        yield from ((key, name) for name in _REFERENCE.findall(value))
+    for place, text in nested.texts(value, key):
+        yield from ((place, name) for name in _REFERENCE.findall(text))
 
 
 def without(text: str) -> str:
@@ -75,13 +70,7 @@ def resolve(value: Any, env: Mapping[str, str]) -> Any:
     Raises:
         PipeyardError: a secret isn't there.
     """
-    if isinstance(value, dict):
-        return {name: resolve(item, env) for name, item in value.items()}
-    if isinstance(value, list):
-        return [resolve(item, env) for item in value]
-    if not isinstance(value, str):
-        return value
     wrong = next(problems({"": value}, lambda _: "it can't start", env), None)
     if wrong:
         raise PipeyardError(wrong)
-    return _REFERENCE.sub(lambda match: env[match[1]], value)
+    return nested.mapped(value, lambda text: _REFERENCE.sub(lambda match: env[match[1]], text))

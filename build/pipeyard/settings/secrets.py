@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeyard.settings import secret_references
+from pipeyard.settings import nested, secret_references
 from pipeyard.settings.problems import dotted
 from pipeyard.settings.yaml_lines import Key
 
@@ -54,14 +54,8 @@ def found(value: Any, key: Key = (), kept: str = "stands in the file") -> Iterat
     Args:
         kept: what becomes of the value, for messages.
     """
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from found(item, (*key, name), kept)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from found(item, (*key, index), kept)
-    elif isinstance(value, str):
-        yield from _in_text(value, key, kept)
+    for place, text in nested.texts(value, key):
+        yield from _in_text(text, place, kept)
 
 
 def is_secret_name(name: str) -> bool:

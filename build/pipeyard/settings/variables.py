@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeyard.settings import secret_references
+from pipeyard.settings import nested, secret_references
 from pipeyard.settings.yaml_lines import Key
 
 PROJECT_ROOT = "PROJECT_ROOT"
@@ -17,29 +17,17 @@ _VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
 
 def used(value: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
     """Yields the key and name of every variable in a value, at any depth."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from used(item, (*key, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from used(item, (*key, index))
-    elif isinstance(value, str):
-        for match in _VARIABLE.finditer(value):
+    for place, text in nested.texts(value, key):
+        for match in _VARIABLE.finditer(text):
             if not match.group().startswith("$$") and not match.group(1).startswith(secret_references.PREFIX):
-                yield key, match.group(1)
+                yield place, match.group(1)
 
 
 def expand(value: Any, variables: Mapping[str, str]) -> Any:
     """Returns a value with the variables that there are put in; those that there aren't stay as they are written."""
-    if isinstance(value, dict):
-        return {name: expand(item, variables) for name, item in value.items()}
-    if isinstance(value, list):
-        return [expand(item, variables) for item in value]
-    if not isinstance(value, str):
-        return value
-    return _VARIABLE.sub(
-        lambda match: (
-            match.group()[1:] if match.group().startswith("$$") else variables.get(match.group(1), match.group())
-        ),
-        value,
-    )
+
+    def in_text(match: re.Match[str]) -> str:
+        whole = match.group()
+        return whole[1:] if whole.startswith("$$") else variables.get(match.group(1), whole)
+
+    return nested.mapped(value, lambda text: _VARIABLE.sub(in_text, text))

@@ -3,7 +3,6 @@
 A writer names the version that it read; if another one is there by now, nothing is written, and `update` reads again.
 """
 
-import fcntl
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -119,8 +118,7 @@ class ObjectFile:
 
     def write(self, content: bytes, version: bytes | None) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as a file takes to be written
+        with files.locked(self._lock):  # for as long as a file takes to be written
             if self.read()[0] != version:
                 raise VersionChanged
             files.write_whole(self._path, content)

@@ -138,6 +138,17 @@ def holding(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def locked(lock: Path) -> Iterator[int]:
+    """Holds a file that is there for that, made if absent, against all others that do; gives its descriptor."""
+    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _held(path: Path, make: Callable[[Path], object], remove: Callable[[Path], object]) -> Iterator[Path]:
     """Makes what is aside of a path, holds it against `sweep`, and removes it unless it was renamed meanwhile."""
     aside, descriptor = aside_of(path), None

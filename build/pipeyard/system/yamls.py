@@ -126,3 +126,10 @@ class _Count:
             raise TooMuch(problem, event.start_mark)
         if self._nodes > bounds.MOST_NODES:
             raise TooMuch(f"it has more than {bounds.MOST_NODES:,} values", event.start_mark)
+
+
+def unshared(node: Any) -> Any:
+    """Returns a copy of what was read in which whatever an alias repeats is a value of its own."""
+    if isinstance(node, dict):
+        return {key: unshared(value) for key, value in node.items()}
+    return [unshared(each) for each in node] if isinstance(node, list) else node

@@ -29,6 +29,11 @@ def of_tree(path: Path, leave_out: Collection[str] = ()) -> str:
     return of_files(path, files)
 
 
+def of_listing(folder: Path) -> str:
+    """Returns one sha256 in hex over the names of what is in a folder, not below."""
+    return of_text("\0".join(sorted(each.name for each in folder.iterdir())))
+
+
 def of_files(base: Path, paths: Iterable[Path]) -> str:
     """Returns one sha256 in hex over names (relative to `base`) and contents of files, in the order of their paths."""
     total = hashlib.sha256()

@@ -122,8 +122,8 @@ def contents(module: ModuleType) -> list[str]:
     try:
         found = [digest.of_text(f"{name}={os.environ.get(name)}") for name in record.variables]
         found += [digest.of_tree(Path(path)) if Path(path).exists() else "absent" for path in record.files]
-        listed = [sorted(each.name for each in Path(path).iterdir()) for path in record.folders if Path(path).is_dir()]
-        return sorted([*found, *(digest.of_text("\0".join(names)) for names in listed), *record.declared])
+        found += [digest.of_listing(Path(path)) for path in record.folders if Path(path).is_dir()]
+        return sorted([*found, *record.declared])
     finally:
         _busy.now = False
 
@@ -206,7 +206,7 @@ def _note_path(path: str, flags: int | None) -> None:
     if flags is None:
         record.folders.add(path)
     else:
-        record.files[source] = _state(source)
+        record.files[source] = state_of(source)
     if nearest != _STEP:
         record.told.add(source)
 
@@ -221,7 +221,8 @@ def _source_of(path: str) -> str:
         return path
 
 
-def _state(path: str) -> list[int] | None:
+def state_of(path: str) -> list[int] | None:
+    """Returns by what a changed file is told: when it was modified (ns), and its bytes (0: a folder); None: absent."""
     try:
         found = Path(path).stat()
     except OSError:
