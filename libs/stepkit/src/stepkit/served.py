@@ -13,7 +13,9 @@ SAVED_MODEL = "saved_model.pb"
 RECORD = "pipeyard.json"
 # Statistics of the data that it was trained on, as data_validation writes them.
 STATISTICS = "assets.extra/stats.tfrecord"
-BESIDE = (RECORD, STATISTICS)
+# JSON: the threshold of a score that meets the target set to evaluate, and what it reaches on each split.
+OPERATING_POINT = "assets.extra/operating_point.json"
+BESIDE = (RECORD, STATISTICS, OPERATING_POINT)
 
 
 def versions(uri: str) -> Iterator[int]:
