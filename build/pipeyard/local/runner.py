@@ -280,6 +280,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     env=venvs.variables(component, os.environ),
                     **declarations(component),
                     preload=component.annotation("preload", []),
+                    check=component.annotation("check", []),
                     prepared=functools.partial(venvs.is_current, component.folder),
                     prepare=functools.partial(venvs.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),

@@ -48,6 +48,7 @@ class Host:
         prepare: makes the environment, and says so if that takes time; called before the first process.
         prepared: true if there is nothing to prepare.
         preload: what its steps import, see `pipeyard.local.prestart`.
+        check: arguments by which its program only checks its parameters, see `pipeyard.local.program_checks`.
     """
 
     component: str
@@ -60,6 +61,7 @@ class Host:
     prepare: Callable[[Callable[[str], None]], object] = lambda say: None
     prepared: Callable[[], bool] = lambda: True
     preload: Sequence[str] = ()
+    check: Sequence[str] = ()
     digest_now: Callable[[], str] | None = None
 
 

@@ -13,7 +13,7 @@ from pipeyard.compiling.passes import driver, local_images
 from pipeyard.deployment.targets.interface import Finished, Started
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import derivation
-from pipeyard.local import display, runner
+from pipeyard.local import display, program_checks, runner
 from pipeyard.runs import record, report, run_lock, stored_runs
 from pipeyard.runs.report import page
 from pipeyard.servers.outcome import FailedStep, RunOutcome
@@ -227,14 +227,14 @@ class OnThisMachine:
     def _check_startable(
         self, package: ir.Pipeline, parameters: Mapping[str, Any], hosts: "Callable[[str], Host] | None"
     ) -> None:
-        """Checks that every step can start, before any does.
+        """Checks that every step can start, and can do with its parameters, before any does.
 
         Args:
             hosts: gives the host of an image; None: an engine may have any.
 
         Raises:
-            PipeyardError: a parameter that a step needs has no value, or an image can't run here. Steps that only run
-                on a condition are warned of.
+            PipeyardError: a parameter that a step needs has no value, an image can't run here, or a program objects to
+                its parameters. Steps that only run on a condition are warned of if they can't run here.
         """
         complete = runner.complete_parameters(package, parameters)
         problems = driver.missing(package, [name for name, value in complete.items() if value is not None])
@@ -243,6 +243,13 @@ class OnThisMachine:
             problems += always
             for each in perhaps:
                 self.manner.warn(each)
+            if not problems:
+                problems = program_checks.problems(
+                    program_checks.planned(package, complete, hosts),
+                    self._root / program_checks.PASSED_FOLDER,
+                    self.manner.options.max_parallel,
+                    (self.manner.shown or _on_stderr()).note,
+                )
         if problems:
             raise PipeyardError(f"The pipeline {package.name!r} can't run: " + "\n".join(problems))
 
