@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import Inputs, write_examples
-from transform import cli
+from transform import analysis, cli, raw_schema
+from transform.preprocessing import Preprocessing
+from transform.tracing import Trace
 
 from stepkit import examples
 
@@ -164,22 +166,32 @@ def test_graphs_map_the_same(both):
         np.testing.assert_allclose(here[name], on_beam[name], **TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("expression", "reason"),
-    [
-        (
-            "tft.scale_to_z_score_per_key(inputs['fare'][:, 0], tf.strings.as_string(inputs['hour'][:, 0]))",
-            "CombinePerKey",
-        ),
-        ("inputs['hour'] + tft.histogram(inputs['fare'])[0][0]", "CombinePerKey"),
-        ("tft.compute_and_apply_vocabulary(inputs['hour'], labels=inputs['hour'] % 2)", "ordered by labels"),
-        ("tft.compute_and_apply_vocabulary(inputs['hour'], file_format='tfrecord_gzip')", "other than text"),
-        ("tft.compute_and_apply_vocabulary(tf.strings.as_string(inputs['hour']), reserved_tokens=['a'])", "reserved"),
-    ],
-)
-def test_other_analyzers_go_to_beam(inputs, capfd, expression, reason):
-    body = "import tensorflow as tf\nimport tensorflow_transform as tft\ndef preprocessing_fn(inputs):\n"
-    assert cli.main(inputs.with_module(f"{body}    return {{'a': {expression}}}\n").arguments()) == 0
+# Expression of a feature to why only Beam can analyse for it.
+ONLY_ON_BEAM = {
+    "tft.scale_to_z_score_per_key(inputs['fare'][:, 0], tf.strings.as_string(inputs['hour'][:, 0]))": "CombinePerKey",
+    "inputs['hour'] + tft.histogram(inputs['fare'])[0][0]": "CombinePerKey",
+    "tft.compute_and_apply_vocabulary(inputs['hour'], labels=inputs['hour'] % 2)": "ordered by labels",
+    "tft.compute_and_apply_vocabulary(inputs['hour'], file_format='tfrecord_gzip')": "other than text",
+    "tft.compute_and_apply_vocabulary(tf.strings.as_string(inputs['hour']), reserved_tokens=['a'])": "reserved",
+}
+
+
+def _module_of(*expressions: str) -> str:
+    features = ", ".join(f"'f{number}': {expression}" for number, expression in enumerate(expressions))
+    imports = "import tensorflow as tf\nimport tensorflow_transform as tft\n"
+    return f"{imports}def preprocessing_fn(inputs):\n    return {{{features}}}\n"
+
+
+@pytest.mark.parametrize(("expression", "reason"), ONLY_ON_BEAM.items())
+def test_other_analyzers_are_left_to_beam(inputs, tmp_path, expression, reason):
+    preprocessing = Preprocessing.load(_module_of(expression), "")
+    found = analysis.objections(Trace(preprocessing, raw_schema.read(str(inputs.schema)), tmp_path))
+    assert any(reason in each for each in found)
+
+
+def test_what_is_left_to_beam_runs_there(inputs, capfd):
+    expression, reason = next(reversed(ONLY_ON_BEAM.items()))
+    assert cli.main(inputs.with_module(_module_of(expression)).arguments()) == 0
     shown = capfd.readouterr().err
     assert "Running on Beam, which is slower: preprocessing_fn has " in shown and reason in shown
     assert examples.read_manifest(inputs.transformed)["splits"]["train"]["rows"] == 210
