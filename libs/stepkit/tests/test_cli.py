@@ -141,3 +141,39 @@ def test_sigterm_unwinds(tmp_path):
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
+
+
+def _checkable(argv, seen):
+    def check(args):
+        seen.append(vars(args))
+        if args.depth < 1:
+            raise StepError(f"--depth is {args.depth}; give 1 or more")
+
+    def step(args):
+        seen.append(vars(args))
+
+    parser = argparse.ArgumentParser(prog="fit")
+    parser.add_argument("--examples", required=True)
+    parser.add_argument("--depth", type=cli.integer, default=3)
+    parser.add_argument("--model", required=True)
+    return cli.run(parser, step, argv, check)
+
+
+@pytest.mark.parametrize("argv", [["--check", "--depth", "2"], ["--depth", "2", "--check"]])
+def test_a_check_needs_no_flag_and_does_not_run_the_step(argv):
+    seen = []
+    assert _checkable(argv, seen) == 0
+    assert seen == [{"check": True, "depth": 2, "examples": None, "model": None}]
+
+
+def test_a_check_that_fails_ends_as_the_step_would(capsys):
+    assert _checkable(["--check", "--depth", "0"], []) == 1
+    assert capsys.readouterr().err == "fit: error: --depth is 0; give 1 or more\n"
+
+
+def test_without_the_flag_the_step_runs_and_needs_what_it_needs():
+    seen = []
+    assert _checkable(["--examples", "check", "--model", "m", "--depth", "0"], seen) == 0
+    assert seen == [{"check": False, "depth": 0, "examples": "check", "model": "m"}]
+    with pytest.raises(SystemExit):
+        _checkable(["--examples", "e"], [])

@@ -115,14 +115,38 @@ class _BeamArgs(argparse.Action):
         setattr(namespace, self.dest, [each.replace("{component}", parser.prog) for each in values])
 
 
-def run(parser: argparse.ArgumentParser, step: Callable[[argparse.Namespace], None], argv: Sequence[str] | None) -> int:
+class _Check(argparse.Action):
+    """What a run gives later (outputs, and inputs from other steps) needn't be there to be checked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        setattr(namespace, self.dest, True)
+        for action in parser._actions:  # pylint: disable=protected-access  # argparse tells its flags in no other way
+            action.required = False
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    step: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None,
+    check: Callable[[argparse.Namespace], None] | None = None,
+) -> int:
     """Parses, runs, and turns the expected ends of a step into an exit code.
+
+    Args:
+        check: gives the program a flag `--check`, with which this is called instead of `step`. It raises what the step
+            would raise of its parameters, the pipeline's module, and its inputs where they are given, and writes
+            nothing. No flag is required then: those that aren't given are at their defaults, or None.
 
     Returns: 0; 1 for a StepError or an OSError (a full disk, say), whose message goes to stderr without a traceback;
     2 for a UsageError. Anything else is a bug of ours and keeps its traceback. SIGTERM (a cancelled pod) unwinds
     like an exception, so that no output is left behind.
     """
+    if check:
+        help_text = "only check the parameters, the module, and the inputs that are given; write nothing"
+        parser.add_argument("--check", action=_Check, nargs=0, default=False, help=help_text)
     args = parser.parse_args(argv)
+    if check and args.check:
+        step = check
     set_up_tensorflow()
     signal.signal(signal.SIGTERM, _terminate)
     try:
