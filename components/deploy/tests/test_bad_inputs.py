@@ -121,6 +121,11 @@ def test_statistics_that_are_none(fails: Fails, data: Path) -> None:
     assert "No statistics at " in fails(statistics=data / "absent")
 
 
+def test_an_operating_point_that_is_no_number(fails: Fails) -> None:
+    message = fails(operating_point='{"threshold": NaN}')
+    assert "--operating-point has a number that isn't finite. Give evaluate's output." in message
+
+
 @pytest.mark.parametrize("name", ["a/b", "../taxi", "", ".hidden", "a:b", "a" * 101, "tax\u00ef"])
 def test_a_model_name_that_is_no_folder_name(fails: Fails, name: str) -> None:
     assert f"The model name {name!r} can't be a folder's and a registered model's name" in fails(model_name=name)
@@ -130,6 +135,7 @@ def test_a_model_name_that_is_no_folder_name(fails: Fails, name: str) -> None:
     ("changes", "expected"),
     [
         ({"alias": "champoin"}, "invalid choice: 'champoin' (choose from"),
+        ({"operating_point": "0.5"}, "'0.5' is not a JSON object"),
         ({"sample_rows": "half"}, "'half' is not a whole number"),
     ],
 )

@@ -14,7 +14,7 @@ from deploy.cli import main
 from fsspec.implementations.memory import MemoryFileSystem
 
 from stepkit import digest, registry
-from stepkit.served import BESIDE
+from stepkit.served import BESIDE, OPERATING_POINT, RECORD, STATISTICS
 
 
 def read(path: Path) -> dict:
@@ -141,7 +141,29 @@ def test_models_go_to_object_stores(files: Files, save_model: Callable[..., Path
     folder = f"{files.workspace}/models/taxi/2"
     names = {name.removeprefix(f"{folder}/") for name in MemoryFileSystem().find(folder)}
     model = {str(item.relative_to(files.model)) for item in files.model.rglob("*") if item.is_file()}
-    assert names == model | set(BESIDE)
+    assert names == model | {RECORD, STATISTICS}
+
+
+def test_an_operating_point_goes_with_the_model_until_there_is_none(files: Files) -> None:
+    point = {"threshold": 0.25, "splits": {"eval": {"recall": 0.8}}}
+    beside = files.serving / "taxi/1" / OPERATING_POINT
+    assert main(files.argv(operating_point=json.dumps(point))) == 0
+    assert read(beside) == point
+    assert main(files.argv(operating_point=json.dumps(point | {"threshold": 0.5}))) == 0
+    assert read(beside)["threshold"] == 0.5
+    assert main(files.argv()) == 0
+    assert (files.outputs / "version").read_text() == "1"
+    assert not beside.exists()
+
+
+def test_an_operating_point_goes_to_object_stores(files: Files) -> None:
+    base = f"memory://{files.workspace}/points"
+    target, store = f"{files.workspace}/points/taxi/1/{OPERATING_POINT}", MemoryFileSystem()
+    for threshold in (0.25, 0.5):
+        assert main(files.argv(serving_uri=base, operating_point=json.dumps({"threshold": threshold}))) == 0
+        assert json.loads(store.cat_file(target)) == {"threshold": threshold}
+    assert main(files.argv(serving_uri=base)) == 0
+    assert not store.exists(target)
 
 
 def test_kfp_gets_the_version_as_metadata(files: Files) -> None:

@@ -40,12 +40,22 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--sample-rows", type=cli.integer, default=32, help="rows the model must answer before it is pushed"
     )
+    inputs.add_argument(
+        "--operating-point",
+        type=cli.json_object,
+        default={},
+        help="output of evaluate, pushed with the model: the threshold that meets a target; {}: none",
+    )
     inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument(
         "--infra-validation", required=True, help="JSON file: rows asked, answers, difference of the signatures"
     )
-    outputs.add_argument("--pushed-model", required=True, help="JSON file: name, version, URI, digest, alias, lineage")
+    outputs.add_argument(
+        "--pushed-model",
+        required=True,
+        help="JSON file: name, version, URI, digest, alias, lineage, task, renamed arguments",
+    )
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")
     cli.add_executor_input(parser)

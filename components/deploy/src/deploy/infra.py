@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from deploy import answers as expectations
 from deploy import sampling
+from stepkit import model_description
 from stepkit.errors import StepError, near_misses, tensorflow_cause
 from stepkit.served import SAVED_MODEL
 
 EXAMPLES_SIGNATURE = "serving_default"
 RAW_SIGNATURE = "serve_raw"
-# The signatures compute the same in float32, but not necessarily in the same order.
+# The signatures compute the same in float32, but not necessarily in the same order. Where answers are above 1 it is
+# relative to the largest.
 TOLERANCE = 1e-6
 
 _REMEDY = "Give the SavedModel that train exports."
@@ -26,12 +29,14 @@ class Validation:
     """A model that has answered.
 
     Attributes:
-        answers: probability of each row, float64 [rows].
+        description: what the model says of itself.
+        answers: probability or prediction of each row, float64 [rows], or the scores of its classes, [rows, k].
         load_seconds: what loading the model took.
         seconds: signature to what its answer took, the first-call overhead included.
         max_difference: the largest between the two signatures.
     """
 
+    description: model_description.ModelDescription | None
     answers: np.ndarray
     load_seconds: float
     seconds: Mapping[str, float]
@@ -39,21 +44,26 @@ class Validation:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of the infra_validation artifact: what is the same whenever the model is asked."""
-        return {
+        found = {
             "rows": len(self.answers),
             "max_difference": self.max_difference,
-            "tolerance": TOLERANCE,
+            "tolerance": _tolerance(self.answers),
             "answers": self.answers.tolist(),
         }
+        if self.description and self.answers.ndim > 1:
+            found["classes"] = list(self.description.classes)
+        return found
 
 
 def validate(model: Path, sample: sampling.Sample) -> Validation:
     """Loads the model and asks it the sample's rows through both signatures.
 
     Raises:
-        StepError: it isn't a SavedModel, lacks a signature, can't answer, answers anything but one probability a row,
-            or differently by the two signatures.
+        StepError: it isn't a SavedModel, lacks a signature, can't answer, answers anything but what its task says (of a
+            model that names none, one probability a row), or differently by the two signatures.
     """
+    description = model_description.read(model)
+    expected = expectations.expected(description)
     began = time.perf_counter()
     loaded = _load(model)
     load_seconds = time.perf_counter() - began
@@ -64,7 +74,8 @@ def validate(model: Path, sample: sampling.Sample) -> Validation:
             f"The model's signature {EXAMPLES_SIGNATURE!r} must take serialized tf.Examples alone; it takes "
             f"{', '.join(sorted(takes)) or 'nothing'}. {_REMEDY}"
         )
-    columns = sampling.to_columns(sample, by_columns.structured_input_signature[1])
+    arguments = dict(description.arguments) if description else {}
+    columns = sampling.to_columns(sample, by_columns.structured_input_signature[1], arguments)
     serialized = {next(iter(takes)): sampling.to_examples(sample)}
     answers, seconds = {}, {}
     for name, function, inputs in (
@@ -74,9 +85,9 @@ def validate(model: Path, sample: sampling.Sample) -> Validation:
         began = time.perf_counter()
         outputs = _ask(name, function, inputs)
         seconds[name] = time.perf_counter() - began
-        answers[name] = _probabilities(name, outputs, len(sample))
+        answers[name] = expectations.read(name, outputs, len(sample), expected)
     difference = _compare(answers[EXAMPLES_SIGNATURE], answers[RAW_SIGNATURE])
-    return Validation(answers[EXAMPLES_SIGNATURE], load_seconds, seconds, difference)
+    return Validation(description, answers[EXAMPLES_SIGNATURE], load_seconds, seconds, difference)
 
 
 def _load(model: Path) -> Any:
@@ -104,38 +115,17 @@ def _ask(name: str, function: Callable[..., Any], inputs: Mapping[str, tf.Tensor
         ) from error
 
 
-def _probabilities(name: str, outputs: Mapping[str, tf.Tensor], rows: int) -> np.ndarray:
-    if len(outputs) != 1:
-        raise StepError(f"Signature {name!r} must give one output; it gives {', '.join(sorted(outputs))}. {_REMEDY}")
-    output, tensor = next(iter(outputs.items()))
-    if tensor.shape != (rows, 1) or not tensor.dtype.is_floating:
-        raise StepError(
-            f"Signature {name!r} answers {rows} rows with {output!r} of shape {tensor.shape} and type "
-            f"{tensor.dtype.name}; it must be one probability a row, [{rows}, 1]. End the model with one sigmoid unit."
-        )
-    values = tensor.numpy().astype(np.float64)[:, 0]
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise StepError(
-            f"Signature {name!r} answers {bad.size} of {rows} rows with NaN or infinity, first row {bad[0]}. Its "
-            "training has diverged, or a feature is NaN: lower the learning rate, or treat missing values in "
-            "preprocessing_fn."
-        )
-    if values.min() < 0 or values.max() > 1:
-        raise StepError(
-            f"Signature {name!r} answers {values.min():.4g} to {values.max():.4g}, which are no probabilities. "
-            "End the model with a sigmoid."
-        )
-    return values
-
-
 def _compare(by_examples: np.ndarray, by_columns: np.ndarray) -> float:
     differences = np.abs(by_examples - by_columns)
-    row = int(differences.argmax())
-    if differences[row] > TOLERANCE:
+    place = np.unravel_index(differences.argmax(), differences.shape)
+    if differences[place] > _tolerance(by_examples):
         raise StepError(
-            f"The model's signatures disagree: row {row} gets {by_examples[row]:.7g} as a tf.Example through "
-            f"{EXAMPLES_SIGNATURE!r} and {by_columns[row]:.7g} as raw columns through {RAW_SIGNATURE!r}. Export both "
+            f"The model's signatures disagree: row {place[0]} gets {by_examples[place]:.7g} as a tf.Example through "
+            f"{EXAMPLES_SIGNATURE!r} and {by_columns[place]:.7g} as raw columns through {RAW_SIGNATURE!r}. Export both "
             "from the same model and transform graph."
         )
-    return float(differences[row])
+    return float(differences[place])
+
+
+def _tolerance(answers: np.ndarray) -> float:
+    return TOLERANCE * max(1.0, float(np.abs(answers).max()))

@@ -24,7 +24,8 @@ class Candidate:
         digest: of its SavedModel.
         metrics: of its evaluation.
         lineage: what it was made of, e.g. the run's id and the schema's digest.
-        beside: name to file of what is pushed with it, see `stepkit.served`.
+        beside: what is pushed with it, by name, see `stepkit.served`.
+        facts: what whoever asks it should know, e.g. its task.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Candidate:
     metrics: Mapping[str, float]
     lineage: Mapping[str, str] = field(default_factory=dict)
     beside: serving.Beside = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,4 +111,5 @@ def to_record(candidate: Candidate, number: int, uri: str, alias: str) -> dict[s
         "alias": alias,
         "metrics": dict(candidate.metrics),
         **candidate.lineage,
+        **candidate.facts,
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ from stepkit import examples
 from stepkit.errors import StepError, near_misses
 from stepkit.schemas import MISSING, SERVING
 
+_AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 _DTYPES = {"BYTES": tf.string, "INT": tf.int64, "FLOAT": tf.float32}
 
 
@@ -60,19 +62,26 @@ def to_examples(sample: Sample) -> tf.Tensor:
     return tf.constant([_to_example(row, sample.types).SerializeToString() for row in sample.rows])
 
 
-def to_columns(sample: Sample, signature: Mapping[str, tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Returns one dense tensor for each raw column of a signature, [rows, width].
+def to_columns(
+    sample: Sample, signature: Mapping[str, tf.TensorSpec], arguments: Mapping[str, str] = _AS_THEY_ARE
+) -> dict[str, tf.Tensor]:
+    """Returns one dense tensor for each argument of a signature, [rows, width].
 
     Missing values are sent as `stepkit.schemas.MISSING`, which the models that train exports take for it.
 
     Args:
-        signature: column to what the model takes.
+        signature: argument to what the model takes.
+        arguments: raw column to its argument, where that isn't its name.
 
     Raises:
-        StepError: the model takes a column that clients don't send, or with another type or width.
+        StepError: the model takes a column that clients don't send, or with another type or width, or doesn't take one
+            that has an argument.
     """
+    _check_arguments(signature, arguments)
+    raw = {argument: name for name, argument in arguments.items()}
     columns = {}
-    for name, spec in signature.items():
+    for argument, spec in signature.items():
+        name = raw.get(argument, argument)
         if name not in sample.types:
             raise StepError(
                 f"The model takes the raw column {name!r}, which the schema doesn't have in the environment {SERVING}. "
@@ -93,8 +102,17 @@ def to_columns(sample: Sample, signature: Mapping[str, tf.TensorSpec]) -> dict[s
                 f"The model takes the raw column {name!r} in shape {spec.shape}; sample rows have it in "
                 f"{column.shape}. Export the model with columns of [rows, 1]."
             )
-        columns[name] = column
+        columns[argument] = column
     return columns
+
+
+def _check_arguments(signature: Mapping[str, tf.TensorSpec], arguments: Mapping[str, str]) -> None:
+    for name, argument in arguments.items():
+        if argument not in signature:
+            raise StepError(
+                f"The model's description has the raw column {name!r} as the argument {argument!r}, which the model "
+                f"doesn't take. {near_misses(argument, signature)} Train the model again."
+            )
 
 
 def _to_example(row: Mapping[str, list[Any]], types: Mapping[str, str]) -> tf.train.Example:

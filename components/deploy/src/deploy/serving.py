@@ -35,8 +35,8 @@ _CLAIMS = ".claims"
 _PARTIAL = ".partial"
 
 Record = dict[str, Any]
-# Name in the version's folder, one of BESIDE, to the file that is copied there.
-Beside = Mapping[str, Path]
+# Name in the version's folder, one of BESIDE, to the file that is copied there, or what is written.
+Beside = Mapping[str, Path | bytes]
 _NOTHING: Beside = MappingProxyType({})
 
 
@@ -67,7 +67,9 @@ class Versions(Protocol):
         """
 
     def renew(self, number: int, beside: Beside) -> None:
-        """Puts files beside a version's SavedModel, each whole, in the place of what is there of that name.
+        """Puts files beside a version's SavedModel, each whole, in the place of what is there.
+
+        Of those beside it that aren't given, only the record stays: the others were true of an earlier deployment.
 
         Raises:
             StepError: they can't be written.
@@ -142,6 +144,8 @@ class LocalVersions:
                 target = self.folder / str(number) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).replace(target)
+            for name in _outdated(beside):
+                (self.folder / str(number) / name).unlink(missing_ok=True)
 
     def remove(self, number: int) -> None:
         """See `Versions`."""
@@ -228,7 +232,10 @@ class RemoteVersions:
         fs, base = uris.filesystem(self.base)
         with self._writing():
             for name, source in beside.items():
-                fs.put_file(str(source), f"{base}/{number}/{name}")
+                _put(fs, source, f"{base}/{number}/{name}")
+            for name in _outdated(beside):
+                with contextlib.suppress(FileNotFoundError):
+                    fs.rm_file(f"{base}/{number}/{name}")
 
     def remove(self, number: int) -> None:
         """See `Versions`."""
@@ -256,18 +263,29 @@ def _claim(fs: Any, base: str) -> int:
             number += 1
 
 
-def _files(model: Path, beside: Beside) -> dict[str, Path]:
+def _outdated(beside: Beside) -> list[str]:
+    return [name for name in BESIDE if name != RECORD and name not in beside]
+
+
+def _files(model: Path, beside: Beside) -> dict[str, Path | bytes]:
     """Returns name to file of all that a version gets, except its record. An earlier push's record isn't part of it."""
     own = {file.relative_to(model).as_posix(): file for file in sorted(model.rglob("*")) if file.is_file()}
     return {name: file for name, file in own.items() if name not in BESIDE} | dict(beside)
 
 
-def _upload(fs: Any, target: str, files: Mapping[str, Path], record: bytes) -> None:
+def _upload(fs: Any, target: str, files: Mapping[str, Path | bytes], record: bytes) -> None:
     for name, file in files.items():
         if name != SAVED_MODEL:
-            fs.put_file(str(file), f"{target}/{name}")
+            _put(fs, file, f"{target}/{name}")
     fs.pipe_file(f"{target}/{RECORD}", record)
-    fs.put_file(str(files[SAVED_MODEL]), f"{target}/{SAVED_MODEL}")
+    _put(fs, files[SAVED_MODEL], f"{target}/{SAVED_MODEL}")
+
+
+def _put(fs: Any, source: Path | bytes, target: str) -> None:
+    if isinstance(source, bytes):
+        fs.pipe_file(target, source)
+    else:
+        fs.put_file(str(source), target)
 
 
 def _delete(fs: Any, target: str) -> None:
@@ -302,11 +320,14 @@ def _to_bytes(record: Record) -> bytes:
     return (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _copy(files: Mapping[str, Path], target: Path) -> None:
+def _copy(files: Mapping[str, Path | bytes], target: Path) -> None:
     for name, source in files.items():
         copied = target / name
         copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copied)
+        if isinstance(source, bytes):
+            copied.write_bytes(source)
+        else:
+            shutil.copyfile(source, copied)
         _sync(copied)
 
 

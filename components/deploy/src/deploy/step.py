@@ -11,10 +11,13 @@ from typing import Any
 from deploy import infra, rollout, sampling, serving
 from stepkit import digest, examples, registry, schemas, served
 from stepkit.errors import StepError, UsageError
+from stepkit.model_description import ModelDescription
 from stepkit.outputs import Outputs
 
 # As data_validation calls it.
 _STATISTICS = PurePosixPath(served.STATISTICS).name
+# As long as the model is wide, or artifacts of their own.
+_NO_METADATA = ("metrics", "arguments")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,8 +45,12 @@ def run(args: argparse.Namespace) -> None:
         "schema_digest": digest.of_file(schema),
         "examples_digest": digest.of_file(folder / examples.MANIFEST),
     }
-    beside = {served.STATISTICS: _statistics(Path(args.statistics))}
-    candidate = rollout.Candidate(args.model_name, model, serving.digest_of(model), metrics, lineage, beside)
+    beside: dict[str, Path | bytes] = {served.STATISTICS: _statistics(Path(args.statistics))}
+    if args.operating_point:
+        beside[served.OPERATING_POINT] = _operating_point(args.operating_point)
+    candidate = rollout.Candidate(
+        args.model_name, model, serving.digest_of(model), metrics, lineage, beside, facts(validation.description)
+    )
     with Outputs(args.executor_input) as outputs:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
         described = outputs.file(args.pushed_model)
@@ -52,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         version = deployed.version
         record = rollout.to_record(candidate, version.version, version.uri, args.alias) | {"pushed": deployed.pushed}
         _write_json(described, record)
-        outputs.metadata("pushed_model", {key: value for key, value in record.items() if key != "metrics"})
+        outputs.metadata("pushed_model", {key: value for key, value in record.items() if key not in _NO_METADATA})
         outputs.parameter(args.pushed_uri, version.uri)
         outputs.parameter(args.version, version.version)
     took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in validation.seconds.items())
@@ -82,6 +89,14 @@ def read_metrics(path: Path) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if _is_number(value)}
 
 
+def facts(description: ModelDescription | None) -> dict[str, Any]:
+    """Returns what the record says of a model's use: its task, and arguments called otherwise than columns."""
+    if description is None:
+        return {}
+    renamed = {name: argument for name, argument in description.arguments.items() if name != argument}
+    return {"task": description.task} | ({"arguments": renamed} if renamed else {})
+
+
 def _statistics(folder: Path) -> Path:
     found = folder / _STATISTICS
     if not found.is_file():
@@ -90,6 +105,13 @@ def _statistics(folder: Path) -> Path:
             "that the model was trained on."
         )
     return found
+
+
+def _operating_point(value: dict[str, Any]) -> bytes:
+    try:
+        return _to_json(value).encode()
+    except ValueError as error:
+        raise StepError("--operating-point has a number that isn't finite. Give evaluate's output.") from error
 
 
 def _is_number(value: Any) -> bool:
@@ -105,4 +127,8 @@ def _check_name(name: str) -> None:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(_to_json(value), encoding="utf-8")
+
+
+def _to_json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
