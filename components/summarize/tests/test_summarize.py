@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fsspec
@@ -211,8 +210,7 @@ def test_it_needs_a_run_id(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_it_starts_quickly(tmp_path):
-    started = time.monotonic()
+def test_it_imports_nothing_heavy(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "summarize", "--pipeline", "taxi", "--run-id", "run-1", "--summary", "summary.md"],
         cwd=tmp_path,
@@ -221,4 +219,3 @@ def test_it_starts_quickly(tmp_path):
     heavy = "import summarize.cli, sys; print([name for name in ('pandas', 'pyarrow', 'numpy') if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True, text=True).stdout
     assert loaded.strip() == "[]"
-    assert time.monotonic() - started < 5  # half a second when nothing else runs
