@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import TRAIN_ROWS, example, write_examples
 from train import cache, dataset, reading
+from train.labels import Target
 from train.transform_graph import TransformGraph
 
 BLOCK_ROWS = 50
@@ -25,7 +26,7 @@ EVERYTHING = {
 
 def opened(examples, graph, **bounds) -> dataset.Source:
     split = reading.find_split(examples, "train")
-    return dataset.open_split(split, TransformGraph(graph).transformed_spec, "big_tip", **bounds)
+    return dataset.open_split(split, TransformGraph(graph).transformed_spec, Target("big_tip"), **bounds)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_every_kind_of_feature_comes_as_parsing_gives_it(tmp_path, rows, kind, b
         manifest["splits"]["train"]["files"][0]["path"] = "train/part-00000.parquet"
         (folder / "manifest.json").write_text(json.dumps({**manifest, "format": "parquet"}))
         pq.write_table(pa.table(columns), folder / "train/part-00000.parquet")
-    source = dataset.open_split(reading.find_split(folder, "train"), EVERYTHING, "label", budget=budget)
+    source = dataset.open_split(reading.find_split(folder, "train"), EVERYTHING, Target("label"), budget=budget)
     expected = tf.io.parse_example([example(**row) for row in rows], EVERYTHING)
     ((features, label),) = source.batches()
     _assert_equal({**features, "label": label}, expected)

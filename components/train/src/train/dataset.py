@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from stepkit.errors import StepError
 from stepkit.progress import bar
 from train import reading
 from train.cache import Cache
+from train.labels import WEIGHTS, Encoder, Target
 from train.schema import FeatureSpec
 
 # Most bytes of a split's decoded examples that stay in memory.
@@ -24,13 +24,14 @@ WINDOW_BYTES = 64 << 20
 _PIECE_ROWS = 16_384
 _VALIDATION_ROWS = 1024
 
-Batch = tuple[dict[str, Any], tf.Tensor]
+# Features, label, and weights if rows don't count alike.
+Batch = tuple[Any, ...]
 
 
 def open_split(
     split: reading.Split,
     spec: FeatureSpec,
-    label_key: str,
+    target: Target,
     budget: int = MEMORY_BUDGET_BYTES,
     window: int = WINDOW_BYTES,
 ) -> "Source":
@@ -43,32 +44,40 @@ def open_split(
 
     Raises:
         StepError: a file is corrupt, doesn't fit the spec or has another number of rows than the manifest says, or the
-            label is useless: missing, NaN, infinite, or the same in every row.
+            label or the weights are useless (see `train.labels`).
     """
-    cache = Cache(reading.arrow_schema(spec), budget)
-    check = _LabelCheck(split.name, label_key)
+    kept = {name: feature for name, feature in spec.items() if name != target.weight}
+    kept[target.label] = target.encoded(kept[target.label])
+    if target.weighted:
+        kept[WEIGHTS] = tf.io.FixedLenFeature([], tf.float32)
+    schema = reading.arrow_schema(kept)
+    cache = Cache(schema, budget)
+    encoder = Encoder(target, split.name)
     with bar(f"Reading {split.name}", split.rows) as advance:
         for file, block in reading.read(split, spec):
-            check.add(str(file), block.column(label_key).to_numpy())
-            cache.add(block)
+            cache.add(encoder.encode(str(file), block, schema))
             advance(block.num_rows)
-    check.finish()
+    encoder.finish()
     cache.finish()
-    return Source(cache, spec, label_key, window)
+    return Source(cache, kept, target.label, window, encoder.seen)
 
 
 class Source:
-    """A split that a model can be trained on or validated with. Batches are ({feature: tensor}, label).
+    """A split that a model can be trained on or validated with.
+
+    Batches are ({feature: tensor}, label), or ({feature: tensor}, label, weights) if rows don't count alike.
 
     Attributes:
         rows: number of examples.
+        seen: indices of the label's classes that it has.
     """
 
-    def __init__(self, cache: Cache, spec: FeatureSpec, label_key: str, window: int) -> None:
+    def __init__(self, cache: Cache, spec: FeatureSpec, label_key: str, window: int, seen: Iterable[int] = ()) -> None:
         self.rows = sum(cache.block_rows)
         self._cache = cache
         self._spec = spec
-        self._label_key = label_key
+        self.seen = set(seen)
+        self._answers = [label_key, *([WEIGHTS] if WEIGHTS in spec else [])]
         blocks = len(cache.block_rows)
         self._window_blocks = max(1, window * blocks // max(1, cache.nbytes))
 
@@ -97,7 +106,7 @@ class Source:
 
         return self._batches(pieces, batch_rows, share, features).prefetch(tf.data.AUTOTUNE)
 
-    def batches(self, features: Sequence[str] | None = None) -> tf.data.Dataset:
+    def batches(self, features: Sequence[str] | None = None, batch_rows: int = _VALIDATION_ROWS) -> tf.data.Dataset:
         """Returns the split once, in order.
 
         Args:
@@ -109,7 +118,7 @@ class Source:
             stored = (self._cache.read(blocks[at : at + 1]).select(columns) for at in blocks)
             return _pieces(stored, piece_rows)
 
-        return self._batches(pieces, _VALIDATION_ROWS, (0, 1), features).prefetch(1)
+        return self._batches(pieces, batch_rows, (0, 1), features).prefetch(1)
 
     def _shuffled(self, columns: list[str], seed: tf.Tensor, piece_rows: int) -> Iterator[pa.Table]:
         blocks = _shuffle(len(self._cache.block_rows), tf.random.experimental.stateless_fold_in(seed, -1))
@@ -126,8 +135,8 @@ class Source:
         share: tuple[int, int],
         features: Sequence[str] | None,
     ) -> tf.data.Dataset:
-        names = [name for name in self._spec if name != self._label_key] if features is None else list(features)
-        columns = [*names, self._label_key]
+        names = [name for name in self._spec if name not in self._answers] if features is None else list(features)
+        columns = [*names, *self._answers]
         piece_rows = max(1, _PIECE_ROWS // batch_rows) * batch_rows
 
         def stacks() -> Iterator[Batch]:
@@ -138,7 +147,7 @@ class Source:
                         yield self._stack(part, names, rows)
 
         specs = {name: _stack_spec(feature) for name, feature in self._spec.items()}
-        signature = ({name: specs[name] for name in names}, specs[self._label_key])
+        signature = ({name: specs[name] for name in names}, *(specs[name] for name in self._answers))
         made = tf.data.Dataset.from_generator(stacks, output_signature=signature)
         made = made.prefetch(1).flat_map(lambda *stack: tf.data.Dataset.from_tensor_slices(stack))
         if share[1] > 1:
@@ -151,7 +160,7 @@ class Source:
     def _stack(self, rows: pa.Table, names: Sequence[str], batch_rows: int) -> Batch:
         """Returns batches of `batch_rows` rows, one on the other."""
         tensors = {name: _to_tensor(rows.column(name), self._spec[name], batch_rows) for name in rows.column_names}
-        return {name: tensors[name] for name in names}, tensors[self._label_key]
+        return ({name: tensors[name] for name in names}, *(tensors[name] for name in self._answers))
 
 
 def _shuffle(count: int, seed: tf.Tensor) -> np.ndarray:
@@ -199,32 +208,6 @@ def _share(rows: Any, share: tuple[int, int]) -> Any:
     return tf.gather(rows, mine % count)
 
 
-def _with_sparse(features: dict[str, Any], label: tf.Tensor) -> Batch:
+def _with_sparse(features: dict[str, Any], *answers: tf.Tensor) -> Batch:
     """Turns ragged features into sparse ones, which is what `tf.io.VarLenFeature` stands for."""
-    return {n: v.to_sparse() if isinstance(v, tf.RaggedTensor) else v for n, v in features.items()}, label
-
-
-class _LabelCheck:
-    def __init__(self, split: str, label_key: str) -> None:
-        self._split = split
-        self._label_key = label_key
-        self._low: Any = None
-        self._high: Any = None
-
-    def add(self, file: str, labels: np.ndarray) -> None:
-        bad = ~np.isfinite(labels)
-        if bad.any():
-            raise StepError(
-                f"Label {self._label_key!r} is NaN or infinite in {int(bad.sum()):,} examples of {file!r} "
-                f"(split {self._split!r}). Drop those rows in extract (--where), or fill them in preprocessing_fn."
-            )
-        low, high = labels.min(), labels.max()
-        self._low = low if self._low is None else min(self._low, low)
-        self._high = high if self._high is None else max(self._high, high)
-
-    def finish(self) -> None:
-        if self._low == self._high:
-            raise StepError(
-                f"Label {self._label_key!r} is {self._low} in every example of split {self._split!r}: with one class "
-                "there is nothing to learn. Check how preprocessing_fn computes it, and what extract reads."
-            )
+    return ({n: v.to_sparse() if isinstance(v, tf.RaggedTensor) else v for n, v in features.items()}, *answers)

@@ -1,12 +1,17 @@
 """The served model: a SavedModel whose every signature starts from raw features, with the transform graph inside.
 
-    serving_default     examples: string [rows], serialized tf.Examples   -> probabilities: float [rows, 1]
-    serve_raw           one tensor a raw feature, [rows, 1]               -> probabilities: float [rows, 1]
+    serving_default     examples: string [rows], serialized tf.Examples   -> the answer
+    serve_raw           one tensor a raw feature, [rows, 1]               -> the answer
     transform_features  examples: string [rows], with the label's columns -> every transformed feature, and the label
+
+The answer to a task of two classes is `probabilities`, float [rows, 1]; to one of several `scores`, float
+[rows, classes], and `classes`, string [rows, classes], whose every row has the classes' names; to a regression
+`predictions`, float [rows, 1].
 
 `serve_raw` takes rows of JSON: TF Serving has no way to leave a feature out, so a missing value of an optional feature
 is sent as `""` (text), `NaN` (float) or -9223372036854775808 (integer). A feature with several values a row is as wide
-as its longest row, the others padded with that same value.
+as its longest row, the others padded with that same value. Its arguments have names that TensorFlow takes, which
+`assets.extra/model.json` has for each raw feature (see `stepkit.model_description`).
 """
 
 from collections.abc import Mapping
@@ -17,27 +22,27 @@ import keras
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from stepkit import saved_models, schemas
+from stepkit import model_description, saved_models, schemas, tasks
 from stepkit.errors import StepError
+from train.labels import Target
 from train.pipeline_model import input_names
-from train.schema import single_valued
-from train.transform_graph import TransformGraph
+from train.schema import FeatureSpec, single_valued
+from train.served_inputs import Interface
 
-OUTPUT = "probabilities"
 _EXAMPLES = [tf.TensorSpec([None], tf.string, name="examples")]
 
 
-def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path) -> None:
-    """Writes the SavedModel.
+def save(model: keras.Model, interface: Interface, target: Target, folder: Path) -> None:
+    """Writes the SavedModel, and beside its graph what it says of itself.
 
     Args:
-        model: takes the transformed features; gives one row of probabilities an example.
+        model: takes the transformed features; gives the answer to the task.
         folder: empty.
 
     Raises:
         StepError: the transform graph needs raw features that its schema doesn't have.
     """
-    served = _Served(model, graph, label_key)
+    served = _Served(model, interface, target)
     signatures = {
         "serving_default": tf.function(served.serve_examples, input_signature=_EXAMPLES),
         "serve_raw": tf.function(served.serve_raw, input_signature=[served.raw_signature()]),
@@ -52,17 +57,21 @@ def save(model: keras.Model, graph: TransformGraph, label_key: str, folder: Path
         ) from error
     tf.saved_model.save(served, str(folder), signatures=concrete)
     saved_models.make_canonical(folder)
+    described = folder / model_description.FILE
+    described.parent.mkdir(exist_ok=True)
+    described.write_text(interface.description(target).to_json(), encoding="utf-8")
 
 
 class _Served(tf.Module):
-    def __init__(self, model: keras.Model, graph: TransformGraph, label_key: str) -> None:
+    def __init__(self, model: keras.Model, interface: Interface, target: Target) -> None:
         super().__init__()
         self.model = model
-        self.transform = graph.load()
-        self._label_key = label_key
-        self._shapes = graph.transformed_spec
-        self._spec = graph.raw_spec
-        self._features = {feature.name: feature for feature in schemas.in_use(graph.raw_schema, schemas.SERVING)}
+        self.transform = interface.transform
+        self._target = target
+        self._shapes = interface.transformed_spec
+        self._spec = interface.spec
+        self._features = interface.features
+        self._arguments = interface.arguments
         self._serving_spec = {name: self._spec[name] for name in self._features}
 
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -70,9 +79,9 @@ class _Served(tf.Module):
         return self._predict(raw, tf.shape(examples, tf.int64)[0])
 
     def serve_raw(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        raw = {name: _from_column(columns[name], spec) for name, spec in self._serving_spec.items()}
         rows = tf.shape(next(iter(columns.values())), tf.int64)[0]
-        return self._predict(raw, rows)
+        named = {name: columns[self._arguments[name]] for name in self._features}
+        return self._predict(_from_columns(named, self._serving_spec, self._features, rows), rows)
 
     def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         transformed = self._transform(tf.io.parse_example(examples, self._spec))
@@ -83,25 +92,35 @@ class _Served(tf.Module):
 
     def raw_signature(self) -> dict[str, tf.TensorSpec]:
         return {
-            name: tf.TensorSpec([None, *_column_shape(spec, self._features[name])], spec.dtype, name=name)
-            for name, spec in self._serving_spec.items()
+            argument: tf.TensorSpec(
+                [None, *_column_shape(self._spec[name], self._features[name])], self._spec[name].dtype, name=argument
+            )
+            for name, argument in self._arguments.items()
         }
 
     def _predict(self, raw: Mapping[str, Any], rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        # The graph takes the label's raw columns as well; what it computes from them isn't used.
+        # The graph takes the columns of the label and the weight as well; what it computes from them isn't used.
         absent = {name: _missing(spec, rows) for name, spec in self._spec.items() if name not in raw}
         features = self._transform({**raw, **absent})
-        del features[self._label_key]
+        for name in filter(None, (self._target.label, self._target.weight)):
+            del features[name]
         names = input_names(self.model)
         outputs = self.model({name: features[name] for name in names} if names else features, training=False)
         (output,) = tf.nest.flatten(outputs)
-        return {OUTPUT: output if output.shape.rank == 2 else tf.reshape(output, tf.stack([rows, -1]))}
+        return self._answer(output if output.shape.rank == 2 else tf.reshape(output, tf.stack([rows, -1])), rows)
+
+    def _answer(self, output: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        answer = {tasks.ANSWERS[self._target.task]: output}
+        if self._target.task in (tasks.MULTICLASS, tasks.MULTILABEL):
+            names = tf.constant([[str(name) for name in self._target.classes]])
+            answer[tasks.CLASSES_OUTPUT] = tf.tile(names, tf.stack([rows, 1]))
+        return answer
 
     def _transform(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         transformed = dict(self.transform.transform_fn(dict(raw)))
         for name, spec in self._shapes.items():
             if isinstance(spec, tf.io.FixedLenFeature):
-                transformed[name] = tf.reshape(transformed[name], [-1, *spec.shape])
+                transformed[name] = _shaped(transformed[name], spec)
         return transformed
 
 
@@ -117,16 +136,53 @@ def _column_shape(spec: Any, feature: schema_pb2.Feature) -> list[int | None]:
     return [1] if single_valued(feature) else [None]
 
 
-def _from_column(column: tf.Tensor, spec: Any) -> tf.Tensor | tf.SparseTensor:
-    if isinstance(spec, tf.io.FixedLenFeature):
-        return tf.reshape(column, [-1, *spec.shape])
-    if spec.dtype == tf.string:
-        present = tf.not_equal(column, schemas.MISSING["BYTES"])
-    elif spec.dtype.is_floating:
-        present = tf.logical_not(tf.math.is_nan(column))
-    else:
-        present = tf.not_equal(column, schemas.MISSING["INT"])
-    return tf.ragged.boolean_mask(column, present).to_sparse()
+def _shaped(tensor: tf.Tensor, spec: tf.io.FixedLenFeature) -> tf.Tensor:
+    if tensor.shape.rank is not None and tensor.shape.as_list() == [None, *spec.shape]:
+        return tensor
+    return tf.reshape(tensor, [-1, *spec.shape])
+
+
+def _from_columns(
+    columns: Mapping[str, tf.Tensor], spec: FeatureSpec, features: Mapping[str, schema_pb2.Feature], rows: tf.Tensor
+) -> dict[str, Any]:
+    """Gives columns the form that `tf.io.parse_example` gives the same values."""
+    found: dict[str, Any] = {}
+    together: dict[tf.DType, list[str]] = {}
+    for name, column in columns.items():
+        if isinstance(spec[name], tf.io.FixedLenFeature):
+            found[name] = _shaped(column, spec[name])
+        elif single_valued(features[name]):
+            together.setdefault(spec[name].dtype, []).append(name)
+        else:
+            found[name] = tf.ragged.boolean_mask(column, _present(column)).to_sparse()
+    for names in together.values():
+        found.update(_sparse_columns(names, [columns[name] for name in names], rows))
+    return found
+
+
+def _sparse_columns(names: list[str], columns: list[tf.Tensor], rows: tf.Tensor) -> dict[str, tf.SparseTensor]:
+    """Makes columns of one type and one value a row sparse, with as many operations for thousands as for one."""
+    stacked = tf.transpose(tf.concat(columns, 1)) if len(columns) > 1 else tf.reshape(columns[0], [1, -1])
+    present = _present(stacked)
+    places = tf.where(present)
+    counts = tf.math.count_nonzero(present, 1)
+    indices = tf.stack([places[:, 1], tf.zeros_like(places[:, 1])], 1)
+    widths = tf.minimum(counts, 1)  # of the longest row
+    shapes = tf.unstack(tf.stack([tf.fill([len(names)], rows), widths], 1), len(names))
+    parts = zip(
+        names,
+        tf.split(indices, counts, num=len(names)),
+        tf.split(tf.gather_nd(stacked, places), counts, num=len(names)),
+        shapes,
+        strict=True,
+    )
+    return {name: tf.SparseTensor(index, values, shape) for name, index, values, shape in parts}
+
+
+def _present(column: tf.Tensor) -> tf.Tensor:
+    if column.dtype.is_floating:
+        return tf.logical_not(tf.math.is_nan(column))
+    return tf.not_equal(column, schemas.MISSING["BYTES" if column.dtype == tf.string else "INT"])
 
 
 def _missing(spec: Any, rows: tf.Tensor) -> tf.Tensor | tf.SparseTensor:

@@ -75,11 +75,11 @@ def make_variables(model: keras.Model, source: Source) -> None:
     Raises:
         StepError: the model can't take the features.
     """
-    features, _ = next(iter(source.batches(input_names(model))))
+    features, *_ = next(iter(source.batches(input_names(model))))
     try:
         model(features, training=False)
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise StepError(f"The pipeline module's model can't take the transformed features: {_cause(error)}") from error
+        raise StepError(f"The pipeline module's model can't take the transformed features: {cause(error)}") from error
     model.optimizer.build(model.trainable_variables)
 
 
@@ -133,7 +133,7 @@ def fit(
         except DivergedError as error:
             raise _with_suspects(error, train) from None
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-            raise StepError(f"Keras can't train the pipeline module's model: {_cause(error)}") from error
+            raise StepError(f"Keras can't train the pipeline module's model: {cause(error)}") from error
     _assign(model.variables, state.best)
     # What fitting traced would stay in memory while the model is exported, 50 MB of it. Keras traces anew if need be.
     model.train_function = model.test_function = None
@@ -187,7 +187,7 @@ def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
 def _with_suspects(error: DivergedError, source: Source) -> DivergedError:
     """Names the features that can't but make a loss NaN, if there are any."""
     suspects: set[str] = set()
-    for features, _ in source.batches():
+    for features, *_ in source.batches():
         for name, value in features.items():
             values = value.values if isinstance(value, tf.SparseTensor) else value
             if values.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(values))):
@@ -201,6 +201,7 @@ def _with_suspects(error: DivergedError, source: Source) -> DivergedError:
     )
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """Returns what an error says, shortened, with its type."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:500]}"

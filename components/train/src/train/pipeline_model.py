@@ -51,8 +51,16 @@ def merge_hyperparameters(
     return {**defaults, **overrides}
 
 
-def build(module: ModuleType, transform: Transform, hyperparameters: Mapping[str, Any]) -> keras.Model:
+def build(
+    module: ModuleType,
+    transform: Transform,
+    hyperparameters: Mapping[str, Any],
+    withheld: Mapping[str, str] | None = None,
+) -> keras.Model:
     """Calls the module's `build_model`.
+
+    Args:
+        withheld: transformed feature that no model gets to why, for the error.
 
     Raises:
         StepError: it raises, or returns something other than a compiled Keras 3 model whose inputs are transformed
@@ -69,6 +77,8 @@ def build(module: ModuleType, transform: Transform, hyperparameters: Mapping[str
     if len(getattr(model, "outputs", None) or [None]) != 1:
         raise StepError(f"The pipeline module's model has {len(model.outputs)} outputs. Return a model with one.")
     for name in input_names(model) or ():
+        if name in (withheld or {}):
+            raise StepError(f"The model's input {name!r} is {(withheld or {})[name]}. Remove it from the inputs.")
         if name not in transform.feature_spec:
             raise StepError(
                 f"The model's input {name!r} is no transformed feature. {near_misses(name, transform.feature_spec)}"

@@ -15,10 +15,21 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 import keras
 import tensorflow as tf
 
-from stepkit import code, digest, examples, module_reads, modules, uris
+from stepkit import code, digest, examples, module_reads, modules, tasks, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from train import cluster, dataset, export, fitting, outcome, pipeline_model, reading
+from train import (
+    cluster,
+    dataset,
+    export,
+    fitting,
+    labels,
+    outcome,
+    pipeline_model,
+    reading,
+    served_inputs,
+    trial_batch,
+)
 from train.checkpoints import PLACES, Checkpoints, fingerprint
 from train.transform_graph import TransformGraph
 
@@ -54,19 +65,26 @@ def run(args: argparse.Namespace) -> None:
         uris.local_copy(args.transform_graph, "transform graph") as graph_folder,
     ):
         graph = TransformGraph(graph_folder)
-        transform = graph.for_module(args.label_key)
+        labels.check_spec(graph.transformed_spec, args.label_key, tasks.declared(module))
         splits = [reading.find_split(examples_folder, name) for name in (args.train_split, args.eval_split)]
+        target = labels.find_target(module, splits[0], graph.transformed_spec, args.label_key)
+        transform = graph.for_module(target)
 
         def build(chosen: dict[str, Any]) -> keras.Model:
             keras.backend.clear_session()
             keras.utils.set_random_seed(args.seed)
-            return pipeline_model.build(module, transform, chosen)
+            return pipeline_model.build(module, transform, chosen, _withheld(target))
 
-        build(hyperparameters)  # for its errors, before the long work
+        tried = build(hyperparameters)  # for its errors, before the long work
         checkpoints = _checkpoints(
             args, name_of_run(args, module, hyperparameters, examples_folder, graph_folder, workers.workers)
         )
-        sources = [dataset.open_split(split, graph.transformed_spec, args.label_key) for split in splits]
+        sources = [_read(split, graph, target) for split in splits]
+        labels.check_eval(target, (splits[0].name, sources[0].seen), (splits[1].name, sources[1].seen))
+        _say("Trying the model on one batch")
+        trial_batch.check(tried, sources[0], target, args.batch_size)
+        interface = served_inputs.find(graph, target, tried)
+        del tried
         try:
             trials = []
             if args.tune_trials:
@@ -76,7 +94,8 @@ def run(args: argparse.Namespace) -> None:
             state = _train(args, model, sources, checkpoints, workers)
             if workers.chief:
                 try:
-                    _write(args, model, graph, state, hyperparameters, trials, sources)
+                    trial_batch.never_predicted(model, sources[1], target, _say)
+                    _write(args, model, interface, target, state, hyperparameters, trials, sources)
                 except tf.errors.ResourceExhaustedError as error:  # what TensorFlow makes of a full disk
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), args.model) from error
         except StepError:
@@ -84,6 +103,16 @@ def run(args: argparse.Namespace) -> None:
             raise
         if workers.chief:
             checkpoints.discard(_TRAINING, _TUNING)
+
+
+def _withheld(target: labels.Target) -> dict[str, str]:
+    why = {target.label: "the label (--label-key), which is what it predicts"}
+    return {**why, **({target.weight: "the WEIGHT, which only says how much a row counts"} if target.weight else {})}
+
+
+def _read(split: reading.Split, graph: TransformGraph, target: labels.Target) -> dataset.Source:
+    _say(f"Reading the split {split.name}: {split.rows:,} rows, {len(graph.transformed_spec):,} features")
+    return dataset.open_split(split, graph.transformed_spec, target)
 
 
 def _checkpoints(args: argparse.Namespace, name: str) -> Checkpoints:
@@ -202,7 +231,8 @@ def _say(line: str) -> None:
 def _write(
     args: argparse.Namespace,
     model: keras.Model,
-    graph: TransformGraph,
+    interface: served_inputs.Interface,
+    target: labels.Target,
     state: fitting.State,
     hyperparameters: dict[str, Any],
     trials: list["tuning.Trial"],
@@ -211,13 +241,27 @@ def _write(
     facts = {
         "Examples": f"{sources[0].rows:,} to train, {sources[1].rows:,} to validate",
         "Weights": f"{model.count_params():,}",
-        "Label": args.label_key,
+        "Label": target.label,
+        "Task": target.task,
+        **({"Classes": _shown_classes(target)} if target.classes else {}),
+        **({"Weight of a row": _shown_weight(target)} if target.weighted else {}),
         "Seed": str(args.seed),
     }
+    _say("Exporting the model")
     with Outputs(args.executor_input) as outputs:
-        export.save(model, graph, args.label_key, outputs.directory(args.model))
+        export.save(model, interface, target, outputs.directory(args.model))
         outcome.write_tensorboard(outputs.directory(args.tensorboard_logs), state)
         outputs.file(args.report).write_text(outcome.render(state, hyperparameters, facts, trials), encoding="utf-8")
         outputs.file(args.best_hyperparameters).write_text(json.dumps(hyperparameters, indent=2), encoding="utf-8")
         outputs.file(args.metrics).write_text(json.dumps(outcome.metrics(state), indent=2), encoding="utf-8")
         outputs.metadata("metrics", outcome.shown_metrics(state))
+
+
+def _shown_classes(target: labels.Target) -> str:
+    shown = ", ".join(map(str, target.classes[:20]))
+    return shown if len(target.classes) <= 20 else f"{shown} and {len(target.classes) - 20} more"
+
+
+def _shown_weight(target: labels.Target) -> str:
+    by_class = [f"{name}: {weight:g}" for name, weight in zip(target.classes, target.class_weights, strict=False)]
+    return "; ".join([*([target.weight] if target.weight else []), *([", ".join(by_class)] if by_class else [])])

@@ -9,6 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import schemas
 from stepkit.errors import StepError, near_misses
+from train.labels import Target
 from train.schema import FeatureSpec, feature_spec
 
 _TRANSFORM_FN = "transform_fn"
@@ -21,11 +22,15 @@ class Transform:
 
     Attributes:
         feature_spec: name to `tf.io.FixedLenFeature` or `tf.io.VarLenFeature` of the transformed features that the
-            model may take; the label isn't among them.
+            model may take; neither the label nor the weight is among them.
+        task: what the module declares as `TASK`.
+        classes: the label's, in the order of the model's outputs; empty for regression.
     """
 
-    def __init__(self, spec: FeatureSpec, assets: Path) -> None:
+    def __init__(self, spec: FeatureSpec, assets: Path, target: Target) -> None:
         self.feature_spec: Mapping[str, Any] = spec
+        self.task = target.task
+        self.classes = target.classes
         self._assets = assets
 
     def vocabulary_size(self, name: str) -> int:
@@ -70,27 +75,11 @@ class TransformGraph:
         self.raw_schema, self.raw_spec = _read(folder / _RAW_SCHEMA)
         _, self.transformed_spec = _read(folder / _TRANSFORMED_SCHEMA)
 
-    def for_module(self, label_key: str) -> Transform:
-        """Returns what `build_model` gets.
-
-        Raises:
-            StepError: no transformed feature is called `label_key`, or it isn't one number a row.
-        """
-        spec = dict(self.transformed_spec)
-        if label_key not in spec:
-            raise StepError(
-                f"No transformed feature is called {label_key!r} (--label-key). {near_misses(label_key, spec)}"
-            )
-        label = spec.pop(label_key)
-        if (
-            not isinstance(label, tf.io.FixedLenFeature)
-            or list(label.shape) not in ([], [1])
-            or label.dtype == tf.string
-        ):
-            raise StepError(
-                f"The label {label_key!r} isn't one number a row. Have preprocessing_fn return it dense, as [rows, 1]."
-            )
-        return Transform(spec, self._folder / _TRANSFORM_FN / "assets")
+    def for_module(self, target: Target) -> Transform:
+        """Returns what `build_model` gets."""
+        answers = (target.label, target.weight)
+        spec = {name: feature for name, feature in self.transformed_spec.items() if name not in answers}
+        return Transform(spec, self._folder / _TRANSFORM_FN / "assets", target)
 
     def load(self) -> Any:
         """Returns TFT's SavedModel: `.transform_fn(raw features)` gives the transformed ones."""
