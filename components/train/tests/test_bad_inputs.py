@@ -5,10 +5,12 @@ import math
 import re
 import shutil
 
+import odd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MODULE, as_parquet, example, splits, write_examples
+from train.cli import main
 
 
 @pytest.fixture
@@ -291,3 +293,31 @@ def test_bad_tf_config(fails, monkeypatch, text):
 
 def test_example_helper_leaves_missing_values_out():
     assert example(a=None, b=[]) == b"" and example(a=1) != b""
+
+
+def test_a_check_writes_nothing_and_needs_nothing(step, capfd):
+    assert main(["--check", "--module", MODULE, "--epochs", "3"]) == 0
+    assert main([*step.argv(), "--check"]) == 0
+    assert main(["--check", "--module", f"TASK = 'bnary'\n{MODULE}"]) == 1
+    assert "Did you mean 'binary'?" in capfd.readouterr().err
+    assert main([*step.argv(label_key="bigtip"), "--check"]) == 1
+    assert "Did you mean 'big_tip'?" in capfd.readouterr().err
+    assert main(["--check", "--epochs", "0"]) == 2
+    assert step.written() == []
+
+
+def test_an_input_that_the_label_s_column_is_needed_for(tmp_path, capfd):
+    step = odd.make(tmp_path)
+    module = odd.module("multiclass").replace("'leak', ", "").replace(", 'leak'", "")
+    assert step.run(module, label_key="species") == 1
+    assert "input 'leak' is computed from the raw column 'kind of bird', which isn't there" in capfd.readouterr().err
+    assert step.written() == []
+
+
+def test_the_weight_is_no_input(tmp_path, capfd):
+    step = odd.make(tmp_path)
+    module = odd.module("multiclass", "WEIGHT = 'a b'").replace(
+        "for name in transform.feature_spec if", "for name in [*transform.feature_spec, WEIGHT] if"
+    )
+    assert step.run(module, label_key="species") == 1
+    assert "input 'a b' is the WEIGHT" in capfd.readouterr().err

@@ -58,10 +58,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the component; returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), _step, argv)
+    return cli.run(build_parser(), _step, argv, _check)
 
 
 def _step(args: argparse.Namespace) -> None:
+    _check_numbers(args)
+    from train.step import run
+
+    run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    _check_numbers(args)
+    from train.checking import check
+
+    check(args)
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
     for flag, least in {
         "epochs": 1,
         "batch_size": 1,
@@ -73,6 +87,3 @@ def _step(args: argparse.Namespace) -> None:
             raise UsageError(f"--{flag.replace('_', '-')} is {getattr(args, flag)}; give {least} or more")
     if args.seed >= 2**32 - 1:
         raise UsageError(f"--seed is {args.seed}; give less than {2**32 - 1}")
-    from train.step import run
-
-    run(args)

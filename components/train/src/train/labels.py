@@ -60,6 +60,14 @@ class Target:
         """Numbers that a model gives a row."""
         return len(self.classes) if self.task in (tasks.MULTICLASS, tasks.MULTILABEL) else 1
 
+    @property
+    def withheld(self) -> dict[str, str]:
+        """Transformed features that no model gets, and what they are."""
+        found = {self.label: "the label (--label-key), which is what it predicts"}
+        if self.weight:
+            found[self.weight] = "the WEIGHT, which only says how much a row counts"
+        return found
+
     def encoded(self, label: Any) -> Any:
         """Returns the parsing spec of the label as the model gets it, for that of the label as it is."""
         if self.task == tasks.MULTICLASS or label.dtype == tf.string:
@@ -193,7 +201,7 @@ def _found_classes(split: reading.Split, spec: FeatureSpec, label: str, task: st
                 raise StepError(_too_many(label, split.name, found, task))
     if len(found) == 1:
         raise StepError(_constant(label, next(iter(found)), split.name))
-    return sorted(found)  # type: ignore[type-var]  # all are of one type
+    return sorted(found)
 
 
 def _too_many(label: str, split: str, found: Iterable[tasks.Class], task: str) -> str:

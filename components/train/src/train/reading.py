@@ -1,6 +1,6 @@
 """Transform's output as Arrow record batches, whichever format it has."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def arrow_schema(spec: FeatureSpec) -> pa.Schema:
     return pa.schema([pa.field(name, _arrow_type(feature)) for name, feature in spec.items()])
 
 
-def read(split: Split, spec: FeatureSpec) -> Iterator[tuple[Path, pa.RecordBatch]]:
+def read(split: Split, spec: FeatureSpec) -> Generator[tuple[Path, pa.RecordBatch], None, None]:
     """Streams a split's batches, each with the file that it comes from. Columns are those of `arrow_schema`.
 
     Raises:

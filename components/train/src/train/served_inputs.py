@@ -88,6 +88,14 @@ def tensor_spec(feature: Any) -> tf.TensorSpec | tf.SparseTensorSpec:
 
 def _made_of(transform: Any, graph: TransformGraph) -> dict[str, frozenset[str]]:
     """Returns transformed feature to the raw features that it is computed from."""
+    sources = _sources(graph.raw_spec)
+    restored = getattr(transform.transform_fn, "concrete_functions", ())
+    outputs = [name for name in sorted(graph.transformed_spec) for _ in range(_parts(graph.transformed_spec[name]))]
+    if len(restored) == 1 and _fits(restored[0], graph.raw_spec, outputs):  # tracing takes 10 ms a column
+        made: dict[str, frozenset[str]] = dict.fromkeys(outputs, frozenset())
+        for name, columns in zip(outputs, dependencies.of(restored[0], sources), strict=True):
+            made[name] |= columns
+        return made
 
     def flat(raw: Mapping[str, Any]) -> list[tf.Tensor]:
         made = transform.transform_fn(dict(raw))
@@ -100,8 +108,19 @@ def _made_of(transform: Any, graph: TransformGraph) -> dict[str, frozenset[str]]
             f"The model can't be joined to the transform graph: {tensorflow_cause(error)}. "
             "Give the graph that the examples were transformed with."
         ) from error
-    found = dependencies.of(function, _sources(graph.raw_spec))
+    found = dependencies.of(function, sources)
     return dict(zip(graph.transformed_spec, found, strict=True))
+
+
+def _fits(function: Any, raw: FeatureSpec, outputs: list[str]) -> bool:
+    """True if a function has the raw features as inputs, in TensorFlow's order of dicts, and as many outputs."""
+    arguments, _ = function.structured_input_signature
+    named = len(arguments) == 1 and isinstance(arguments[0], dict) and set(arguments[0]) == set(raw)
+    return named and len(function.outputs) == len(outputs) and set(function.structured_outputs) == set(outputs)
+
+
+def _parts(feature: Any) -> int:
+    return 1 if isinstance(feature, tf.io.FixedLenFeature) else 3
 
 
 def _used(model: keras.Model, spec: FeatureSpec) -> set[str]:

@@ -19,6 +19,7 @@ from stepkit import code, digest, examples, module_reads, modules, tasks, uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
 from train import (
+    checking,
     cluster,
     dataset,
     export,
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> None:
         )
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(args.seed)
-    required = ["build_model"] + (["hyperparameter_space"] if args.tune_trials else [])
-    module = modules.load(args.module, args.module_uri, required)
+    module = modules.load(args.module, args.module_uri, checking.functions(args))
     defaults = pipeline_model.default_hyperparameters(module)
     hyperparameters = pipeline_model.merge_hyperparameters(defaults, args.hyperparameters)
     with (
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
         def build(chosen: dict[str, Any]) -> keras.Model:
             keras.backend.clear_session()
             keras.utils.set_random_seed(args.seed)
-            return pipeline_model.build(module, transform, chosen, _withheld(target))
+            return pipeline_model.build(module, transform, chosen, target.withheld)
 
         tried = build(hyperparameters)  # for its errors, before the long work
         checkpoints = _checkpoints(
@@ -103,11 +103,6 @@ def run(args: argparse.Namespace) -> None:
             raise
         if workers.chief:
             checkpoints.discard(_TRAINING, _TUNING)
-
-
-def _withheld(target: labels.Target) -> dict[str, str]:
-    why = {target.label: "the label (--label-key), which is what it predicts"}
-    return {**why, **({target.weight: "the WEIGHT, which only says how much a row counts"} if target.weight else {})}
 
 
 def _read(split: reading.Split, graph: TransformGraph, target: labels.Target) -> dataset.Source:
