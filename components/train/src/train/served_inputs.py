@@ -1,6 +1,6 @@
 """What the served model is asked with: raw features that are there when it is served, and their arguments' names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def tensor_spec(feature: Any) -> tf.TensorSpec | tf.SparseTensorSpec:
 def _made_of(transform: Any, graph: TransformGraph) -> dict[str, frozenset[str]]:
     """Returns transformed feature to the raw features that it is computed from."""
     sources = _sources(graph.raw_spec)
-    restored = getattr(transform.transform_fn, "concrete_functions", ())
+    restored: Sequence[Any] = getattr(transform.transform_fn, "concrete_functions", ())
     outputs = [name for name in sorted(graph.transformed_spec) for _ in range(_parts(graph.transformed_spec[name]))]
     if len(restored) == 1 and _fits(restored[0], graph.raw_spec, outputs):  # tracing takes 10 ms a column
         made: dict[str, frozenset[str]] = dict.fromkeys(outputs, frozenset())
