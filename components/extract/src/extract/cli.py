@@ -44,9 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--splits",
         type=cli.json_object,
-        default={"train": 2, "eval": 1},
-        help='split to its share, e.g. {"train": 2, "eval": 1}, or, by time, to where it ends, exclusively, '
-        'e.g. {"train": "2013-09-01", "eval": null}',
+        default={"train": 4, "eval": 1, "test": 1},
+        help='split to its share, e.g. {"train": 4, "eval": 1, "test": 1}, or, by time, to where it ends, exclusively, '
+        'e.g. {"train": "2013-09-01", "eval": "2013-11-01", "test": "rest"}; null means rest',
     )
     parser.add_argument(
         "--split-key", default="", help="column whose value decides the split; empty: the hash of the whole row"
