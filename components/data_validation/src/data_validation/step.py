@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing, topk
+from data_validation import checking, computing, inferring, on_cpus, reading, rendering, schemas, storing, topk
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.outputs import Outputs
@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     serving = storing.read(args.serving_statistics_uri, "serving statistics") if args.serving_statistics_uri else None
 
     data = _compute(args, examples, splits, given, crossings)
-    schema = given or schemas.infer(data.statistics[splits[0].name][""])
+    whole = [data.statistics[split.name][""] for split in splits]
+    schema = given or inferring.infer(whole[0], whole[1:])
     environments = args.environments if given is not None else {}
     results = _check(args, data, schema, environments, baseline, serving)
     findings = [found for result in results for found in result.findings]
