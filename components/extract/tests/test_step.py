@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ONE_SPLIT
 from extract import shards
+from extract.cli import main
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -396,3 +397,17 @@ def test_memory_stays_flat(tmp_path):
 
     small, large = peak(100_000), peak(1_000_000)
     assert large < small * 2.5 + 50, (small, large)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 0, ""),
+        (["--splits", '{"a": 1, "b": 0}'], 1, "The share of split 'b' in --splits is 0"),
+        (["--split-by", "time"], 2, "--split-by time needs a --split-key"),
+        (["--rows-per-shard", "0"], 1, "--rows-per-shard is 0"),
+    ],
+)
+def test_parameters_alone_can_be_checked(capsys, tmp_path, flags, code, message):
+    assert main(["--check", "--source", str(tmp_path / "not there yet.csv"), *flags]) == code
+    assert message in capsys.readouterr().err

@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), _step, argv)
+    return cli.run(build_parser(), _step, argv, _check)
 
 
 def _step(args: argparse.Namespace) -> None:
@@ -84,3 +84,12 @@ def _step(args: argparse.Namespace) -> None:
     from data_validation import step  # it and what it imports import TFDV at the top
 
     step.run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from data_validation import quiet
+
+    quiet.import_tfdv()
+    from data_validation import step  # as above
+
+    step.check(args)

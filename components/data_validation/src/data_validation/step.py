@@ -69,6 +69,23 @@ def run(args: argparse.Namespace) -> None:
     print(f"{'valid' if not findings else 'invalid'}: {_count(len(findings), 'anomaly', 'anomalies')}", flush=True)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Checks the parameters and, where they are given, the schema and the examples' columns; reads no row.
+
+    Raises:
+        UsageError, StepError: as `run`.
+    """
+    _check_thresholds(args)
+    crossings = _crossings(args.slices)
+    given = schemas.given(args.schema_text, args.schema_uri)
+    splits = reading.open_splits(uris.local_part(args.examples)) if args.examples else []
+    if splits:
+        _check_slices(crossings, splits, given)
+    if given is not None:
+        named = [split.name for split in splits] if splits else list(args.environments)
+        schemas.check_environments(args.environments, named, given)
+
+
 def _has_baseline(args: argparse.Namespace) -> bool:
     return storing.is_there(args.baseline_statistics_uri)
 

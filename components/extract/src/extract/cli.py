@@ -81,10 +81,16 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step and returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), _step, argv)
+    return cli.run(build_parser(), _step, argv, _check)
 
 
 def _step(args: argparse.Namespace) -> None:
     from extract import step
 
     step.run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from extract import step
+
+    step.check_parameters(args)

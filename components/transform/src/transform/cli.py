@@ -56,7 +56,27 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the component and returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), transform, argv)
+    return cli.run(build_parser(), transform, argv, check)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Loads the module, and traces it where the schema is given; reads no row.
+
+    Raises:
+        UsageError, StepError: as `transform`.
+    """
+    if not args.analyze_splits:
+        raise UsageError("--analyze-splits names no split")
+    lean.import_tensorflow()
+    from transform import raw_schema, targets, tracing
+    from transform.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing.load(args.module, args.module_uri)
+    wanted = targets.of_module(preprocessing.module, args.label_key)
+    if args.schema:
+        with tempfile.TemporaryDirectory(prefix="transform-") as scratch:
+            trace = tracing.Trace(preprocessing, raw_schema.read(args.schema), Path(scratch))
+        targets.among(wanted, trace.outputs)
 
 
 def transform(args: argparse.Namespace) -> None:
