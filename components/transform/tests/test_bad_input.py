@@ -219,7 +219,7 @@ def test_beam_arguments(inputs, refused, arguments, problem):
             1,
             "under another name, e.g. 'a_b'",
         ),
-        ("", False, 2, "exactly one of --module and --module-uri"),
+        ("", True, 0, ""),
     ],
 )
 def test_the_module_can_be_checked_before_there_are_examples(inputs, capsys, module, schema, code, message):

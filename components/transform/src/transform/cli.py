@@ -67,6 +67,8 @@ def check(args: argparse.Namespace) -> None:
     """
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
+    if not args.module and not args.module_uri:
+        return  # another step gives it later
     lean.import_tensorflow()
     from transform import raw_schema, targets, tracing
     from transform.preprocessing import Preprocessing
