@@ -52,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
         'e.g. ["a", ["a", "b"]]',
     )
     inputs.add_argument(
+        "--label-key", default="", help="column to predict: must be there, finite, and not constant; empty: not checked"
+    )
+    inputs.add_argument(
+        "--weight-key", default="", help="column of rows' weights: must be there, finite, and 0 or more; empty: none"
+    )
+    inputs.add_argument(
         "--on-anomaly",
         choices=("fail", "warn"),
         default="warn",

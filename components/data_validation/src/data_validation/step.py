@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data_validation import checking, computing, inferring, on_cpus, reading, rendering, schemas, storing, topk
+from data_validation import checking, computing, inferring, on_cpus, reading, rendering, schemas, storing, targets, topk
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.outputs import Outputs
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
 
     data = _compute(args, examples, splits, given, crossings)
     whole = [data.statistics[split.name][""] for split in splits]
+    by_split = {split.name: dataset for split, dataset in zip(splits, whole, strict=True)}
+    unchecked = targets.check(args.label_key, args.weight_key, by_split, splits[0].name)
     schema = given or inferring.infer(whole[0], whole[1:])
     environments = args.environments if given is not None else {}
     results = _check(args, data, schema, environments, baseline, serving)
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
             f"The data has {_count(len(findings), 'anomaly', 'anomalies')}, and --on-anomaly is fail:{listed}\n"
             "Nothing was written; --on-anomaly warn writes the report and goes on with valid=false."
         )
-    notes = _notes(args, data, schema, given is not None, results)
+    notes = [*_notes(args, data, schema, given is not None, results), *unchecked]
     _write(args, data, schema, results, notes)
     print(f"{'valid' if not findings else 'invalid'}: {_count(len(findings), 'anomaly', 'anomalies')}", flush=True)
 
