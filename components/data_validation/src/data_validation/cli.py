@@ -98,4 +98,4 @@ def _check(args: argparse.Namespace) -> None:
     quiet.import_tfdv()
     from data_validation import step  # as above
 
-    step.check(args)
+    step.check_parameters(args)

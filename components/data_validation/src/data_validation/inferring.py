@@ -16,8 +16,6 @@ from collections.abc import Iterable, Sequence
 from tensorflow_data_validation.api.validation_api import infer_schema
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-Statistics = statistics_pb2.DatasetFeatureStatistics
-
 # Of an optional feature that needs a value somewhere: a sample a tenth as large then lacks all with e^-20.
 _ENOUGH_VALUES = 200
 # How often the rarest value of a domain is there: an unseen one is likely rarer than one in n, n being the rows.
@@ -28,7 +26,9 @@ _DOMAIN_MASS = 0.95
 _CHANCE = 0.001
 
 
-def infer(training: Statistics, others: Iterable[Statistics] = ()) -> schema_pb2.Schema:
+def infer(
+    training: statistics_pb2.DatasetFeatureStatistics, others: Iterable[statistics_pb2.DatasetFeatureStatistics] = ()
+) -> schema_pb2.Schema:
     """Returns the schema of a split's features.
 
     Args:

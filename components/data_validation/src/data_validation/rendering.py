@@ -116,7 +116,7 @@ def _many_numeric(found: Summaries, names: Sequence[str], known: set[str]) -> Ma
     for name in names:
         _, split, summary = _each(found, name)[0]
         values = summary.values
-        cells = [_noted(name, known), "", split, summary.count, summary.missing, *[None] * 4]
+        cells: list[Any] = [_noted(name, known), "", split, summary.count, summary.missing, *[None] * 4]
         if isinstance(values, Numbers):
             cells[1] = report.shape({split: values.shares})
             cells[5:] = [values.mean, values.deviation, values.least, values.most]

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{'valid' if not findings else 'invalid'}: {_count(len(findings), 'anomaly', 'anomalies')}", flush=True)
 
 
-def check(args: argparse.Namespace) -> None:
+def check_parameters(args: argparse.Namespace) -> None:
     """Checks the parameters and, where they are given, the schema and the examples' columns; reads no row.
 
     Raises:

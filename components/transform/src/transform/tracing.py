@@ -92,7 +92,7 @@ class Trace:
     def inputs_of(self, outputs: Iterable[str]) -> set[str]:
         """Returns the raw features that transformed ones depend on, other than by an analysis."""
         graph = self._analyzer({sink.tensor.name for sink in self.sinks})._graph_analyzer
-        sources = {
+        needed = {
             source
             for name in outputs
             for component in tf.nest.flatten(self.outputs[name], expand_composites=True)
@@ -102,7 +102,7 @@ class Trace:
             name
             for name, tensor in self._inputs.items()
             if any(
-                tf_utils.hashable_tensor_or_op(component) in sources
+                tf_utils.hashable_tensor_or_op(component) in needed
                 for component in tf.nest.flatten(tensor, expand_composites=True)
             )
         }
@@ -134,7 +134,7 @@ class Trace:
         """Writes transform_fn and transformed_metadata into the folder `graph`, with the bindings of all sinks."""
         saved = graph / tft.TFTransformOutput.TRANSFORM_FN_DIR
         metadata = graph / tft.TFTransformOutput.TRANSFORMED_METADATA_DIR
-        given = (self._preprocessing, self._specs, self._scratch, dict(bindings), {}, None)
+        given: tuple[Any, ...] = (self._preprocessing, self._specs, self._scratch, dict(bindings), {}, None)
         # As impl_helper.trace_and_write_v2_saved_model does.
         concrete = impl_helper._trace_and_write_transform_fn(str(saved), *given)
         inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
@@ -153,14 +153,14 @@ class Trace:
         return dataset_metadata.DatasetMetadata(schema=schema)
 
 
-def _source_keys(tensors: Iterable[tf.Tensor], inputs: Mapping[str, Any]) -> set[str]:
+def _source_keys(sourced_tensors: Iterable[tf.Tensor], structured_inputs: Mapping[str, Any]) -> set[str]:
     """Returns the raw features that tensors depend on, in time that doesn't grow with the number of all of them.
 
     TFT asks for each analysis, and its own function goes through all inputs then.
     """
-    keys = _keys(inputs)
-    sources = graph_tools.retrieve_sources([tensor.op for tensor in tensors], ignore_control_dependencies=True)
-    return {keys[id(source)] for source in sources if id(source) in keys}
+    keys = _keys(structured_inputs)
+    found = graph_tools.retrieve_sources([tensor.op for tensor in sourced_tensors], ignore_control_dependencies=True)
+    return {keys[id(source)] for source in found if id(source) in keys}
 
 
 def _keys(inputs: Mapping[str, Any]) -> Mapping[int, str]:
@@ -172,7 +172,8 @@ def _keys(inputs: Mapping[str, Any]) -> Mapping[int, str]:
             for component in tf.nest.flatten(tensor, expand_composites=True)
         }
         _LAST[:] = [inputs, components]
-    return _LAST[1]  # type: ignore[no-any-return]
+    keys: Mapping[int, str] = _LAST[1]
+    return keys
 
 
 _LAST: list[Any] = []  # the inputs, kept so that no other object gets their identity; and their components
