@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SCHEMA, columns, flags, write_examples
-from data_validation import computing, slicing, storing
+from data_validation import cli, computing, slicing, storing
 from test_workers import runs
 
 from stepkit import uris
@@ -299,3 +299,24 @@ def test_code_in_a_parquet_file_is_not_run(tmp_path):
     assert "'arrow.py_extension_type', which is Python code" in ran.stderr and "CVE-2023-47248" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not trace.exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        ([], 0, ""),
+        (["--schema-text", SCHEMA], 0, ""),
+        (["--schema-text", SCHEMA, "--environments", '{"train": "SERVINK"}'], 1, "Did you mean 'SERVING'?"),
+        (["--schema-text", "feature {"], 1, "has an error in line 1"),
+        (["--drift-threshold", "-1"], 2, "--drift-threshold is -1.0"),
+        (["--slices", "[1]"], 2, "--slices has 1"),
+    ],
+)
+def test_parameters_alone_can_be_checked(capsys, more, code, message):
+    assert cli.main(["--check", *more]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_parameters_can_be_checked_with_the_examples(capsys, examples):
+    assert cli.main(["--check", "--examples", str(examples), "--slices", '["pai"]']) == 1
+    assert "Did you mean 'pay'?" in capsys.readouterr().err

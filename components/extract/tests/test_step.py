@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ONE_SPLIT
 from extract import shards
+from extract.cli import main
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -38,7 +39,7 @@ def test_layout_and_manifest(extract, numbered):
         {"name": "amount", "type": "double"},
         {"name": "day", "type": "date32[day]"},
     ]
-    assert list(manifest["splits"]) == ["train", "eval"]
+    assert list(manifest["splits"]) == ["train", "eval", "test"]
     assert sum(split["rows"] for split in manifest["splits"].values()) == 4000
     assert (extract.outputs / "row_count").read_text() == "4000"
     listed = [file for split in manifest["splits"].values() for file in split["files"]]
@@ -62,7 +63,7 @@ def test_layout_and_manifest(extract, numbered):
         }
     ]
     assert manifest["source"]["where"] == "id >= 1000"
-    assert manifest["source"]["split"] == {"by": "hash", "key": "", "splits": {"train": 2, "eval": 1}}
+    assert manifest["source"]["split"] == {"by": "hash", "key": "", "splits": {"train": 4, "eval": 1, "test": 1}}
 
 
 def test_the_same_input_gives_the_same_bytes(extract, numbered):
@@ -109,12 +110,12 @@ def test_the_hash_is_the_documented_one(extract, csv):
 
     def expected(*texts: str) -> str:
         number = int.from_bytes(hashlib.md5("\x1f".join(texts).encode()).digest()[8:], "little")
-        return "eval" if number < 2**64 // 3 else "train"  # by name: eval comes before train
+        return ("eval", "test", "train", "train", "train", "train")[number * 6 // 2**64]  # in the order of names
 
-    found = {row["b"]: name for name in ("train", "eval") for row in extract.table(name).to_pylist()}
+    found = {row["b"]: name for name in ("train", "eval", "test") for row in extract.table(name).to_pylist()}
     assert found == {i: expected(f"k{i / 4}", str(i)) for i in range(500)}
     extract.ok(extract.folder / "data.csv", "--split-key", "a")
-    found = {row["b"]: name for name in ("train", "eval") for row in extract.table(name).to_pylist()}
+    found = {row["b"]: name for name in ("train", "eval", "test") for row in extract.table(name).to_pylist()}
     assert found == {i: expected(f"k{i / 4}") for i in range(500)}
 
 
@@ -124,14 +125,16 @@ def test_golden_split(extract, csv):
             f"2013-01-01T10:00:{i:02}Z,{'' if i == 3 else chr(0x4E00 + i)}\n" for i in range(24)]  # fmt: skip
     extract.ok(csv(header + "".join(rows)))
     assert [row["id"] for row in extract.table("eval").to_pylist()] == GOLDEN_EVAL
+    assert [row["id"] for row in extract.table("test").to_pylist()] == GOLDEN_TEST
 
 
-GOLDEN_EVAL = [1, 6, 9, 12, 14, 18]
+GOLDEN_EVAL = [1, 6, 14, 18]
+GOLDEN_TEST = [9, 12]
 
 
 def test_splits_depend_on_nothing_but_the_row(extract, numbered, csv):
     source = numbered(3000)
-    extract.ok(source)
+    extract.ok(source, "--splits", '{"train": 2, "eval": 1}')
     first = assignment(extract, "train", "eval")
     assert 0.3 < list(first.values()).count("eval") / 3000 < 0.37
 
@@ -146,8 +149,21 @@ def test_splits_depend_on_nothing_but_the_row(extract, numbered, csv):
     reordered = [f"2013-{i % 12 + 1:02}-01,{i},{i / 4},g{i % 7}\n" for i in range(3000)]
     for file in extract.folder.glob("*.csv"):
         file.unlink()
-    extract.ok(csv("day,id,amount,group\n" + "".join(reordered), "one.csv"), "--columns", '["id"]')
+    source = csv("day,id,amount,group\n" + "".join(reordered), "one.csv")
+    extract.ok(source, "--splits", '{"train": 2, "eval": 1}', "--columns", '["id"]')
     assert assignment(extract, "train", "eval") == first
+
+
+def test_by_default_train_keeps_the_rows_that_it_had_and_test_comes_out_of_eval(extract, numbered):
+    source = numbered(6000)
+    extract.ok(source, "--splits", '{"train": 2, "eval": 1}')
+    before = {name: extract.table(name)["id"].to_pylist() for name in ("train", "eval")}
+    manifest = extract.ok(source)
+    now = {name: extract.table(name)["id"].to_pylist() for name in manifest["splits"]}
+    assert now["train"] == before["train"]
+    assert sorted(now["eval"] + now["test"]) == before["eval"]
+    assert len(now["eval"]) == pytest.approx(1000, rel=0.1)
+    assert len(now["test"]) == pytest.approx(1000, rel=0.1)
 
 
 def test_a_key_keeps_its_rows_together(extract, numbered):
@@ -170,9 +186,11 @@ def test_three_splits_by_share(extract, numbered):
     [
         ("day", '{"train": "2013-09-01", "eval": "2013-11-01", "test": null}'),
         ("day", '{"test": null, "eval": "2013-11-01", "train": "2013-09-01"}'),
+        ("day", '{"test": "rest", "eval": "2013-11-01", "train": "2013-09-01"}'),
         ("at", '{"train": "2013-09-01", "eval": "2013-11-01T00:00:00", "test": null}'),
         ("at_utc", '{"train": "2013-09-01", "eval": "2013-11-01T02:00:00+02:00", "test": null}'),
         ("epoch", '{"train": 1377993600, "eval": 1383264000.0, "test": null}'),
+        ("epoch", '{"train": 1377993600, "eval": 1383264000.0, "test": "rest"}'),
     ],
 )
 def test_splits_by_time(extract, csv, key, splits):
@@ -183,7 +201,8 @@ def test_splits_by_time(extract, csv, key, splits):
         for month, day in days
     ]
     source = csv("month,day,at,at_utc,epoch\n" + "".join(rows))
-    extract.ok(source, "--split-by", "time", "--split-key", key, "--splits", splits)
+    manifest = extract.ok(source, "--split-by", "time", "--split-key", key, "--splits", splits)
+    assert manifest["source"]["split"]["splits"]["test"] is None
     months = {name: set(extract.table(name)["month"].to_pylist()) for name in ("train", "eval", "test")}
     assert months == {"train": set(range(1, 9)), "eval": {9, 10}, "test": {11, 12}}
 
@@ -263,8 +282,13 @@ BAD = {
     "rows per shard": (["--rows-per-shard", "0"], "--rows-per-shard is 0"),
     "time: no end": (
         ["--split-by", "time", "--split-key", "day", "--splits", '{"a": "2013-02-01"}'],
-        "one split in --splits is the last and ends at null; 0 do",
+        'one split in --splits is the last and has the "rest" (or null); 0 do',
     ),
+    "time: two ends": (
+        ["--split-by", "time", "--split-key", "day", "--splits", '{"a": "2013-02-01", "b": null, "c": "rest"}'],
+        'one split in --splits is the last and has the "rest" (or null); 2 do',
+    ),
+    "hash: the rest": (["--splits", '{"a": 1, "b": "rest"}'], "The share of split 'b' in --splits is 'rest'"),
     "time: not a time": (
         ["--split-by", "time", "--split-key", "group", "--splits", '{"a": "2013-02-01", "b": null}'],
         "--split-key 'group' is VARCHAR, no time",
@@ -373,3 +397,17 @@ def test_memory_stays_flat(tmp_path):
 
     small, large = peak(100_000), peak(1_000_000)
     assert large < small * 2.5 + 50, (small, large)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        ([], 0, ""),
+        (["--splits", '{"a": 1, "b": 0}'], 1, "The share of split 'b' in --splits is 0"),
+        (["--split-by", "time"], 2, "--split-by time needs a --split-key"),
+        (["--rows-per-shard", "0"], 1, "--rows-per-shard is 0"),
+    ],
+)
+def test_parameters_alone_can_be_checked(capsys, tmp_path, flags, code, message):
+    assert main(["--check", "--source", str(tmp_path / "not there yet.csv"), *flags]) == code
+    assert message in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 from conftest import PLAIN, SCHEMA, table
+from transform import cli
 
 
 def test_module_without_preprocessing_fn(inputs, refused):
@@ -47,6 +48,8 @@ def test_preprocessing_fn_that_asks_for_an_unknown_input(inputs, refused):
         ("None", "returned None; return a dict"),
         ("{}", "returned an empty dict"),
         ("{'a': 3.0}", "returned a float for 'a'; return a tf.Tensor"),
+        ("{'a/b': inputs['fare']}", "named 'a/b', which no input of a Keras model can be called: it has '/'. Return"),
+        ("{'': inputs['fare']}", "can be called: it is empty. Return it under another name, e.g. 'feature'"),
         ("{7: inputs['fare']}", "returned the name 7; names must be str"),
         ("{'a': tf.cast(inputs['fare'], tf.int32)}", "returned int32 for 'a', which tf.Example can't hold; tf.cast"),
         ("{'a': tf.reduce_sum(inputs['fare'])}", "returned shape () for 'a'; the first dimension must be the rows"),
@@ -201,3 +204,25 @@ def test_missing_examples(inputs, refused, tmp_path):
 )
 def test_beam_arguments(inputs, refused, arguments, problem):
     assert problem in refused(inputs, "--beam-args", json.dumps(arguments), code=2)
+
+
+@pytest.mark.parametrize(
+    ("module", "schema", "code", "message"),
+    [
+        (PLAIN, True, 0, ""),
+        ("def preprocess_fn(inputs): ...", False, 1, "defines no function 'preprocessing_fn'"),
+        ("TASK = 'regresion'\n" + PLAIN, False, 1, "TASK is 'regresion'"),
+        ("WEIGHT = 'fair'\n" + PLAIN, True, 1, "returns no 'fair', the WEIGHT. Did you mean 'fare'?"),
+        (
+            "def preprocessing_fn(inputs):\n    return {'a/b': inputs['fare']}",
+            True,
+            1,
+            "under another name, e.g. 'a_b'",
+        ),
+        ("", True, 0, ""),
+    ],
+)
+def test_the_module_can_be_checked_before_there_are_examples(inputs, capsys, module, schema, code, message):
+    given = ["--schema", str(inputs.schema)] if schema else []
+    assert cli.main(["--check", "--module", module, *given]) == code
+    assert message in capsys.readouterr().err

@@ -60,3 +60,19 @@ def test_charts_have_their_texts():
     spark = report.sparkline({"a": ([0, 1], [1.0])})
     assert "a: 0 to 1: 100.00%" in spark
     assert spark.count("<rect") == 1
+
+
+def test_long_tables_have_pages_and_a_search_and_all_rows():
+    rows = [[f"<{number}>", number] for number in range(60)]
+    table = report.paged_table(["name", "n"], rows, 20)
+    page = report.page("p", [report.Section("s", table)])
+    assert page.count("<script>") == 1 and page.count('type="search"') == 1
+    assert 'data-size="20"' in page
+    assert all(f"&lt;{number}&gt;" in page for number in range(60))
+    assert report.paged_table(["name", "n"], rows, 60) == report.table(["name", "n"], rows)
+
+
+def test_a_shape_is_small_and_whole():
+    chart = report.shape({"train": [0.1, 0.4, 0.5], "eval": []})
+    assert ET.fromstring(chart).tag == "svg"
+    assert chart.count("<path") == 1 and len(chart) < 200

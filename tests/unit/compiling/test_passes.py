@@ -100,7 +100,7 @@ def test_the_shipped_pipelines_start_under_the_driver_of_2_17_0(demo):
     assert given["--source"] == "gs://data/*.csv"
     assert (given["--format"], given["--query"], given["--columns"]) == ("auto", "", "[]")
     assert given["--rows-per-shard"] == "1000000"
-    assert json.loads(given["--splits"]) == {"train": 2, "eval": 1}
+    assert json.loads(given["--splits"]) == {"train": 4, "eval": 1, "test": 1}
 
 
 def test_the_drivers_model_refuses_what_kfp_compiles(tmp_path):

@@ -52,6 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
         'e.g. ["a", ["a", "b"]]',
     )
     inputs.add_argument(
+        "--label-key", default="", help="column to predict: must be there, finite, and not constant; empty: not checked"
+    )
+    inputs.add_argument(
+        "--weight-key", default="", help="column of rows' weights: must be there, finite, and 0 or more; empty: none"
+    )
+    inputs.add_argument(
         "--on-anomaly",
         choices=("fail", "warn"),
         default="warn",
@@ -74,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step; returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), _step, argv)
+    return cli.run(build_parser(), _step, argv, _check)
 
 
 def _step(args: argparse.Namespace) -> None:
@@ -84,3 +90,12 @@ def _step(args: argparse.Namespace) -> None:
     from data_validation import step  # it and what it imports import TFDV at the top
 
     step.run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from data_validation import quiet
+
+    quiet.import_tfdv()
+    from data_validation import step  # as above
+
+    step.check_parameters(args)

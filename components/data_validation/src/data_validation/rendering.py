@@ -15,6 +15,10 @@ Summaries = Mapping[str, Mapping[str, Summary]]
 
 _TOP = 5
 _BARS = 20
+# With more features than that a page would have megabytes: one row of the first split each, and pages of them.
+_MANY = 200
+# So many features of an anomaly that several have are named.
+_NAMED = 60
 
 
 def page(
@@ -57,14 +61,23 @@ def _anomalies(results: Sequence[checking.Result]) -> Markup:
     findings = [found for result in results for found in result.findings]
     if not findings:
         return Markup('<p class="good">No anomalies: the data fits the schema.</p>')
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for found in findings:
+        what = (found.check, found.split, found.kind, found.problem, found.remedy)
+        alike.setdefault(what, []).append(found.feature or "(the whole split)")
     rows = [
-        [found.check, found.split, _mark("bad", found.feature or "(the whole split)"), found.problem, found.remedy]
-        for found in findings
+        [check, split, _mark("bad", _named(features)), problem, remedy]
+        for (check, split, _, problem, remedy), features in alike.items()
     ]
     number = len(findings)
     return Markup('<p class="bad">{} {}: the data is not valid.</p>').format(
         number, "anomaly" if number == 1 else "anomalies"
-    ) + report.table(["Check", "Split", "Feature", "Problem", "Remedy"], rows)
+    ) + report.paged_table(["Check", "Split", "Feature", "Problem", "Remedy"], rows)
+
+
+def _named(features: Sequence[str]) -> str:
+    more = len(features) - _NAMED
+    return ", ".join(features[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _data(splits: Mapping[str, statistics_pb2.DatasetFeatureStatistics], notes: Sequence[str]) -> Markup:
@@ -79,6 +92,8 @@ def _data(splits: Mapping[str, statistics_pb2.DatasetFeatureStatistics], notes: 
 def _numeric(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
     having_nan = any(isinstance(of, Numbers) and of.nan for of in (_values(found, s, n) for s in found for n in names))
     measures = [*(["NaN"] if having_nan else []), "Mean", "Std", "Zeros", "Min", "Median", "Max"]
+    if len(names) > _MANY:
+        return _many_numeric(found, names, known)
     rows = []
     for name in names:
         for first, split, summary in _each(found, name):
@@ -96,7 +111,47 @@ def _numeric(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
     return Markup('<div style="font-size: 12px; overflow-x: auto">{}</div>').format(table)
 
 
+def _many_numeric(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
+    rows = []
+    for name in names:
+        _, split, summary = _each(found, name)[0]
+        values = summary.values
+        cells: list[Any] = [_noted(name, known), "", split, summary.count, summary.missing, *[None] * 4]
+        if isinstance(values, Numbers):
+            cells[1] = report.shape({split: values.shares})
+            cells[5:] = [values.mean, values.deviation, values.least, values.most]
+        rows.append(cells)
+    headers = ["Feature", "Distribution", "Split", "Count", "Missing", "Mean", "Std", "Min", "Max"]
+    return _ONE_SPLIT + report.paged_table(headers, rows)
+
+
+def _many_categorical(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
+    rows = []
+    for name in names:
+        _, split, summary = _each(found, name)[0]
+        values = summary.values
+        top = (
+            ", ".join(f"{value[:40]} {share:.1%}" for value, share in values.top[:3])
+            if isinstance(values, Words)
+            else ""
+        )
+        unique = values.unique if isinstance(values, Words) else None
+        rows.append([_noted(name, known), split, summary.count, summary.missing, unique, top])
+    return _ONE_SPLIT + report.paged_table(["Feature", "Split", "Count", "Missing", "Unique", "Top values"], rows)
+
+
+def _noted(name: str, known: set[str]) -> str:
+    return name if name in known else f"{name} (not in the schema)"
+
+
+_ONE_SPLIT = Markup(
+    '<p class="quiet">Of so many features the first split that has each is shown; all are in the output statistics.</p>'
+)
+
+
 def _categorical(found: Summaries, names: Sequence[str], known: set[str]) -> Markup:
+    if len(names) > _MANY:
+        return _many_categorical(found, names, known)
     rows = []
     for name in names:
         for first, split, summary in _each(found, name):
@@ -124,7 +179,7 @@ def _distances(distances: Sequence[checking.Distance]) -> Markup:
         ]
         for distance in sorted(distances, key=lambda each: (each.check, each.split, each.feature))
     ]
-    return report.table(["Check", "Split", "Feature", "Measure", "Distance", "Threshold", ""], rows)
+    return report.paged_table(["Check", "Split", "Feature", "Measure", "Distance", "Threshold", ""], rows, _MANY)
 
 
 def _slices(
@@ -159,9 +214,10 @@ def _schema(schema: schema_pb2.Schema) -> Markup:
                 ", ".join(f"not {name}" for name in feature.not_in_environment) or ", ".join(feature.in_environment),
             ]
         )
-    return report.table(["Feature", "Type", "Presence", "Domain", "Environments"], rows) + _details(
-        "schema.pbtxt", Markup("<pre>{}</pre>").format(text_format.MessageToString(schema))
-    )
+    table = report.paged_table(["Feature", "Type", "Presence", "Domain", "Environments"], rows)
+    if len(rows) > _MANY:
+        return table  # the text, which is longer than all else, is the output schema
+    return table + _details("schema.pbtxt", Markup("<pre>{}</pre>").format(text_format.MessageToString(schema)))
 
 
 def _domain(feature: schema_pb2.Feature, domains: Mapping[str, Sequence[str]]) -> str | None:

@@ -1,9 +1,8 @@
-"""The schema that data is checked against: given, or inferred; its environments and comparators."""
+"""The schema that data is checked against: what is given, its environments and comparators."""
 
 from collections.abc import Mapping, Sequence
 
-from tensorflow_data_validation.api.validation_api import infer_schema
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.schemas import parse, place, read, types
@@ -42,13 +41,6 @@ def given(text: str, uri: str) -> schema_pb2.Schema | None:
 def kinds(schema: schema_pb2.Schema | None) -> dict[str, str]:
     """Returns feature name to `INT`, `FLOAT` or `BYTES`."""
     return {feature.name: schema_pb2.FeatureType.Name(feature.type) for feature in (schema.feature if schema else ())}
-
-
-def infer(statistics: statistics_pb2.DatasetFeatureStatistics) -> schema_pb2.Schema:
-    """Returns the schema that TFDV infers from a split."""
-    every = statistics_pb2.DatasetFeatureStatisticsList()
-    every.datasets.add().CopyFrom(statistics)
-    return infer_schema(every)
 
 
 def check_environments(environments: Mapping[str, object], splits: Sequence[str], schema: schema_pb2.Schema) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from data_validation import checking, computing, on_cpus, reading, rendering, schemas, storing, topk
+from data_validation import checking, computing, inferring, on_cpus, reading, rendering, schemas, storing, targets, topk
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 from stepkit.outputs import Outputs
@@ -51,7 +51,10 @@ def run(args: argparse.Namespace) -> None:
     serving = storing.read(args.serving_statistics_uri, "serving statistics") if args.serving_statistics_uri else None
 
     data = _compute(args, examples, splits, given, crossings)
-    schema = given or schemas.infer(data.statistics[splits[0].name][""])
+    whole = [data.statistics[split.name][""] for split in splits]
+    by_split = {split.name: dataset for split, dataset in zip(splits, whole, strict=True)}
+    unchecked = targets.check(args.label_key, args.weight_key, by_split, splits[0].name)
+    schema = given or inferring.infer(whole[0], whole[1:])
     environments = args.environments if given is not None else {}
     results = _check(args, data, schema, environments, baseline, serving)
     findings = [found for result in results for found in result.findings]
@@ -63,9 +66,26 @@ def run(args: argparse.Namespace) -> None:
             f"The data has {_count(len(findings), 'anomaly', 'anomalies')}, and --on-anomaly is fail:{listed}\n"
             "Nothing was written; --on-anomaly warn writes the report and goes on with valid=false."
         )
-    notes = _notes(args, data, schema, given is not None, results)
+    notes = [*_notes(args, data, schema, given is not None, results), *unchecked]
     _write(args, data, schema, results, notes)
     print(f"{'valid' if not findings else 'invalid'}: {_count(len(findings), 'anomaly', 'anomalies')}", flush=True)
+
+
+def check_parameters(args: argparse.Namespace) -> None:
+    """Checks the parameters and, where they are given, the schema and the examples' columns; reads no row.
+
+    Raises:
+        UsageError, StepError: as `run`.
+    """
+    _check_thresholds(args)
+    crossings = _crossings(args.slices)
+    given = schemas.given(args.schema_text, args.schema_uri)
+    splits = reading.open_splits(uris.local_part(args.examples)) if args.examples else []
+    if splits:
+        _check_slices(crossings, splits, given)
+    if given is not None:
+        named = [split.name for split in splits] if splits else list(args.environments)
+        schemas.check_environments(args.environments, named, given)
 
 
 def _has_baseline(args: argparse.Namespace) -> bool:

@@ -44,9 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--splits",
         type=cli.json_object,
-        default={"train": 2, "eval": 1},
-        help='split to its share, e.g. {"train": 2, "eval": 1}, or, by time, to where it ends, exclusively, '
-        'e.g. {"train": "2013-09-01", "eval": null}',
+        default={"train": 4, "eval": 1, "test": 1},
+        help='split to its share, e.g. {"train": 4, "eval": 1, "test": 1}, or, by time, to where it ends, exclusively, '
+        'e.g. {"train": "2013-09-01", "eval": "2013-11-01", "test": "rest"}; null means rest',
     )
     parser.add_argument(
         "--split-key", default="", help="column whose value decides the split; empty: the hash of the whole row"
@@ -81,10 +81,16 @@ def _add_csv(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the step and returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), _step, argv)
+    return cli.run(build_parser(), _step, argv, _check)
 
 
 def _step(args: argparse.Namespace) -> None:
     from extract import step
 
     step.run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    from extract import step
+
+    step.check_parameters(args)

@@ -11,6 +11,7 @@ from extract.types import plain_type
 from stepkit.errors import StepError, UsageError
 
 HASH_RANGE = 2**64
+REST = "rest"  # as None does, says that a split by time is the last: `kfp` takes no null in `pipeline.py`
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NULL = "chr(30)"
@@ -21,10 +22,11 @@ def in_order(by: str, splits: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the splits in an order that depends on what they say alone: backends reorder JSON objects.
 
     By hash the largest comes first (`train` of equals, then by name); by time, those that end at null come last, and
-    the others in the order of their ends as text.
+    the others in the order of their ends as text. There, `rest` becomes the None that it stands for.
     """
     if by == "time":
-        return dict(sorted(splits.items(), key=lambda item: (item[1] is None, _position(item[1]), item[0])))
+        ends = {name: None if end == REST else end for name, end in splits.items()}
+        return dict(sorted(ends.items(), key=lambda item: (item[1] is None, _position(item[1]), item[0])))
     return dict(sorted(splits.items(), key=lambda item: (-item[1], item[0] != "train", item[0])))
 
 
@@ -36,7 +38,7 @@ def _position(end: Any) -> tuple[float, str]:
 def check_names(splits: Mapping[str, Any]) -> None:
     """Raises StepError unless every split can be a folder's name and there is at least one."""
     if not splits:
-        raise StepError('--splits names no split. Give at least one, e.g. {"train": 2, "eval": 1}.')
+        raise StepError('--splits names no split. Give at least one, e.g. {"train": 4, "eval": 1, "test": 1}.')
     for name in splits:
         if not _NAME.fullmatch(name) or name == "manifest.json":
             raise StepError(f"Split {name!r} in --splits can't name a folder. Use letters, digits, '_', '-' and '.'.")
@@ -146,11 +148,11 @@ def check(by: str, splits: Mapping[str, Any], key: str) -> None:
         return
     if not key:
         raise UsageError("--split-by time needs a --split-key: the column with the time")
-    open_ended = [name for name, end in splits.items() if end is None]
+    open_ended = [name for name, end in splits.items() if end in (None, REST)]
     if len(open_ended) != 1:
         raise StepError(
-            f"By time, one split in --splits is the last and ends at null; {len(open_ended)} do. "
-            'E.g. {"train": "2013-09-01", "eval": null}.'
+            f'By time, one split in --splits is the last and has the "{REST}" (or null); {len(open_ended)} do. '
+            f'E.g. {{"train": "2013-09-01", "eval": "2013-11-01", "test": "{REST}"}}.'
         )
 
 

@@ -37,9 +37,7 @@ def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | N
     Raises:
         StepError: the source, the selection or the splits are wrong.
     """
-    if args.rows_per_shard < 1:
-        raise StepError(f"--rows-per-shard is {args.rows_per_shard}. Give at least 1.")
-    splits.check(args.split_by, args.splits, args.split_key)
+    check_parameters(args)
     args = _canonical(args)
     with Outputs(args.executor_input) as outputs, engine() as connection, contextlib.ExitStack() as stack:
         with progress.bar("Inferring types") as advance:
@@ -64,6 +62,17 @@ def run(args: argparse.Namespace, bigquery: Callable[[str], tuple[Any, Any]] | N
         counts = {writer.split: writer.rows for writer in writers}
         outputs.metadata("examples", {"rows": sum(counts.values()), "splits": counts})
         outputs.parameter(args.row_count, sum(counts.values()))
+
+
+def check_parameters(args: argparse.Namespace) -> None:
+    """Checks what can be checked before anything is read.
+
+    Raises:
+        StepError, UsageError: parameters are wrong, or don't go together.
+    """
+    if args.rows_per_shard < 1:
+        raise StepError(f"--rows-per-shard is {args.rows_per_shard}. Give at least 1.")
+    splits.check(args.split_by, args.splits, args.split_key)
 
 
 def _canonical(args: argparse.Namespace) -> argparse.Namespace:

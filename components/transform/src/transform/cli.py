@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from stepkit.outputs import Outputs
 
 FORMATS = ("tfrecord", "parquet")
 COMPRESSIONS = ("gzip", "none")
+Facts = tuple[Any, ...]  # what `transform.job.plan` takes beside the examples
 TRANSFORM_FN = "transform_fn"  # TFTransformOutput.TRANSFORM_FN_DIR: where TFT's SavedModel is in the graph's folder
 
 
@@ -24,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--examples", required=True, help="output of extract: a folder or URI")
     parser.add_argument("--schema", required=True, help="output of data_validation: a schema proto as text")
     cli.add_module(parser, "preprocessing_fn(inputs)")
+    parser.add_argument(
+        "--label-key", default="", help="transformed feature that the model predicts; empty: the module's LABEL, if any"
+    )
     parser.add_argument(
         "--analyze-splits",
         type=cli.json_array,
@@ -42,13 +47,38 @@ def build_parser() -> argparse.ArgumentParser:
         "--transform-graph", required=True, help="where TFT's output goes, loadable by TFTransformOutput"
     )
     parser.add_argument("--transformed-examples", required=True, help="where the transformed splits go")
+    parser.add_argument(
+        "--raw-schema", default="", help="output file: the schema, in which serving lacks what only the label is of"
+    )
     cli.add_executor_input(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the component and returns its exit code (see `stepkit.cli.run`)."""
-    return cli.run(build_parser(), transform, argv)
+    return cli.run(build_parser(), transform, argv, check)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Loads the module, and traces it where the schema is given; reads no row.
+
+    Raises:
+        UsageError, StepError: as `transform`.
+    """
+    if not args.analyze_splits:
+        raise UsageError("--analyze-splits names no split")
+    if not args.module and not args.module_uri:
+        return  # another step gives it later
+    lean.import_tensorflow()
+    from transform import raw_schema, targets, tracing
+    from transform.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing.load(args.module, args.module_uri)
+    wanted = targets.of_module(preprocessing.module, args.label_key)
+    if args.schema:
+        with tempfile.TemporaryDirectory(prefix="transform-") as scratch:
+            trace = tracing.Trace(preprocessing, raw_schema.read(args.schema), Path(scratch))
+        targets.among(wanted, trace.outputs)
 
 
 def transform(args: argparse.Namespace) -> None:
@@ -61,17 +91,22 @@ def transform(args: argparse.Namespace) -> None:
     if not args.analyze_splits:
         raise UsageError("--analyze-splits names no split")
     lean.import_tensorflow()
-    from transform import manifest, raw_schema
+    from transform import environments, manifest, raw_schema, targets
     from transform.preprocessing import Preprocessing
 
     preprocessing = Preprocessing.load(args.module, args.module_uri)
+    wanted = targets.of_module(preprocessing.module, args.label_key)
     schema = raw_schema.read(args.schema)
     with Outputs(args.executor_input) as outputs:
         graph, transformed = outputs.directory(args.transform_graph), outputs.directory(args.transformed_examples)
-        job = None if args.beam_args else _in_process(args, preprocessing, schema, graph, transformed, outputs)
-        job = job or _on_beam(args, preprocessing, schema, graph, transformed)
+        facts = (preprocessing, schema, args.analyze_splits, args.output_format, args.compression, wanted)
+        done = None if args.beam_args else _in_process(args, facts, graph, transformed, outputs)
+        job, trace = done or _on_beam(args, facts, graph, transformed)
         saved_models.make_canonical(graph / TRANSFORM_FN)
+        schema = environments.marked(schema, trace, targets.among(wanted, trace.outputs))
         raw_schema.write(schema, graph)
+        if args.raw_schema:
+            outputs.file(args.raw_schema).write_text(raw_schema.text(schema), encoding="utf-8")
         written = manifest.write(transformed, args.output_format, args.compression, job.splits)
         for split, described in written["splits"].items():
             print(f"{split}: {described['rows']:,} rows, {described['bytes']:,} bytes")
@@ -81,28 +116,24 @@ def transform(args: argparse.Namespace) -> None:
         )
 
 
-def _in_process(
-    args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path, outputs: Outputs
-) -> Any:
-    """Returns the job that was done, or None if only Beam can do it."""
+def _in_process(args: argparse.Namespace, facts: Facts, graph: Path, transformed: Path, outputs: Outputs) -> Any:
+    """Returns the job that was done and preprocessing_fn's trace, or None if only Beam can do it."""
     from transform import analysis, in_process, job
 
     with uris.local_copy(args.examples, "examples") as examples:
-        planned = job.plan(
-            str(examples), preprocessing, schema, args.analyze_splits, args.output_format, args.compression
-        )
+        planned = job.plan(str(examples), *facts)
         try:
-            in_process.run(planned, graph, transformed, args.analysis_cache_uri, outputs)
+            trace = in_process.run(planned, graph, transformed, args.analysis_cache_uri, outputs)
         except analysis.NeedsBeam as reason:
             print(f"Running on Beam, which is slower: {reason}.", file=sys.stderr)
             return None
-    return planned
+    return planned, trace
 
 
-def _on_beam(args: argparse.Namespace, preprocessing: Any, schema: Any, graph: Path, transformed: Path) -> Any:
-    """Returns the job that was done."""
+def _on_beam(args: argparse.Namespace, facts: Facts, graph: Path, transformed: Path) -> Any:
+    """Returns the job that was done and preprocessing_fn's trace."""
     from stepkit.workplace import open_workplace
-    from transform import beam_pipeline, job
+    from transform import beam_pipeline, job, tracing
 
     if args.analysis_cache_uri:
         print("Beam doesn't use --analysis-cache-uri: all shards are analysed.", file=sys.stderr)
@@ -112,6 +143,7 @@ def _on_beam(args: argparse.Namespace, preprocessing: Any, schema: Any, graph: P
         workplace.folder(graph) as graph_uri,
         workplace.folder(transformed) as transformed_uri,
     ):
-        planned = job.plan(examples, preprocessing, schema, args.analyze_splits, args.output_format, args.compression)
+        planned = job.plan(examples, *facts)
         beam_pipeline.run(planned, workplace.options, workplace.scratch, graph_uri, transformed_uri)
-    return planned
+    with tempfile.TemporaryDirectory(prefix="transform-") as scratch:
+        return planned, tracing.Trace(planned.preprocessing, planned.schema, Path(scratch))

@@ -6,16 +6,17 @@ from pathlib import Path
 import tensorflow_transform as tft
 
 from stepkit.outputs import Outputs
-from transform import analysis, shards, threads, writing
+from transform import analysis, shards, targets, threads, writing
 from transform.analysis import NeedsBeam
 from transform.analysis_cache import AnalysisCache
 from transform.applying import Transformation
 from transform.job import Job
+from transform.targets import Watch
 from transform.tracing import SUPPORTED, Trace
 
 
-def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outputs) -> None:
-    """Runs the job.
+def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outputs) -> Trace:
+    """Runs the job, and returns what was traced of preprocessing_fn for it.
 
     Args:
         graph: folder that gets TFT's transform_fn and transformed_metadata.
@@ -32,6 +33,7 @@ def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outpu
         raise NeedsBeam(f"tensorflow-transform {tft.__version__} isn't {' or '.join(SUPPORTED)}")
     with tempfile.TemporaryDirectory(prefix="transform-") as scratch, threads.ordered_map() as mapped:
         trace = Trace(job.preprocessing, job.schema, Path(scratch))
+        watch = Watch(targets.among(job.targets, trace.outputs))
         if reasons := analysis.objections(trace):
             raise NeedsBeam(f"preprocessing_fn has {', '.join(reasons)}")
         cache = AnalysisCache.of(cache_uri, job, outputs)
@@ -45,4 +47,7 @@ def run(job: Job, graph: Path, transformed: Path, cache_uri: str, outputs: Outpu
             target = transformed / shard.target
             target.parent.mkdir(parents=True, exist_ok=True)
             raw = shards.read(shard, job.schema)
-            writing.write_transformed(raw, transformation, target, job.output_format, job.compression, mapped)
+            apply = watch.over(shard.split, transformation.apply)
+            writing.write_transformed(raw, transformation, target, job.output_format, job.compression, mapped, apply)
+        watch.check()
+    return trace

@@ -7,6 +7,7 @@ from transform import shards
 from transform.preprocessing import Preprocessing
 from transform.raw_schema import RawSchema
 from transform.shards import Shard
+from transform.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Job:
         analyzed: shards that preprocessing_fn's analyzers see.
         output_format: `tfrecord` or `parquet`.
         compression: `gzip` or `none`.
+        targets: label and weight, as far as they are known.
     """
 
     preprocessing: Preprocessing
@@ -26,6 +28,7 @@ class Job:
     analyzed: Sequence[Shard]
     output_format: str
     compression: str
+    targets: Targets
 
     @property
     def applied(self) -> list[Shard]:
@@ -40,6 +43,7 @@ def plan(
     analyze_splits: Sequence[str],
     output_format: str,
     compression: str,
+    targets: Targets,
 ) -> Job:
     """Plans by the examples' manifest and footers.
 
@@ -51,4 +55,4 @@ def plan(
     """
     splits = shards.plan(examples, schema, output_format, compression)
     analyzed = shards.select(splits, analyze_splits, schema)
-    return Job(preprocessing, schema, splits, analyzed, output_format, compression)
+    return Job(preprocessing, schema, splits, analyzed, output_format, compression, targets)

@@ -1,5 +1,6 @@
 """The pipeline's preprocessing_fn, made safe to ship and to call."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from stepkit import modules
 from stepkit.errors import StepError, near_misses
 
 FUNCTION = "preprocessing_fn"
+_REFUSED = ("/", "\0")  # in names of transformed features
 _DTYPES = (tf.float32, tf.int64, tf.string)
 
 
@@ -19,12 +21,12 @@ class Preprocessing:
     """Calls a pipeline module's preprocessing_fn. Pickles as source, since remote workers don't have the module.
 
     Attributes:
+        module: as `stepkit.modules.load` gives it.
         source: of the module.
     """
 
     def __init__(self, module: ModuleType) -> None:
-        """Args: module: as `stepkit.modules.load` gives it."""
-        self._module = module
+        self.module = module
         self.source = Path(str(module.__file__)).read_text(encoding="utf-8")
 
     @classmethod
@@ -45,7 +47,7 @@ class Preprocessing:
         Raises:
             StepError: it raised, or returned something that can't be written as tf.Examples.
         """
-        outputs = modules.call(getattr(self._module, FUNCTION), _Inputs(inputs))
+        outputs = modules.call(getattr(self.module, FUNCTION), _Inputs(inputs))
         check_outputs(outputs)
         return outputs
 
@@ -82,6 +84,7 @@ def check_outputs(outputs: Any) -> None:
     for name, value in outputs.items():
         if not isinstance(name, str):
             raise StepError(f"{FUNCTION} returned the name {name!r}; names must be str.")
+        _check_name(name)
         if not isinstance(value, tf.Tensor | tf.SparseTensor | tf.RaggedTensor):
             raise StepError(
                 f"{FUNCTION} returned {_article(value)} for {name!r}; "
@@ -101,6 +104,18 @@ def check_outputs(outputs: Any) -> None:
                 f"{FUNCTION} returned shape {value.shape} for {name!r}; only the rows may be of unknown number. "
                 "Set the shape (tf.ensure_shape), or return a sparse or ragged tensor."
             )
+
+
+def _check_name(name: str) -> None:
+    """Raises StepError if no model can have an input of that name: Keras' and HDF5's rules, found by trying."""
+    refused = [what for what in _REFUSED if what in name]
+    if refused or not name:
+        problem = f"it has {', '.join(repr(what) for what in refused)}" if refused else "it is empty"
+        better = re.sub(r"[/\x00]+", "_", name) or "feature"
+        raise StepError(
+            f"{FUNCTION} returned a feature named {name!r}, which no input of a Keras model can be called: {problem}. "
+            f"Return it under another name, e.g. {better!r}. (Raw features may have any name.)"
+        )
 
 
 def _article(value: Any) -> str:

@@ -88,4 +88,9 @@ def write(schema: RawSchema, graph: Path) -> None:
     """Writes the schema into a transform graph, where TFTransformOutput looks for the raw metadata."""
     folder = graph / "metadata"
     folder.mkdir()
-    (folder / "schema.pbtxt").write_text(text_format.MessageToString(schema.proto), encoding="utf-8")
+    (folder / "schema.pbtxt").write_text(text(schema), encoding="utf-8")
+
+
+def text(schema: RawSchema) -> str:
+    """Returns the schema as a text proto."""
+    return text_format.MessageToString(schema.proto)

@@ -5,7 +5,7 @@ This reaches into TFT: the calls are those that `AnalyzeDataset` of the supporte
 # pylint: disable=protected-access  # TFT gives no other way to check the order of analyzers
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,13 @@ from tensorflow_transform import (
     graph_context,
     graph_tools,
     impl_helper,
+    schema_inference,
     tf2_utils,
     tf_utils,
 )
 from tensorflow_transform.nodes import OperationNode
 from tensorflow_transform.saved import saved_transform_io_v2
+from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 
 from transform.applying import call
@@ -33,6 +35,14 @@ from transform.raw_schema import RawSchema
 # Of tensorflow-transform; for another, compare its `beam/impl.py`, and run the tests of equality.
 SUPPORTED = ("1.21.0",)
 
+# Collections of what only another trace could tell of the outputs: ranges, annotations and shapes.
+_DEFERRED = (
+    schema_inference._TF_METADATA_TENSOR_COLLECTION,
+    schema_inference._TF_METADATA_EXTRA_ANNOTATION,
+    schema_inference._ANNOTATED_SPARSE_SHAPE_TENSORS,
+    schema_inference._ANNOTATED_TRUELY_SPARSE_TENSORS,
+)
+
 Bindings = Mapping[str, tf.Tensor]  # the name of a placeholder that stands for an analysis to what that gave
 
 
@@ -40,6 +50,7 @@ class Trace:
     """A preprocessing_fn that was traced before anything is analysed.
 
     Attributes:
+        outputs: transformed feature to its tensor.
         sinks: TFT's TensorSinks: which placeholder stands for which analysis.
     """
 
@@ -55,7 +66,7 @@ class Trace:
         self._preprocessing, self._scratch = preprocessing, str(scratch)
         self.adapter = TensorAdapter(schema.adapter_config())
         self._specs = self.adapter.OriginalTypeSpecs()
-        self._graph, self._inputs, _ = impl_helper.trace_preprocessing_function(
+        self._graph, self._inputs, self.outputs = impl_helper.trace_preprocessing_function(
             preprocessing, self._specs, use_tf_compat_v1=False, base_temp_dir=self._scratch
         )
         self._assets = annotators.get_asset_annotations(self._graph)
@@ -70,16 +81,40 @@ class Trace:
 
     def ready(self, bindings: Bindings) -> list[Any]:
         """Returns the sinks without a binding whose analyses need only tensors that can be computed by now."""
-        known = [(sink.tensor, sink.tensor.name in bindings) for sink in self.sinks]
-        graph = graph_tools.InitializableGraphAnalyzer(
-            self._graph, self._inputs, [(tf_utils.hashable_tensor_or_op(tensor), there) for tensor, there in known]
-        )
+        graph = self._analyzer({sink.tensor.name for sink in self.sinks} & set(bindings))
         return [
             sink
             for sink in self.sinks
             if sink.tensor.name not in bindings
             and all(graph.ready_to_run(tensor) for tensor in sources(sink.future.parent_operation))
         ]
+
+    def inputs_of(self, outputs: Iterable[str]) -> set[str]:
+        """Returns the raw features that transformed ones depend on, other than by an analysis."""
+        graph = self._analyzer({sink.tensor.name for sink in self.sinks})._graph_analyzer
+        needed = {
+            source
+            for name in outputs
+            for component in tf.nest.flatten(self.outputs[name], expand_composites=True)
+            for source in graph.analyze_tensor(component).dependent_sources
+        }
+        return {
+            name
+            for name, tensor in self._inputs.items()
+            if any(
+                tf_utils.hashable_tensor_or_op(component) in needed
+                for component in tf.nest.flatten(tensor, expand_composites=True)
+            )
+        }
+
+    def _analyzer(self, there: Collection[str]) -> Any:
+        """Returns TFT's walker over the graph.
+
+        Args:
+            there: placeholders, by their tensors' names, of analyses that have been made.
+        """
+        known = [(tf_utils.hashable_tensor_or_op(sink.tensor), sink.tensor.name in there) for sink in self.sinks]
+        return graph_tools.InitializableGraphAnalyzer(self._graph, self._inputs, known)
 
     def function(self, bindings: Bindings, tensors: Sequence[str]) -> "TracedFunction":
         """Returns the function from raw tensors to the named ones, with the bindings in their places."""
@@ -99,12 +134,51 @@ class Trace:
         """Writes transform_fn and transformed_metadata into the folder `graph`, with the bindings of all sinks."""
         saved = graph / tft.TFTransformOutput.TRANSFORM_FN_DIR
         metadata = graph / tft.TFTransformOutput.TRANSFORMED_METADATA_DIR
-        impl_helper.trace_and_write_v2_saved_model(
-            str(saved), self._preprocessing, self._specs, self._scratch, self._fingerprint, dict(bindings), {}, None
-        )
-        (saved / impl_helper.METADATA_DIR_NAME).rename(metadata)
+        given: tuple[Any, ...] = (self._preprocessing, self._specs, self._scratch, dict(bindings), {}, None)
+        # As impl_helper.trace_and_write_v2_saved_model does.
+        concrete = impl_helper._trace_and_write_transform_fn(str(saved), *given)
+        inputs = tf2_utils.get_structured_inputs_from_func_graph(concrete.graph)
+        impl_helper._validate_analyzers_fingerprint(self._fingerprint, concrete.graph, inputs)
+        metadata_io.write_metadata(self._metadata(concrete, inputs, bindings), str(metadata))
         if self._assets:
             (metadata / tft.TFTransformOutput.ASSET_MAP).write_text(json.dumps(self._assets), encoding="utf-8")
+
+    def _metadata(self, concrete: Any, inputs: Mapping[str, Any], bindings: Bindings) -> Any:
+        """Returns what TFT says of the outputs, which takes a trace more only where the module annotates them."""
+        if any(concrete.graph.get_collection(name) for name in _DEFERRED):
+            return impl_helper._trace_and_get_metadata(
+                concrete, inputs, self._preprocessing, self._scratch, dict(bindings)
+            )
+        schema = schema_inference.infer_feature_schema_v2(concrete.structured_outputs, dict, True)
+        return dataset_metadata.DatasetMetadata(schema=schema)
+
+
+def _source_keys(sourced_tensors: Iterable[tf.Tensor], structured_inputs: Mapping[str, Any]) -> set[str]:
+    """Returns the raw features that tensors depend on, in time that doesn't grow with the number of all of them.
+
+    TFT asks for each analysis, and its own function goes through all inputs then.
+    """
+    keys = _keys(structured_inputs)
+    found = graph_tools.retrieve_sources([tensor.op for tensor in sourced_tensors], ignore_control_dependencies=True)
+    return {keys[id(source)] for source in found if id(source) in keys}
+
+
+def _keys(inputs: Mapping[str, Any]) -> Mapping[int, str]:
+    """Returns component of a raw feature, by its identity, to the feature: those of the graph asked about last."""
+    if not _LAST or _LAST[0] is not inputs:
+        components = {
+            id(component): name
+            for name, tensor in inputs.items()
+            for component in tf.nest.flatten(tensor, expand_composites=True)
+        }
+        _LAST[:] = [inputs, components]
+    keys: Mapping[int, str] = _LAST[1]
+    return keys
+
+
+_LAST: list[Any] = []  # the inputs, kept so that no other object gets their identity; and their components
+if tft.__version__ in SUPPORTED:
+    graph_tools._retrieve_source_keys = _source_keys
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,12 @@ def write_transformed(
     output_format: str,
     compression: str,
     mapped: Map = map,
+    apply: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None,
 ) -> None:
     """Transforms a shard's raw batches and writes them.
 
     Args:
+        apply: the transformation's, with something around it.
         output_format: `tfrecord` or `parquet`.
         compression: `gzip` or `none`.
         mapped: `map`, or something like it that works ahead.
@@ -35,12 +37,13 @@ def write_transformed(
     Raises:
         StepError: the graph fails on the rows, or the file can't be written, as when the disk is full.
     """
+    apply = apply or transformation.apply
     if output_format == "parquet":
-        batches = mapped(transformation.apply, raw)
+        batches = mapped(apply, raw)
         write_parquet(batches, transformation.schema, transformation.single, path, compression)
     else:
         encode = tf_example.encoder(transformation.schema, transformation.features)
-        write_tfrecords(raw, lambda batch: encode(transformation.apply(batch)), path, compression, mapped)
+        write_tfrecords(raw, lambda batch: encode(apply(batch)), path, compression, mapped)
 
 
 def write_tfrecords(

@@ -1,4 +1,4 @@
-"""Report pages: one HTML file each, readable offline, with charts as inline SVG and no script.
+"""Report pages: one HTML file each, readable offline, with charts as inline SVG; only long tables have a script.
 
 Needs the extra `stepkit[report]`.
 """
@@ -24,6 +24,7 @@ _STYLE = {
     "axes.axisbelow": True,
 }
 
+_PAGED = Markup('<div class="paged" data-size="')
 COLORS = ("#2563eb", "#ea580c", "#16a34a", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#4b5563")
 
 
@@ -69,7 +70,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 {{ section.body }}
 </section>
 {% endfor %}
-</body>
+{{ script }}</body>
 </html>
 """
 )
@@ -95,14 +96,71 @@ class Section:
     body: str | Markup
 
 
+# Without scripts all rows are there. Each `.paged` is a table with a box to search it and what turns its pages.
+_PAGING = Markup("""<script>
+for (const box of document.querySelectorAll(".paged")) {
+  const rows = [...box.querySelectorAll("tbody tr")], size = +box.dataset.size;
+  const [search, back, place, on] = box.querySelectorAll("input, button, output");
+  const texts = rows.map(row => row.textContent.toLowerCase());
+  let first = 0;
+  const show = () => {
+    const words = search.value.toLowerCase().split(" ");
+    const found = rows.filter((row, i) => words.every(word => texts[i].includes(word)));
+    first = Math.max(0, Math.min(first, Math.floor((found.length - 1) / size) * size));
+    const shown = new Set(found.slice(first, first + size));
+    rows.forEach(row => row.hidden = !shown.has(row));
+    place.value = found.length ? `${first + 1} to ${first + shown.size} of ${found.length}` : "none";
+    back.disabled = first === 0;
+    on.disabled = first + size >= found.length;
+  };
+  search.oninput = () => { first = 0; show(); };
+  back.onclick = () => { first -= size; show(); };
+  on.onclick = () => { first += size; show(); };
+  box.querySelector("p").hidden = false;
+  show();
+}
+</script>
+""")
+
+
 def page(title: str, sections: Sequence[Section]) -> str:
     """Returns a whole HTML document."""
-    return _PAGE.render(title=title, sections=sections)
+    script = _PAGING if any(_PAGED in section.body for section in sections) else ""
+    return _PAGE.render(title=title, sections=sections, script=script)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
     """Returns an HTML table; Markup cells (charts, say) are left as they are, all else is escaped."""
     return Markup(_TABLE.render(headers=headers, rows=rows))
+
+
+def paged_table(headers: Sequence[str], rows: Sequence[Sequence[Any]], size: int = 50) -> Markup:
+    """Returns a table of which `size` rows are shown at once, with a box to search it; a plain one if it is shorter."""
+    whole = table(headers, rows)
+    if len(rows) <= size:
+        return whole
+    return Markup(
+        '{}{}"><p hidden><input type="search" placeholder="Search" aria-label="Search">'
+        " <button>Back</button> <output></output> <button>On</button></p>{}</div>"
+    ).format(_PAGED, size, whole)
+
+
+def shape(series: Mapping[str, Sequence[float]], size: tuple[int, int] = (120, 24)) -> Markup:
+    """Returns bars of equal width for a table cell as SVG, as small as a page with thousands of them needs.
+
+    Args:
+        series: name to heights.
+        size: width and height in pixels.
+    """
+    width, height = size
+    top = max((value for heights in series.values() for value in heights), default=1.0) or 1.0
+    paths = []
+    for heights, color in zip(series.values(), _colors(len(series)), strict=True):
+        if heights:
+            step = round(width / len(heights), 1)
+            steps = "".join(f"V{height - height * value / top:.0f}h{step:g}" for value in heights)
+            paths.append(Markup('<path fill="{}" d="M0 {}{}V{}z"/>').format(color, height, steps, height))
+    return Markup('<svg width="{}" height="{}">{}</svg>').format(width, height, Markup("").join(paths))
 
 
 def lines(

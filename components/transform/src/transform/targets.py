@@ -1,0 +1,161 @@
+"""The label and the weight among the transformed features: which they are, and whether a model can learn from them."""
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stepkit import examples, tasks
+from stepkit.errors import StepError, near_misses
+
+Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Names of transformed features; empty: not known, or none.
+
+    Attributes:
+        asked: the label is a parameter, not the module's LABEL, which needn't be meant so.
+    """
+
+    label: str = ""
+    weight: str = ""
+    asked: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are known."""
+        return [name for name in (self.label, self.weight) if name]
+
+
+def of_module(module: ModuleType, label_key: str) -> Targets:
+    """Returns what the parameter and the module say.
+
+    Args:
+        label_key: empty: the module's LABEL, if it has one.
+
+    Raises:
+        StepError: what the module declares is wrong.
+    """
+    declared = tasks.declared(module)
+    label = label_key or getattr(module, "LABEL", "")
+    return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key))
+
+
+def among(targets: Targets, outputs: Collection[str]) -> Targets:
+    """Returns those that preprocessing_fn returns.
+
+    Raises:
+        StepError: it doesn't return one that it must.
+    """
+    wanted = [("label", targets.label)] if targets.asked else []
+    for what, name in [*wanted, ("WEIGHT", targets.weight)]:
+        if name and name not in outputs:
+            raise StepError(f"preprocessing_fn returns no {name!r}, the {what}. {near_misses(name, outputs)}")
+    return replace(targets, label=targets.label if targets.label in outputs else "")
+
+
+@dataclass
+class Watch:
+    """Looks at the label and the weight of transformed batches. Threads may use it at the same time."""
+
+    targets: Targets
+    _found: dict[str, list["_Seen"]] = field(default_factory=dict)
+
+    def over(self, split: str, transform: Transform) -> Transform:
+        """Returns `transform`, looked at."""
+        found = self._found.setdefault(split, [])
+
+        def watched(batch: pa.RecordBatch) -> pa.RecordBatch:
+            transformed = transform(batch)
+            found.extend(_look(name, transformed.column(name)) for name in self.targets.names)
+            return transformed
+
+        return watched if self.targets.names else transform
+
+    def check(self) -> None:
+        """Sees that a model can learn from what was there.
+
+        Raises:
+            StepError: a label or a weight is missing or not finite; all labels of the training split are the same; a
+                weight is negative, or all of a split's are 0.
+        """
+        training = examples.training_split(self._found) if self._found else ""
+        for split, found in sorted(self._found.items(), key=lambda item: item[0] != training):
+            for name in self.targets.names:
+                seen = [each for each in found if each.name == name and each.rows]
+                if seen:
+                    _check(name, split, seen, name == self.targets.weight, split == training)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A batch of a feature; `least` and `most` by position in a row, if there are as many values in each."""
+
+    name: str
+    rows: int
+    missing: int
+    strange: int
+    least: list[Any] | None
+    most: list[Any] | None
+
+
+def _look(name: str, column: Any) -> _Seen:
+    values = column.flatten()
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    missing = int((lengths == 0).sum())
+    strange, least, most = 0, None, None
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        return _Seen(name, len(column), missing, 0, None, None)
+    if pa.types.is_floating(values.type):
+        strange = int((~np.isfinite(values.to_numpy(zero_copy_only=False))).sum())
+    elif not pa.types.is_integer(values.type):
+        missing += pc.sum(pc.equal(pc.binary_length(values), 0), min_count=0).as_py()
+    if len(column) and lengths.min() == lengths.max() > 0:
+        width = int(lengths[0])
+        columns = [values.take(pa.array(range(place, len(values), width))) for place in range(width)]
+        ends = [pc.min_max(each).as_py() for each in columns]
+        least, most = [each["min"] for each in ends], [each["max"] for each in ends]
+    return _Seen(name, len(column), missing, strange, least, most)
+
+
+def _check(name: str, split: str, seen: Sequence[_Seen], weight: bool, training: bool) -> None:
+    what = f"The {'weight' if weight else 'label'} {name!r}"
+    rows = sum(each.rows for each in seen)
+    if missing := sum(each.missing for each in seen):
+        raise StepError(
+            f"{what} is missing in {missing:,} of {rows:,} rows of the split {split!r}. Leave such rows out when "
+            "extracting (--where), or give them a value in preprocessing_fn."
+        )
+    if strange := sum(each.strange for each in seen):
+        raise StepError(
+            f"{what} is NaN or infinite in {strange:,} values of the split {split!r} ({rows:,} rows). Leave such rows "
+            "out when extracting (--where), or guard against them in preprocessing_fn."
+        )
+    ends = [(each.least, each.most) for each in seen if each.least is not None and each.most is not None]
+    if len(ends) < len(seen):
+        return
+    least, most = (
+        [min(each) for each in zip(*(low for low, _ in ends), strict=False)],
+        [max(each) for each in zip(*(high for _, high in ends), strict=False)],
+    )
+    if weight and min(least) < 0:
+        raise StepError(
+            f"{what} is {min(least):g} in a row of the split {split!r}; a weight is 0 or more. "
+            "Correct how preprocessing_fn makes it."
+        )
+    if weight and max(most) == 0:
+        raise StepError(f"{what} is 0 in all {rows:,} rows of the split {split!r}: none would count. Correct it.")
+    if not weight and training and least == most and rows > 1:
+        value = least[0] if len(least) == 1 else least
+        shown = value.decode(errors="replace") if isinstance(value, bytes) else value
+        raise StepError(
+            f"{what} is {shown!r} in all {rows:,} rows of the split {split!r}: there is nothing to learn. "
+            "Check how preprocessing_fn makes it, and which rows are extracted."
+        )
