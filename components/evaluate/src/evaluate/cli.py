@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from stepkit import cli
 
-DEFAULT_METRICS = ["AUC", "BinaryAccuracy", "BinaryCrossentropy", "Precision", "Recall", "ExampleCount"]
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser: one flag an input or output of component.yaml, with its default."""
@@ -21,13 +19,17 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument("--label-key", required=True, help="transformed feature that the model predicts")
     inputs.add_argument("--eval-split", default="eval", help="split to evaluate on (default: %(default)s)")
     inputs.add_argument(
-        "--metrics-config", type=cli.json_array, default=DEFAULT_METRICS, help="TFMA metric class names, a JSON array"
+        "--metrics-config",
+        type=cli.json_array,
+        default=[],
+        help="metrics, a JSON array of class names or objects with class_name, config, name, aggregate, per_class, "
+        "top_k; empty: those that fit the task",
     )
     inputs.add_argument(
         "--thresholds",
         type=cli.json_object,
         default={},
-        help='metric class name to its bounds, e.g. {"AUC": {"lower": 0.7, "min_change": -0.01}}; also "upper", '
+        help='name of a metric to its bounds, e.g. {"AUC": {"lower": 0.7, "min_change": -0.01}}; also "upper", '
         '"max_change", and "slices": true to apply them to every slice as well',
     )
     inputs.add_argument(
