@@ -305,8 +305,8 @@ def _keras_means(combiner: Any, key: metric_types.MetricKey, problem: Problem) -
     combiner.setup()
     metrics = combiner._metrics.get("", [])
     padded = combiner.create_accumulator()._pad
-    functions = [_keras_function(metric) for metric in metrics]
-    if not functions or padded or None in functions:
+    functions = [found for metric in metrics if (found := _keras_function(metric))]
+    if not functions or padded or len(functions) < len(metrics):
         return None
 
     def shaped(values: np.ndarray, metric: Any) -> tf.Tensor:
