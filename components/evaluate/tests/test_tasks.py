@@ -320,3 +320,57 @@ def test_two_parameters_of_one_metric_have_names(tmp_path, shared):
     found = step.json("metrics")
     assert 0 < found["precision at 0.8"] <= found["precision at 0.5"] <= 1
     assert LABELS[tasks.BINARY] == "yes" and step.text("blessed") == "true"
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_operating_point_is_chosen_on_one_split_and_judged_on_another(tmp_path, shared, table, weighted):
+    rows = make_table().slice(0, 150)
+    examples = write_examples(tmp_path / "examples", table, split="eval")
+    write_examples(tmp_path / "other", rows, split="test")
+    (tmp_path / "other" / "test").rename(examples / "test")
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("examples", "other")]
+    manifests[0]["splits"] |= manifests[1]["splits"]
+    (examples / "manifest.json").write_text(json.dumps(manifests[0]), encoding="utf-8")
+    step = step_of(tmp_path, shared, tasks.BINARY, tasks.BINARY + "_weighted" * weighted)
+    point = tmp_path / "point.json"
+    target = {"metric": "precision", "at_least": 0.9, "maximise": "recall"}
+    inputs = {"examples": examples, "eval_split": "test", "operating_point_target": target, "operating_point": point}
+    assert step.run(thresholds={"Recall_at_operating_point": {"lower": 0.99}}, **inputs) == 0
+    assert step.text("reason").startswith("Recall_at_operating_point 0.")
+
+    said = json.loads(point.read_text(encoding="utf-8"))
+    assert said["target"] == target
+
+    def at(names, threshold):
+        label, scores = np.array(names["yes"]) == "yes", predict(tasks.BINARY, names)
+        weights = np.array(names["weight"]) if weighted else None
+        return [f(label, scores > threshold, sample_weight=weights) for f in (sk.precision_score, sk.recall_score)]
+
+    for split, names in (("eval", table), ("test", rows)):
+        reached = said["splits"][split]
+        assert [reached["Precision"], reached["Recall"]] == close(at(names, said["threshold"]))
+    assert step.json("metrics")["Recall_at_operating_point"] == said["splits"]["test"]["Recall"]
+    assert said["splits"]["eval"]["Precision"] >= 0.9
+    recalls = [at(table, score - 1e-7) for score in predict(tasks.BINARY, table)]
+    best = max(recall for precision, recall in recalls if precision >= 0.9)
+    assert said["splits"]["eval"]["Recall"] == close(best)
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "words"),
+    [
+        (tasks.BINARY, {"metric": "precision", "at_least": 1.0}, ""),
+        (tasks.BINARY, {"metric": "precison", "at_least": 0.5}, "metric is 'precison'. Did you mean 'precision'?"),
+        (tasks.BINARY, {"metric": "recall", "at_least": 2}, "at_least is 2; it must be from 0 to 1"),
+        (tasks.BINARY, {"metric": "recall", "atleast": 0.5}, "unknown key 'atleast'. Did you mean 'at_least'?"),
+        (tasks.MULTICLASS, {"metric": "recall", "at_least": 0.5}, "is for binary models; this one is multiclass"),
+    ],
+)
+def test_operating_point_that_can_not_be(fails, shared, tmp_path, table, task, target, words):
+    inputs = {}
+    if not words:  # the highest score gets a wrong label
+        answers = table["yes"].to_pylist()
+        answers[int(predict(task, table).argmax())] = "no"
+        inputs = {"examples": replaced(table, tmp_path, yes=answers)}
+        words = "The operating point can't be met: no threshold gives a precision of at least 1 on split 'eval'"
+    assert words in fails(task, operating_point_target=target, **inputs)

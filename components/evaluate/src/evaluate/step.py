@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
 from evaluate import (
@@ -17,10 +18,12 @@ from evaluate import (
     entries,
     fitting,
     models,
+    operating_point,
     render,
     results,
     scoring,
     tally,
+    targets,
     thresholds,
     validate,
 )
@@ -41,6 +44,7 @@ class Plan:
         rows: of the split.
         metrics: what is computed.
         limits: the thresholds.
+        target: of the operating point; None: no threshold of scores is chosen.
     """
 
     problem: Problem
@@ -49,6 +53,7 @@ class Plan:
     slices: list[tuple[str, ...]]
     metrics: list[entries.Metric]
     limits: list[thresholds.Threshold]
+    target: operating_point.Target | None = None
 
 
 def plan(args: argparse.Namespace) -> Plan:
@@ -66,8 +71,12 @@ def plan(args: argparse.Namespace) -> Plan:
     listed = listed or entries.parse(entries.DEFAULTS[problem.task])
     fitting.check(listed, problem)
     metrics = entries.expand(listed, problem)
-    limits = thresholds.parse_thresholds(args.thresholds, [metric.shown for metric in metrics], slices)
-    return Plan(problem, types, rows, slices, metrics, limits)
+    target = operating_point.parse(args.operating_point_target, problem)
+    if target:
+        data.count_rows(Path(args.examples), args.operating_point_split)
+    names = [*(metric.shown for metric in metrics), *(operating_point.NAMES if target else ())]
+    limits = thresholds.parse_thresholds(args.thresholds, names, slices)
+    return Plan(problem, types, rows, slices, metrics, limits, target)
 
 
 @dataclass(frozen=True)
@@ -96,9 +105,11 @@ def run(args: argparse.Namespace) -> None:
         Outputs(args.executor_input) as outputs,
         baseline.find(args.baseline_model_uri, args.registry_uri, args.model_name) as champion,
     ):
-        eval_config = config.build(planned.metrics, planned.limits, planned.slices, problem, champion is not None)
         what = f"The model {args.model!r}"
         candidate = models.load(Path(args.model), what, "Give the output model of the train step.")
+        point = choose_point(planned, candidate, examples, args.operating_point_split)
+        metrics = [*planned.metrics, *(operating_point.metrics_at(point.threshold) if point else ())]
+        eval_config = config.build(metrics, planned.limits, planned.slices, problem, champion is not None)
         by_name = {config.candidate_name(champion is not None): candidate}
         if champion:
             problems.check_baseline(problem, champion.model.description, champion.model.what, champion.model.remedy)
@@ -115,8 +126,48 @@ def run(args: argparse.Namespace) -> None:
         print(f"evaluate: scored {planned.rows:,} rows in {time.monotonic() - began:.1f} s", flush=True)
         judged = judge(planned, scores, aggregator, eval_config, args.min_slice_size, champion)
         _write(args, outputs, planned, judged, eval_config, champion)
+        reached = {args.eval_split: judged.metrics[0].candidate} | (point.reached if point else {})
+        described = operating_point.described(planned.target, point.threshold, reached) if point else {}
+        if args.operating_point:
+            artifacts.write_json(outputs.file(args.operating_point), described)
     verdict = judged.verdict
     print(f"evaluate: {'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}", flush=True)
+
+
+@dataclass(frozen=True)
+class Point:
+    """The operating point.
+
+    Attributes:
+        reached: split that it was chosen on to what it gives there, by name.
+    """
+
+    threshold: float
+    reached: dict[str, dict[str, float]]
+
+
+def choose_point(planned: Plan, candidate: models.Model, examples: Path, split: str) -> Point | None:
+    """Chooses the operating point on a split; None where none is asked for.
+
+    Raises:
+        StepError: no threshold meets the target, or rows aren't what the task has.
+    """
+    if planned.target is None:
+        return None
+    predict, read = models.predictor(candidate, planned.problem), targets.reader(candidate, planned.problem)
+    counts, counted = operating_point.ScoreCounts(), tally.Tally()
+    with progress.bar(f"Choosing the operating point on {split}", data.count_rows(examples, split)) as advance:
+        for batch in data.read_parts(split_files(examples, split), planned.types, []):
+            serialized = tf.constant(batch.serialized)
+            wanted, scores = read(serialized), predict(serialized)
+            counted |= tally.Tally.of(wanted, {"": scores})
+            if counted.is_sound(planned.problem):
+                counts.add(wanted.labels, scores, wanted.weights)
+            advance(len(scores))
+    tally.check(counted, {"": candidate.what}, planned.problem, split)
+    threshold = counts.choose(planned.target, split)
+    print(f"evaluate: {planned.target} on split {split!r}: scores above {threshold:.6g}", flush=True)
+    return Point(threshold, {split: counts.reached(threshold)})
 
 
 def judge(
