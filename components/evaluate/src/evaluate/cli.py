@@ -66,7 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     outputs.add_argument("--blessed", default="", help="file: true if every threshold is met")
     outputs.add_argument("--reason", default="", help="file: why, in one line")
     outputs.add_argument(
-        "--operating-point", default="", help="JSON file: the threshold and what it reaches on each split; {} if none"
+        "--operating-point",
+        default="",
+        help="file: JSON of the threshold and what it reaches; {} if none",
     )
     outputs.add_argument("--baseline-version", default="", help="file: version that was compared with; 0: none")
     cli.add_executor_input(parser)

@@ -141,7 +141,7 @@ def metrics_at(threshold: float) -> list[Metric]:
 
 
 def described(target: Target, threshold: float, splits: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Returns the artifact: the threshold, the target, and what is reached on each split."""
+    """Returns the output: the threshold, the target, and what is reached on each split."""
     reached = {
         split: {
             name.removesuffix(SUFFIX): (value if np.isfinite(value) else None)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
@@ -126,10 +127,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"evaluate: scored {planned.rows:,} rows in {time.monotonic() - began:.1f} s", flush=True)
         judged = judge(planned, scores, aggregator, eval_config, args.min_slice_size, champion)
         _write(args, outputs, planned, judged, eval_config, champion)
-        reached = {args.eval_split: judged.metrics[0].candidate} | (point.reached if point else {})
-        described = operating_point.described(planned.target, point.threshold, reached) if point else {}
-        if args.operating_point:
-            artifacts.write_json(outputs.file(args.operating_point), described)
+        outputs.parameter(args.operating_point, point.described(args.eval_split, judged.metrics[0]) if point else {})
     verdict = judged.verdict
     print(f"evaluate: {'blessed' if verdict.blessed else 'not blessed'}: {verdict.reason}", flush=True)
 
@@ -142,8 +140,13 @@ class Point:
         reached: split that it was chosen on to what it gives there, by name.
     """
 
+    target: operating_point.Target
     threshold: float
     reached: dict[str, dict[str, float]]
+
+    def described(self, split: str, overall: results.SliceMetrics) -> dict[str, Any]:
+        """Returns what is kept of it, with what it gives on the split that is judged."""
+        return operating_point.described(self.target, self.threshold, {split: overall.candidate, **self.reached})
 
 
 def choose_point(planned: Plan, candidate: models.Model, examples: Path, split: str) -> Point | None:
@@ -167,7 +170,7 @@ def choose_point(planned: Plan, candidate: models.Model, examples: Path, split: 
     tally.check(counted, {"": candidate.what}, planned.problem, split)
     threshold = counts.choose(planned.target, split)
     print(f"evaluate: {planned.target} on split {split!r}: scores above {threshold:.6g}", flush=True)
-    return Point(threshold, {split: counts.reached(threshold)})
+    return Point(planned.target, threshold, {split: counts.reached(threshold)})
 
 
 def judge(
