@@ -334,7 +334,7 @@ def _keras_function(metric: Any) -> Callable[[tf.Tensor, tf.Tensor], Any] | None
     """Returns what a Keras metric takes the mean of, as a function of labels and predictions; None: it takes none."""
     if isinstance(metric, tf_keras.metrics.MeanMetricWrapper):
         return lambda labels, predictions: metric._fn(labels, predictions, **metric._fn_kwargs)
-    if type(metric) is tf_keras.metrics.RootMeanSquaredError:
+    if isinstance(metric, tf_keras.metrics.RootMeanSquaredError):
         return lambda labels, predictions: tf.reduce_mean(tf.math.squared_difference(predictions, labels), axis=-1)
     return None
 

@@ -64,8 +64,8 @@ def curves(aggregates: Aggregates, drawn: Drawn, problem: Problem, models: Seque
         if problem.task == tasks.BINARY:
             found[shown] = _binary(plots, problem)
         elif problem.task == tasks.REGRESSION:
-            dots = [] if drawn.dots is None else drawn.dots[:, [0, 1 + index]].tolist()
-            found[shown] = Curves(dots=[(label, prediction) for label, prediction in dots])
+            dots = np.empty((0, 2)) if drawn.dots is None else drawn.dots[:, [0, 1 + index]]
+            found[shown] = Curves(dots=list(map(tuple, dots.tolist())))
         else:
             by_class = zip(problem.class_names, drawn.of_classes(name, problem.outputs), strict=True)
             found[shown] = Curves({each: _of_histogram(sums) for each, sums in by_class}, _of_classes(plots, problem))

@@ -61,12 +61,12 @@ class Drawn:
         made = np.zeros((outputs * BUCKETS, 3))
         keys, totals = self.histograms[name].totals()
         made[keys] = totals
-        return made.reshape(outputs, BUCKETS, 3)
+        return made.reshape((outputs, BUCKETS, 3))
 
     def _keep(self, rows: np.ndarray) -> None:
         every = rows if self.dots is None else np.concatenate([self.dots, rows])
-        order = np.lexsort([*every.T[::-1], _mixed(every)])[:DOTS]
-        self.dots = every[order]
+        keys = (*every.T[::-1], _mixed(every))
+        self.dots = every[np.lexsort(keys)[:DOTS]]
 
 
 def _mixed(rows: np.ndarray) -> np.ndarray:
