@@ -13,8 +13,9 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 from conftest import Step, write_examples
-from evaluate import accumulators, config, data, models, scoring, thresholds
+from evaluate import accumulators, config, data, entries, models, scoring, thresholds
 from evaluate.aggregate import Aggregator
+from evaluate.problem import Problem
 from google.protobuf import json_format
 from tensorflow_model_analysis.view import util as viewer
 
@@ -48,6 +49,11 @@ METRICS = [
     "CoefficientOfDiscrimination",
 ]
 SLICES = [["company"], ["payment_type"]]
+PROBLEM = Problem("big_tip")
+
+
+def computed(spec):
+    return entries.expand(entries.parse(spec), PROBLEM)
 
 
 def write_taxi_model(folder: Path, weights: tuple[float, ...]) -> Path:
@@ -169,7 +175,7 @@ def test_same_as_plain_tfma(tmp_path, taxi, monkeypatch, capsys, model_name):
     assert "computed row by row, which is slow: _tjur_discrimination" in capsys.readouterr().out
 
     limits = thresholds.parse_thresholds(step.inputs["thresholds"], METRICS, slices := thresholds.parse_slices(SLICES))
-    plain = stock(taxi, config.build(METRICS, limits, slices, "big_tip", bool(model_name)), tmp_path)
+    plain = stock(taxi, config.build(computed(METRICS), limits, slices, PROBLEM, bool(model_name)), tmp_path)
     ours = str(step.out / "evaluation")
     for name in ("metrics", "plots"):
         expected = protos_by_slice(plain, name)
@@ -197,8 +203,8 @@ def fixture_scored(taxi):
     """A task with every way of accumulating, a scorer, and the files."""
     metrics = [*METRICS, "MeanSquaredError", "MeanAbsoluteError"]
     slices = tuple(tuple(names) for names in SLICES)
-    task = scoring.Task(config.build(metrics, [], slices, "big_tip", False), "big_tip", TYPES, slices)
-    aggregator = Aggregator(task.config)
+    task = scoring.Task(config.build(computed(metrics), [], slices, PROBLEM, False), PROBLEM, TYPES, slices)
+    aggregator = Aggregator(task.config, PROBLEM)
     loaded = {"": models.load(taxi / "model", "The model", "")}
     return task, aggregator, scoring.Scorer(task, aggregator, loaded), examples.split_files(taxi / "examples", "eval")
 
@@ -224,7 +230,7 @@ def test_slices_of_one_row_and_of_missing_values(scored):
     _, aggregator, scorer, files = scored
     counts = aggregator.extract(scorer.score(files).partial).counts
     table = pq.read_table(TAXI)
-    by_company = {key: rows for key, (rows, _) in counts.items() if len(key) == 1 and key[0][0] == "company"}
+    by_company = {key: rows for key, (rows, *_) in counts.items() if len(key) == 1 and key[0][0] == "company"}
     expected = table.filter(pc.is_valid(table["company"])).group_by("company").aggregate([([], "count_all")])
     assert by_company == {(("company", row["company"]),): row["count_all"] for row in expected.to_pylist()}
     assert 1 in by_company.values()

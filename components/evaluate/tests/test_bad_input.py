@@ -156,7 +156,7 @@ def test_unknown_metric(failing):
     message = failing(metrics_config=["AUCC"])
     assert "--metrics-config names 'AUCC', which is no metric of TFMA. Did you mean 'AUC'" in message
     assert "can't be used without parameters" in failing(metrics_config=["AUC", "SensitivityAtSpecificity"])
-    assert "--metrics-config must hold metric class names" in failing(metrics_config=[{"class_name": "AUC"}])
+    assert "--metrics-config must hold metric class names" in failing(metrics_config=[{"name": "AUC"}])
 
 
 @pytest.mark.parametrize(

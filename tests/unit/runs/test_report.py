@@ -234,6 +234,19 @@ def test_markup_in_any_text_of_a_run_stays_text(runs):
     assert "<script>document" not in page.source and "<img" not in page.source
 
 
+def test_a_model_without_classes_has_no_classification_metrics(runs):
+    def without_classes(run: RunFolder) -> None:
+        for artifact in (each for task in run.run.tasks for each in task.output_artifacts.values()):
+            if artifact.type == "system.ClassificationMetrics":
+                artifact.metadata = {}
+                Path(artifact.uri).write_text(content, "utf-8")
+
+    content = "{}"
+    assert "neither a ROC curve" not in page_of(example_runs.succeeded(runs / "regression", without_classes)).source
+    content = '{"other": 1}'
+    assert "neither a ROC curve" in page_of(example_runs.succeeded(runs / "other", without_classes)).source
+
+
 def test_removed_artifacts_and_logs_are_said_to_be_no_longer_there(runs):
     folder = example_runs.succeeded(runs / "one")
     for child in folder.iterdir():

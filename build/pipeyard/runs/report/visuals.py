@@ -81,8 +81,10 @@ def _text(name: str, artifact: Artifact, folder: Path, link: str) -> Visual:
     return Visual("markdown", name, artifact, link, markdown=Markup(_MARKDOWN.render(content.text)), repeats=summary)
 
 
-def _classification(name: str, artifact: Artifact, folder: Path, link: str) -> Visual:
+def _classification(name: str, artifact: Artifact, folder: Path, link: str) -> Visual | None:
     values, problem = artifacts.values(artifact, folder)
+    if not values and not problem:  # of a model without classes
+        return None
     roc, confusion = curves.roc(values), curves.confusion(values)
     if not roc and not confusion:
         problem = problem or "It holds neither a ROC curve nor a confusion matrix."

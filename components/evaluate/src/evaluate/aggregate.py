@@ -16,9 +16,12 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as protos
 
-from evaluate import accumulators, slicing
+from evaluate import accumulators, slicing, views
+from evaluate.problem import Problem
 from evaluate.slicing import MISSING, OVERALL, SliceKey, Slicing
 from evaluate.sums import Sums
+from evaluate.targets import Targets
+from stepkit import tasks
 
 # pylint: disable=protected-access  # TFMA's evaluator only shows its Beam pipeline; the version is checked
 
@@ -30,12 +33,12 @@ class Aggregates:
     Attributes:
         metrics: one proto a slice.
         plots: one proto a slice.
-        counts: (rows, rows with label 1) of every slice.
+        counts: (rows, rows of each class) of every slice; see `Partial`.
     """
 
     metrics: list[metrics_for_slice_pb2.MetricsForSlice]
     plots: list[metrics_for_slice_pb2.PlotsForSlice]
-    counts: dict[SliceKey, tuple[int, int]]
+    counts: dict[SliceKey, tuple[int, ...]]
 
 
 @dataclass
@@ -44,13 +47,13 @@ class Partial:
 
     Attributes:
         slices: key of each slice to its number, by which the rest refers to it.
-        counts: rows and positives by slice.
+        counts: rows by slice, and those of each class; of a binary problem, those with label 1.
         sums: of each additive computation, by slice and cell.
         others: slice to TFMA's accumulators of the computations that are left to TFMA, row by row.
     """
 
     slices: dict[SliceKey, int] = field(default_factory=lambda: {OVERALL: 0})
-    counts: Sums = field(default_factory=lambda: Sums(2))
+    counts: Sums | None = None
     sums: dict[int, Sums] = field(default_factory=dict)
     others: dict[int, Any] = field(default_factory=dict)
 
@@ -58,14 +61,17 @@ class Partial:
 class Aggregator:
     """The computations of a configuration, over rows that come in batches, in parts, in any order."""
 
-    def __init__(self, config: config_pb2.EvalConfig) -> None:
+    def __init__(self, config: config_pb2.EvalConfig, problem: Problem) -> None:
         """Raises RuntimeError if TFMA is another than the one whose internals are known."""
         accumulators.check_version()
+        self._problem = problem
         computations = metric_specs.to_computations(config.metrics_specs, eval_config=config)
         self._computations = evaluator._filter_and_separate_computations(computations)
         direct = self._computations.non_derived_computations
         self._additive = {
-            index: found for index, item in enumerate(direct) if (found := accumulators.additive(item)) is not None
+            index: found
+            for index, item in enumerate(direct)
+            if (found := accumulators.additive(item, problem)) is not None
         }
         self._others = [index for index in range(len(direct)) if index not in self._additive]
         self._models = [model.name if len(config.model_specs) > 1 else "" for model in config.model_specs]
@@ -88,44 +94,56 @@ class Aggregator:
     def add(
         self,
         partial: Partial,
-        labels: np.ndarray,
+        targets: Targets,
         predictions: Mapping[str, np.ndarray],
         slicings: Sequence[Slicing],
     ) -> None:
         """Adds rows to `partial`.
 
         Args:
-            labels: float64 [rows], 0 or 1.
-            predictions: model name in the configuration to float64 [rows].
+            targets: what the problem has.
+            predictions: model name in the configuration to float64 [rows] or [rows, classes].
             slicings: how these rows are sliced; all of them are in the overall slice too.
 
         Raises:
             StepError: a slicing has come to more than MAX_SLICES slices.
         """
+        labels = targets.labels
+        alike = np.ones(len(labels))
+        weights = alike if targets.weights is None else targets.weights
         rows, slices = _memberships(len(labels), slicings, partial.slices)
-        _, counted = accumulators.COUNTS.terms(labels, labels)
+        counted = _counted(labels, self._problem)
+        if partial.counts is None:
+            partial.counts = Sums(counted.shape[1])
         partial.counts.add(slices, counted[rows])
         for index, plan in self._additive.items():
             key = self._computations.non_derived_computations[index].keys[0]
-            cells, terms = plan.terms(labels, predictions[key.model_name])
+            cells, terms = plan.terms((labels, predictions[key.model_name], weights if plan.weighted else alike))
             if index not in partial.sums:
                 partial.sums[index] = Sums(terms.shape[1])
-            partial.sums[index].add(slices * plan.cells + (0 if isinstance(cells, int) else cells[rows]), terms[rows])
+            picked, within = _repeated(rows, slices, len(terms) // len(labels))
+            chosen = 0 if isinstance(cells, int) else cells[picked]
+            partial.sums[index].add(within * plan.cells + chosen, terms[picked])
         if self._others:
-            inputs = [self._extracts(labels[row], predictions, row) for row in range(len(labels))]
+            inputs = [self._extracts(labels[row], predictions, weights[row], row) for row in range(len(labels))]
             for row, number in zip(rows.tolist(), slices.tolist(), strict=True):
                 found = partial.others.get(number) or self._combine_others.create_accumulator()
                 partial.others[number] = self._combine_others.add_input(found, inputs[row])
 
-    def _extracts(self, label: float, predictions: Mapping[str, np.ndarray], row: int) -> Any:
+    def _extracts(self, label: Any, predictions: Mapping[str, np.ndarray], weight: float, row: int) -> Any:
         """Returns what TFMA's combiners take for a row."""
-        predicted = {name: values[row : row + 1] for name, values in predictions.items()}
+        predicted = {name: values[row].reshape(-1) for name, values in predictions.items()}
         single = self._models == [""]
+        sparse = self._problem.task == tasks.MULTICLASS
+        labels = np.array([label], np.int64) if sparse else np.asarray(label, np.float64).reshape(-1)
         extracts = {
-            constants.LABELS_KEY: np.array([label]) if single else dict.fromkeys(predicted, np.array([label])),
+            constants.LABELS_KEY: labels if single else dict.fromkeys(predicted, labels),
             constants.PREDICTIONS_KEY: predicted[""] if single else predicted,
             constants.SLICE_KEY_TYPES_KEY: (),
         }
+        if self._problem.weight:
+            weights = np.array([weight])
+            extracts[constants.EXAMPLE_WEIGHTS_KEY] = weights if single else dict.fromkeys(predicted, weights)
         return next(iter(self._preprocess.process(extracts)))
 
     def merge(self, partials: Iterable[Partial]) -> Partial:
@@ -137,7 +155,10 @@ class Aggregator:
         merged = Partial()
         for partial in partials:
             numbers = _numbers(list(partial.slices), merged.slices)
-            merged.counts.add(*_renumbered(partial.counts, numbers, 1))
+            if partial.counts is not None:
+                keys, totals = _renumbered(partial.counts, numbers, 1)
+                merged.counts = merged.counts or Sums(totals.shape[1])
+                merged.counts.add(keys, totals)
             for index, sums in partial.sums.items():
                 keys, totals = _renumbered(sums, numbers, self._additive[index].cells)
                 merged.sums.setdefault(index, Sums(totals.shape[1])).add(keys, totals)
@@ -158,7 +179,7 @@ class Aggregator:
     def extract(self, partial: Partial) -> Aggregates:
         """Returns the metrics and plots of every slice."""
         by_slice = {index: _by_slice(partial.sums[index], plan.cells) for index, plan in self._additive.items()}
-        counts = _by_slice(partial.counts, 1)
+        counts = _by_slice(partial.counts, 1) if partial.counts else {}
         found = Aggregates([], [], {})
         for key, number in sorted(partial.slices.items(), key=lambda item: _order(item[0])):
             accumulated: dict[int, Any] = {
@@ -170,7 +191,7 @@ class Aggregator:
             _, plots = evaluator._filter_by_key_type((key, values), metric_types.PlotKey)
             found.metrics.append(protos.convert_slice_metrics_to_proto((key, metrics), None))
             found.plots.append(protos.convert_slice_plots_to_proto((key, plots), None))
-            found.counts[key] = accumulators.COUNTS.accumulator(*counts[number])
+            found.counts[key] = tuple(round(total) for total in counts[number][1][0].tolist())
         return found
 
     def _values(self, accumulated: Sequence[Any]) -> metric_types.MetricsDict:
@@ -202,6 +223,21 @@ def _memberships(rows: int, slicings: Sequence[Slicing], known: dict[SliceKey, i
         row_parts.append(present)
         slice_parts.append(_numbers(sliced.keys, known)[sliced.codes[present]])
     return np.concatenate(row_parts), np.concatenate(slice_parts)
+
+
+def _repeated(rows: np.ndarray, slices: np.ndarray, times: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the positions of what rows have where each has several in turn, and the slice of each."""
+    if times == 1:
+        return rows, slices
+    return (rows[:, None] * times + np.arange(times)).reshape(-1), np.repeat(slices, times)
+
+
+def _counted(labels: np.ndarray, problem: Problem) -> np.ndarray:
+    """Returns what each row adds to the counts."""
+    ones = np.ones((len(labels), 1))
+    if problem.task == tasks.REGRESSION:
+        return ones
+    return np.hstack([ones, views.one_hot(labels, problem) if problem.has_many_outputs else labels[:, None]])
 
 
 def _numbers(keys: Sequence[SliceKey], known: dict[SliceKey, int]) -> np.ndarray:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from stepkit import cli
 
-DEFAULT_METRICS = ["AUC", "BinaryAccuracy", "BinaryCrossentropy", "Precision", "Recall", "ExampleCount"]
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser: one flag an input or output of component.yaml, with its default."""
@@ -21,13 +19,17 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument("--label-key", required=True, help="transformed feature that the model predicts")
     inputs.add_argument("--eval-split", default="eval", help="split to evaluate on (default: %(default)s)")
     inputs.add_argument(
-        "--metrics-config", type=cli.json_array, default=DEFAULT_METRICS, help="TFMA metric class names, a JSON array"
+        "--metrics-config",
+        type=cli.json_array,
+        default=[],
+        help="metrics, a JSON array of class names or objects with class_name, config, name, aggregate, per_class, "
+        "top_k; empty: those that fit the task",
     )
     inputs.add_argument(
         "--thresholds",
         type=cli.json_object,
         default={},
-        help='metric class name to its bounds, e.g. {"AUC": {"lower": 0.7, "min_change": -0.01}}; also "upper", '
+        help='name of a metric to its bounds, e.g. {"AUC": {"lower": 0.7, "min_change": -0.01}}; also "upper", '
         '"max_change", and "slices": true to apply them to every slice as well',
     )
     inputs.add_argument(
@@ -44,6 +46,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     inputs.add_argument("--registry-uri", default="", help="MLflow registry; empty: no champion is looked up")
     inputs.add_argument("--model-name", default="", help="name of the model in the registry")
+    inputs.add_argument(
+        "--operating-point-target",
+        type=cli.json_object,
+        default={},
+        help='what the threshold of a binary model\'s score has to meet, e.g. {"metric": "precision", "at_least": 0.9, '
+        '"maximise": "recall"}; empty: none is chosen',
+    )
+    inputs.add_argument(
+        "--operating-point-split", default="eval", help="split to choose that threshold on (default: %(default)s)"
+    )
+    cli.add_module(inputs, "TASK, for --check; the step itself learns it from the model")
     cli.add_beam_args(inputs)
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument("--evaluation", required=True, help="folder: TFMA's results")
@@ -52,6 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
     outputs.add_argument("--report", required=True, help="HTML file")
     outputs.add_argument("--blessed", default="", help="file: true if every threshold is met")
     outputs.add_argument("--reason", default="", help="file: why, in one line")
+    outputs.add_argument(
+        "--operating-point",
+        default="",
+        help="file: JSON of the threshold and what it reaches; {} if none",
+    )
     outputs.add_argument("--baseline-version", default="", help="file: version that was compared with; 0: none")
     cli.add_executor_input(parser)
     return parser
@@ -74,4 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run(args)
 
-    return cli.run(build_parser(), step, argv)
+    def check(args: argparse.Namespace) -> None:
+        use_keras_2()
+        from evaluate.checking import check as check_parameters
+
+        check_parameters(args)
+
+    return cli.run(build_parser(), step, argv, check)

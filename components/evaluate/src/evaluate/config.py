@@ -1,18 +1,28 @@
 """TFMA's EvalConfig for this evaluation."""
 
+import json
 from collections.abc import Sequence
 
-import tf_keras
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 
+from evaluate import own_metrics
+from evaluate.entries import Metric
+from evaluate.problem import Problem
 from evaluate.thresholds import Threshold
-from stepkit.errors import StepError, near_misses
+from stepkit import tasks
+from stepkit.errors import StepError
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"
 # Always computed: the report and the classification metrics are drawn from them.
-PLOTS = ("CalibrationPlot", "ConfusionMatrixPlot")
+PLOTS = {
+    tasks.BINARY: ("CalibrationPlot", "ConfusionMatrixPlot"),
+    tasks.MULTICLASS: ("MultiClassConfusionMatrixPlot",),
+    tasks.MULTILABEL: (),
+    tasks.REGRESSION: (),
+}
+_AVERAGES = {"macro": "macro_average", "micro": "micro_average", "weighted": "weighted_macro_average"}
 
 
 def candidate_name(has_baseline: bool) -> str:
@@ -21,10 +31,10 @@ def candidate_name(has_baseline: bool) -> str:
 
 
 def build(
-    metrics: Sequence[str],
+    metrics: Sequence[Metric],
     thresholds: Sequence[Threshold],
     slices: Sequence[tuple[str, ...]],
-    label_key: str,
+    problem: Problem,
     has_baseline: bool,
 ) -> config_pb2.EvalConfig:
     """Returns the configuration, as it is kept beside the results.
@@ -33,42 +43,84 @@ def build(
     there is nothing to compare with.
 
     Raises:
-        StepError: TFMA knows no metric of that name, or the metric needs parameters.
+        StepError: a metric needs parameters, has wrong ones, or has a name that TFMA gives another.
     """
-    _check_metrics(metrics)
     config = config_pb2.EvalConfig()
     config.options.include_default_metrics.value = False
-    config.model_specs.add(name=candidate_name(has_baseline), label_key=label_key)
+    config.model_specs.add(
+        name=candidate_name(has_baseline), label_key=problem.label, example_weight_key=problem.weight
+    )
     if has_baseline:
-        config.model_specs.add(name=BASELINE, label_key=label_key, is_baseline=True)
+        config.model_specs.add(
+            name=BASELINE, label_key=problem.label, example_weight_key=problem.weight, is_baseline=True
+        )
     config.slicing_specs.add()
     for features in slices:
         config.slicing_specs.add(feature_keys=features)
-    spec = config.metrics_specs.add(model_names=[model.name for model in config.model_specs])
-    for name in dict.fromkeys([*metrics, *PLOTS]):
-        metric = spec.metrics.add(class_name=name)
-        for threshold in thresholds:
-            if threshold.metric == name and (has_baseline or not threshold.is_change):
-                _add_threshold(metric, threshold, slices)
+    models = [model.name for model in config.model_specs]
+    plain = config.metrics_specs.add(model_names=models)
+    computed = {metric.shown: metric for metric in metrics}
+    for name in PLOTS[problem.task]:
+        computed.setdefault(name, Metric(name, name))
+    for metric in computed.values():
+        spec = plain if metric.is_plain else _aggregated(config.metrics_specs.add(model_names=models), metric, problem)
+        _add(spec, metric, thresholds, slices, has_baseline)
+    if not plain.metrics:
+        config.metrics_specs.remove(plain)
+    _check_names(config)
     return config
 
 
-def _check_metrics(metrics: Sequence[str]) -> None:
-    known = {*metric_types.registered_metrics()}
-    known |= {
-        name
-        for name, item in vars(tf_keras.metrics).items()
-        if isinstance(item, type) and issubclass(item, tf_keras.metrics.Metric)
-    }
-    for name in metrics:
-        if name not in known:
-            raise StepError(f"--metrics-config names {name!r}, which is no metric of TFMA. {near_misses(name, known)}")
-        try:
-            metric_specs.metric_instance(config_pb2.MetricConfig(class_name=name))
-        except (TypeError, ValueError) as error:
+def _aggregated(spec: config_pb2.MetricsSpec, metric: Metric, problem: Problem) -> config_pb2.MetricsSpec:
+    if not metric.aggregate:
+        if metric.class_id is not None:
+            spec.binarize.class_ids.values.append(metric.class_id)
+        elif metric.top_k is not None:
+            spec.binarize.top_k_list.values.append(metric.top_k)
+        return spec
+    setattr(spec.aggregate, _AVERAGES[metric.aggregate], True)
+    if metric.top_k is not None:
+        spec.aggregate.top_k_list.values.append(metric.top_k)
+    else:
+        for number in range(problem.outputs):
+            spec.aggregate.class_weights[number] = 1.0
+    return spec
+
+
+def _add(
+    spec: config_pb2.MetricsSpec,
+    metric: Metric,
+    thresholds: Sequence[Threshold],
+    slices: Sequence[tuple[str, ...]],
+    has_baseline: bool,
+) -> None:
+    made = spec.metrics.add(class_name=metric.class_name)
+    if metric.class_name in own_metrics.NAMES:
+        made.module = own_metrics.MODULE
+    if not metric.is_plain:
+        made.config = json.dumps({**json.loads(metric.config), "name": metric.shown}, sort_keys=True)
+    try:
+        metric_specs.metric_instance(made)
+    except (TypeError, ValueError) as error:
+        given = json.loads(metric.config)
+        how = f"with the parameters {given!r}" if given else "without parameters"
+        raise StepError(
+            f"--metrics-config names {metric.class_name!r}, which can't be used {how} ({error}). Correct its config or "
+            "choose another."
+        ) from error
+    for threshold in thresholds:
+        if threshold.metric == metric.shown and (has_baseline or not threshold.is_change):
+            _add_threshold(made, threshold, slices)
+
+
+def _check_names(config: config_pb2.EvalConfig) -> None:
+    taken: dict[str, str] = {}
+    for key, metric, _ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs):
+        if taken.setdefault(key.name, metric.class_name) != metric.class_name:
             raise StepError(
-                f"--metrics-config names {name!r}, which can't be used without parameters ({error}). Choose another."
-            ) from error
+                f"--metrics-config: {key.name!r} is the name of two metrics, as TFMA calls {taken[key.name]} so. "
+                "Choose another name."
+            )
 
 
 def _add_threshold(metric: config_pb2.MetricConfig, threshold: Threshold, slices: Sequence[tuple[str, ...]]) -> None:
@@ -90,8 +142,8 @@ def _add_threshold(metric: config_pb2.MetricConfig, threshold: Threshold, slices
 
 
 def metric_names(config: config_pb2.EvalConfig) -> dict[str, str]:
-    """Returns the name of each metric in TFMA's results to its class name: `auc` to `AUC`."""
+    """Returns the name of each metric in TFMA's results to how it is shown: `auc` to `AUC`."""
     return {
-        key.name: metric.class_name
+        key.name: json.loads(metric.config or "{}").get("name", metric.class_name)
         for key, metric, _ in metric_specs.keys_and_metrics_from_specs(config, config.metrics_specs)
     }

@@ -9,7 +9,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
-from tensorflow_model_analysis.proto import config_pb2
 
 from evaluate import models, scoring
 from evaluate.aggregate import Aggregator
@@ -56,7 +55,7 @@ def _run(
             | "Parts" >> beam.Create(files)
             | "Spread" >> beam.Reshuffle()
             | "Score" >> beam.ParDo(_Score(task, sources))
-            | "Merge" >> beam.CombineGlobally(_Merge(task.config))
+            | "Merge" >> beam.CombineGlobally(_Merge(task))
             | "Write" >> beam.Map(_write, output)
         )
     with FileSystems.open(output) as stream:
@@ -74,7 +73,7 @@ class _Score(beam.DoFn):
 
     def setup(self) -> None:
         by_name = self._shared.acquire(lambda: _Models(self._sources)).by_name
-        self._scorer = scoring.Scorer(self._task, Aggregator(self._task.config), by_name)
+        self._scorer = scoring.Scorer(self._task, Aggregator(self._task.config, self._task.problem), by_name)
 
     def process(self, element: str) -> Iterator[Scores]:  # pylint: disable=arguments-differ
         with uris.local_copy(element, "file of the split") as path:
@@ -92,12 +91,12 @@ class _Models:  # pylint: disable=too-few-public-methods  # a dict can't be shar
 class _Merge(beam.CombineFn):
     """Scores of files to those of all of them."""
 
-    def __init__(self, config: config_pb2.EvalConfig) -> None:
-        self._config = config
+    def __init__(self, task: scoring.Task) -> None:
+        self._task = task
         self._aggregator: Any = None
 
     def setup(self) -> None:  # pylint: disable=arguments-differ
-        self._aggregator = Aggregator(self._config)
+        self._aggregator = Aggregator(self._task.config, self._task.problem)
 
     def create_accumulator(self) -> Scores:  # pylint: disable=arguments-differ
         return Scores()

@@ -5,19 +5,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from evaluate import slicing
 from evaluate.curves import DECISION, Curves
+from evaluate.drawing import DOTS
+from evaluate.problem import Problem
 from evaluate.results import SliceMetrics
 from evaluate.slicing import OVERALL
 from evaluate.thresholds import Threshold
 from evaluate.validate import Check, Verdict
-from stepkit import report
+from stepkit import report, tasks
 
 _BOUNDS = {"lower": "at least", "upper": "at most", "min_change": "change at least", "max_change": "change at most"}
 # Slices and failures beyond these are only in TFMA's files.
 _SHOWN = 200
+# A wider confusion matrix isn't read.
+_CLASSES = 25
 
 
 def render(
@@ -27,6 +32,7 @@ def render(
     thresholds: Sequence[Threshold],
     about: Mapping[str, str],
     baseline: str | None,
+    problem: Problem,
 ) -> str:
     """Returns the page: verdict and thresholds first, then metrics, slices and curves.
 
@@ -43,10 +49,18 @@ def render(
         report.Section("Metrics", _metrics(metrics[0], baseline)),
     ]
     if len(metrics) > 1:
-        sections.append(report.Section("Slices", _slices(metrics, verdict.checks)))
-    sections.append(report.Section("Curves", _curves(curves)))
-    sections.append(report.Section("Confusion matrix", _confusion(curves["candidate"])))
+        sections.append(report.Section("Slices", _slices(metrics, verdict.checks, problem)))
+    if problem.task == tasks.REGRESSION:
+        sections.append(report.Section("Errors", _charts(_errors(curves))))
+    else:
+        sections.append(report.Section("Curves", _charts(_curves(curves))))
+    if curves["candidate"].confusion:
+        sections.append(report.Section("Confusion matrix", _confusion(curves["candidate"], problem)))
     return report.page("Model evaluation", sections)
+
+
+def _charts(figures: Markup) -> Markup:
+    return Markup('<div class="charts">{}</div>').format(figures)
 
 
 def _verdict(verdict: Verdict, about: Mapping[str, str]) -> Markup:
@@ -101,40 +115,94 @@ def _metrics(overall: SliceMetrics, baseline: str | None) -> Markup:
     return report.table(["Metric", "Candidate", baseline.capitalize(), "Change"], rows)
 
 
-def _slices(metrics: Sequence[SliceMetrics], checks: Sequence[Check]) -> Markup:
+def _slices(metrics: Sequence[SliceMetrics], checks: Sequence[Check], problem: Problem) -> Markup:
     names = [name for name in metrics[0].candidate if name != "ExampleCount"]
+    positive = problem.task == tasks.BINARY  # of other tasks no class stands out
     failed = {check.metrics.key for check in checks if check.met is False}
     rows = [
         [
             slicing.label(item.key),
             item.examples,
-            f"{item.positives / item.examples:.1%}",
+            *([f"{item.of_classes[0] / item.examples:.1%}"] if positive else []),
             *[_number(item.candidate.get(name)) for name in names],
             _bad("threshold not met") if item.key in failed else _quiet("only one class") if item.one_class else "",
         ]
         for item in metrics[: _SHOWN + 1]
     ]
-    table = report.table(["Slice", "Examples", "Positive", *names, ""], rows)
+    table = report.table(["Slice", "Examples", *(["Positive"] if positive else []), *names, ""], rows)
     hidden = len(metrics) - len(rows)
     return table + (Markup("<p>{:,} more slices are in the evaluation artifact.</p>").format(hidden) if hidden else "")
 
 
 def _curves(curves: Mapping[str, Curves]) -> Markup:
-    roc = {name: ([point[2] for point in item.roc], [point[1] for point in item.roc]) for name, item in curves.items()}
-    calibration = {
-        name: ([point[0] for point in item.calibration], [point[1] for point in item.calibration])
-        for name, item in curves.items()
-    }
-    return Markup('<div class="charts"><figure>{}<figcaption>ROC</figcaption></figure>').format(
-        report.lines({**roc, "chance": ([0, 1], [0, 1])}, "false positive rate", "recall")
-    ) + Markup("<figure>{}<figcaption>Calibration</figcaption></figure></div>").format(
-        report.lines({**calibration, "perfect": ([0, 1], [0, 1])}, "mean prediction", "share of positives")
+    """Draws each class of each model, of many classes those of the candidate alone."""
+    candidate = curves["candidate"]
+    if len(candidate.by_class) > 1:
+        lines = dict(list(candidate.by_class.items())[: len(report.COLORS)])
+    else:
+        lines = {name: curve for name, item in curves.items() for curve in item.by_class.values()}
+    roc = {name: _columns([point[:0:-1] for point in curve.roc]) for name, curve in lines.items()}
+    precision = {name: _columns(curve.precision) for name, curve in lines.items()}
+    calibration = {name: _columns([point[:2] for point in curve.calibration]) for name, curve in lines.items()}
+    hidden = max(len(candidate.by_class) - len(lines), 0) if len(candidate.by_class) > 1 else 0
+    return (
+        _figure("ROC", report.lines({**roc, "chance": ([0, 1], [0, 1])}, "false positive rate", "recall"))
+        + _figure("Precision and recall", report.lines(precision, "recall", "precision"))
+        + _figure(
+            "Calibration",
+            report.lines({**calibration, "perfect": ([0, 1], [0, 1])}, "mean prediction", "share of positives"),
+        )
+        + (Markup("<p>{:,} more classes aren't drawn.</p>").format(hidden) if hidden else "")
     )
 
 
-def _confusion(candidate: Curves) -> Markup:
-    rows = [[f"label {label}", *row] for label, row in enumerate(candidate.confusion)]
-    return report.table([f"At threshold {DECISION}", "predicted 0", "predicted 1"], rows)
+def _errors(curves: Mapping[str, Curves]) -> Markup:
+    """Draws a sample of a regression's rows: predictions and residuals."""
+    low, high = _bounds([value for item in curves.values() for pair in item.dots for value in pair])
+    against = {name: _columns(item.dots) for name, item in curves.items()}
+    residuals = {name: [label - prediction for label, prediction in item.dots] for name, item in curves.items()}
+    by_prediction = {name: (against[name][1], values) for name, values in residuals.items()}
+    edge = _bounds([value for values in residuals.values() for value in values])
+    return (
+        _figure("Predicted against actual", report.dots(against, "actual", "predicted", ([low, high], [low, high])))
+        + _figure("Residuals", report.dots(by_prediction, "predicted", "actual less predicted", ([low, high], [0, 0])))
+        + _figure("Distribution of residuals", report.lines(_shares(residuals, edge), "actual less predicted", "share"))
+        + Markup("<p>A sample of at most {:,} rows.</p>").format(DOTS)
+    )
+
+
+def _shares(residuals: Mapping[str, Sequence[float]], edge: tuple[float, float]) -> dict[str, Any]:
+    found = {}
+    for name, values in residuals.items():
+        counts, edges = np.histogram(values, bins=30, range=edge)
+        found[name] = (((edges[1:] + edges[:-1]) / 2).tolist(), (counts / max(len(values), 1)).tolist())
+    return found
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _columns(points: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]
+
+
+def _figure(caption: str, drawing: Markup) -> Markup:
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawing, caption)
+
+
+def _confusion(candidate: Curves, problem: Problem) -> Markup:
+    names = problem.class_names[:_CLASSES]
+    rows = [[f"label {name}", *row[:_CLASSES]] for name, row in zip(names, candidate.confusion, strict=False)]
+    head = f"At threshold {DECISION}" if problem.task == tasks.BINARY else "Highest score"
+    table = report.table([head, *(f"predicted {name}" for name in names)], rows)
+    matrix = np.array(candidate.confusion)
+    never = [name for name, total in zip(problem.class_names, matrix.sum(axis=0).tolist(), strict=True) if not total]
+    if never:
+        table += Markup("<p>{}: {}</p>").format(_bad("Never predicted"), ", ".join(never[:_SHOWN]))
+    hidden = len(problem.class_names) - len(names)
+    return table + (Markup("<p>{:,} more classes are in the evaluation artifact.</p>").format(hidden) if hidden else "")
 
 
 def _number(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """TFMA's protos as plain numbers by slice and metric class."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tensorflow_model_analysis.metrics import metric_types
@@ -22,21 +22,35 @@ class SliceMetrics:
 
     Attributes:
         examples: rows.
-        positives: rows whose label is 1.
-        candidate: metric class name (TFMA's own name for a metric that makes several) to value. NaN where undefined.
+        of_classes: rows of each class; of a binary problem, those whose label is 1; none for regression.
+        candidate: name of a metric (TFMA's own for one of a metric that makes several) to value. NaN where undefined.
         baseline: the same of the baseline; empty if there is none.
     """
 
     key: SliceKey
     examples: int
-    positives: int
+    of_classes: tuple[int, ...]
     candidate: dict[str, float]
     baseline: dict[str, float]
 
     @property
     def one_class(self) -> bool:
-        """True if all labels are the same."""
-        return self.positives in (0, self.examples)
+        """True if there are classes and all labels are the same."""
+        if len(self.of_classes) <= 1:
+            return bool(self.of_classes) and not self._has_both(0)
+        return all(not self._has_both(number) for number in range(len(self.of_classes)))
+
+    def _has_both(self, number: int) -> bool:
+        return 0 < self.of_classes[number] < self.examples
+
+    def can_rank(self, metric: metric_types.MetricKey) -> bool:
+        """True if there are rows of each class that a ranking metric compares, and others."""
+        many = len(self.of_classes) > 1
+        if many and metric.sub_key and metric.sub_key.class_id is not None:
+            return self._has_both(metric.sub_key.class_id)
+        if many and metric.aggregation_type and metric.aggregation_type.macro_average and not metric.sub_key:
+            return all(map(self._has_both, range(len(self.of_classes))))
+        return many or not self.one_class
 
 
 def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.MetricKey, float]:
@@ -48,22 +62,23 @@ def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.Me
     }
 
 
-def slice_metrics(aggregates: Aggregates, names: Mapping[str, str]) -> list[SliceMetrics]:
+def slice_metrics(aggregates: Aggregates, names: Mapping[str, str], ranking: Collection[str]) -> list[SliceMetrics]:
     """Returns the metrics of every slice, the overall one first.
 
     Args:
-        names: TFMA's name of a metric to its class name.
+        names: TFMA's name of a metric to how it is shown.
+        ranking: how metrics that rank rows are shown; TFMA gives 0 where they have nothing to compare.
     """
     found = []
     for proto in aggregates.metrics:
         key = slicer_lib.deserialize_slice_key(proto.slice_key)
-        examples, positives = aggregates.counts[key]
-        item = SliceMetrics(key, examples, positives, {}, {})
+        examples, *of_classes = aggregates.counts[key]
+        item = SliceMetrics(key, examples, tuple(of_classes), {}, {})
         for metric, value in values(proto).items():
             if metric.is_diff:
                 continue
             name = names.get(metric.name, metric.name)
-            undefined = item.one_class and name in RANKING_METRICS
+            undefined = name in ranking and not item.can_rank(metric)
             of_model = item.baseline if metric.model_name == BASELINE else item.candidate
             of_model[name] = math.nan if undefined else value
         order = [*names.values()]

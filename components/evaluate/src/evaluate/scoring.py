@@ -9,9 +9,11 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
-from evaluate import data, models, slicing
+from evaluate import data, models, slicing, targets
 from evaluate.aggregate import Aggregator, Partial
 from evaluate.config import BASELINE
+from evaluate.drawing import Drawn
+from evaluate.problem import Problem
 from evaluate.tally import Tally
 
 
@@ -21,13 +23,13 @@ class Task:
 
     Attributes:
         config: which models there are, and what is computed.
-        label_key: transformed feature that is the label; it comes from the candidate's transform.
+        problem: what the candidate is for; labels and weights come from its transform.
         types: type of each raw feature.
         slices: features to slice by.
     """
 
     config: config_pb2.EvalConfig
-    label_key: str
+    problem: Problem
     types: dict[str, str]
     slices: tuple[tuple[str, ...], ...]
 
@@ -38,6 +40,7 @@ class Scores:
 
     tally: Tally = field(default_factory=Tally)
     partial: Partial = field(default_factory=Partial)
+    drawn: Drawn = field(default_factory=Drawn)
 
 
 class Scorer:
@@ -56,9 +59,9 @@ class Scorer:
         self._aggregator = aggregator
         self._task = task
         self._columns = list(dict.fromkeys(name for features in task.slices for name in features))
-        self._predictors = {name: models.predictor(model) for name, model in by_name.items()}
+        self._predictors = {name: models.predictor(model, task.problem) for name, model in by_name.items()}
         candidate = next(model for name, model in by_name.items() if name != BASELINE)
-        self._label = models.labeller(candidate, task.label_key)
+        self._read = targets.reader(candidate, task.problem)
 
     def score(self, parts: Sequence[Path], advance: Callable[[int], None] = lambda rows: None) -> Scores:
         """Scores all rows of `parts`.
@@ -73,14 +76,15 @@ class Scorer:
         scores = Scores()
         for batch in data.read_parts(parts, self._task.types, self._columns):
             serialized = tf.constant(batch.serialized)
-            labels = self._label(serialized)
+            wanted = self._read(serialized)
             predictions = {name: predict(serialized) for name, predict in self._predictors.items()}
-            found = Tally.of(labels, predictions)
+            found = Tally.of(wanted, predictions)
             scores.tally |= found
             # After a row that no metric takes only the tally matters: it says how many there are.
-            if scores.tally.sound:
+            if scores.tally.is_sound(self._task.problem):
                 sliced = [slicing.slice_rows(features, batch.columns) for features in self._task.slices]
-                self._aggregator.add(scores.partial, labels, predictions, sliced)
+                self._aggregator.add(scores.partial, wanted, predictions, sliced)
+                scores.drawn.add(wanted, predictions, self._task.problem)
             advance(len(batch.serialized))
         return scores
 
@@ -93,4 +97,5 @@ def merge(aggregator: Aggregator, scores: Iterable[Scores]) -> Scores:
     """
     items = list(scores)
     tally = functools.reduce(operator.or_, (item.tally for item in items), Tally())
-    return Scores(tally, aggregator.merge(item.partial for item in items))
+    drawn = functools.reduce(Drawn.merge, (item.drawn for item in items), Drawn())
+    return Scores(tally, aggregator.merge(item.partial for item in items), drawn)

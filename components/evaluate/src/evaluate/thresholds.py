@@ -17,7 +17,7 @@ class Threshold:
     """One bound of one metric.
 
     Attributes:
-        metric: metric class name.
+        metric: its name, as results show it.
         bound: `lower` or `upper` (of the value), `min_change` or `max_change` (of the candidate's less the baseline's).
         limit: the bound's number.
         every_slice: True if slices have to meet it too, and not only the whole split.
@@ -40,8 +40,8 @@ def parse_thresholds(
     """Reads `--thresholds`.
 
     Args:
-        spec: metric class name to its bounds.
-        metrics: metric class names that are computed.
+        spec: metric to its bounds.
+        metrics: names of what is computed.
         slices: what is sliced by.
 
     Raises:
@@ -84,18 +84,6 @@ def _check_order(metric: str, bounds: Mapping[str, float]) -> None:
                 f"--thresholds of {metric}: {low!r} ({bounds[low]}) is above {high!r} ({bounds[high]}): "
                 "no model can meet both. Correct one of them."
             )
-
-
-def parse_metrics(spec: Sequence[Any]) -> list[str]:
-    """Reads `--metrics-config`: metric class names, without repetitions.
-
-    Raises:
-        StepError: an item isn't text.
-    """
-    for name in spec:
-        if not isinstance(name, str) or not name:
-            raise StepError(f'--metrics-config must hold metric class names such as "AUC", not {name!r}.')
-    return list(dict.fromkeys(spec))
 
 
 def parse_slices(spec: Sequence[Any]) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
 from evaluate import slicing
@@ -87,6 +88,7 @@ def validate(
             )
     result = validation_result_pb2.ValidationResult(validation_ok=True, missing_thresholds=not thresholds)
     names = metric_names(config)
+    judged_keys = _judged_keys(config)
     checks = []
     for proto, item in zip(aggregates.metrics, metrics, strict=True):
         concerned = [threshold for threshold in applied if item.key == OVERALL or threshold.every_slice]
@@ -94,7 +96,7 @@ def validate(
         if why_not:
             checks += [Check(threshold, item, None, why_not) for threshold in concerned]
             continue
-        judged = metrics_validator.validate_metrics((item.key, values(proto)), config)
+        judged = metrics_validator.validate_metrics((item.key, _keyed(values(proto), judged_keys)), config)
         failures = [failure for failed in judged.metric_validations_per_slice for failure in failed.failures]
         for threshold in concerned:
             failed = [failure for failure in failures if _is_about(failure, threshold, names)]
@@ -106,6 +108,22 @@ def validate(
     failed = [check for check in checks if check.met is False]
     result.validation_ok = not failed
     return Verdict(not failed, _reason(failed, checks, bool(thresholds), baseline), checks, result)
+
+
+def _judged_keys(config: config_pb2.EvalConfig) -> dict[tuple[str, str, bool], metric_types.MetricKey]:
+    found = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
+    return {(key.name, key.model_name, key.is_diff): key for key in found}
+
+
+def _keyed(
+    numbers: Mapping[metric_types.MetricKey, float], judged: Mapping[tuple[str, str, bool], metric_types.MetricKey]
+) -> dict[metric_types.MetricKey, float]:
+    """Returns numbers by the keys that TFMA's thresholds have.
+
+    Keys of some averages over classes are others in TFMA's specs than in its results (a weighted one is a macro one
+    there); here names are distinct, so that they decide.
+    """
+    return {judged.get((key.name, key.model_name, key.is_diff), key): value for key, value in numbers.items()}
 
 
 def _exemption(item: SliceMetrics, min_slice_size: int) -> str:

@@ -186,6 +186,32 @@ def lines(
     return _svg(figure)
 
 
+def dots(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    reference: tuple[Sequence[float], Sequence[float]],
+    size: tuple[float, float] = (4.6, 3.2),
+) -> Markup:
+    """Returns a scatter chart as SVG.
+
+    Args:
+        series: name to (xs, ys) of equal length.
+        reference: (xs, ys) of a line that dots are seen against.
+        size: width and height in inches.
+    """
+    figure = _figure(size)
+    axes = figure.subplots()
+    for (name, (xs, ys)), color in zip(series.items(), _colors(len(series)), strict=True):
+        axes.plot(xs, ys, label=name, color=color, linestyle="", marker=".", markersize=3, alpha=0.5)
+    axes.plot(*reference, color=COLORS[-1], linewidth=1)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
 def bars(
     series: Mapping[str, Sequence[float]],
     labels: Sequence[str],

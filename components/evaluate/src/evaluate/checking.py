@@ -1,0 +1,76 @@
+"""What can be known of a run before there is a model: parameters, against the pipeline's module and what is there."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluate import data, entries, fitting, operating_point, thresholds
+from evaluate import problem as problems
+from evaluate.problem import Problem
+from stepkit import modules, tasks
+from stepkit.errors import StepError
+
+
+def check(args: argparse.Namespace) -> None:
+    """Checks parameters, some of which may be None; the model, else the module, says what the task is.
+
+    Raises:
+        StepError: the step would fail for them.
+    """
+    slices = thresholds.parse_slices(args.slices)
+    if args.examples:
+        data.check_slice_columns(Path(args.examples), slices)
+    listed = entries.parse(args.metrics_config)
+    found = _problem(args)
+    if found is None:
+        _check_any_task(listed)
+        if args.metrics_config:
+            thresholds.parse_thresholds(_unlike(args.thresholds, listed), [], slices)
+        return
+    listed = listed or entries.parse(entries.DEFAULTS[found.task])
+    fitting.check(listed, found)
+    target = operating_point.parse(args.operating_point_target, found)
+    more = operating_point.NAMES if target else ()
+    if found.has_many_outputs and not found.classes:  # train will find them
+        spec = _unlike(args.thresholds, listed)
+        thresholds.parse_thresholds(spec, [*_names(listed), *more], slices)
+        return
+    names = [metric.shown for metric in entries.expand(listed, found)]
+    thresholds.parse_thresholds(args.thresholds, [*names, *more], slices)
+
+
+def _problem(args: argparse.Namespace) -> Problem | None:
+    label = args.label_key or ""
+    if args.model:
+        return problems.of_model(Path(args.model), label)
+    if not (args.module or args.module_uri):
+        return None
+    declared = tasks.declared(modules.load(args.module, args.module_uri))
+    return Problem(label, declared.task, declared.classes, declared.weight)
+
+
+def _check_any_task(listed: Sequence[entries.Entry]) -> None:
+    for entry in listed:
+        refused = []
+        for task in tasks.TASKS:
+            try:
+                fitting.check([entry], Problem("", task))
+            except StepError as error:
+                refused.append(error)
+        if len(refused) == len(tasks.TASKS):
+            raise refused[0]
+
+
+def _names(listed: Sequence[entries.Entry]) -> list[str]:
+    return list(dict.fromkeys(entry.name or entry.class_name for entry in listed))
+
+
+def _unlike(spec: Mapping[str, Any], listed: Sequence[entries.Entry]) -> dict[str, Any]:
+    """Leaves out thresholds whose metric may be of a class that isn't known yet, or be called after a target."""
+    bases = [*_names(listed), *operating_point.NAMES]
+    return {
+        name: bounds
+        for name, bounds in spec.items()
+        if not any(name == base or name.startswith(f"{base}_") for base in bases)
+    }
