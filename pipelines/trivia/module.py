@@ -31,7 +31,7 @@ def preprocessing_fn(inputs):
 
 
 def build_model(transform, hyperparameters):
-    """Returns a compiled Keras model: the mean of its words' embeddings, and how often common words are there.
+    """Returns a compiled Keras model: of its words' embeddings, and of how often common words are there.
 
     Args:
         transform: what the transform step learned: `vocabulary_size(name)`.
@@ -45,9 +45,9 @@ def build_model(transform, hyperparameters):
         "letters": keras.Input((1,), name="letters", dtype="float32"),
     }
     size = transform.vocabulary_size("words") + 2  # the end of a text, and words that aren't known
-    embedded = keras.layers.Embedding(size, hyperparameters["embedding_width"], mask_zero=True)(inputs["words"])
-    mean = keras.layers.GlobalAveragePooling1D()(embedded)
-    hidden = keras.layers.Concatenate()([mean, inputs["bag"], inputs["letters"]])
+    embedded = keras.layers.Embedding(size, hyperparameters["embedding_width"])(inputs["words"])
+    strongest = keras.layers.GlobalMaxPooling1D()(embedded)
+    hidden = keras.layers.Concatenate()([strongest, inputs["bag"], inputs["letters"]])
     for units in hyperparameters["hidden_units"]:
         hidden = keras.layers.Dense(units, activation="relu")(hidden)
         hidden = keras.layers.Dropout(hyperparameters["dropout"])(hidden)
