@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn import metrics
 
-from stepkit import examples, model_description, schemas
+from stepkit import examples, model_description, schemas, served
 
 # Keras's: what keeps logarithms finite.
 EPSILON = 1e-7
@@ -31,7 +31,13 @@ def main(model_uri: str, examples_uri: str, split: str, schema_uri: str, label: 
     labels = [row[label][0] for row in rows]
     labels = np.array([value.decode() if isinstance(value, bytes) else value for value in labels])
     compute = {"regression": of_regression, "multiclass": of_classes, "binary": of_two_classes}[description.task]
-    print(json.dumps({"ExampleCount": len(rows)} | compute(labels, answers, description.classes)))
+    found = {"ExampleCount": len(rows)} | compute(labels, answers, description.classes)
+    point = Path(model_uri, served.OPERATING_POINT)
+    if point.is_file():
+        threshold = json.loads(point.read_text(encoding="utf-8"))["threshold"]
+        yes = answers["probabilities"][:, 0] > threshold
+        found |= at_operating_point(labels == description.classes[1], yes)
+    print(json.dumps(found))
 
 
 def of_regression(labels: np.ndarray, answers: dict, _: tuple) -> dict[str, float]:
@@ -68,6 +74,17 @@ def of_two_classes(labels: np.ndarray, answers: dict, classes: tuple) -> dict[st
         "Precision": metrics.precision_score(positive, scores > 0.5),
         "Recall": metrics.recall_score(positive, scores > 0.5),
     }
+
+
+def at_operating_point(positive: np.ndarray, yes: np.ndarray) -> dict[str, float]:
+    found = {
+        "Precision": metrics.precision_score(positive, yes),
+        "Recall": metrics.recall_score(positive, yes),
+        "Specificity": metrics.recall_score(~positive, ~yes),
+        "F1Score": metrics.f1_score(positive, yes),
+        "BinaryAccuracy": metrics.accuracy_score(positive, yes),
+    }
+    return {f"{name}_at_operating_point": value for name, value in found.items()}
 
 
 def _example(row: dict, types: dict[str, str]) -> tf.train.Example:
