@@ -15,7 +15,7 @@ from sklearn import metrics
 
 from stepkit import examples, model_description, schemas, served
 
-# Keras's: what keeps logarithms finite.
+# Keras's: what keeps logarithms finite; to scores of two classes it is added as well.
 EPSILON = 1e-7
 
 
@@ -67,10 +67,11 @@ def of_classes(labels: np.ndarray, answers: dict, classes: tuple) -> dict[str, f
 def of_two_classes(labels: np.ndarray, answers: dict, classes: tuple) -> dict[str, float]:
     scores = answers["probabilities"][:, 0].astype(np.float64)
     positive = labels == classes[1]
+    kept = np.clip(scores, EPSILON, 1 - EPSILON)
     return {
         "AUC": metrics.roc_auc_score(positive, scores),
         "BinaryAccuracy": metrics.accuracy_score(positive, scores > 0.5),
-        "BinaryCrossentropy": metrics.log_loss(positive, np.clip(scores, EPSILON, 1 - EPSILON)),
+        "BinaryCrossentropy": metrics.log_loss(positive, np.stack([1 - kept + EPSILON, kept + EPSILON], 1)),
         "Precision": metrics.precision_score(positive, scores > 0.5),
         "Recall": metrics.recall_score(positive, scores > 0.5),
     }
