@@ -25,7 +25,7 @@ UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/cont
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi or flights; ARGS=--no-cache ...).
+run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 
 test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).

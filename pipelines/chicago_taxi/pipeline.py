@@ -43,7 +43,7 @@ def chicago_taxi(
             examples=extract.outputs["examples"],
             schema_text=SCHEMA,
             baseline_statistics_uri=baseline_statistics_uri,
-            environments={"train": "TRAINING", "eval": "TRAINING"},
+            environments={"train": "TRAINING", "eval": "TRAINING", "test": "TRAINING"},
             slices=["payment_type"],
             beam_args=beam_args,
         )
@@ -70,6 +70,7 @@ def chicago_taxi(
                 schema=validation.outputs["schema"],
                 model=train.outputs["model"],
                 label_key=LABEL,
+                eval_split="test",
                 thresholds=thresholds,
                 slices=["payment_type", "trip_start_day"],
                 registry_uri=registry_uri,

@@ -43,7 +43,7 @@ def flights(
             examples=extract.outputs["examples"],
             schema_text=SCHEMA,
             baseline_statistics_uri=baseline_statistics_uri,
-            environments={"train": "TRAINING", "eval": "TRAINING"},
+            environments={"train": "TRAINING", "eval": "TRAINING", "test": "TRAINING"},
             slices=["origin"],
             beam_args=beam_args,
         )
@@ -70,6 +70,7 @@ def flights(
                 schema=validation.outputs["schema"],
                 model=train.outputs["model"],
                 label_key=LABEL,
+                eval_split="test",
                 thresholds=thresholds,
                 slices=["carrier", "origin"],
                 registry_uri=registry_uri,

@@ -9,6 +9,8 @@ import click
 import pytest
 from support.shown_commands import understand
 
+from stepkit import tasks
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -39,6 +41,19 @@ def test_links_between_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_table_of_tasks_has_each_task_with_what_its_models_answer():
+    page = (ROOT / "docs/model-tasks.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    assert rows[0][1:] == [f"`{name}`" for name in tasks.TASKS]
+    (answers,) = (row[1:] for row in rows if row[0] == "**train**: what the model answers")
+    assert [answer.split("`")[1] for answer in answers] == [tasks.ANSWERS[name] for name in tasks.TASKS]
+    assert {name for name in components() if not any(f"**{name}**" in row[0] for row in rows)} == {"summarize"}
+
+
+def components() -> list[str]:
+    return [path.parent.name for path in (ROOT / "components").glob("*/component.yaml")]
 
 
 def test_files_that_contributing_names_are_there():

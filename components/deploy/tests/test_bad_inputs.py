@@ -163,6 +163,24 @@ def test_usage_errors_of_the_step(
     assert files.written() == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "expected"),
+    [
+        (["--model-name=taxi", "--registry-uri=sqlite:///absent/registry.db"], 0, ""),
+        (["--model-name=a/b"], 1, "The model name 'a/b' can't be"),
+        (["--registry-uri=registry.db"], 1, "Give sqlite:///FILE or an http(s) server"),
+        (['--operating-point={"threshold": Infinity}'], 1, "has a number that isn't finite"),
+        (["--serving-uri="], 2, "--serving-uri is empty"),
+        (["--sample-rows=0"], 2, "--sample-rows is 0"),
+    ],
+)
+def test_what_can_be_known_before_there_is_a_model(
+    capsys: pytest.CaptureFixture[str], flags: list[str], code: int, expected: str
+) -> None:
+    assert main(["--check", *flags]) == code
+    assert expected in capsys.readouterr().err
+
+
 def test_a_serving_path_that_is_a_file(fails: Fails, files: Files) -> None:
     files.serving.touch()
     message = fails(before=["serving"])

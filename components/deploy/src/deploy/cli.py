@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from deploy import parameters
 from stepkit import cli, lean, registry
 
 
@@ -71,4 +72,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run(args)
 
-    return cli.run(build_parser(), step, argv)
+    return cli.run(build_parser(), step, argv, parameters.check)

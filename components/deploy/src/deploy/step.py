@@ -3,14 +3,13 @@
 import argparse
 import json
 import math
-import re
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deploy import infra, rollout, sampling, serving
+from deploy import infra, parameters, rollout, sampling, serving
 from stepkit import digest, examples, registry, schemas, served
-from stepkit.errors import StepError, UsageError
+from stepkit.errors import StepError
 from stepkit.model_description import ModelDescription
 from stepkit.outputs import Outputs
 
@@ -25,13 +24,9 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         StepError: an input is bad, the model fails its validation, or it can't be pushed or registered.
-        UsageError: fewer than one sample row is asked for.
+        UsageError: as `parameters.check` does.
     """
-    _check_name(args.model_name)
-    if args.sample_rows < 1:
-        raise UsageError(f"--sample-rows is {args.sample_rows}; the model must answer at least 1")
-    if not args.serving_uri:
-        raise UsageError("--serving-uri is empty; give the base folder or URI of the TF Serving layout")
+    parameters.check(args)
     metrics = read_metrics(Path(args.metrics))
     # Before the model is loaded and pushed: a registry that can't be reached is the most likely failure.
     registry.get_by_alias(args.registry_uri, args.model_name, args.alias)
@@ -46,8 +41,8 @@ def run(args: argparse.Namespace) -> None:
         "examples_digest": digest.of_file(folder / examples.MANIFEST),
     }
     beside: dict[str, Path | bytes] = {served.STATISTICS: _statistics(Path(args.statistics))}
-    if args.operating_point:
-        beside[served.OPERATING_POINT] = _operating_point(args.operating_point)
+    if point := parameters.operating_point(args.operating_point):
+        beside[served.OPERATING_POINT] = point
     candidate = rollout.Candidate(
         args.model_name, model, serving.digest_of(model), metrics, lineage, beside, facts(validation.description)
     )
@@ -107,28 +102,9 @@ def _statistics(folder: Path) -> Path:
     return found
 
 
-def _operating_point(value: dict[str, Any]) -> bytes:
-    try:
-        return _to_json(value).encode()
-    except ValueError as error:
-        raise StepError("--operating-point has a number that isn't finite. Give evaluate's output.") from error
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name, re.ASCII):
-        raise StepError(
-            f"The model name {name!r} can't be a folder's and a registered model's name. Use up to 100 letters, "
-            "digits, '_', '-' and '.', starting with a letter or digit."
-        )
-
-
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(_to_json(value), encoding="utf-8")
-
-
-def _to_json(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

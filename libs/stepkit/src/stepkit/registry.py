@@ -184,6 +184,15 @@ def _mlflow() -> Any:
     return mlflow
 
 
+def check_uri(registry_uri: str) -> None:
+    """Checks that a registry's URI is one, without looking what is there.
+
+    Raises:
+        StepError: MLflow takes no such URI.
+    """
+    _sqlite_file(registry_uri)
+
+
 def _sqlite_file(registry_uri: str) -> Path | None:
     if registry_uri.startswith("sqlite:"):
         file = registry_uri.removeprefix(_SQLITE).partition("?")[0]

@@ -1,0 +1,80 @@
+"""New York flights: trains and deploys a model of arrival delays."""
+
+from pathlib import Path
+
+from kfp import dsl
+
+from pipeyard.component_store import ComponentStore
+
+HERE = Path(__file__).parent
+MODULE = (HERE / "module.py").read_text(encoding="utf-8")
+SCHEMA = (HERE / "schema.pbtxt").read_text(encoding="utf-8")
+LABEL = "minutes_late"
+SPLITS = {"train": 4, "eval": 1, "test": 1}
+
+components = ComponentStore(local_search_paths=[HERE.parents[1] / "components"]).load_components(
+    "extract", "data_validation", "transform", "train", "evaluate", "deploy", "summarize"
+)
+
+
+@dsl.pipeline(name="flight-delays", description="How many minutes late does the flight arrive?")
+def flight_delays(
+    source: str,
+    serving_uri: str,
+    registry_uri: str,
+    model_name: str = "flight_delays",
+    where: str = "arr_delay IS NOT NULL AND day <= 7",
+    hyperparameters: dict = {},
+    epochs: int = 3,
+    seed: int = 1,
+    thresholds: dict = {"RootMeanSquaredError": {"upper": 20.0, "max_change": 0.5}, "R2Score": {"lower": 0.7}},
+    alias: str = "champion",
+):
+    """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
+    summary = components.summarize(
+        pipeline="flight-delays", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, serving_uri=serving_uri, model_name=model_name
+    ).set_caching_options(False)  # it tells of this very run
+    with dsl.ExitHandler(summary):
+        extract = components.extract(source=source, where=where, splits=SPLITS, null_values=["", "NA"])
+        validation = components.data_validation(
+            examples=extract.outputs["examples"],
+            schema_text=SCHEMA,
+            environments=dict.fromkeys(SPLITS, "TRAINING"),
+        )
+        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):
+            transform = components.transform(
+                examples=extract.outputs["examples"], schema=validation.outputs["schema"], module=MODULE
+            )
+            train = components.train(
+                transformed_examples=transform.outputs["transformed_examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                label_key=LABEL,
+                module=MODULE,
+                hyperparameters=hyperparameters,
+                epochs=epochs,
+                seed=seed,
+            )
+            evaluation = components.evaluate(
+                examples=extract.outputs["examples"],
+                schema=validation.outputs["schema"],
+                model=train.outputs["model"],
+                label_key=LABEL,
+                eval_split="test",
+                thresholds=thresholds,
+                slices=["carrier", "origin"],
+                registry_uri=registry_uri,
+                model_name=model_name,
+            )
+            with dsl.If(evaluation.outputs["blessed"] == True, name="model-is-blessed"):
+                components.deploy(
+                    model=train.outputs["model"],
+                    examples=extract.outputs["examples"],
+                    schema=validation.outputs["schema"],
+                    metrics=evaluation.outputs["metrics"],
+                    statistics=validation.outputs["statistics"],
+                    serving_uri=serving_uri,
+                    model_name=model_name,
+                    registry_uri=registry_uri,
+                    alias=alias,
+                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                )

@@ -1,0 +1,87 @@
+"""Messages of a chat: trains and deploys a model of trivia."""
+
+from pathlib import Path
+
+from kfp import dsl
+
+from pipeyard.component_store import ComponentStore
+
+HERE = Path(__file__).parent
+MODULE = (HERE / "module.py").read_text(encoding="utf-8")
+SCHEMA = (HERE / "schema.pbtxt").read_text(encoding="utf-8")
+LABEL = "kind"
+SPLITS = {"train": 4, "eval": 1, "test": 1}
+# Nine of ten of what is trivia are found; of all thresholds that do so, the one with the best precision.
+OPERATING_POINT = {"metric": "recall", "at_least": 0.9}
+
+components = ComponentStore(local_search_paths=[HERE.parents[1] / "components"]).load_components(
+    "extract", "data_validation", "transform", "train", "evaluate", "deploy", "summarize"
+)
+
+
+@dsl.pipeline(name="trivia", description="Is the message a trivia question, or the answer to one?")
+def trivia(
+    source: str,
+    serving_uri: str,
+    registry_uri: str,
+    model_name: str = "trivia",
+    where: str = "",
+    hyperparameters: dict = {},
+    epochs: int = 20,
+    seed: int = 1,
+    thresholds: dict = {
+        "AUC": {"lower": 0.85, "min_change": -0.02},
+        "Precision_at_operating_point": {"lower": 0.5},
+    },
+    alias: str = "champion",
+):
+    """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
+    summary = components.summarize(
+        pipeline="trivia", run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, serving_uri=serving_uri, model_name=model_name
+    ).set_caching_options(False)  # it tells of this very run
+    with dsl.ExitHandler(summary):
+        extract = components.extract(source=source, where=where, splits=SPLITS)
+        validation = components.data_validation(
+            examples=extract.outputs["examples"],
+            schema_text=SCHEMA,
+            environments=dict.fromkeys(SPLITS, "TRAINING"),
+        )
+        with dsl.If(validation.outputs["valid"] == True, name="data-is-valid"):
+            transform = components.transform(
+                examples=extract.outputs["examples"], schema=validation.outputs["schema"], module=MODULE
+            )
+            train = components.train(
+                transformed_examples=transform.outputs["transformed_examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                label_key=LABEL,
+                module=MODULE,
+                hyperparameters=hyperparameters,
+                epochs=epochs,
+                batch_size=64,
+                seed=seed,
+            )
+            evaluation = components.evaluate(
+                examples=extract.outputs["examples"],
+                schema=validation.outputs["schema"],
+                model=train.outputs["model"],
+                label_key=LABEL,
+                eval_split="test",
+                thresholds=thresholds,
+                operating_point_target=OPERATING_POINT,
+                registry_uri=registry_uri,
+                model_name=model_name,
+            )
+            with dsl.If(evaluation.outputs["blessed"] == True, name="model-is-blessed"):
+                components.deploy(
+                    model=train.outputs["model"],
+                    examples=extract.outputs["examples"],
+                    schema=validation.outputs["schema"],
+                    metrics=evaluation.outputs["metrics"],
+                    statistics=validation.outputs["statistics"],
+                    operating_point=evaluation.outputs["operating_point"],
+                    serving_uri=serving_uri,
+                    model_name=model_name,
+                    registry_uri=registry_uri,
+                    alias=alias,
+                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                )
