@@ -59,6 +59,7 @@ def flight_delays(
                 schema=validation.outputs["schema"],
                 model=train.outputs["model"],
                 label_key=LABEL,
+                module=MODULE,
                 eval_split="test",
                 thresholds=thresholds,
                 slices=["carrier", "origin"],

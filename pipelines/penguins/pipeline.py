@@ -64,6 +64,7 @@ def penguins(
                 schema=validation.outputs["schema"],
                 model=train.outputs["model"],
                 label_key=LABEL,
+                module=MODULE,
                 eval_split="test",
                 thresholds=thresholds,
                 slices=["Island"],
