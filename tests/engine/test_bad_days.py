@@ -54,7 +54,7 @@ def test_a_registry_that_is_broken(make_project, registry, bad_day, fault):
     assert f"pushing {bad_day.host}" in built.said
     assert "Pushes tried: " in built.said
     assert "Traceback" not in built.said
-    assert bad_day.happened >= 4  # by the builder and by those who use it
+    assert bad_day.happened >= 2  # each push is tried again; whether the second image's begins is a matter of time
     _nothing_published(project, registry)
     bad_day.heal()
     _all_published(project, registry, project.build())

@@ -10,13 +10,26 @@ from support import checkout, scratch_git
 from pipeyard.repository import project, venvs
 
 WHOLE_STEP = "test_same_bytes.py"
+# Components of which that takes seconds, not minutes of a core.
+QUICK = frozenset({"data_validation", "extract", "summarize"})
+_IMPORTS = """\
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("module", {modules!r})
+def test_what_a_step_imports_is_there(module):
+    assert importlib.import_module(module)
+"""
 
 
 def copy(folder: Path, prefix: str, python_image: str, variables: Mapping[str, str]) -> Project:
     """Makes a clone, with what isn't committed yet committed there, and the environments of the checkout.
 
-    Of a component's tests those that run the whole step in processes of its own are left: an image's build runs them,
-    and `make test/component/NAME` has run all. `make test/whole-delivery` builds with all.
+    Of a component's tests those that run the whole step in processes of its own are left where they are quick, else one
+    that imports what a step does. An image's build runs them; `make test/component/NAME` has run all, and
+    `make test/whole-delivery` builds with all.
     """
     setup = {"UV": venvs.uv(project.find(checkout.ROOT)), "UV_PYTHON": sys.executable}
     made = Project(folder, prefix, python_image, {**variables, **setup})
@@ -31,8 +44,13 @@ def copy(folder: Path, prefix: str, python_image: str, variables: Mapping[str, s
 
 
 def _keep_quick_tests(folder: Path) -> None:
-    for tests in folder.glob("components/*/tests"):
+    for name, component in project.find(folder).components.items():
+        tests = component.folder / "tests"
         assert (tests / WHOLE_STEP).exists(), f"{tests} needs {WHOLE_STEP}: a step that runs twice, in unlike places"
         for path in tests.glob("test_*.py"):
-            if path.name != WHOLE_STEP:
+            if path.name != WHOLE_STEP or name not in QUICK:
                 path.unlink()
+        if name not in QUICK:
+            modules = [each.partition(":")[0] for each in component.annotation("preload", [])]
+            assert modules, f"{component.folder}/component.yaml says in no pipeyard.dev/preload what its step imports"
+            (tests / "test_imports.py").write_text(_IMPORTS.format(modules=modules), encoding="utf-8")
