@@ -31,7 +31,7 @@ def pipeyard_run(project: Path) -> Callable[..., Ran]:
             f"--param={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in params.items()
         ]
         done = subprocess.run(
-            [str(PIPEYARD), "run", pipeline, f"--project={project}", "--json", *flags, *given],
+            [str(PIPEYARD), "run", pipeline, f"--project={project}", "--json", "--no-check", *flags, *given],
             cwd=project,
             capture_output=True,
             text=True,

@@ -115,10 +115,22 @@ def test_missing_data_fails_with_the_file_s_name(taxi, pipeyard_run, tmp_path):
     assert ran.output("outcome") == "failed"
 
 
+def test_a_misspelt_hyperparameter_is_found_before_anything_runs(taxi, project):
+    before = set((project / "runs").iterdir())
+    command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}"]
+    command += ['--param=hyperparameters={"hidden_unit": [64]}', '--param=thresholds={"AUCC": {"lower": 0.7}}']
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env=SETUP)
+    assert done.returncode == 1
+    assert "train: error: Hyperparameter 'hidden_unit'" in done.stderr
+    assert "Did you mean 'hidden_units'" in done.stderr
+    assert "evaluate: error: " in done.stderr and "'AUCC'" in done.stderr
+    assert set((project / "runs").iterdir()) == before
+
+
 def test_a_killed_step_resumes_to_the_same_result(taxi, pipeyard_run, project):
     """Kills train while it trains; resuming gives the model's metrics of a run that nobody disturbed."""
     seed = {"seed": 7, "alias": "challenger"}
-    command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}"]
+    command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}", "--no-check"]
     command += [f"--param={name}={value}" for name, value in seed.items()]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
         folder = _wait(lambda: _running(project, "train"), 120)
@@ -201,7 +213,7 @@ def test_a_run_of_another_pipeline_is_not_resumed(taxi, project):
 
 
 def test_ctrl_c_stops_the_steps_and_leaves_a_run_to_resume(taxi, project):
-    command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}", "--no-cache"]
+    command = [str(PIPEYARD), "run", "chicago_taxi", f"--project={project}", "--no-cache", "--no-check"]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, env=SETUP) as started:
         folder = _wait(lambda: _running(project, "data-validation"), 120)
         child = _wait(lambda: _child(started.pid, "data_validation"), 60)

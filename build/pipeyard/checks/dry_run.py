@@ -93,7 +93,7 @@ def judge(run: Run, names: Iterable[str], pipeline: str) -> Iterator[Finding]:
 
 
 def _run(project: Project, name: str, place: settings.Environment, display: Display, max_parallel: int) -> Run:
-    manner = local.Manner(runner.Options(max_parallel=max_parallel), again=True, shown=display)
+    manner = local.Manner(runner.Options(max_parallel=max_parallel), again=True, ask=False, shown=display)
     run = local.OnThisMachine(place, project, manner).start(name).record
     if run.state == State.CANCELED:
         raise KeyboardInterrupt

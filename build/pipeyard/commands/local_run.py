@@ -63,6 +63,7 @@ def _manner(project: "Project", asked: "RunOptions") -> "Manner":
             prestart=not asked.no_prestart,
         ),
         resume=asked.resume or "",
+        ask=not asked.no_check,
         shown=display.choose(verbosity.console()),
         warn=lambda warning: verbosity.note(f"warning: {warning}"),
     )

@@ -30,6 +30,7 @@ class RunOptions:
     allow_dirty: bool
     network: str
     no_prestart: bool
+    no_check: bool
     fail_on: str | None
 
     @property
@@ -67,6 +68,7 @@ class RunOptions:
 @click.option("--allow-dirty", is_flag=True, help="docker: take images that were built of uncommitted changes.")
 @click.option("--network", default="", metavar="NAME", help="docker: the containers' network, e.g. host or none.")
 @click.option("--no-prestart", is_flag=True, help="Start no step's interpreter ahead: slower, takes less memory.")
+@click.option("--no-check", is_flag=True, help="Don't ask the components' programs about their parameters first.")
 @click.option(
     "--fail-on",
     type=click.Choice(["not-deployed"]),
@@ -123,6 +125,7 @@ def _refuse_others(place: "Environment", asked: RunOptions) -> None:
         "--task-timeout": asked.task_timeout,
         "--runner docker": asked.docker,
         "--no-prestart": asked.no_prestart,
+        "--no-check": asked.no_check,
         "--open": asked.open_report,
         "--fail-on": asked.fail_on,
     }.items():

@@ -35,6 +35,7 @@ class Manner:
     Attributes:
         options: see `runner`; `use_cache` is replaced by the argument `caching` of `Runs.start`.
         resume: run to go on with: its id or the beginning of that, or LATEST; '': a new run.
+        ask: ask components' programs about their parameters before anything runs, see `local.program_checks`.
         again: go on with the pipeline's latest run, however it ended, with the parameters that are set now.
         specs: folder of components to the folder of specs that are taken in its place.
         hosts: gives the host of an image; None: components' environments.
@@ -45,6 +46,7 @@ class Manner:
 
     options: runner.Options = field(default_factory=lambda: runner.Options(max_parallel=os.cpu_count() or 1))
     resume: str = ""
+    ask: bool = True
     again: bool = False
     specs: Mapping[Path, Path] = field(default_factory=dict)
     hosts: "Callable[[str], Host] | None" = None
@@ -243,7 +245,7 @@ class OnThisMachine:
             problems += always
             for each in perhaps:
                 self.manner.warn(each)
-            if not problems:
+            if self.manner.ask and not problems:
                 problems = program_checks.problems(
                     program_checks.planned(package, complete, hosts),
                     self._root / program_checks.PASSED_FOLDER,
