@@ -21,7 +21,9 @@ def fixture_shared(tmp_path_factory):
         (["--metrics-config", '["R2Score"]'], ""),
         (["--metrics-config", '["R2Score"]', "--thresholds", '{"R2": {"lower": 0}}'], "the metric 'R2'"),
         (["--metrics-config", '["R2Scor"]'], "Did you mean 'R2Score'"),
-        (["--metrics-config", '["AUC"]', "--thresholds", '{"AUC": {"lowr": 0}}'], ""),
+        (["--metrics-config", '["AUC"]', "--thresholds", '{"AUC": {"lowr": 0}}'], "'lowr'"),
+        (["--thresholds", '{"AUC": {"lower": 0.5}, "AUC_macro": {"lower": 0.5}, "R2Score": {"lower": 0}}'], ""),
+        (["--thresholds", '{"AUCC": {"lower": 0.5}}'], "Did you mean 'AUC'"),
         (["--slices", "[3]"], "--slices must hold column names"),
         (
             ["--module", MODULE.format("regression", []), "--metrics-config", '["AUC"]'],

@@ -25,16 +25,15 @@ def check(args: argparse.Namespace) -> None:
     found = _problem(args)
     if found is None:
         _check_any_task(listed)
-        if args.metrics_config:
-            thresholds.parse_thresholds(_unlike(args.thresholds, listed), [], slices)
+        listed = listed or [entry for task in tasks.TASKS for entry in entries.parse(entries.DEFAULTS[task])]
+        thresholds.parse_thresholds(args.thresholds, _like(args.thresholds, listed), slices)
         return
     listed = listed or entries.parse(entries.DEFAULTS[found.task])
     fitting.check(listed, found)
     target = operating_point.parse(args.operating_point_target, found)
     more = operating_point.NAMES if target else ()
     if found.has_many_outputs and not found.classes:  # train will find them
-        spec = _unlike(args.thresholds, listed)
-        thresholds.parse_thresholds(spec, [*_names(listed), *more], slices)
+        thresholds.parse_thresholds(args.thresholds, [*_like(args.thresholds, listed), *more], slices)
         return
     names = [metric.shown for metric in entries.expand(listed, found)]
     thresholds.parse_thresholds(args.thresholds, [*names, *more], slices)
@@ -66,11 +65,9 @@ def _names(listed: Sequence[entries.Entry]) -> list[str]:
     return list(dict.fromkeys(entry.name or entry.class_name for entry in listed))
 
 
-def _unlike(spec: Mapping[str, Any], listed: Sequence[entries.Entry]) -> dict[str, Any]:
-    """Leaves out thresholds whose metric may be of a class that isn't known yet, or be called after a target."""
-    bases = [*_names(listed), *operating_point.NAMES]
-    return {
-        name: bounds
-        for name, bounds in spec.items()
-        if not any(name == base or name.startswith(f"{base}_") for base in bases)
-    }
+def _like(spec: Mapping[str, Any], listed: Sequence[entries.Entry]) -> list[str]:
+    """Returns names of metrics, and those of thresholds that may be of a class that isn't known yet, or of a target."""
+    names = _names(listed)
+    bases = (*names, *operating_point.NAMES)
+    also = [name for name in spec if any(name == base or name.startswith(f"{base}_") for base in bases)]
+    return list(dict.fromkeys([*names, *also]))
