@@ -107,10 +107,11 @@ def test_every_cell_runs_without_noise(executed, name):
 
 def test_exploration_shows_the_data_of_the_run(executed, taxi):
     shown = executed["data_exploration"]
-    for split in json.loads((taxi.artifact("extract", "examples") / "manifest.json").read_text())["splits"].values():
+    splits = json.loads((taxi.artifact("extract", "examples") / "manifest.json").read_text())["splits"]
+    for split in splits.values():
         assert f"{split['rows']:,}" in shown.tables
     assert "0 anomalies; drift detected: False" in shown.printed
-    assert len(shown.outputs("image/png")) == 4
+    assert len(shown.outputs("image/png")) == 2 + len(splits)
     # payment_type: 6,614 of the training split's rides were paid in cash, and those have no tips on record.
     assert re.search(r"Cash</th>\s*<td[^>]*>[\d,]+</td>\s*<td[^>]*>0\.0%", shown.tables)
 
@@ -142,7 +143,16 @@ def test_analysis_shows_the_metrics_of_the_run(executed, taxi):
     assert f"blessed: True; {taxi['evaluate'].output_parameters['reason']}" in shown.printed
     assert "TFMA's validation: passed" in shown.printed
     assert len(shown.outputs("image/png")) == 3
-    assert shown.tables.index("payment_type=Cash") < shown.tables.index("trip_start_day=")
+    names, areas = _slices(shown.tables)
+    assert {name.partition("=")[0] for name in names} == {"payment_type", "trip_start_day"}
+    assert areas == sorted(areas)  # the worst first
+
+
+def _slices(tables: str) -> tuple[list[str], list[float]]:
+    """Returns the slices of the table of them, and their AUC."""
+    ((table, column),) = re.findall(r'id="(T_\w+?)_level0_(col\d+)"[^>]*>auc<', tables)
+    areas = re.findall(rf'id="{table}_row\d+_{column}"[^>]*>([^<]+)<', tables)
+    return re.findall(rf'id="{table}_level0_row\d+"[^>]*>([^<]+)<', tables), [float(area) for area in areas]
 
 
 def test_analysis_compares_with_the_run_before(executed, taxi):
