@@ -61,7 +61,7 @@ def test_killed_run_resumes_with_the_same_result(step, tmp_path, capfd):
     assert metrics["stopped_early"] and metrics["best_epoch"] == 1  # so that early stopping's state matters below
 
     step.out = tmp_path / "killed"
-    killed(step, {"TEST_KILL_AT_RESET": "5"}, **flags)  # epochs 1 and 2 have two resets each
+    killed(step, {"TEST_KILL_AT_RESET": "6"}, **flags)  # the trial has one, epochs 1 and 2 have two each
     assert len(list((step.out / "model.checkpoints").iterdir())) == 1
     capfd.readouterr()
     assert step.run(SUICIDAL, **flags) == 0
