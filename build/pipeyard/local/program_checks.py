@@ -3,6 +3,9 @@
 A component whose annotation `pipeyard.dev/check` has arguments, as a JSON array, checks its parameters and the
 pipeline's module when its program gets these besides, writes nothing, and ends in seconds. It is given what is known
 before a run; a flag whose value comes from another task, or that names an output, is left out.
+
+What it then reads outside the run, the module above all, is in the annotation `pipeyard.dev/check-reads`, as URIs with
+inputs in braces. That is far less than what the step reads: no data, no registry.
 """
 
 import contextlib
@@ -62,7 +65,7 @@ class ProgramCheck:
     @property
     def key(self) -> str:
         """Stands for all that the answer depends on; empty where that can't be known."""
-        outside = external.fingerprint(self.host.external_state, self.parameters)
+        outside = external.fingerprint(self.host.check_reads, self.parameters)
         if outside is None:
             return ""
         parts = [self.host.source_digest, self.command(self.parameters), self.env, outside]

@@ -281,6 +281,7 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     **declarations(component),
                     preload=component.annotation("preload", []),
                     check=component.annotation("check", []),
+                    check_reads=component.annotation("check-reads", []),
                     prepared=functools.partial(venvs.is_current, component.folder),
                     prepare=functools.partial(venvs.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),

@@ -49,6 +49,7 @@ class Host:
         prepared: true if there is nothing to prepare.
         preload: what its steps import, see `pipeyard.local.prestart`.
         check: arguments by which its program only checks its parameters, see `pipeyard.local.program_checks`.
+        check_reads: URI templates of what it reads outside the run when it does.
     """
 
     component: str
@@ -62,6 +63,7 @@ class Host:
     prepared: Callable[[], bool] = lambda: True
     preload: Sequence[str] = ()
     check: Sequence[str] = ()
+    check_reads: Sequence[str] = ()
     digest_now: Callable[[], str] | None = None
 
 

@@ -73,7 +73,7 @@ def fixture_problems(tmp_path, asked):
         package = tmp_path / "pipeline.yaml"
         compiler.Compiler().compile(pipeline, str(package))
         host = {
-            "tests/fit": Host("fit", source, env, external_state=state, check=["--check"]),
+            "tests/fit": Host("fit", source, env, check_reads=state, check=["--check"]),
             "tests/read": Host("read", source, env),
         }
         planned = program_checks.planned(ir.load(package), parameters, host.__getitem__)
