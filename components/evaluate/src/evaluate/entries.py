@@ -21,8 +21,8 @@ from stepkit.errors import StepError, near_misses
 
 AGGREGATES = ("macro", "micro", "weighted")
 _KEYS = ("class_name", "config", "name", "aggregate", "per_class", "top_k")
-# The same as evaluate.own_metrics.OF_CLASSES, which is heavy to import.
-_OF_CLASSES = ("MulticlassF1Score", "MulticlassPrecision", "MulticlassRecall")
+# Those of `evaluate.own_metrics` that are of the class with the highest score; that module is heavy to import.
+OF_CLASSES = ("MulticlassF1Score", "MulticlassPrecision", "MulticlassRecall")
 
 DEFAULTS: Mapping[str, Sequence[Any]] = {
     tasks.BINARY: ("AUC", "BinaryAccuracy", "BinaryCrossentropy", "Precision", "Recall", "ExampleCount"),
@@ -146,7 +146,7 @@ def expand(entries: Sequence[Entry], problem: Problem) -> list[Metric]:
 
 def _of_entry(entry: Entry, problem: Problem) -> Iterator[Metric]:
     base = entry.name or entry.class_name
-    if entry.is_plain and entry.class_name not in _OF_CLASSES:
+    if entry.is_plain and entry.class_name not in OF_CLASSES:
         yield Metric(base, entry.class_name)
         return
     if not problem.has_many_outputs:
@@ -159,7 +159,7 @@ def _of_entry(entry: Entry, problem: Problem) -> Iterator[Metric]:
     for number in entry.top_k:
         if number > problem.outputs:
             raise StepError(f"--metrics-config: top_k of {base} is {number}; there are {problem.outputs} classes.")
-    if entry.class_name in _OF_CLASSES:
+    if entry.class_name in OF_CLASSES:
         yield from _of_predicted_classes(entry, base, problem)
         return
     config = json.dumps(dict(entry.config), sort_keys=True)

@@ -6,7 +6,7 @@ import tf_keras
 from tensorflow_model_analysis.metrics import metric_types
 
 from evaluate import own_metrics
-from evaluate.entries import Entry
+from evaluate.entries import OF_CLASSES, Entry
 from evaluate.problem import Problem
 from stepkit import tasks
 from stepkit.errors import StepError, near_misses
@@ -31,7 +31,7 @@ _FIT = {
         *_ANY,
         *_PAIRS,
         *_SPARSE,
-        *own_metrics.OF_CLASSES,
+        *OF_CLASSES,
         *("MultiClassConfusionMatrixAtThresholds", "MultiClassConfusionMatrixPlot"),
     ),
     tasks.MULTILABEL: (*_ANY, *_PAIRS, "BinaryCrossentropy", "MultiLabelConfusionMatrixPlot"),
@@ -45,7 +45,7 @@ _FIT = {
 # Of binary models all others may be asked for, as ever.
 _NOT_BINARY = {
     *_SPARSE,
-    *own_metrics.OF_CLASSES,
+    *OF_CLASSES,
     *("CategoricalAccuracy", "CategoricalCrossEntropy", "CategoricalCrossentropy", "MultiClassConfusionMatrixPlot"),
     *("MultiClassConfusionMatrixAtThresholds", "MultiLabelConfusionMatrixPlot", "TopKCategoricalAccuracy"),
 }
@@ -80,7 +80,7 @@ def check(entries: Sequence[Entry], problem: Problem) -> None:
                 f"{', '.join(sorted(fit & known if isinstance(fit, set) else fit))}."
             )
         if (entry.aggregate or entry.per_class or entry.top_k) and name in (of_keras | {*_ANY}) - (
-            {*_PAIRS, *own_metrics.OF_CLASSES} | ({*_ANY} - {"ExampleCount", "WeightedExampleCount"})
+            {*_PAIRS, *OF_CLASSES} | ({*_ANY} - {"ExampleCount", "WeightedExampleCount"})
         ):
             raise StepError(
                 f"--metrics-config: {name} is of a whole row, not of a class. Leave aggregate, per_class and top_k out"

@@ -12,6 +12,8 @@ import apache_beam as beam
 import numpy as np
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from evaluate.entries import OF_CLASSES
+
 MODULE = __name__
 MACRO, MICRO, WEIGHTED = "macro", "micro", "weighted"
 
@@ -162,6 +164,5 @@ class MulticlassF1Score(_OfConfusionMatrix):
         return _ratio(2 * right, actual + predicted)
 
 
-OF_CLASSES = ("MulticlassF1Score", "MulticlassPrecision", "MulticlassRecall")
 OF_NUMBERS = ("QuantileLoss", "R2Score")
 NAMES = (*OF_CLASSES, *OF_NUMBERS)

@@ -206,9 +206,8 @@ def _write(
     problem, verdict, overall = planned.problem, judged.verdict, judged.metrics[0]
     # By content: where they are differs between runs that are the same, and with it the evaluation would.
     manifest = f"sha256:{digest.of_file(Path(args.examples) / MANIFEST)}"
-    locations = {
-        spec.name: f"sha256:{digest.of_tree(Path(args.model), served.BESIDE)}" for spec in eval_config.model_specs
-    }
+    candidate = config.candidate_name(champion is not None)
+    locations = {candidate: f"sha256:{digest.of_tree(Path(args.model), served.BESIDE)}"}
     if champion:
         locations[config.BASELINE] = champion.uri
     artifacts.write_evaluation(
