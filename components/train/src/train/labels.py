@@ -170,8 +170,7 @@ def class_weights(module: ModuleType, task: str, classes: tuple[tasks.Class, ...
     if task not in (tasks.BINARY, tasks.MULTICLASS):
         raise StepError(
             f"The pipeline module has {_CLASS_WEIGHTS}, but with TASK {task!r} a row has no class of its own. "
-            "Remove it; "
-            "declare WEIGHT to weigh rows."
+            "Remove it; declare WEIGHT to weigh rows."
         )
     for name, weight in declared.items():
         if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < math.inf:
@@ -247,8 +246,8 @@ def _values(values: pa.Array, label: str, split: str) -> list[tasks.Class]:
         if value != int(value):
             raise StepError(
                 f"Label {label!r} has {value!r} in split {split!r}: only whole numbers are classes. If it is a "
-                "quantity, "
-                f"declare TASK = {tasks.REGRESSION!r} in the pipeline module; else round it in preprocessing_fn."
+                f"quantity, declare TASK = {tasks.REGRESSION!r} in the pipeline module; else round it in "
+                "preprocessing_fn."
             )
         found.append(int(value))
     return found
@@ -336,8 +335,7 @@ class Encoder:
             row, column = np.argwhere(strange)[0]
             raise StepError(
                 f"Label {self._target.label!r} has {rows[row, column]} for the class {self._target.classes[column]!r} "
-                "in "
-                f"{file!r} (split {self._split!r}); TASK {tasks.MULTILABEL!r} takes 0 and 1. Correct it in "
+                f"in {file!r} (split {self._split!r}); TASK {tasks.MULTILABEL!r} takes 0 and 1. Correct it in "
                 "preprocessing_fn."
             )
         self._widen(rows)
@@ -352,10 +350,9 @@ class Encoder:
             more = target.task == tasks.BINARY and len(target.classes) == 2
             raise StepError(
                 f"Label {target.label!r} has the class {strange!r} in {indices.null_count:,} examples of {file!r} "
-                "(split "
-                f"{self._split!r}); the classes are {_listed(target.classes)}. Train needs examples of every class: "
-                "split the data otherwise, drop those rows in extract (--where), or add the class to CLASSES of the "
-                "pipeline module" + (f" with TASK = {tasks.MULTICLASS!r}." if more else ".")
+                f"(split {self._split!r}); the classes are {_listed(target.classes)}. Train needs examples of every "
+                "class: split the data otherwise, drop those rows in extract (--where), or add the class to CLASSES of "
+                "the pipeline module" + (f" with TASK = {tasks.MULTICLASS!r}." if more else ".")
             )
         self.seen.update(pc.unique(indices).to_pylist())
         return indices
@@ -390,8 +387,8 @@ def check_eval(target: Target, train: tuple[str, set[int]], validation: tuple[st
     for index in sorted(validation[1] - train[1]):
         raise StepError(
             f"Label {target.label!r} has the class {target.classes[index]!r} in split {validation[0]!r}, but not "
-            "in split "
-            f"{train[0]!r}: a model can't learn it. Split the data otherwise, or drop those rows in extract (--where)."
+            f"in split {train[0]!r}: a model can't learn it. Split the data otherwise, or drop those rows in extract "
+            "(--where)."
         )
 
 

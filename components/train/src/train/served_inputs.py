@@ -68,8 +68,7 @@ def find(graph: TransformGraph, target: Target, model: keras.Model) -> Interface
             raise StepError(
                 f"The model's input {name!r} is computed from the raw column {column!r}, which isn't there when the "
                 f"model is served (the schema has it not in the environment {schemas.SERVING}). Leave {name!r} out of "
-                "the "
-                "model's inputs, or compute it from other columns in preprocessing_fn."
+                "the model's inputs, or compute it from other columns in preprocessing_fn."
             )
     if target.weight:
         others = set().union(*(columns for name, columns in made_of.items() if name != target.weight))

@@ -69,8 +69,7 @@ def check_outputs(output: np.ndarray, rows: int, target: Target) -> None:
     if low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise StepError(
             f"The pipeline module's model gives numbers from {low:.3g} to {high:.3g} for the label "
-            f"{target.label!r}; TASK "
-            f"{target.task!r} needs probabilities. {ending}, and a loss without from_logits"
+            f"{target.label!r}; TASK {target.task!r} needs probabilities. {ending}, and a loss without from_logits"
             + (f"; or declare TASK = {tasks.REGRESSION!r}." if target.task == tasks.BINARY else ".")
         )
     sums = values.sum(axis=1)
@@ -78,8 +77,7 @@ def check_outputs(output: np.ndarray, rows: int, target: Target) -> None:
         raise StepError(
             f"The scores that the pipeline module's model gives a row for the label {target.label!r} sum to "
             f"{sums[np.abs(sums - 1).argmax()]:.3g}, not to 1. {ending}; or declare TASK = {tasks.MULTILABEL!r} "
-            "if a row can "
-            "have several classes."
+            "if a row can have several classes."
         )
 
 
@@ -113,6 +111,5 @@ def never_predicted(model: keras.Model, source: Source, target: Target, say: Cal
         what = "class" if len(missed) == 1 else "classes"
         say(
             f"Warning: the model never predicts the {what} {', '.join(missed)} of the label {target.label!r} in "
-            "the split "
-            "that it is validated with. Train for longer, or give rare classes more weight (CLASS_WEIGHTS)."
+            "the split that it is validated with. Train for longer, or give rare classes more weight (CLASS_WEIGHTS)."
         )
