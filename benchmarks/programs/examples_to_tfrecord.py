@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from evaluate import models
+from evaluate import models, problem, targets
 from tfx_bsl.coders import example_coder
 
 from stepkit import examples, schemas
@@ -19,10 +19,10 @@ from stepkit import examples, schemas
 folder, schema, split, model, label_key, target = sys.argv[1:]
 types = schemas.read_types(schema, schemas.TRAINING)
 encoder = example_coder.RecordBatchToExamplesEncoder()
-label_of = models.labeller(models.load(Path(model), "The model", ""), label_key)
+read = targets.reader(models.load(Path(model), "The model", ""), problem.of_model(Path(model), label_key))
 with tf.io.TFRecordWriter(target) as writer:
     for batch in examples.read_batches(examples.split_files(Path(folder), split), types, 4096):
-        values = label_of(tf.constant(encoder.encode(batch))).astype(np.float32)
+        values = read(tf.constant(encoder.encode(batch))).labels.astype(np.float32)
         labels = pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32), pa.array(values))
         for serialized in encoder.encode(batch.append_column(label_key, labels)):
             writer.write(serialized)

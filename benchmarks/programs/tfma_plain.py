@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
-from evaluate import config, thresholds
+from evaluate import config, entries, problem, thresholds
 
 
 def main() -> None:
@@ -17,9 +18,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=json.loads, required=True)
     args = parser.parse_args()
     slices = thresholds.parse_slices(args.slices)
-    metrics = thresholds.parse_metrics(args.metrics)
-    limits = thresholds.parse_thresholds(args.thresholds, metrics, slices)
-    eval_config = config.build(metrics, limits, slices, args.label_key, False)
+    asked = problem.of_model(Path(args.model), args.label_key)
+    metrics = entries.expand(entries.parse(args.metrics), asked)
+    limits = thresholds.parse_thresholds(args.thresholds, [metric.shown for metric in metrics], slices)
+    eval_config = config.build(metrics, limits, slices, asked, False)
     for spec in eval_config.model_specs:
         spec.signature_name = "serving_default"
     tfma.run_model_analysis(

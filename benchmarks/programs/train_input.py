@@ -16,6 +16,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 import keras
 import tensorflow as tf
 from train import dataset, fitting, pipeline_model, reading
+from train.labels import find_target
 from train.transform_graph import TransformGraph
 
 from stepkit import modules
@@ -59,15 +60,14 @@ def main() -> None:
     keras.utils.set_random_seed(1)
     module = modules.load(args.module, "", ["build_model"])
     graph = TransformGraph(args.transform_graph)
-    model = pipeline_model.build(
-        module, graph.for_module(args.label_key), pipeline_model.default_hyperparameters(module)
-    )
+    split = reading.find_split(args.transformed_examples, "train")
+    target = find_target(module, split, graph.transformed_spec, args.label_key)
+    model = pipeline_model.build(module, graph.for_module(target), pipeline_model.default_hyperparameters(module))
     # Train's fit runs several steps a call; so does every side here, or more than the feeding would differ.
     model.steps_per_execution = fitting.STEPS_PER_EXECUTION
     names = pipeline_model.input_names(model)
-    split = reading.find_split(args.transformed_examples, "train")
     budget = 0 if args.feed == "disk" else dataset.MEMORY_BUDGET_BYTES
-    source = dataset.open_split(split, graph.transformed_spec, args.label_key, budget)
+    source = dataset.open_split(split, graph.transformed_spec, target, budget)
     clock = _Clock()
     fit = {"epochs": args.epochs, "verbose": 0, "callbacks": [clock]}
     if args.feed == "arrays":
