@@ -8,7 +8,8 @@ export UV := $(CURDIR)/.tools/bin/uv
 export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
 PIPEYARD := .venv/bin/pipeyard
 
-JOBS ?= $(shell nproc)
+# One more than there are cores: engines, servers and disks are waited for.
+JOBS ?= $(shell expr $$(nproc) + 1)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
@@ -28,7 +29,7 @@ help:  ## List the targets.
 run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 
-test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
+test: setup envs  ## Lint, check what is generated, and run every test, one suite more at a time than there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
 	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 LINT_JOBS=1 $$suites
 
