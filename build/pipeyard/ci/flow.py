@@ -309,7 +309,7 @@ def _checks(project: Project, flow: str) -> tuple[FlowStep, ...]:
             (f"{_ONCE} pylint make lint",),
             ("toolchain",),
             (),
-            20,
+            40,
         ),
         FlowStep(
             "advisories",
