@@ -2,9 +2,9 @@
 
 Each check says one of three things of the candidate: bad, good, or open. One bad check rolls it back. It gets the next
 share of the traffic when it has answered enough requests in its step and nothing looks bad; it is promoted after the
-last step when all checks are good. What is open when the deadline comes is rolled back: inconclusive. The policy's alpha
-is divided among the checks, so that a candidate that is like the stable version is rolled back as bad with at most that
-probability, however often somebody looks.
+last step when all checks are good. What is open when the deadline comes is rolled back: inconclusive. The policy's
+alpha is divided among the checks, so that a candidate that is like the stable version is rolled back as bad with at
+most that probability, however often somebody looks.
 """
 
 import math
@@ -32,8 +32,8 @@ OPEN = "open"
 _CHECKS = 4  # errors, latency, scores, labels
 # What the stable version's error rate is taken for before there is much of it: half an error in fifty requests.
 _PRIOR_ERRORS, _PRIOR_REQUESTS = 0.5, 50
-_COMMON_LATENCIES = (0.5, 0.9)
-_LATENCIES = (*_COMMON_LATENCIES, 0.97)
+# Latencies are compared at these quantiles; the last says too little of few requests to keep a candidate from going on.
+_LATENCIES = (0.5, 0.9, 0.97)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,10 @@ class Evidence:
 
     def _of_latency(self, alpha: float) -> Finding | None:
         limit = self.policy.latency_ratio
-        ratio, worst = self._latency.ratio(_COMMON_LATENCIES), self._latency.ratio(_LATENCIES)
-        if limit is None or math.isnan(ratio):
+        ratios = self._latency.ratios(_LATENCIES)
+        if limit is None or not ratios:
             return None
+        ratio, worst = max(ratios[:-1]), max(ratios)
         proven = self._latency.log_e >= math.log(1 / alpha)
         state = BAD if proven and worst > limit else OPEN if ratio > limit else GOOD
         text = f"latency: the candidate takes {worst:.2f} times as long as the stable version, {limit:g} is tolerated"
@@ -222,8 +223,9 @@ def _of_labels(comparisons: Sequence[Comparison], policy: Policy) -> Finding | N
     shown = worse[0] if worse else last
     looks_bad = last.difference < -policy.metric_margin
     text = (
-        f"labels: the metric is {shown.candidate:.4g} for the candidate and {shown.stable:.4g} for the stable version; the "
-        f"difference is between {shown.low:.3g} and {shown.high:.3g}, a drop of {policy.metric_margin:g} is tolerated"
+        f"labels: the metric is {shown.candidate:.4g} for the candidate and {shown.stable:.4g} for the stable version; "
+        f"the difference is between {shown.low:.3g} and {shown.high:.3g}, a drop of {policy.metric_margin:g} is "
+        "tolerated"
     )
     numbers = {"difference": shown.difference, "low": shown.low, "high": shown.high, "requests": shown.requests}
     return Finding(BAD if worse else OPEN if looks_bad else GOOD, text, looks_bad, numbers | {"look": shown.look})

@@ -25,6 +25,11 @@ FORMAT = 1
 
 PROMOTED = "promoted"
 ROLLED_BACK = "rolled_back"
+SUPERSEDED = "superseded"
+
+STABLE = "stable"
+CANDIDATE = "candidate"
+OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Decided:
 
     Attributes:
         version: the candidate's.
-        action: `promoted` or `rolled_back`.
+        action: `promoted`, `rolled_back`, or `superseded` by a newer version that was staged meanwhile.
         reasons: for people.
         at: seconds since the epoch.
         run_id: the run that staged it, if one is known.
@@ -54,6 +59,8 @@ class Desired:
         stable: the version that has all traffic but the candidate's.
         candidate: the version that is tried, if one is.
         weight: the candidate's percentage; 0 in shadow mode, where it gets copies.
+        previous: the stable version before; it is kept where what serves may still need it.
+        target: what serves, as deploy's parameter of that name has it.
         staged_at: when the candidate (or, by `direct`, the stable version) was staged, in seconds since the epoch.
         run_id: the run that staged it, if one is known.
     """
@@ -62,6 +69,8 @@ class Desired:
     strategy: str = DIRECT
     candidate: int | None = None
     weight: int = 0
+    previous: int | None = None
+    target: str = "local"
     policy: Policy = field(default_factory=Policy)
     registry_uri: str = ""
     staged_at: float = 0.0
@@ -81,6 +90,8 @@ class Desired:
             "stable": self.stable,
             "candidate": self.candidate,
             "weight": self.weight,
+            "previous": self.previous,
+            "target": self.target,
             "policy": self.policy.to_json(),
             "registry_uri": self.registry_uri,
             "staged_at": self.staged_at,
@@ -113,13 +124,15 @@ def from_text(text: str, where: str) -> Desired:
 
 
 def _from_json(value: Mapping[str, Any]) -> Desired:
-    decided, candidate = value["decided"], value["candidate"]
+    decided = value["decided"]
     check_strategy(value["strategy"])
     return Desired(
         stable=int(value["stable"]),
         strategy=value["strategy"],
-        candidate=None if candidate is None else int(candidate),
+        candidate=_version(value["candidate"]),
         weight=int(value["weight"]),
+        previous=_version(value.get("previous")),
+        target=str(value.get("target", "local")),
         policy=Policy.from_json(value["policy"]),
         registry_uri=str(value["registry_uri"]),
         staged_at=float(value["staged_at"]),
@@ -127,6 +140,10 @@ def _from_json(value: Mapping[str, Any]) -> Desired:
         decided=_decided(decided) if decided else None,
         revision=int(value["revision"]),
     )
+
+
+def _version(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _decided(value: Mapping[str, Any]) -> Decided:
@@ -148,27 +165,29 @@ def stage(
     registry_uri: str,
     now: float,
     run_id: str = "",
+    target: str = "local",
 ) -> Desired:
     """Returns the state with a new version staged: served at once by `direct` or where it is the first, else tried.
 
-    A candidate that isn't decided gives way to it: there is never more than one. A version that is staged already, is
-    the stable one, or that this run has staged and that was decided since, changes nothing.
+    A candidate that isn't decided gives way to it: there is never more than one. Nothing changes where the version is
+    staged already or is the stable one, and where it was decided on: since this run staged it, or as bad by the same
+    strategy and policy.
 
     Raises:
         RolloutError: there is no such strategy.
     """
     check_strategy(strategy)
     if current is None:
-        return Desired(version, DIRECT, None, 0, policy, registry_uri, now, run_id)
-    last = current.decided
-    if last and run_id and (last.version, last.run_id) == (version, run_id):
-        return current
+        return Desired(version, policy=policy, registry_uri=registry_uri, staged_at=now, run_id=run_id, target=target)
     if version == current.candidate and strategy == current.strategy:
-        return current if policy == current.policy else _changed(current, policy=policy)
+        return _changed(current, policy=policy, registry_uri=registry_uri, target=target)
     if version == current.stable and current.candidate is None:
+        return _changed(current, registry_uri=registry_uri, target=target)
+    if _is_decided(current, version, strategy, policy, run_id):
         return current
-    if current.candidate not in (None, version):
-        last = Decided(current.candidate, ROLLED_BACK, (f"superseded by version {version}",), now, current.run_id)
+    last = current.decided
+    if current.candidate is not None and current.candidate != version:
+        last = Decided(current.candidate, SUPERSEDED, (f"superseded by version {version}",), now, current.run_id)
     at_once = strategy == DIRECT or version == current.stable
     return _changed(
         current,
@@ -176,12 +195,40 @@ def stage(
         stable=version if at_once else current.stable,
         candidate=None if at_once else version,
         weight=0 if at_once else policy.first_weight(strategy),
+        previous=current.stable if at_once and version != current.stable else current.previous,
+        target=target,
         policy=policy,
         registry_uri=registry_uri,
         staged_at=now,
         run_id=run_id,
         decided=last,
     )
+
+
+def _is_decided(current: Desired, version: int, strategy: str, policy: Policy, run_id: str) -> bool:
+    last = current.decided
+    if not last or last.version != version:
+        return False
+    same_question = (strategy, policy) == (current.strategy, current.policy)
+    return bool(run_id and last.run_id == run_id) or (last.action == ROLLED_BACK and same_question)
+
+
+def staged(current: Desired | None, version: int) -> Desired:
+    """Returns a state that there has to be.
+
+    Raises:
+        RolloutError: there is none, so that nothing can be done with that version.
+    """
+    if current is None:
+        raise RolloutError(f"Version {version} was never staged: nothing is served yet. Deploy it first.")
+    return current
+
+
+def role(current: Desired | None, version: int) -> str:
+    """Returns what a version is: `stable`, `candidate` or `other`."""
+    if current is None:
+        return OTHER
+    return {current.candidate: CANDIDATE, current.stable: STABLE}.get(version, OTHER)
 
 
 def shift(current: Desired, version: int, weight: int) -> Desired:
@@ -194,7 +241,7 @@ def shift(current: Desired, version: int, weight: int) -> Desired:
         raise RolloutError(f"Version {version} isn't a canary now: {describe(current)}. Stage it first.")
     if not 0 <= weight <= 99:
         raise RolloutError(f"A canary's share is 0 to 99 percent, not {weight}; at 100 it is promoted.")
-    return current if weight == current.weight else _changed(current, weight=weight)
+    return _changed(current, weight=weight)
 
 
 def promote(current: Desired, version: int, reasons: Sequence[str], now: float) -> Desired:
@@ -205,7 +252,7 @@ def promote(current: Desired, version: int, reasons: Sequence[str], now: float) 
     """
     if current.candidate is None and current.stable == version:
         return current
-    return _end(current, version, PROMOTED, reasons, now, stable=version)
+    return _end(current, version, PROMOTED, reasons, now, stable=version, previous=current.stable)
 
 
 def roll_back(current: Desired, version: int, reasons: Sequence[str], now: float) -> Desired:
@@ -217,14 +264,14 @@ def roll_back(current: Desired, version: int, reasons: Sequence[str], now: float
     last = current.decided
     if current.candidate is None and last and (last.version, last.action) == (version, ROLLED_BACK):
         return current
-    return _end(current, version, ROLLED_BACK, reasons, now, stable=current.stable)
+    return _end(current, version, ROLLED_BACK, reasons, now)
 
 
-def _end(current: Desired, version: int, action: str, reasons: Sequence[str], now: float, stable: int) -> Desired:
+def _end(current: Desired, version: int, action: str, reasons: Sequence[str], now: float, **changes: int) -> Desired:
     if current.candidate != version:
         raise RolloutError(f"Version {version} can't be {action.replace('_', ' ')}: {describe(current)}.")
     decided = Decided(version, action, tuple(reasons), now, current.run_id)
-    return _changed(current, stable=stable, candidate=None, weight=0, decided=decided)
+    return _changed(current, **changes, candidate=None, weight=0, decided=decided)
 
 
 def describe(current: Desired) -> str:
@@ -238,7 +285,8 @@ def describe(current: Desired) -> str:
 
 
 def _changed(current: Desired, **changes: Any) -> Desired:
-    return dataclasses.replace(current, **changes, revision=current.revision + 1)
+    changed = dataclasses.replace(current, **changes)
+    return current if changed == current else dataclasses.replace(changed, revision=current.revision + 1)
 
 
 def read(folder: Path) -> Desired | None:

@@ -2,9 +2,9 @@
 
 The metric is a mean over requests of something that is better the higher it is: 1 for a right class, the tip that was
 paid, a negative error. Requests of one key (a user, say) depend on each other, so keys are drawn, not requests (the
-cluster bootstrap: A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements for inference with clustered
-errors", Review of Economics and Statistics 90 (2008)). Keys share a number of groups, by their digests, which are drawn
-in their place: the work doesn't grow with the keys.
+cluster bootstrap: A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements for inference with
+clustered errors", Review of Economics and Statistics 90 (2008)). Keys share a number of groups, by their digests, which
+are drawn in their place: the work doesn't grow with the keys.
 
 Looks are few: each when the joined requests have doubled, the k-th with alpha / (k (k + 1)), which sums up to alpha.
 """

@@ -16,11 +16,11 @@ class Slower:
     """Evidence that a candidate takes more than `tolerance` times as long as the stable version.
 
     An e-process for H0: P(candidate > tolerance * x) <= P(stable > x) for all x. Before each window bounds x are chosen
-    at quantiles of what the stable version took in earlier windows; a request of the stable version is slow above x, one
-    of the candidate above the first bound of its histogram that isn't below tolerance * x. The counts of slow ones are
-    compared by `bernoulli.TwoSample`, for each quantile; the mean of e-processes is one. No distribution is assumed, and
-    latencies may change from window to window as long as those of both versions do; waiting that hits requests in bursts
-    makes them dependent, which the tolerance is also for.
+    at quantiles of what the stable version took in earlier windows; a request of the stable version is slow above x,
+    one of the candidate above the first bound of its histogram that isn't below tolerance * x. The counts of slow ones
+    are compared by `bernoulli.TwoSample`, for each quantile; the mean of e-processes is one. No distribution is
+    assumed, and latencies may change from window to window as long as those of both versions do; waiting that hits
+    requests in bursts makes them dependent, which the tolerance is also for.
     """
 
     def __init__(self, tolerance: float) -> None:
@@ -51,14 +51,14 @@ class Slower:
         """The logarithm of the evidence: at log(1/alpha) H0 is rejected at level alpha."""
         return log_mean([test.log_e for test in self._tests])
 
-    def ratio(self, shares: Sequence[float]) -> float:
-        """Returns how many times as long the candidate took, at that one of some quantiles where it is most.
+    def ratios(self, shares: Sequence[float]) -> list[float]:
+        """Returns how many times as long the candidate took, at each of some quantiles.
 
-        NaN before there is something of both.
+        Nothing before there is something of both.
         """
         if not total(self.stable) or not total(self.candidate):
-            return math.nan
-        return max(quantile(self.candidate, share) / quantile(self.stable, share) for share in shares)
+            return []
+        return [quantile(self.candidate, share) / quantile(self.stable, share) for share in shares]
 
 
 def add_to(histogram: dict[float, int], more: Histogram) -> None:

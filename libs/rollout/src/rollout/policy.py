@@ -1,6 +1,7 @@
 """What a rollout may do, and what it takes for bad."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _whole(value: Any) -> Any:
 
 def _check_steps(steps: tuple[int, ...]) -> None:
     numbers = all(isinstance(step, int) and not isinstance(step, bool) for step in steps)
-    rising = numbers and all(before < after for before, after in zip(steps, steps[1:], strict=False))
+    rising = numbers and all(before < after for before, after in itertools.pairwise(steps))
     if not steps or not rising or steps[0] < 1 or steps[-1] != ALL:
         raise RolloutError(
             f"The policy's steps are {list(steps)!r}; give whole percentages that rise and end with 100, such as "
@@ -114,9 +115,7 @@ def _check_steps(steps: tuple[int, ...]) -> None:
         )
 
 
-def _check(
-    name: str, value: Any, low: float, high: float, *, whole: bool = False, open_below: bool = False
-) -> None:
+def _check(name: str, value: Any, low: float, high: float, *, whole: bool = False, open_below: bool = False) -> None:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     good = good and low <= value <= high and not (open_below and value == low) and (not whole or value == int(value))
     if not good:

@@ -6,7 +6,7 @@ from typing import Protocol
 from rollout.observations import Window
 
 
-class Target(Protocol):
+class Staging(Protocol):
     """One model in one place.
 
     Each method may be called again after it was interrupted, or after it was done: it brings the place to the state it
@@ -14,20 +14,24 @@ class Target(Protocol):
     serves: what takes over is ready before what it replaces goes.
     """
 
-    def stage(self, version: int, weight: int) -> None:
-        """Serves a version beside the stable one, with a percentage of the traffic; 0: copies, or none.
+    def stage(self, version: int) -> None:
+        """Serves a version beside the stable one, with the first share of the traffic that the policy gives it.
 
-        The first version of a model becomes the stable one.
+        The first version of a model becomes the stable one, as every version does by the strategy `direct`.
         """
 
-    def shift(self, weight: int) -> None:
+    def shift(self, version: int, weight: int) -> None:
         """Gives the candidate another percentage of the traffic."""
+
+    def promote(self, version: int, reasons: Sequence[str]) -> None:
+        """Gives the candidate all traffic: it is the stable version from now on."""
+
+    def roll_back(self, version: int, reasons: Sequence[str]) -> None:
+        """Gives the stable version all traffic, and ends the candidate."""
+
+
+class Target(Staging, Protocol):
+    """A place that also tells what its versions do."""
 
     def observe(self) -> tuple[Window, Window]:
         """Returns what the stable version and the candidate did since the last time."""
-
-    def promote(self, reasons: Sequence[str]) -> None:
-        """Gives the candidate all traffic: it is the stable version from now on."""
-
-    def roll_back(self, reasons: Sequence[str]) -> None:
-        """Gives the stable version all traffic, and ends the candidate."""
