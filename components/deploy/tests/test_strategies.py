@@ -51,13 +51,13 @@ def fixture_aliases(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 def models(folder: Path, count: int) -> list[rollout.Candidate]:
     """What look like SavedModels to who only copies them."""
-    made = []
-    for number in range(count):
-        model = folder / f"model-{number}"
-        model.mkdir()
-        (model / "saved_model.pb").write_bytes(b"graph %d" % number)
-        made.append(rollout.Candidate("taxi", model, serving.digest_of(model), {}))
-    return made
+    return [_model(folder / f"model-{number}") for number in range(count)]
+
+
+def _model(folder: Path) -> rollout.Candidate:
+    folder.mkdir()
+    (folder / "saved_model.pb").write_text(f"graph of {folder.name}")
+    return rollout.Candidate("taxi", folder, serving.digest_of(folder), {})
 
 
 def deploy(

@@ -37,7 +37,7 @@ def test_a_log_is_decided_again_as_it_was() -> None:
 
 
 def test_another_policy_decides_the_same_windows_otherwise() -> None:
-    (rollout,) = log.read(written(), "x")
+    rollout = log.read(written(), "x")[0]
     actions = {now.action for _, now in log.replay(rollout, Policy(min_requests=10_000))}
     assert actions == {"hold"}
 
@@ -47,13 +47,13 @@ def test_what_the_program_decides_otherwise_than_it_was_logged_is_told() -> None
     look = json.loads(lines[5])
     look["decision"]["action"] = "roll_back"
     lines[5] = json.dumps(look) + "\n"
-    (rollout,) = log.read(lines, "x")
+    rollout = log.read(lines, "x")[0]
     assert [each.at for each, _ in log.differences(rollout)] == [5.0]
 
 
 def test_a_last_line_that_is_not_whole_is_left_out() -> None:
     lines = written()
-    (rollout,) = log.read([*lines[:-1], lines[-1][:40]], "x")
+    rollout = log.read([*lines[:-1], lines[-1][:40]], "x")[0]
     assert len(rollout.looks) == 11
 
 

@@ -66,7 +66,7 @@ def served(name: str, base_path: str, state: Desired, whole: Sequence[int]) -> S
         )
     wanted = {state.stable, state.candidate, state.previous}
     labels = [("stable", state.stable)]
-    if state.candidate in whole:
+    if state.candidate is not None and state.candidate in whole:
         labels.append(("canary", state.candidate))
     return Served(name, base_path, sorted(number for number in whole if number in wanted), labels)
 
