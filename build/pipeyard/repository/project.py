@@ -55,12 +55,7 @@ class Component:
     @cached_property
     def local_packages(self) -> list[Path]:
         """Folders of the packages that its environment takes from this repository."""
-        path = self.folder / "pyproject.toml"
-        if not path.is_file():
-            raise PipeyardError(f"{path} is missing: it says what the component's environment holds.")
-        pyproject = tomllib.loads(path.read_text(encoding="utf-8"))
-        sources = pyproject.get("tool", {}).get("uv", {}).get("sources", {})
-        return [(self.folder / source["path"]).resolve() for source in sources.values() if "path" in source]
+        return local_packages(self.folder)
 
     @cached_property
     def source_digest(self) -> str:
@@ -68,6 +63,20 @@ class Component:
         parts = [tree_digest(self.folder, _NOT_SOURCE)]
         parts += [tree_digest(package, _NOT_SOURCE) for package in self.local_packages]
         return digest.of_text("\n".join(parts))
+
+
+def local_packages(folder: Path) -> list[Path]:
+    """Returns the folders of the packages that a project's environment takes from this repository.
+
+    Raises:
+        PipeyardError: the folder has no `pyproject.toml`.
+    """
+    path = folder / "pyproject.toml"
+    if not path.is_file():
+        raise PipeyardError(f"{path} is missing: it says what the component's environment holds.")
+    pyproject = tomllib.loads(path.read_text(encoding="utf-8"))
+    sources = pyproject.get("tool", {}).get("uv", {}).get("sources", {})
+    return [(folder / source["path"]).resolve() for source in sources.values() if "path" in source]
 
 
 @dataclass(frozen=True)

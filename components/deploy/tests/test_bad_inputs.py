@@ -172,6 +172,13 @@ def test_usage_errors_of_the_step(
         (['--operating-point={"threshold": Infinity}'], 1, "has a number that isn't finite"),
         (["--serving-uri="], 2, "--serving-uri is empty"),
         (["--sample-rows=0"], 2, "--sample-rows is 0"),
+        (["--strategy=canari"], 2, "--strategy can't be 'canari'. Did you mean 'canary'?"),
+        (["--target=tfservng"], 2, "--target can't be 'tfservng'. Did you mean 'tfserving'?"),
+        (["--strategy=canary", '--rollout-policy={"stpes": [1, 100]}'], 2, "no 'stpes'. Did you mean 'steps'?"),
+        (['--rollout-policy={"alpha": 2}'], 2, "--rollout-policy: The policy's alpha is 2; give a number above 0"),
+        (["--strategy=shadow", "--target=tfserving"], 2, "TF Serving copies no requests; use canary"),
+        (["--strategy=canary", "--alias=challenger"], 2, "--alias challenger is for --strategy direct"),
+        (["--strategy=shadow", '--rollout-policy={"min_requests": 50.0}'], 0, ""),
     ],
 )
 def test_what_can_be_known_before_there_is_a_model(

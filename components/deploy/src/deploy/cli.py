@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from deploy import parameters
+from rollout.policy import DIRECT
 from stepkit import cli, lean, registry
 
 
@@ -11,8 +12,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser with every input and output of `component.yaml`."""
     parser = argparse.ArgumentParser(
         prog="deploy",
-        description="Checks the model by loading it and answering sample rows, pushes it to a TF Serving layout, and "
-        "registers it.",
+        description="Checks the model by loading it and answering sample rows, pushes it to a TF Serving layout, "
+        "registers it, and stages it for what serves.",
     )
     inputs = parser.add_argument_group("inputs")
     inputs.add_argument("--model", required=True, help="SavedModel: output of train")
@@ -36,6 +37,21 @@ def build_parser() -> argparse.ArgumentParser:
         choices=(registry.CHAMPION, registry.CHALLENGER),
         default=registry.CHAMPION,
         help="challenger leaves the champion in place",
+    )
+    inputs.add_argument(
+        "--strategy",
+        default=DIRECT,
+        help="direct: all traffic at once; canary: a share of it, that grows; shadow: copies of it. The first version "
+        "of a model is always direct",
+    )
+    inputs.add_argument(
+        "--rollout-policy",
+        type=cli.json_object,
+        default={},
+        help='what a canary or shadow rollout may do, e.g. {"steps": [10, 50, 100], "error_margin": 0.01}',
+    )
+    inputs.add_argument(
+        "--target", default="local", help="what serves: local (follows rollout.json) or tfserving (reads models.config)"
     )
     inputs.add_argument("--eval-split", default="eval", help="split that sample rows are taken from")
     inputs.add_argument(

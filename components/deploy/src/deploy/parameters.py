@@ -3,11 +3,14 @@
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deploy.targets import TARGETS
+from rollout.errors import RolloutError
+from rollout.policy import DIRECT, STRATEGIES, Policy
 from stepkit import registry
-from stepkit.errors import StepError, UsageError
+from stepkit.errors import StepError, UsageError, near_misses
 
 
 def check(args: argparse.Namespace) -> None:
@@ -15,7 +18,8 @@ def check(args: argparse.Namespace) -> None:
 
     Raises:
         StepError: no model and no registry can be called so, or a number of the operating point isn't finite.
-        UsageError: fewer than one sample row is asked for, or the serving URI is empty.
+        UsageError: fewer than one sample row is asked for, the serving URI is empty, or the rollout can't be: an
+            unknown target, strategy or key of its policy, or what doesn't go together.
     """
     if args.model_name is not None:
         _check_name(args.model_name)
@@ -26,6 +30,34 @@ def check(args: argparse.Namespace) -> None:
     if args.registry_uri is not None:
         registry.check_uri(args.registry_uri)
     operating_point(args.operating_point)
+    _check_choice("--target", args.target, TARGETS)
+    _check_choice("--strategy", args.strategy, STRATEGIES)
+    policy(args.rollout_policy)
+    kind = TARGETS[args.target]
+    if args.strategy not in kind.strategies:
+        raise UsageError(f"--target {args.target} can't follow --strategy {args.strategy}: {kind.instead}")
+    if args.strategy != DIRECT and args.alias == registry.CHALLENGER:
+        raise UsageError(
+            f"--alias challenger is for --strategy direct; by {args.strategy} a version is challenger until it is "
+            "decided, without it"
+        )
+
+
+def policy(value: Mapping[str, Any]) -> Policy:
+    """Returns the policy of the rollout.
+
+    Raises:
+        UsageError: a key is unknown, or a value can't be.
+    """
+    try:
+        return Policy.from_json(value)
+    except RolloutError as error:
+        raise UsageError(f"--rollout-policy: {error}") from error
+
+
+def _check_choice(flag: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{flag} can't be {value!r}. {near_misses(value, known)}")
 
 
 def operating_point(value: Mapping[str, Any]) -> bytes:

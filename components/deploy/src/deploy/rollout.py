@@ -1,7 +1,8 @@
-"""How a checked model becomes a served one: pushed, registered, promoted.
+"""How a checked model becomes a served one: pushed, registered, and staged at its target.
 
-`deploy_now` does the three in one go. They are apart because a live canary lies between the second and the third: it
-pushes and registers a challenger, watches it serve, and then promotes or removes it.
+By the strategy `direct`, and as the first version of a model, it is the stable one at once, and the registry's
+champion. Else it is a candidate and the registry's challenger, until whoever watches it serve decides (see
+`deploy.promotion`).
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy import serving
+from deploy.targets import DeployTarget
+from rollout.desired import CANDIDATE, OTHER, STABLE
 from stepkit import registry
 from stepkit.errors import StepError
 
@@ -42,29 +45,41 @@ class Deployed:
     """A served and registered version.
 
     Attributes:
-        pushed: False if the same SavedModel was being served already.
+        pushed: False if the same SavedModel was there already.
+        role: what it is at its target: `stable`, `candidate` or `other`.
+        alias: what the registry calls it; empty: nothing, as it was rolled back before.
     """
 
     version: registry.ModelVersion
     pushed: bool
+    role: str
+    alias: str
 
 
-def deploy_now(candidate: Candidate, versions: serving.Versions, registry_uri: str, alias: str) -> Deployed:
-    """Pushes, registers and promotes.
+def deploy_now(
+    candidate: Candidate, versions: serving.Versions, registry_uri: str, alias: str, target: DeployTarget | None = None
+) -> Deployed:
+    """Pushes, registers and stages. What was done already, by a deployment that was killed, isn't done again.
+
+    Args:
+        alias: of a version that all traffic goes to. `challenger` leaves what serves as it is.
+        target: what serves; None: nothing is told of the version.
 
     Raises:
-        StepError: the version can't be pushed; or can't be registered or promoted, in which case it is removed again.
+        StepError: the version can't be pushed; or can't be registered or get its alias, in which case it is removed
+            again; or can't be staged.
     """
     with versions.locked():
         number = find(candidate.digest, versions)
         pushed = number is None
         if number is None:
-            number = push(candidate, versions, alias)
+            number = push(candidate, versions, alias, target)
         else:
             versions.renew(number, candidate.beside)
         try:
             version = register(candidate, number, versions.uri(number), registry_uri)
-            promote(version, registry_uri, alias)
+            planned = _planned(target, number, alias)
+            _name(version, registry_uri, _alias_of(planned, alias))
         except BaseException as error:
             if not pushed:
                 raise
@@ -72,7 +87,35 @@ def deploy_now(candidate: Candidate, versions: serving.Versions, registry_uri: s
             if isinstance(error, StepError):
                 raise StepError(f"{error} Version {number}, just pushed, was removed again.") from error
             raise
-        return Deployed(version, pushed)
+        role = _stage(target, number, alias)
+        if role != planned:  # the rollout of this version was decided in between
+            _name(version, registry_uri, _alias_of(role, alias))
+        return Deployed(version, pushed, role, _alias_of(role, alias))
+
+
+def _planned(target: DeployTarget | None, number: int, alias: str) -> str:
+    if target is None:
+        return STABLE
+    if alias == registry.CHALLENGER and target.is_begun():
+        return CANDIDATE  # by its alias alone: it is pushed and registered, and gets no traffic
+    return target.planned(number)
+
+
+def _stage(target: DeployTarget | None, number: int, alias: str) -> str:
+    planned = _planned(target, number, alias)
+    if target is None or (alias == registry.CHALLENGER and target.is_begun()):
+        return planned
+    target.stage(number)
+    return target.role(number)
+
+
+def _alias_of(role: str, alias: str) -> str:
+    return {STABLE: alias, CANDIDATE: registry.CHALLENGER, OTHER: ""}[role]
+
+
+def _name(version: registry.ModelVersion, registry_uri: str, alias: str) -> None:
+    if alias:
+        promote(version, registry_uri, alias)
 
 
 def find(digest: str, versions: serving.Versions) -> int | None:
@@ -80,12 +123,13 @@ def find(digest: str, versions: serving.Versions) -> int | None:
     return next((number for number in reversed(versions.numbers()) if versions.holds(number, digest)), None)
 
 
-def push(candidate: Candidate, versions: serving.Versions, alias: str) -> int:
+def push(candidate: Candidate, versions: serving.Versions, alias: str, target: DeployTarget | None = None) -> int:
     """Makes a version of the candidate and returns its number."""
     pushed_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def describe(number: int) -> serving.Record:
-        return {**to_record(candidate, number, versions.uri(number), alias), "pushed_at": pushed_at}
+        gets = _alias_of(_planned(target, number, alias), alias)
+        return {**to_record(candidate, number, versions.uri(number), gets), "pushed_at": pushed_at}
 
     return versions.push(candidate.folder, describe, candidate.beside)
 

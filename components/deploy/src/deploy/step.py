@@ -1,13 +1,16 @@
-"""The step: checks, pushes, registers, writes."""
+"""The step: checks, pushes, registers, stages, writes."""
 
 import argparse
 import json
 import math
 import sys
+import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deploy import infra, parameters, rollout, sampling, serving
+from deploy import infra, parameters, rollout, sampling, serving, targets
+from rollout.desired import OTHER
+from rollout.policy import DIRECT
 from stepkit import digest, examples, registry, schemas, served
 from stepkit.errors import StepError
 from stepkit.model_description import ModelDescription
@@ -50,9 +53,12 @@ def run(args: argparse.Namespace) -> None:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
         described = outputs.file(args.pushed_model)
         versions = serving.open_versions(args.serving_uri, args.model_name)
-        deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias)
+        deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, _target(args))
         version = deployed.version
-        record = rollout.to_record(candidate, version.version, version.uri, args.alias) | {"pushed": deployed.pushed}
+        record = rollout.to_record(candidate, version.version, version.uri, deployed.alias)
+        record |= {"pushed": deployed.pushed}
+        if args.strategy != DIRECT:
+            record |= {"strategy": args.strategy, "role": deployed.role}
         _write_json(described, record)
         outputs.metadata("pushed_model", {key: value for key, value in record.items() if key not in _NO_METADATA})
         outputs.parameter(args.pushed_uri, version.uri)
@@ -62,9 +68,26 @@ def run(args: argparse.Namespace) -> None:
     did = "pushed" if deployed.pushed else "was there already: nothing pushed"
     print(
         f"{len(sample)} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "
-        f"version {version.version} {did}, {args.alias} of {version.name!r}: {version.uri}",
+        f"version {version.version} {did}, {_standing(deployed)} of {version.name!r}: {version.uri}",
         file=sys.stderr,
     )
+
+
+def _target(args: argparse.Namespace) -> targets.DeployTarget:
+    rules = targets.Rules(
+        strategy=args.strategy,
+        policy=parameters.policy(args.rollout_policy),
+        registry_uri=registry.absolute(args.registry_uri),
+        run_id=args.run_id,
+        now=time.time,
+    )
+    return targets.open_target(args.target, args.serving_uri, args.model_name, rules)
+
+
+def _standing(deployed: rollout.Deployed) -> str:
+    if deployed.role == OTHER:
+        return "decided on before and not tried again (another rollout_policy does, or strategy direct)"
+    return deployed.alias
 
 
 def read_metrics(path: Path) -> dict[str, float]:

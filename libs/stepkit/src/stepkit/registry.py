@@ -126,6 +126,40 @@ def promote(registry_uri: str, version: ModelVersion, alias: str) -> None:
         client.set_registered_model_alias(version.name, alias, str(registered.version))
 
 
+def withdraw(registry_uri: str, version: ModelVersion, alias: str) -> None:
+    """Removes `alias` if it points to a version; else does nothing.
+
+    Raises:
+        StepError: the registry can't be reached or written.
+    """
+    with _locked(registry_uri), _errors(registry_uri):
+        client = _client(registry_uri)
+        registered, model = _find(client, version), _get_model(client, version.name)
+        if registered and model and str(model.aliases.get(alias)) == str(registered.version):
+            client.delete_registered_model_alias(version.name, alias)
+
+
+def tag(registry_uri: str, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Sets tags of a registered version; of one that isn't registered does nothing.
+
+    Raises:
+        StepError: the registry can't be reached or written.
+    """
+    with _locked(registry_uri), _errors(registry_uri):
+        client = _client(registry_uri)
+        if registered := _find(client, version):
+            for key, value in tags.items():
+                client.set_model_version_tag(version.name, str(registered.version), key, value)
+
+
+def absolute(registry_uri: str) -> str:
+    """Returns a registry's URI as it is understood in every folder: a relative path of SQLite's made absolute."""
+    file = _sqlite_file(registry_uri)
+    if not file or file.is_absolute():
+        return registry_uri
+    return registry_uri.replace(f"{_SQLITE}{file}", f"{_SQLITE}{file.absolute()}", 1)
+
+
 def preload() -> None:
     """Imports what a registry in an SQLite file takes; else the first use does, which takes two seconds."""
     _mlflow()
