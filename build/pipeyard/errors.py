@@ -2,17 +2,13 @@
 
 import errno
 
-from stepkit.errors import near_misses
+from pipeyard_components.errors import PipeyardError, near_misses
 
 __all__ = ["FAILED", "STOPPED", "VISIBLE", "PipeyardError", "disk_problem", "near_misses", "shown"]
 
 # Exit codes; wrong usage is click's 2. Where a command has codes of its own, its --help says so.
 FAILED = 1
 STOPPED = 130
-
-
-class PipeyardError(Exception):
-    """States a problem and its remedy; the command line prints it, without a traceback unless --debug is given."""
 
 
 # What is the user's to mend; anything else is a fault of ours, whose traceback is shown.

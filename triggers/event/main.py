@@ -1,6 +1,6 @@
 """The Cloud Function: what a bucket, a topic or a scheduler sends may start runs.
 
-Entry point `on_event`, HTTP. Beside this file: settings.yaml, and pipeyard's wheels, which requirements.txt names;
+Entry point `on_event`, HTTP. Beside this file: settings.yaml, and pipeyard's wheel, which requirements.txt names;
 `pipeyard trigger package` puts them together.
 """
 

@@ -13,8 +13,8 @@ from pipeyard.errors import PipeyardError
 from pipeyard.system import apart
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.components import LoadedComponent
     from pipeyard.ir import Pipeline
+    from pipeyard_components.components import LoadedComponent
 
 # Argo keeps the workflow in etcd, which takes 1.5 MiB; Pipeyard's own annotations and the run's parameters come on top.
 WORKFLOW_WARNING = 700 * 1024
@@ -58,7 +58,7 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     from pipeyard import ir
     from pipeyard.compiling import semantics
     from pipeyard.compiling.passes import cache_switch, defaults
-    from pipeyard.component_store.session import session
+    from pipeyard_components.session import session
 
     with session(instead or {}) as opened:
         module = _import(folder / "pipeline.py")

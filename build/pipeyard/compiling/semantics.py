@@ -13,10 +13,10 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from pipeyard.component_store.components import LoadedComponent
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 from pipeyard.repository.project import ANNOTATION_PREFIX
+from pipeyard_components.components import LoadedComponent
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).
 IMAGE_LIMIT = 255

@@ -91,7 +91,7 @@ class Registry:
         repeated = retries.for_urllib3(
             policy,
             backoff_jitter=policy.pause,
-            retry_after_max=policy.longest_pause,  # a registry may ask for hours
+            longest_told=policy.longest_pause,  # a registry may ask for hours
             allowed_methods=("GET", "HEAD", "PUT"),  # a PUT of a manifest may be repeated
         )
         for scheme in ("http://", "https://"):

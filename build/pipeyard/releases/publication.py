@@ -22,19 +22,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeyard.component_store import layout
-from pipeyard.component_store.layout import IndexEntry, VersionSelector
-from pipeyard.component_store.places import (
-    NO_FILE,
-    FileMissing,
-    FolderPlace,
-    PlaceChanged,
-    PlaceError,
-    PlaceUnavailable,
-    Writable,
-)
 from pipeyard.errors import PipeyardError
+from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, Writable, WritableBucket, WritableFolder
 from pipeyard.system import yamls
+from pipeyard_components import layout
+from pipeyard_components.layout import IndexEntry, VersionSelector
+from pipeyard_components.places import FileMissing, PlaceError, PlaceUnavailable
 from stepkit.uris import is_remote, local_part
 
 FILE = "release.json"
@@ -177,13 +170,11 @@ def open_store(store: str) -> Writable:
     Raises:
         PipeyardError: nothing can be published there.
     """
-    from pipeyard.component_store.buckets import BucketPlace
-
     if not is_remote(store):
-        return FolderPlace(local_part(store))
+        return WritableFolder(local_part(store))
     if store.startswith(("http://", "https://")):
         raise PipeyardError(f"{store} can be read from, but not published to. Give the folder or bucket behind it.")
-    return BucketPlace(store, {}, timeout=10)
+    return WritableBucket(store, {}, timeout=10)
 
 
 def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files: Mapping[str, bytes]) -> None:

@@ -226,6 +226,8 @@ class Graph:
             own = Node("library", folder.name)
             self._edge(own, Node("test", f"library/{folder.name}"), Node("lint"), Node("toolchain"))
             self._edge(Node("environments"), own)
+            for bundled in self._project.bundled_in(folder):
+                self._edge(Node("library", bundled), Node("test", f"library/{folder.name}"))
 
     def _bases(self) -> None:
         for name in self._project.bases:

@@ -97,6 +97,13 @@ class Project:
         found = sorted((self.root / "libs").glob("*/pyproject.toml"))
         return {path.parent.name: path.parent for path in found}
 
+    def bundled_in(self, folder: Path) -> list[str]:
+        """Returns the other libraries that a library's wheel has parts of: its editable install has their folders."""
+        pyproject = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        sources = pyproject.get("tool", {}).get("hatch", {}).get("build", {}).get("dev-mode-dirs", [])
+        found = {(folder / source).resolve() for source in sources}
+        return [name for name, other in self.libraries.items() if other != folder and other.resolve() / "src" in found]
+
     @cached_property
     def bases(self) -> dict[str, Path]:
         """Folders of images that components' images are built on, by name."""

@@ -1,9 +1,7 @@
 """The machine and the network below everything: nothing here knows of pipelines.
 
 files         files that appear whole or not at all; folders that one process at a time changes
-yamls         YAML without Python objects
-jsons         JSON that somebody else wrote
-bounds        how large a document may be that is read
+yamls, jsons  YAML without Python objects and JSON that somebody else wrote: the client of components reads them
 process       one process, its group and its log, with an end in bounded time
 apart         a function called in a process of its own, which ends with its caller
 marks         what a process has left behind, found by its environment

@@ -8,27 +8,38 @@ import logging
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+from pipeyard_components.retries import COMPONENTS, TRANSIENT, RetryPolicy, for_botocore, for_urllib3
 
 if TYPE_CHECKING:
     import tenacity
     from google.api_core.retry import Retry as GoogleRetry
-    from urllib3.util import Retry
 
-# Answers after which the same request may succeed: those that google-cloud-storage repeats, too.
-TRANSIENT = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
-# The same in the words of programs (docker, podman, buildah) that print what a registry or the network did.
+# Those of the client of components are here under one name with the toolchain's own.
+__all__ = [
+    "ADVISORIES",
+    "COMPONENTS",
+    "CONDITIONAL",
+    "GOOGLE",
+    "KUBEFLOW",
+    "PUSH",
+    "REGISTRY",
+    "SCHEDULER",
+    "TRANSIENT",
+    "RetryPolicy",
+    "answering",
+    "contending",
+    "for_botocore",
+    "for_cloud_storage",
+    "for_google",
+    "for_urllib3",
+    "is_transient",
+    "retrying",
+    "says_transient",
+]
+
+# `TRANSIENT` in the words of programs (docker, podman, buildah) that print what a registry or the network did.
 _PRINTED = re.compile(
     r"(received unexpected HTTP status: 5\d\d|status code 5\d\d|50[0234] |connection (reset|refused)|EOF|i/o timeout|"
     r"TLS handshake timeout|broken pipe|too many requests|server closed)",
@@ -39,33 +50,10 @@ _PRINTED = re.compile(
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How a call that failed for a transient reason is repeated.
-
-    Attributes:
-        pause: seconds before the second attempt; doubles each time.
-        longest_pause: seconds, of all pauses.
-        attempts: how many there are at most, the first among them; None: as many as there is time for.
-        seconds: after which nothing is attempted anew.
-    """
-
-    pause: float
-    longest_pause: float
-    attempts: int | None = None
-    seconds: float = math.inf
-
-    def within(self, seconds: float) -> "RetryPolicy":
-        """Returns the policy for calls that may take so many seconds, with several attempts in them."""
-        return replace(self, seconds=seconds, pause=min(self.pause, seconds / 8))
-
-
 # A container registry's API: tags and manifests.
 REGISTRY = RetryPolicy(attempts=4, pause=0.5, longest_pause=8)
 # Builders' pushes: they try cut connections again themselves, Docker for 50 seconds.
 PUSH = RetryPolicy(attempts=4, pause=1, longest_pause=15, seconds=45)
-# Stores of components, over HTTP and in S3.
-COMPONENTS = RetryPolicy(attempts=4, pause=0.2, longest_pause=10)
 # OSV's API of advisories: fail soon where it can't be reached.
 ADVISORIES = RetryPolicy(attempts=3, pause=0.2, longest_pause=5)
 KUBEFLOW = RetryPolicy(attempts=5, pause=0.5, longest_pause=10)
@@ -91,29 +79,6 @@ def is_transient(error: BaseException) -> bool:
 def says_transient(printed: str) -> bool:
     """Whether a program that failed printed that a registry or the network did."""
     return bool(_PRINTED.search(printed))
-
-
-def for_urllib3(policy: RetryPolicy, **more: Any) -> "Retry":
-    """Returns what requests' and urllib3's adapters take: transient statuses, and connections that break.
-
-    Args:
-        more: of urllib3's Retry. The last answer is returned, whatever its status.
-    """
-    from urllib3.util import Retry
-
-    return Retry(
-        total=None if policy.attempts is None else policy.attempts - 1,
-        backoff_factor=policy.pause,
-        backoff_max=policy.longest_pause,
-        status_forcelist=TRANSIENT,
-        raise_on_status=False,
-        **more,
-    )
-
-
-def for_botocore(policy: RetryPolicy) -> dict[str, int]:
-    """Returns the option `retries` of botocore's Config, which doesn't count the first attempt."""
-    return {} if policy.attempts is None else {"max_attempts": policy.attempts - 1}
 
 
 def for_google(policy: RetryPolicy) -> "GoogleRetry":

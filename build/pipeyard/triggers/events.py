@@ -20,9 +20,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.system import bounds, jsons
+from pipeyard.system import jsons
 from pipeyard.triggers.domain import Event, EventKind
 from pipeyard.triggers.envelopes import Audited, CloudEvent, Completed, Context, Message, Resource, Scheduled
+from pipeyard_components import bounds
 
 COMPLETED = "dev.pipeyard.run.completed"
 SCHEDULED = "dev.pipeyard.schedule"

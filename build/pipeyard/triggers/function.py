@@ -8,21 +8,21 @@ from pathlib import Path
 from pipeyard import settings
 from pipeyard.errors import PipeyardError
 from pipeyard.repository import venvs
-from pipeyard.repository.project import Project, local_packages
+from pipeyard.repository.project import Project
 
 SOURCE = "triggers/event/main.py"
 REQUIREMENTS = "requirements.txt"
 _WHEELS = "wheels"
 _FRAMEWORK = "functions-framework"
-# What pipeyard needs, with Vertex AI, without its tests and what is in this repository: that comes as wheels.
+# What pipeyard needs, with Vertex AI, without its tests and without itself: that comes as a wheel.
 _EXPORT = (
-    *("--quiet", "--frozen", "--no-dev", "--extra", "vertex", "--no-emit-project", "--no-emit-local"),
+    *("--quiet", "--frozen", "--no-dev", "--extra", "vertex", "--no-emit-project"),
     *("--no-hashes", "--no-header", "--no-annotate"),
 )
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes `main.py`, `settings.yaml`, `requirements.txt` and wheels of pipeyard and its libraries into a folder.
+    """Writes `main.py`, `settings.yaml`, `requirements.txt` and a wheel with all that is ours into a folder.
 
     What `requirements.txt` names has the versions of the toolchain's lock.
 
@@ -39,8 +39,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     shutil.copyfile(project.root / SOURCE, folder / Path(SOURCE).name)
     shutil.copyfile(project.root / settings.FILE, folder / settings.FILE)
     uv = venvs.uv(project)
-    for package in (project.root, *local_packages(project.root)):
-        _run([uv, "build", "--wheel", "--quiet", "--out-dir", str(folder.absolute() / _WHEELS), str(package)], project)
+    wheels_folder = str(folder.absolute() / _WHEELS)
+    _run([uv, "build", "--wheel", "--quiet", "--out-dir", wheels_folder, str(project.root)], project)
     (folder / _WHEELS / ".gitignore").unlink(missing_ok=True)
     wheels = sorted((folder / _WHEELS).glob("*.whl"))
     locked = _run([uv, "export", *_EXPORT], project)

@@ -17,8 +17,8 @@ from support import component_stores
 from support.component_stores import image_of, spec
 
 from pipeyard.component_store import Basic, ComponentNotFoundError, ComponentStore, Token, layout
-from pipeyard.component_store.spec_cache import Cached, SpecCache
 from pipeyard.errors import PipeyardError
+from pipeyard_components.spec_cache import Cached, SpecCache
 
 SECRET = "s3cr3t-t0k3n"
 

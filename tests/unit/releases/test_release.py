@@ -19,11 +19,11 @@ from support.bucket_server import BUCKET, Bucket
 
 from pipeyard.commands.release import command
 from pipeyard.component_store import ComponentStore, layout
-from pipeyard.component_store.buckets import BucketPlace
-from pipeyard.component_store.places import NO_FILE, FolderPlace, PlaceChanged, PlaceUnavailable
 from pipeyard.errors import PipeyardError
 from pipeyard.releases import publication, shipments
+from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, WritableBucket, WritableFolder
 from pipeyard.repository.project import Project
+from pipeyard_components.places import PlaceUnavailable
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def place(request, tmp_path):
     """A place to publish to, and how a ComponentStore is made of it."""
     if request.param == "folder":
         folder = tmp_path / "store"
-        yield FolderPlace(folder), {"local_search_paths": [folder]}
+        yield WritableFolder(folder), {"local_search_paths": [folder]}
         return
     if request.param == "gs":
         server = Bucket({})
@@ -87,7 +87,7 @@ def place(request, tmp_path):
         urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT"))
         options = {"key": "k", "secret": "s", "endpoint_url": url}
     prefix = f"{request.param}://{BUCKET}/components"
-    made = BucketPlace(prefix, options, timeout=5)
+    made = WritableBucket(prefix, options, timeout=5)
     yield made, {"url_search_prefixes": [prefix], "auth": {prefix: options}, "cache_dir": tmp_path / "cache"}
     if request.param == "gs":
         server.close()
@@ -151,7 +151,7 @@ def test_writes_keep_their_condition(place):
 
 
 def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
-    place = FolderPlace(tmp_path)
+    place = WritableFolder(tmp_path)
     place.write("a/b", b"1")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path):
 
 
 def test_what_a_killed_release_left_of_a_file_goes_with_the_next(tmp_path):
-    place = FolderPlace(tmp_path)
+    place = WritableFolder(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a/.b.0123abcd.partial").write_bytes(b"1")
     place.write("a/b", b"2", NO_FILE)
@@ -177,7 +177,7 @@ def test_what_a_killed_release_left_of_a_file_goes_with_the_next(tmp_path):
 
 def test_what_moves_is_not_kept_by_caches_on_the_way(first):
     server = Bucket({})
-    target = BucketPlace(f"gs://{BUCKET}/components", {"token": "anon", "endpoint_url": server.url}, timeout=5)
+    target = WritableBucket(f"gs://{BUCKET}/components", {"token": "anon", "endpoint_url": server.url}, timeout=5)
     first.publish(target, "latest")
     fixed = {path for path, control in server.cache_control.items() if control is None}
     server.close()
@@ -187,13 +187,13 @@ def test_what_moves_is_not_kept_by_caches_on_the_way(first):
 
 
 def test_a_rehearsal_names_what_the_real_thing_writes_and_writes_nothing(tmp_path, first):
-    rehearsed = first.publish(FolderPlace(tmp_path / "store"), "latest", rehearsal=True)
+    rehearsed = first.publish(WritableFolder(tmp_path / "store"), "latest", rehearsal=True)
     assert not (tmp_path / "store").exists()
-    assert sorted(rehearsed.written) == sorted(first.publish(FolderPlace(tmp_path / "store"), "latest").written)
+    assert sorted(rehearsed.written) == sorted(first.publish(WritableFolder(tmp_path / "store"), "latest").written)
 
 
 def test_other_content_of_a_released_commit_is_refused_with_what_differs(tmp_path, first, second):
-    place = FolderPlace(tmp_path)
+    place = WritableFolder(tmp_path)
     first.publish(place, "latest")
     before = _contents(tmp_path)
     specs = {**first.specs, "show": second.specs["show"]}
@@ -204,7 +204,7 @@ def test_other_content_of_a_released_commit_is_refused_with_what_differs(tmp_pat
 
 
 def test_a_channel_isn_t_moved_back_by_a_build_that_ends_late(tmp_path, first, second):
-    place = FolderPlace(tmp_path)
+    place = WritableFolder(tmp_path)
     second.publish(place, "latest")
     moved = publication.move(
         first.publish(place), "latest", first.release, lambda commit: commit == second.release.commit
@@ -235,15 +235,15 @@ class Cut:
 
 def test_cut_short_anywhere_nothing_points_at_what_is_not_there_and_the_next_run_completes_it(tmp_path, first, second):
     whole = tmp_path / "whole"
-    first.publish(FolderPlace(whole), "latest")
-    writes = len(second.publish(FolderPlace(whole), "latest", "staging").written)
+    first.publish(WritableFolder(whole), "latest")
+    writes = len(second.publish(WritableFolder(whole), "latest", "staging").written)
     for after in range(writes):
         folder = tmp_path / str(after)
-        first.publish(FolderPlace(folder), "latest")
+        first.publish(WritableFolder(folder), "latest")
         with pytest.raises(PipeyardError, match="no space left on device. What is there already is whole"):
-            second.publish(Cut(FolderPlace(folder), after), "latest", "staging")
+            second.publish(Cut(WritableFolder(folder), after), "latest", "staging")
         _check_whole(folder)
-        second.publish(FolderPlace(folder), "latest", "staging")
+        second.publish(WritableFolder(folder), "latest", "staging")
         assert _contents(folder) == _contents(whole)
 
 
@@ -309,7 +309,9 @@ def test_of_two_contents_of_a_commit_at_a_time_the_first_stays(tmp_path, first, 
     other = Made(publication.of(first.release.commit, specs, first.files), specs, first.files)
     claim = f"releases/commits/{first.release.commit}"
     with pytest.raises(PipeyardError, match="was released already, with other content: show"):
-        first.publish(Interrupted(FolderPlace(tmp_path), claim, lambda: other.publish(FolderPlace(tmp_path))), "latest")
+        first.publish(
+            Interrupted(WritableFolder(tmp_path), claim, lambda: other.publish(WritableFolder(tmp_path))), "latest"
+        )
     assert (tmp_path / claim).read_bytes() == other.release.content
     assert (tmp_path / layout.tag_path("show", first.release.commit)).read_bytes() == specs["show"]
     assert not (tmp_path / "releases/channels").exists()
@@ -317,17 +319,17 @@ def test_of_two_contents_of_a_commit_at_a_time_the_first_stays(tmp_path, first, 
 
 def test_a_later_commit_that_gets_in_between_keeps_the_channel(tmp_path, first, second):
     channel = "releases/channels/latest"
-    place = Interrupted(FolderPlace(tmp_path), channel, lambda: second.publish(FolderPlace(tmp_path), "latest"))
+    place = Interrupted(WritableFolder(tmp_path), channel, lambda: second.publish(WritableFolder(tmp_path), "latest"))
     first.publish(place, "latest", stays=lambda commit: commit == second.release.commit)
-    assert publication.find(publication.Ledger(FolderPlace(tmp_path)), "latest") == second.release
+    assert publication.find(publication.Ledger(WritableFolder(tmp_path)), "latest") == second.release
     assert (tmp_path / "show/component.yaml").read_bytes() == second.specs["show"]
 
 
 def test_many_at_a_time_are_as_one_after_the_other(tmp_path, first, second):
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda made: made.publish(FolderPlace(tmp_path), "latest"), [first, second] * 3))
+        list(pool.map(lambda made: made.publish(WritableFolder(tmp_path), "latest"), [first, second] * 3))
     _check_whole(tmp_path)
-    now = publication.find(publication.Ledger(FolderPlace(tmp_path)), "latest")
+    now = publication.find(publication.Ledger(WritableFolder(tmp_path)), "latest")
     assert now in (first.release, second.release)
     for name, digest in now.components.items():
         assert layout.digest_of((tmp_path / layout.tag_path(name, "latest")).read_bytes()) == digest
@@ -336,23 +338,23 @@ def test_many_at_a_time_are_as_one_after_the_other(tmp_path, first, second):
 def test_a_store_that_was_there_before_keeps_its_components(tmp_path, first):
     files, digest, _ = component_stores.two_versions()
     component_stores.write(tmp_path, files)
-    first.publish(FolderPlace(tmp_path))
+    first.publish(WritableFolder(tmp_path))
     index = layout.read_index((tmp_path / layout.INDEX).read_bytes())
     assert list(index) == ["count", "echo", "show"]
     assert digest in index["echo"].digests
 
 
 def test_a_damaged_store_is_named(tmp_path, first):
-    first.publish(FolderPlace(tmp_path), "latest")
+    first.publish(WritableFolder(tmp_path), "latest")
     (tmp_path / layout.digest_path("show", first.release.components["show"])).write_bytes(b"name: evil\n")
     with pytest.raises(PipeyardError, match="versions/sha256/.* has other content than this, and it may never change"):
-        first.publish(FolderPlace(tmp_path), "latest")
+        first.publish(WritableFolder(tmp_path), "latest")
     with pytest.raises(PipeyardError, match="versions/sha256/.* has another digest than its name says"):
-        publication.move(publication.Ledger(FolderPlace(tmp_path)), "staging", first.release)
+        publication.move(publication.Ledger(WritableFolder(tmp_path)), "staging", first.release)
     (tmp_path / layout.digest_path("show", first.release.components["show"])).write_bytes(first.specs["show"])
     (tmp_path / layout.INDEX).write_text("[]", encoding="utf-8")
     with pytest.raises(PipeyardError, match="isn't an index of components.*Remove the file: it is made anew"):
-        publication.move(publication.Ledger(FolderPlace(tmp_path)), "other", first.release)
+        publication.move(publication.Ledger(WritableFolder(tmp_path)), "other", first.release)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +415,7 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
     assert f"latest is {second.release.commit} (was new)" in done.stdout
     assert "aren't signed" in done.stderr
     assert "everything was there already" in _run(project, store, "--channel", "latest").stdout
-    first.publish(FolderPlace(tmp_path / "store"))
+    first.publish(WritableFolder(tmp_path / "store"))
     done = _run(project, store, "--channel", "latest", "--existing", first.release.commit)
     assert f"latest is {first.release.commit} (was {second.release.commit})" in done.stdout
     assert (tmp_path / "store/show/component.yaml").read_bytes() == first.specs["show"]
@@ -439,7 +441,7 @@ def test_what_build_and_compile_make_is_what_is_released(tmp_path):
         entry = layout.read_index((store / layout.INDEX).read_bytes())[name]
         assert len(entry.digests) == 1  # so pipelines that pin it keep KFP's cache
         assert len(entry.tags) == 3
-    release = publication.find(publication.Ledger(FolderPlace(store)), "latest")
+    release = publication.find(publication.Ledger(WritableFolder(store)), "latest")
     assert release.commit == repository.head
     package = "whole/workflow.tar.gz"
     assert (store / release.path(f"pipelines/{package}")).read_bytes() == (
@@ -453,7 +455,7 @@ def test_the_command_sees_in_history_which_commit_is_later(tmp_path, project, fi
     clone = Project(project.root.parent / "clone")
     store = str(tmp_path / "store")
     shutil.copytree(project.root.parent / "dist-1", tmp_path / "dist")
-    second.publish(FolderPlace(tmp_path / "store"), "latest")
+    second.publish(WritableFolder(tmp_path / "store"), "latest")
     done = _run(clone, store, "--channel", "latest", "--output", str(tmp_path / "dist"))
     assert f"latest stays at {second.release.commit}, which comes after {first.release.commit}" in done.stdout
     assert (tmp_path / "store" / layout.tag_path("show", first.release.commit)).exists()

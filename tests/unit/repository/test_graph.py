@@ -36,6 +36,7 @@ def repository(tmp_path):
         "images/tensorflow/Dockerfile": "ARG PYTHON_IMAGE=python:dev\nFROM ${PYTHON_IMAGE}\n",
         "libs/stepkit/pyproject.toml": "",
         "libs/stepkit/src/stepkit/cli.py": "",
+        "libs/client/pyproject.toml": '[tool.hatch.build]\ndev-mode-dirs = ["src", "../stepkit/src"]\n',
         "pipelines/first/pipeline.py": PIPELINE.format(loaded='"one"'),
         "pipelines/second/pipeline.py": PIPELINE.format(loaded='"two", {"one": "v1"}'),
         "pipelines/third/pipeline.py": PIPELINE.format(loaded="*NAMES"),
@@ -167,6 +168,8 @@ def test_a_shared_helper_reaches_the_suites_that_import_it_through_another_helpe
 def test_a_shared_library_reaches_only_components_that_use_it(repository):
     reached = _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert {"test library/stepkit", "image component/one", "deploy pipeline/first"} <= reached
+    assert "test library/client" in reached  # whose wheel has parts of it
+    assert "test library/stepkit" not in _reached(repository, "libs/client/src/client/store.py")
     assert "image component/two" not in reached
 
 

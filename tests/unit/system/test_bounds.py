@@ -13,7 +13,8 @@ from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
 from pipeyard.repository.project import Project
-from pipeyard.system import bounds, jsons, yamls
+from pipeyard.system import jsons, yamls
+from pipeyard_components import bounds
 
 BOMB = (
     "a: &a [x, x, x, x, x, x, x, x, x, x]\n"

@@ -8,12 +8,16 @@ import requests
 import tenacity
 from google.api_core import exceptions
 from google.auth.exceptions import RefreshError, TransportError
+from urllib3 import HTTPResponse
+from urllib3.util.retry import RequestHistory
 
 import pipeyard
+import pipeyard_components
 from pipeyard.servers.kubeflow.connection import CallLimits
 from pipeyard.system import retries
+from pipeyard_components import retries as of_the_client
 
-ROOT = Path(pipeyard.__file__).parent
+ROOTS = [Path(package.__file__).parent for package in (pipeyard, pipeyard_components)]
 SHORT = retries.RetryPolicy(attempts=3, pause=0.001, longest_pause=0.002)
 # What in libraries repeats calls; `retries` alone makes them.
 MAKERS = {"Retry", "Retrying", "DEFAULT_RETRY", "stop_after_attempt", "stop_after_delay", "status_forcelist"}
@@ -76,7 +80,12 @@ def test_a_short_time_has_room_for_several_attempts():
 
 def test_libraries_that_do_not_count_the_first_attempt_are_given_one_less():
     made = retries.for_urllib3(SHORT, allowed_methods=("PUT",))
-    assert (made.total, made.backoff_factor, made.backoff_max) == (2, 0.001, 0.002)
+    assert (made.total, made.backoff_factor) == (2, 0.001)
+    tried = (RequestHistory("GET", "/", None, 503, None),) * 9
+    assert made.new(history=tried).get_backoff_time() == SHORT.longest_pause
+    told = HTTPResponse(status=503, headers={"Retry-After": "3600"})
+    assert retries.for_urllib3(SHORT, longest_told=5).get_retry_after(told) == 5
+    assert made.get_retry_after(told) == 3600
     assert made.is_retry("PUT", 503)
     assert not made.is_retry("PUT", 404)
     assert not made.is_retry("GET", 503)
@@ -135,9 +144,10 @@ def test_nothing_is_attempted_anew_after_the_time():
 
 def test_no_other_module_says_how_often_a_call_is_repeated():
     found = {
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in ROOT.rglob("*.py")
-        if path != Path(retries.__file__)
+        f"{path.relative_to(root)}: {name}"
+        for root in ROOTS
+        for path in root.rglob("*.py")
+        if path not in {Path(retries.__file__), Path(of_the_client.__file__)}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _names(node)
         if name in MAKERS

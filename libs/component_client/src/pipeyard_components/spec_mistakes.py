@@ -3,10 +3,12 @@
 It is asked only after kfp has refused, so it can't refuse what kfp takes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
-from pipeyard.errors import near_misses
+from pipeyard_components.errors import near_misses
 
 _TOP = ("name", "description", "metadata", "inputs", "outputs", "implementation", "version")
 _CONTAINER = ("image", "command", "args", "env", "fileOutputs")
@@ -69,14 +71,14 @@ def _of_ports(ports: Any, side: str) -> Iterator[str]:
         known = (*_PORT, "default", "optional") if side == "inputs" else _PORT
         yield from _unknown(each, known, f"of {side[:-1]} {name!r}")
         type_ = each.get("type")
-        if type_ is not None and not isinstance(type_, str | dict):
+        if type_ is not None and not isinstance(type_, (str, dict)):
             yield f"the type of {side[:-1]} {name!r} is {type_!r}. Write a type's name, e.g. String."
         yield from _of_default(name, type_, each.get("default"))
 
 
 def _of_default(name: str, type_: Any, default: Any) -> Iterator[str]:
     where = f"the default of input {name!r} is {default!r}"
-    if default is not None and not isinstance(default, str | int | float | bool | list | dict):
+    if default is not None and not isinstance(default, (str, int, float, bool, list, dict)):
         yield f"{where}, as YAML reads what isn't in quotes. Put it in quotes."
     kinds = {"integer": int, "int": int, "float": float, "double": float}
     kind = kinds.get(type_.lower()) if isinstance(type_, str) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipeyard.errors import PipeyardError
+from pipeyard_components.errors import PipeyardError
 
 if TYPE_CHECKING:
     import requests  # late otherwise: what publishes components needs none of it

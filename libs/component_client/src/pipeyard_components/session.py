@@ -4,6 +4,8 @@
 wants otherwise holds in its context, not in arguments.
 """
 
+from __future__ import annotations
+
 import contextlib
 import contextvars
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.components import LoadedComponent
+    from pipeyard_components.components import LoadedComponent
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Session:
     """
 
     instead: Mapping[Path, Path]
-    loaded: "list[LoadedComponent]" = field(default_factory=list)
+    loaded: list[LoadedComponent] = field(default_factory=list)
 
 
 _current: contextvars.ContextVar[Session | None] = contextvars.ContextVar("session", default=None)
@@ -48,7 +50,7 @@ def folder(path: Path) -> Path:
     return opened.instead.get(path.resolve(), path) if opened else path
 
 
-def note(component: "LoadedComponent") -> None:
+def note(component: LoadedComponent) -> None:
     """Tells the session, if there is one, of a component that was loaded."""
     if opened := _current.get():
         opened.loaded.append(component)

@@ -1,8 +1,9 @@
 """Stores behind HTTP: bounded in time, tried again where that helps, with credentials that stay with their host."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
-import math
 import re
 import time
 from http import HTTPStatus
@@ -14,10 +15,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from pipeyard.component_store import layout
-from pipeyard.component_store.layout import IndexEntry
-from pipeyard.component_store.places import FileMissing, PlaceUnavailable
-from pipeyard.system import retries
+from pipeyard_components import layout, retries
+from pipeyard_components.layout import IndexEntry
+from pipeyard_components.places import FileMissing, PlaceUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class HttpPlace:
             except requests.RequestException as error:
                 last = error.request.url if error.request is not None else asked
                 reason = _reason(error) + _moved(asked, str(last))
-                if isinstance(error, requests.ConnectionError | requests.Timeout):
+                if isinstance(error, (requests.ConnectionError, requests.Timeout)):
                     self._down = (time.monotonic() + _DOWN_SECONDS, reason)
                 raise PlaceUnavailable(reason) from error
         raise AssertionError  # the last turn returns or raises
@@ -102,8 +102,7 @@ class HttpPlace:
     def _body(self, response: requests.Response) -> bytes:
         end = time.monotonic() + self._timeout * _PATIENCE
         body = bytearray()
-        # read1 gives what has come, where requests' own would wait for a full block, however slowly it comes.
-        while part := response.raw.read1(64 * 1024, decode_content=True):
+        while part := _come(response.raw):
             body += part
             if len(body) > _LARGEST:
                 raise PlaceUnavailable(f"larger than {_LARGEST // 2**20} MiB, which no component is")
@@ -122,7 +121,7 @@ class _RedirectingSession(requests.Session):
             retries.COMPONENTS,
             connect=1,  # each may take the whole timeout
             read=1,
-            retry_after_max=math.ceil(timeout),  # when to come back is the server's to say; how long we wait is ours
+            longest_told=timeout,  # when to come back is the server's to say; how long we wait is ours
         )
         for scheme in ["http://", "https://"]:
             self.mount(scheme, HTTPAdapter(max_retries=repeated))
@@ -133,6 +132,15 @@ class _RedirectingSession(requests.Session):
             ours = {name.lower() for name in self.headers} | {"authorization"}  # that one is of the new host's netrc
             for name in [name for name in prepared_request.headers if name.lower() not in ours]:
                 del prepared_request.headers[name]
+
+
+def _come(raw: Any) -> bytes:
+    """Returns what has come of a body, where requests' own would wait for a full block, however slowly it comes."""
+    if hasattr(raw, "read1"):
+        part: bytes = raw.read1(64 * 1024, decode_content=True)
+    else:  # urllib3 below 2, which waits for a block: for a short one
+        part = raw.read(1024, decode_content=True)
+    return part
 
 
 def _host(url: str) -> str:
@@ -162,7 +170,7 @@ def _reason(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    if isinstance(error, requests.Timeout | HTTPTimeoutError) and not isinstance(error, NewConnectionError):
+    if isinstance(error, (requests.Timeout, HTTPTimeoutError)) and not isinstance(error, NewConnectionError):
         return "timed out"
     text = re.sub(r"<[^>]*>:? *|\w+\(.*?\): *|https?://\S+", "", str(error)).strip()
     return f"unreachable: {text or type(error).__name__}"

@@ -1,5 +1,7 @@
 """Makes kfp components of specifications, kfp 1's among them that kfp 2 would refuse."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +10,9 @@ import yaml
 from kfp import components as kfp_components
 from kfp.dsl.types import type_utils
 
-from pipeyard.component_store import session, spec_mistakes
-from pipeyard.component_store.components import LoadedComponent, Retyped
-from pipeyard.errors import PipeyardError
-from pipeyard.system import yamls
+from pipeyard_components import session, spec_mistakes, yamls
+from pipeyard_components.components import LoadedComponent, Retyped
+from pipeyard_components.errors import PipeyardError
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,7 @@
 """Finds components by name and version in folders, on servers and in buckets."""
 
+from __future__ import annotations
+
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,14 +13,13 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pipeyard.component_store import layout, session
-from pipeyard.component_store.layout import IndexEntry, VersionSelector
-from pipeyard.component_store.places import FileMissing, FolderPlace, Place, PlaceError, PlaceUnavailable, WrongDigest
-from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.system import yamls
+from pipeyard_components import layout, session, yamls
+from pipeyard_components.errors import PipeyardError, near_misses
+from pipeyard_components.layout import IndexEntry, VersionSelector
+from pipeyard_components.places import FileMissing, FolderPlace, Place, PlaceError, PlaceUnavailable, WrongDigest
 
 if TYPE_CHECKING:
-    from pipeyard.component_store.components import LoadedComponent
+    from pipeyard_components.components import LoadedComponent
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +39,11 @@ class ComponentNotFoundError(PipeyardError):
         tried: where it was looked for, in this order.
     """
 
-    def __init__(self, message: str, tried: Sequence["Lookup"]) -> None:
+    def __init__(self, message: str, tried: Sequence[Lookup]) -> None:
         super().__init__(message)
         self.tried = tuple(tried)
 
-    def __reduce__(self) -> tuple[type["ComponentNotFoundError"], tuple[str, tuple["Lookup", ...]]]:
+    def __reduce__(self) -> tuple[type[ComponentNotFoundError], tuple[str, tuple[Lookup, ...]]]:
         # Pipelines are compiled in a process of their own; else pickle would call `__init__` with the message alone.
         return type(self), (str(self), self.tried)
 
@@ -54,10 +55,10 @@ class Components:
     component of a group has its last name as attribute (`components.csv` of `io/csv`) as long as no other has the same.
     """
 
-    def __init__(self, loaded: "Mapping[str, LoadedComponent]") -> None:
+    def __init__(self, loaded: Mapping[str, LoadedComponent]) -> None:
         self._loaded = dict(loaded)
 
-    def __getattr__(self, name: str) -> "LoadedComponent":
+    def __getattr__(self, name: str) -> LoadedComponent:
         if name.startswith("__"):  # what copy and pickle ask for before there is anything
             raise AttributeError(name)
         try:
@@ -65,7 +66,7 @@ class Components:
         except PipeyardError as error:
             raise AttributeError(str(error)) from error
 
-    def __getitem__(self, name: str) -> "LoadedComponent":
+    def __getitem__(self, name: str) -> LoadedComponent:
         if name in self._loaded:
             return self._loaded[name]
         for key in [_canonical, lambda other: _canonical(other.rpartition("/")[2])]:
@@ -129,12 +130,12 @@ class ComponentStore:
         timeout: float = 10,
     ) -> None:
         for argument in [local_search_paths, url_search_prefixes]:
-            if isinstance(argument, str | Path):
+            if isinstance(argument, (str, Path)):
                 raise PipeyardError(f"Search paths and prefixes are lists: write [{str(argument)!r}].")
         if not local_search_paths and not url_search_prefixes:
             raise PipeyardError("A component store needs local_search_paths or url_search_prefixes to look in.")
         for path in local_search_paths:
-            if not isinstance(path, str | Path):
+            if not isinstance(path, (str, Path)):
                 raise PipeyardError(f"{path!r} is no folder: those are text or paths.")
             if "://" in str(path):
                 raise PipeyardError(f"{path} is no local folder. Give it in url_search_prefixes.")
@@ -148,7 +149,7 @@ class ComponentStore:
 
     def load_component(
         self, name: str, digest: str | None = None, tag: str | None = None, *, retype: bool = False
-    ) -> "LoadedComponent":
+    ) -> LoadedComponent:
         """Loads one component: the newest, or the version with a digest or a tag.
 
         A place that can't be read is passed over, with a warning if a later one has the component. With a digest that
@@ -171,7 +172,7 @@ class ComponentStore:
             if found:
                 location, data = found
                 for attempt in tried:
-                    if isinstance(attempt.error, PlaceUnavailable | WrongDigest):
+                    if isinstance(attempt.error, (PlaceUnavailable, WrongDigest)):
                         _log.warning("%s was passed over: %s. Loaded %s.", attempt.location, attempt.error, location)
                 return _load(data, location, retype)
         raise self._not_found(name, version, tried)
@@ -196,7 +197,7 @@ class ComponentStore:
             loaded[name] = self.load_component(name, version.digest, version.tag, retype=retype)
         return Components(loaded)
 
-    def load_component_from_file(self, path: str | Path, *, retype: bool = False) -> "LoadedComponent":
+    def load_component_from_file(self, path: str | Path, *, retype: bool = False) -> LoadedComponent:
         """Loads a specification that need not be in a store, under any file name; raises as `load_component`."""
         file = Path(path)
         try:
@@ -205,9 +206,7 @@ class ComponentStore:
             raise ComponentNotFoundError(f"No component at {path}: {error}.", [Lookup(str(path), error)]) from error
         return _load(data, str(path), retype)
 
-    def load_component_from_url(
-        self, url: str, digest: str | None = None, *, retype: bool = False
-    ) -> "LoadedComponent":
+    def load_component_from_url(self, url: str, digest: str | None = None, *, retype: bool = False) -> LoadedComponent:
         """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`."""
         version = VersionSelector.of(digest)
         if not isinstance(url, str):
@@ -242,10 +241,10 @@ class ComponentStore:
         return sorted(found, key=lambda each: (not _canonical(each.name).startswith(key), each.name))
 
     def _remote(self, prefix: str, prefixes: list[str]) -> Place:
-        from pipeyard.component_store import auth
-        from pipeyard.component_store.buckets import BucketPlace
-        from pipeyard.component_store.http import HttpPlace
-        from pipeyard.component_store.spec_cache import Cached, SpecCache, default_folder
+        from pipeyard_components import auth
+        from pipeyard_components.buckets import BucketPlace
+        from pipeyard_components.http import HttpPlace
+        from pipeyard_components.spec_cache import Cached, SpecCache, default_folder
 
         if not isinstance(prefix, str):
             raise PipeyardError(f"{prefix!r} is no URL prefix: those are text.")
@@ -333,8 +332,8 @@ def _verify(data: bytes, version: VersionSelector) -> None:
         raise WrongDigest(f"wrong digest: its content has sha256:{layout.digest_of(data)}; refused")
 
 
-def _load(data: bytes, location: str, retype: bool) -> "LoadedComponent":
-    from pipeyard.component_store import loader
+def _load(data: bytes, location: str, retype: bool) -> LoadedComponent:
+    from pipeyard_components import loader
 
     try:
         text = data.decode()

@@ -13,6 +13,8 @@ repository it is a symbolic link to the version, which raw file servers give as 
 a bare digest too; `publication` writes the specification, the one form that kfp 1 reads from buckets.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -20,8 +22,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeyard.errors import PipeyardError
-from pipeyard.system import jsons
+from pipeyard_components import jsons
+from pipeyard_components.errors import PipeyardError
 
 SPEC = "component.yaml"
 VERSIONS = "versions"
@@ -45,7 +47,7 @@ class VersionSelector:
     tag: str | None = None
 
     @classmethod
-    def of(cls, digest: str | None = None, tag: str | None = None) -> "VersionSelector":
+    def of(cls, digest: str | None = None, tag: str | None = None) -> VersionSelector:
         """Checks what a user gave.
 
         Raises:
@@ -66,7 +68,7 @@ class VersionSelector:
         return cls(digest, tag)
 
     @classmethod
-    def parse(cls, text: str | None) -> "VersionSelector":
+    def parse(cls, text: str | None) -> VersionSelector:
         """Reads `sha256:<digest>`, a bare digest, or else a tag; None is the newest."""
         if text is None:
             return cls()

@@ -3,6 +3,8 @@
 YAML and JSON are read by `yamls` and `jsons` alone, which keep to these bounds before anything is built of the text.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import yaml

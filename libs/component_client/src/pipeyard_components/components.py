@@ -1,5 +1,7 @@
 """What loading a specification gives: a kfp component that knows where it is from."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,14 +1,16 @@
 """What was read from remote places, by content: works offline, and never gives bytes that aren't those once read."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os
+import tempfile
 from pathlib import Path
 
-from pipeyard.component_store import layout
-from pipeyard.component_store.layout import IndexEntry
-from pipeyard.component_store.places import FileMissing, Place, PlaceUnavailable
-from pipeyard.system import files
+from pipeyard_components import layout
+from pipeyard_components.layout import IndexEntry
+from pipeyard_components.places import FileMissing, Place, PlaceUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class SpecCache:
         try:
             for path, content in [(self._folder / "sha256" / digest, data), (self._url(url), digest.encode())]:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                files.write_whole(path, content)
+                _write_whole(path, content)
         except OSError as error:
             _log.warning("%s can't be kept in the cache %s: %s", url, self._folder, error)
 
@@ -89,6 +91,18 @@ class Cached:
 
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry()) if self._offline else self._place.versions(name)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes a file aside and renames it into place. After a power cut it may be damaged, which reading notices."""
+    descriptor, aside = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        os.replace(aside, path)  # noqa: PTH105
+    except BaseException:
+        Path(aside).unlink()
+        raise
 
 
 def _is_text(data: bytes) -> bool:

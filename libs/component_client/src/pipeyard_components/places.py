@@ -1,20 +1,17 @@
-"""Where components are looked for and published: what every place can do, and folders, the simplest of them."""
+"""Where components are looked for: what every place can do, and folders, the simplest of them."""
 
-import errno
-import hashlib
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from pipeyard.component_store import layout
-from pipeyard.component_store.layout import IndexEntry
-from pipeyard.system import files
+from pipeyard_components import layout
+from pipeyard_components.layout import IndexEntry
 
 # Groups of groups are rare; a folder that isn't a store can be deep.
 _DEEPEST = 6
-# How file systems without hard links say so.
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class PlaceError(Exception):
@@ -31,10 +28,6 @@ class WrongDigest(PlaceError):
 
 class PlaceUnavailable(PlaceError):
     """The place could not be read, so whether the file is there is unknown."""
-
-
-class PlaceChanged(PlaceError):
-    """Something was written between a look and a write that was to follow it; nothing was written."""
 
 
 class Place(Protocol):
@@ -60,28 +53,6 @@ class Place(Protocol):
 
     def versions(self, name: str) -> IndexEntry:
         """Returns a component's versions; raises as `entries`."""
-
-
-NO_FILE = ""
-
-
-class Writable(Place, Protocol):
-    """A place that can be published to. Whatever is written appears whole or not at all."""
-
-    def look(self, path: str) -> tuple[bytes, str]:
-        """Returns a file's bytes and a mark of this version of it, for `write`; raises as `read`."""
-
-    def write(self, path: str, data: bytes, over: str | None = None) -> None:
-        """Writes a file.
-
-        Args:
-            over: mark of the version that it takes the place of; `NO_FILE`: only if no file is there; None: whatever
-                is there.
-
-        Raises:
-            PlaceChanged: another version is there.
-            PlaceUnavailable: the place can't be written.
-        """
 
 
 class FolderPlace:
@@ -118,44 +89,6 @@ class FolderPlace:
             digests=tuple(_file_names(self._root / name / layout.DIGESTS)),
             tags=dict.fromkeys(_file_names(self._root / name / layout.TAGS), ""),
         )
-
-    def look(self, path: str) -> tuple[bytes, str]:
-        data = self.read(path)
-        return data, hashlib.sha256(data).hexdigest()
-
-    def write(self, path: str, data: bytes, over: str | None = None) -> None:
-        target = self._root / path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            files.sweep(target.parent)
-            with files.aside_file(target) as aside:
-                with aside.open("wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                self._place(aside, target, over)
-        except OSError as error:
-            raise PlaceUnavailable(error.strerror or str(error)) from error
-
-    def _place(self, aside: Path, target: Path, over: str | None) -> None:
-        if over is None:
-            aside.replace(target)
-            return
-        with files.holding(self._root):
-            if over == NO_FILE:
-                # A link, unlike a rename, refuses what is there, whoever wrote it.
-                try:
-                    os.link(aside, target)
-                    return
-                except FileExistsError as error:
-                    raise PlaceChanged("there is one already") from error
-                except OSError as error:
-                    if error.errno not in _NO_LINKS:
-                        raise
-            now = hashlib.sha256(target.read_bytes()).hexdigest() if target.exists() else NO_FILE
-            if now != over:
-                raise PlaceChanged("it was changed meanwhile")
-            aside.replace(target)
 
 
 def _file_names(folder: Path) -> list[str]:

@@ -1,0 +1,5 @@
+"""Loading components for pipelines. The client that does it is installed alone elsewhere; these are its names here."""
+
+from pipeyard_components import Basic, ComponentNotFoundError, Components, ComponentStore, Found, Token, layout
+
+__all__ = ["Basic", "ComponentNotFoundError", "ComponentStore", "Components", "Found", "Token", "layout"]

@@ -1,0 +1,137 @@
+"""YAML that somebody else wrote: without Python objects, and within bounds.
+
+libyaml reads it where PyYAML was built with it, ten times as fast as PyYAML's own reader. Before anything is built, its
+events are counted: an alias counts as all that it repeats, so a document of a few lines that unfolds to billions of
+values is refused at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pipeyard_components import bounds
+from pipeyard_components.bounds import TooMuch
+
+_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What PyYAML's constructors let through of Python's own, for `2020-13-01`, `!!int x` and the like.
+_ODD = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
+_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+
+
+def load(text: str | bytes) -> Any:
+    """Returns the only document's content; None if absent.
+
+    Raises:
+        yaml.YAMLError: it isn't YAML, has several documents, tags that stand for objects, values that aren't what
+            they look like (the date 2020-13-01), or is past a bound (`TooMuch`).
+    """
+    check(text)
+    return yaml.load(text, Loader=_BoundedLoader)
+
+
+def load_all(text: str | bytes) -> list[Any]:
+    """Returns the content of each document.
+
+    Raises:
+        yaml.YAMLError: as `load`, but for several documents.
+    """
+    check(text)
+    return list(yaml.load_all(text, Loader=_BoundedLoader))
+
+
+def compose(text: str | bytes) -> yaml.Node | None:
+    """Returns the only document's nodes, which know their lines; None if absent.
+
+    Raises:
+        yaml.YAMLError: as `load`.
+    """
+    check(text, yaml.SafeLoader)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def check(text: str | bytes, loader: Any = _PARSER) -> None:
+    """Checks that a text is YAML, and within bounds, without building anything.
+
+    Args:
+        loader: that it is going to be built with, whose words errors have.
+
+    Raises:
+        yaml.YAMLError: it isn't.
+    """
+    bounds.check_size(text)
+    count = _Count()
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            count.add(event)
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise yaml.YAMLError(f"it has a character that no text has: {error}") from error
+
+
+class _BoundedLoader(_PARSER):  # type: ignore[misc, valid-type]  # the installed PyYAML decides which it is
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _ODD as error:
+            problem = f"a value isn't what it looks like ({type(error).__name__}: {error}); put it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
+class _Count:
+    """Counts the nodes of what is read, aliases being unfolded, and how deep they are nested."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str | None, int]] = []  # anchor, and how many nodes there were before it
+        self._nodes = self._repeated = 0
+        self._deepest: list[int] = [0]  # below each open node, and below the document
+        self._anchors: dict[str, tuple[int, int]] = {}  # nodes and depth
+
+    def add(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._nodes += 1
+            if event.anchor is not None:
+                self._anchors[event.anchor] = (1, 0)
+        elif isinstance(event, _STARTS):
+            self._open.append((event.anchor, self._nodes))
+            self._nodes += 1
+            self._deepest.append(0)
+            if event.anchor is not None:
+                self._anchors.pop(event.anchor, None)  # until it ends it can only be named within itself
+        elif isinstance(event, _ENDS):
+            anchor, before = self._open.pop()
+            depth = self._deepest.pop() + 1
+            self._deepest[-1] = max(self._deepest[-1], depth)
+            if anchor is not None:
+                self._anchors[anchor] = (self._nodes - before, depth)
+        self._check(event, 0)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        name = str(event.anchor)
+        if any(anchor == name for anchor, _ in self._open) and name not in self._anchors:
+            problem = f"the alias *{name} makes the document grow without end: it stands within what it repeats"
+            raise TooMuch(problem, event.start_mark)
+        nodes, depth = self._anchors.get(name, (1, 0))  # one that isn't known is refused when it is built
+        self._nodes += nodes
+        self._repeated += nodes
+        self._deepest[-1] = max(self._deepest[-1], depth)
+        self._check(event, depth)
+
+    def _check(self, event: yaml.Event, depth: int) -> None:
+        if len(self._open) + depth > bounds.MOST_DEPTH:
+            raise TooMuch(f"it is nested more than {bounds.MOST_DEPTH} deep", event.start_mark)
+        if self._repeated > bounds.MOST_REPEATED:
+            problem = f"aliases make the document grow without end: they repeat over {bounds.MOST_REPEATED:,} values"
+            raise TooMuch(problem, event.start_mark)
+        if self._nodes > bounds.MOST_NODES:
+            raise TooMuch(f"it has more than {bounds.MOST_NODES:,} values", event.start_mark)
+
+
+def unshared(node: Any) -> Any:
+    """Returns a copy of what was read in which whatever an alias repeats is a value of its own."""
+    if isinstance(node, dict):
+        return {key: unshared(value) for key, value in node.items()}
+    return [unshared(each) for each in node] if isinstance(node, list) else node
