@@ -216,6 +216,7 @@ def _confusion(combiner: Any, key: metric_types.MetricKey, problem: Problem) -> 
         return None
     thresholds = combiner._binary_confusion_matrices._thresholds
     ordered = np.unique(thresholds)
+    places = np.searchsorted(ordered, thresholds)
     pairs = views.pairs(combiner, key, problem)
 
     def terms(rows: views.Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -228,12 +229,11 @@ def _confusion(combiner: Any, key: metric_types.MetricKey, problem: Problem) -> 
         by_cell[cells] = sums
         not_above = np.cumsum(by_cell, axis=0)
         above = not_above[-1] - not_above
-        made = {}
-        for threshold in thresholds:
-            cell = np.searchsorted(ordered, threshold)
-            (tp, fp), (fn, tn) = above[cell].tolist(), not_above[cell].tolist()
-            made[threshold] = matrices._ThresholdEntry(matrices.Matrix(tp=tp, tn=tn, fp=fp, fn=fn), [], [], [], [])
-        return made
+        pairs_of_cells = zip(above[places].tolist(), not_above[places].tolist(), strict=True)
+        return {
+            threshold: matrices._ThresholdEntry(matrices.Matrix(tp=tp, tn=tn, fp=fp, fn=fn), [], [], [], [])
+            for threshold, ((tp, fp), (fn, tn)) in zip(thresholds, pairs_of_cells, strict=True)
+        }
 
     return Additive(len(ordered) + 1, terms, accumulator)
 

@@ -4,7 +4,9 @@ What is computed, and what follows from it, is TFMA's: its computations, its der
 per-row work is done on arrays (see `accumulators`). It knows nothing of models, thresholds or files of the step.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +18,7 @@ from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2
 from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as protos
 
-from evaluate import accumulators, slicing, views
+from evaluate import accumulators, intervals, resampling, slicing, views
 from evaluate.problem import Problem
 from evaluate.slicing import MISSING, OVERALL, SliceKey, Slicing
 from evaluate.sums import Sums
@@ -75,6 +77,9 @@ class Aggregator:
         }
         self._others = [index for index in range(len(direct)) if index not in self._additive]
         self._models = [model.name if len(config.model_specs) > 1 else "" for model in config.model_specs]
+        self._method = intervals.asked(config)
+        counts = metric_specs.metric_keys_to_skip_for_confidence_intervals(config.metrics_specs, eval_config=config)
+        self._no_interval = {*counts, *(key.make_diff_key() for key in counts)}
         baseline = model_util.get_baseline_model_spec(config)
         self._baseline = baseline.name if baseline else None
         self._all = evaluator._ComputationsCombineFn(direct)
@@ -147,7 +152,7 @@ class Aggregator:
         return next(iter(self._preprocess.process(extracts)))
 
     def merge(self, partials: Iterable[Partial]) -> Partial:
-        """Returns a new Partial of all rows of `partials`, which may change.
+        """Returns a new Partial of all rows of `partials`.
 
         Raises:
             StepError: together they have more than MAX_SLICES slices of a slicing.
@@ -165,7 +170,9 @@ class Aggregator:
             for number, other in partial.others.items():
                 target = int(numbers[number])
                 known = merged.others.get(target)
-                merged.others[target] = other if known is None else self._merge_others(known, other)
+                # A copy: TFMA's combiners may change what they merge.
+                given = copy.deepcopy(other)
+                merged.others[target] = given if known is None else self._merge_others(known, given)
         return merged
 
     def _merge_others(self, one: Any, other: Any) -> tuple[Any, ...]:
@@ -176,23 +183,55 @@ class Aggregator:
             for index, pair in zip(self._others, zip(one, other, strict=True), strict=True)
         )
 
-    def extract(self, partial: Partial) -> Aggregates:
-        """Returns the metrics and plots of every slice."""
-        by_slice = {index: _by_slice(partial.sums[index], plan.cells) for index, plan in self._additive.items()}
+    def extract(self, partial: Partial, samples: Sequence[Partial] = ()) -> Aggregates:
+        """Returns the metrics and plots of every slice.
+
+        Args:
+            samples: of the same rows, as `resampling` says: with them metrics have confidence intervals.
+        """
         counts = _by_slice(partial.counts, 1) if partial.counts else {}
+        sampled = self._sampled(samples)
         found = Aggregates([], [], {})
+        for key, values in self._of_slices(partial):
+            _, metrics = evaluator._filter_by_key_type((key, values), metric_types.MetricKey)
+            _, plots = evaluator._filter_by_key_type((key, values), metric_types.PlotKey)
+            expected = len(samples) if key == OVERALL else min(len(samples), resampling.SAMPLES)
+            # A slice that a sample lacks has too few rows to say anything.
+            if samples and len(sampled.get(key, ())) == expected:
+                metrics = intervals.of_samples(self._method, metrics, sampled[key], self._no_interval)
+            found.metrics.append(protos.convert_slice_metrics_to_proto((key, metrics), None))
+            found.plots.append(protos.convert_slice_plots_to_proto((key, plots), None))
+            found.counts[key] = tuple(round(total) for total in counts[partial.slices[key]][1][0].tolist())
+        return found
+
+    def _of_slices(self, partial: Partial) -> Iterator[tuple[SliceKey, metric_types.MetricsDict]]:
+        """Yields what is computed of each slice, in the order of their keys."""
+        by_slice = {index: _by_slice(partial.sums[index], plan.cells) for index, plan in self._additive.items()}
         for key, number in sorted(partial.slices.items(), key=lambda item: _order(item[0])):
             accumulated: dict[int, Any] = {
                 index: self._additive[index].accumulator(*slices[number]) for index, slices in by_slice.items()
             }
             accumulated |= zip(self._others, partial.others.get(number, ()), strict=False)
-            values = self._values([accumulated[index] for index in sorted(accumulated)])
-            _, metrics = evaluator._filter_by_key_type((key, values), metric_types.MetricKey)
-            _, plots = evaluator._filter_by_key_type((key, values), metric_types.PlotKey)
-            found.metrics.append(protos.convert_slice_metrics_to_proto((key, metrics), None))
-            found.plots.append(protos.convert_slice_plots_to_proto((key, plots), None))
-            found.counts[key] = tuple(round(total) for total in counts[number][1][0].tolist())
+            yield key, self._values([accumulated[index] for index in sorted(accumulated)])
+
+    def _sampled(self, samples: Sequence[Partial]) -> dict[SliceKey, list[metric_types.MetricsDict]]:
+        """Returns the metrics of each slice in the samples that have it."""
+        found: dict[SliceKey, list[metric_types.MetricsDict]] = {}
+        rounds = [samples[start : start + resampling.SAMPLES] for start in range(0, len(samples), resampling.SAMPLES)]
+        for partials in rounds:
+            for partial in self._without_each(partials) if self._method == resampling.JACKKNIFE else partials:
+                for key, values in self._of_slices(partial) if partial.counts else ():
+                    _, metrics = evaluator._filter_by_key_type((key, values), metric_types.MetricKey)
+                    found.setdefault(key, []).append(metrics)
         return found
+
+    def _without_each(self, partials: Sequence[Partial]) -> list[Partial]:
+        """Returns for each of `partials` what the others know together."""
+
+        def sums(items: Sequence[Partial]) -> list[Partial]:
+            return list(itertools.accumulate(items, lambda one, other: self.merge([one, other]), initial=Partial()))
+
+        return [self.merge(pair) for pair in zip(sums(partials[:-1]), sums(partials[:0:-1])[::-1], strict=True)]
 
     def _values(self, accumulated: Sequence[Any]) -> metric_types.MetricsDict:
         """Returns all metrics and plots of a slice: computed, derived, and candidate less baseline."""

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tensorflow_model_analysis import constants, version
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
 from evaluate.aggregate import Aggregates
-from evaluate.results import SliceMetrics
+from evaluate.results import CANDIDATE, CHANGE, SliceMetrics
 
 
 def write_evaluation(
@@ -53,10 +54,18 @@ def _write_records(path: Path, protos: Iterable[Message]) -> None:
 
 
 def metrics_json(overall: SliceMetrics) -> dict[str, Any]:
-    """Returns metric class name to value, and the baseline's under `baseline`; null where a metric is undefined."""
+    """Returns metric name to value, and the baseline's under `baseline`; null where a metric is undefined.
+
+    Where there are confidence intervals, `standard_error`, `lower` and `upper` have them by metric, and with a baseline
+    `change_standard_error` and so on those of the change.
+    """
     found: dict[str, Any] = _finite(overall.candidate)
     if overall.baseline:
         found["baseline"] = _finite(overall.baseline)
+    for whose, prefix in ((CANDIDATE, ""), (CHANGE, "change_")):
+        for name, interval in overall.intervals.get(whose, {}).items():
+            for part, number in asdict(interval).items():
+                found.setdefault(prefix + part, {})[name] = number
     return found
 
 

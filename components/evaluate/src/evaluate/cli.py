@@ -42,6 +42,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="slices with fewer examples cannot fail a threshold (default: %(default)s)",
     )
     inputs.add_argument(
+        "--confidence-intervals",
+        choices=("", "jackknife", "poisson_bootstrap"),
+        default="",
+        help="how 95%% intervals of all metrics are computed, beside their values; empty: none are",
+    )
+    inputs.add_argument(
         "--baseline-model-uri", default="", help="SavedModel to compare with; empty: the registry's champion, if any"
     )
     inputs.add_argument("--registry-uri", default="", help="MLflow registry; empty: no champion is looked up")

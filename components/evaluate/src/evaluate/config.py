@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 
-from evaluate import own_metrics
+from evaluate import intervals, own_metrics
 from evaluate.entries import Metric
 from evaluate.problem import Problem
 from evaluate.thresholds import Threshold
@@ -36,17 +36,22 @@ def build(
     slices: Sequence[tuple[str, ...]],
     problem: Problem,
     has_baseline: bool,
+    interval_method: str = "",
 ) -> config_pb2.EvalConfig:
     """Returns the configuration, as it is kept beside the results.
 
     A threshold applies to the whole split; one of every slice to all `slices` too. Change thresholds are left out where
     there is nothing to compare with.
 
+    Args:
+        interval_method: of confidence intervals, see `resampling`; empty: none are computed.
+
     Raises:
         StepError: a metric needs parameters, has wrong ones, or has a name that TFMA gives another.
     """
     config = config_pb2.EvalConfig()
     config.options.include_default_metrics.value = False
+    intervals.ask(config, interval_method)
     config.model_specs.add(
         name=candidate_name(has_baseline), label_key=problem.label, example_weight_key=problem.weight
     )

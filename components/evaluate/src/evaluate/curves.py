@@ -49,6 +49,13 @@ class Curves:
     confusion: list[list[int]] = field(default_factory=list)
     dots: list[tuple[float, float]] = field(default_factory=list)
 
+    def never_predicted(self, problem: Problem) -> list[str]:
+        """Returns the classes that no row is predicted to be of, where there is a confusion matrix."""
+        if not self.confusion:
+            return []
+        totals = np.array(self.confusion).sum(axis=0).tolist()
+        return [name for name, total in zip(problem.class_names, totals, strict=True) if not total]
+
 
 def curves(aggregates: Aggregates, drawn: Drawn, problem: Problem, models: Sequence[str]) -> dict[str, Curves]:
     """Returns the curves of each model over the whole split, under `candidate` and, if there is one, `baseline`.

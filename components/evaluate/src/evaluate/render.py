@@ -1,5 +1,6 @@
 """The report page."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from evaluate import slicing
+from evaluate.config import BASELINE
 from evaluate.curves import DECISION, Curves
 from evaluate.drawing import DOTS
 from evaluate.problem import Problem
-from evaluate.results import SliceMetrics
+from evaluate.results import CANDIDATE, CHANGE, Interval, SliceMetrics
 from evaluate.slicing import OVERALL
 from evaluate.thresholds import Threshold
 from evaluate.validate import Check, Verdict
@@ -106,13 +108,26 @@ def _thresholds(checks: Sequence[Check], thresholds: Sequence[Threshold], baseli
 
 
 def _metrics(overall: SliceMetrics, baseline: str | None) -> Markup:
-    if not baseline:
-        return report.table(["Metric", "Value"], [[name, _number(value)] for name, value in overall.candidate.items()])
+    columns = {CANDIDATE: "Candidate" if baseline else "Value"}
+    if baseline:
+        columns |= {BASELINE: baseline.capitalize(), CHANGE: "Change"}
+    sure = [whose for whose in columns if overall.intervals]
     rows = []
     for name, value in overall.candidate.items():
         before = overall.baseline.get(name, math.nan)
-        rows.append([name, _number(value), _number(before), _number(value - before)])
-    return report.table(["Metric", "Candidate", baseline.capitalize(), "Change"], rows)
+        numbers = {CANDIDATE: value, BASELINE: before, CHANGE: value - before}
+        row: list[Any] = [name]
+        for whose in columns:
+            row.append(_number(numbers[whose]))
+            if whose in sure:
+                row.append(_interval(overall.intervals.get(whose, {}).get(name)))
+        rows.append(row)
+    heads = [[head, *(["95% interval"] if whose in sure else [])] for whose, head in columns.items()]
+    return report.table(["Metric", *itertools.chain(*heads)], rows)
+
+
+def _interval(interval: Interval | None) -> str:
+    return f"{report.show(interval.lower)} to {report.show(interval.upper)}" if interval else ""
 
 
 def _slices(metrics: Sequence[SliceMetrics], checks: Sequence[Check], problem: Problem) -> Markup:
@@ -197,9 +212,7 @@ def _confusion(candidate: Curves, problem: Problem) -> Markup:
     rows = [[f"label {name}", *row[:_CLASSES]] for name, row in zip(names, candidate.confusion, strict=False)]
     head = f"At threshold {DECISION}" if problem.task == tasks.BINARY else "Highest score"
     table = report.table([head, *(f"predicted {name}" for name in names)], rows)
-    matrix = np.array(candidate.confusion)
-    never = [name for name, total in zip(problem.class_names, matrix.sum(axis=0).tolist(), strict=True) if not total]
-    if never:
+    if never := candidate.never_predicted(problem):
         table += Markup("<p>{}: {}</p>").format(_bad("Never predicted"), ", ".join(never[:_SHOWN]))
     hidden = len(problem.class_names) - len(names)
     return table + (Markup("<p>{:,} more classes are in the evaluation artifact.</p>").format(hidden) if hidden else "")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
@@ -16,6 +16,19 @@ from evaluate.slicing import SliceKey
 RANKING_METRICS = frozenset({"AUC", "AUCPrecisionRecall"})
 
 
+# Whose numbers have intervals: `CHANGE` is the candidate's less the baseline's.
+CANDIDATE, CHANGE = "candidate", "change"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How sure a number is: with 95% confidence between `lower` and `upper`."""
+
+    standard_error: float
+    lower: float
+    upper: float
+
+
 @dataclass(frozen=True)
 class SliceMetrics:
     """What was computed for one slice.
@@ -25,6 +38,7 @@ class SliceMetrics:
         of_classes: rows of each class; of a binary problem, those whose label is 1; none for regression.
         candidate: name of a metric (TFMA's own for one of a metric that makes several) to value. NaN where undefined.
         baseline: the same of the baseline; empty if there is none.
+        intervals: by CANDIDATE, BASELINE or CHANGE and the metric, where they were asked for and can be computed.
     """
 
     key: SliceKey
@@ -32,6 +46,7 @@ class SliceMetrics:
     of_classes: tuple[int, ...]
     candidate: dict[str, float]
     baseline: dict[str, float]
+    intervals: dict[str, dict[str, Interval]] = field(default_factory=dict)
 
     @property
     def one_class(self) -> bool:
@@ -62,6 +77,18 @@ def values(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.Me
     }
 
 
+def _intervals(proto: metrics_for_slice_pb2.MetricsForSlice) -> dict[metric_types.MetricKey, Interval]:
+    found = {}
+    for item in proto.metric_keys_and_values:
+        if not item.HasField("confidence_interval") or item.value.WhichOneof("type") != "double_value":
+            continue
+        each = item.confidence_interval
+        numbers = [part.double_value.value for part in (each.standard_error, each.lower_bound, each.upper_bound)]
+        if all(map(math.isfinite, numbers)):
+            found[metric_types.MetricKey.from_proto(item.key)] = Interval(*numbers)
+    return found
+
+
 def slice_metrics(aggregates: Aggregates, names: Mapping[str, str], ranking: Collection[str]) -> list[SliceMetrics]:
     """Returns the metrics of every slice, the overall one first.
 
@@ -74,11 +101,15 @@ def slice_metrics(aggregates: Aggregates, names: Mapping[str, str], ranking: Col
         key = slicer_lib.deserialize_slice_key(proto.slice_key)
         examples, *of_classes = aggregates.counts[key]
         item = SliceMetrics(key, examples, tuple(of_classes), {}, {})
+        intervals = _intervals(proto)
         for metric, value in values(proto).items():
-            if metric.is_diff:
-                continue
             name = names.get(metric.name, metric.name)
             undefined = name in ranking and not item.can_rank(metric)
+            whose = CHANGE if metric.is_diff else BASELINE if metric.model_name == BASELINE else CANDIDATE
+            if metric in intervals and not undefined:
+                item.intervals.setdefault(whose, {})[name] = intervals[metric]
+            if metric.is_diff:
+                continue
             of_model = item.baseline if metric.model_name == BASELINE else item.candidate
             of_model[name] = math.nan if undefined else value
         order = [*names.values()]

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
-from evaluate import data, models, slicing, targets
+from evaluate import data, intervals, models, resampling, slicing, targets
 from evaluate.aggregate import Aggregator, Partial
 from evaluate.config import BASELINE
 from evaluate.drawing import Drawn
 from evaluate.problem import Problem
+from evaluate.slicing import Slicing
 from evaluate.tally import Tally
+from evaluate.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,16 @@ class Task:
 
 @dataclass
 class Scores:
-    """What is known of some rows. Pickles, and doesn't grow with them."""
+    """What is known of some rows. Pickles, and doesn't grow with them.
+
+    Attributes:
+        samples: what is known of each sample of them, where confidence intervals are asked for.
+    """
 
     tally: Tally = field(default_factory=Tally)
     partial: Partial = field(default_factory=Partial)
     drawn: Drawn = field(default_factory=Drawn)
+    samples: list[Partial] = field(default_factory=list)
 
 
 class Scorer:
@@ -62,6 +70,7 @@ class Scorer:
         self._predictors = {name: models.predictor(model, task.problem) for name, model in by_name.items()}
         candidate = next(model for name, model in by_name.items() if name != BASELINE)
         self._read = targets.reader(candidate, task.problem)
+        self._method = intervals.asked(task.config)
 
     def score(self, parts: Sequence[Path], advance: Callable[[int], None] = lambda rows: None) -> Scores:
         """Scores all rows of `parts`.
@@ -85,8 +94,25 @@ class Scorer:
                 sliced = [slicing.slice_rows(features, batch.columns) for features in self._task.slices]
                 self._aggregator.add(scores.partial, wanted, predictions, sliced)
                 scores.drawn.add(wanted, predictions, self._task.problem)
+                if self._method:
+                    self._sample(scores, wanted, predictions, sliced)
             advance(len(batch.serialized))
         return scores
+
+    def _sample(
+        self,
+        scores: Scores,
+        wanted: Targets,
+        predictions: Mapping[str, np.ndarray],
+        slicings: Sequence[Slicing],
+    ) -> None:
+        found = resampling.rows_of_samples(self._method, wanted.labels)
+        scores.samples = scores.samples or [Partial() for _ in found]
+        for number, (partial, rows) in enumerate(zip(scores.samples, found, strict=True)):
+            if len(rows):
+                picked = {name: values[rows] for name, values in predictions.items()}
+                sliced = [each.take(rows) for each in slicings] if number < resampling.SAMPLES else []
+                self._aggregator.add(partial, wanted.take(rows), picked, sliced)
 
 
 def merge(aggregator: Aggregator, scores: Iterable[Scores]) -> Scores:
@@ -98,4 +124,7 @@ def merge(aggregator: Aggregator, scores: Iterable[Scores]) -> Scores:
     items = list(scores)
     tally = functools.reduce(operator.or_, (item.tally for item in items), Tally())
     drawn = functools.reduce(Drawn.merge, (item.drawn for item in items), Drawn())
-    return Scores(tally, aggregator.merge(item.partial for item in items), drawn)
+    sampled = zip(*(item.samples for item in items if item.samples), strict=True)
+    return Scores(
+        tally, aggregator.merge(item.partial for item in items), drawn, [aggregator.merge(parts) for parts in sampled]
+    )

@@ -31,6 +31,14 @@ class Slicing:
     keys: list[SliceKey]
     codes: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Slicing":
+        """Returns the same of some rows (positions), with the keys of these alone."""
+        codes = self.codes[rows]
+        present = np.unique(codes[codes != MISSING])
+        renumbered = np.full(len(self.keys) + 1, MISSING, np.int32)  # the last is where MISSING points to
+        renumbered[present] = np.arange(len(present))
+        return Slicing(self.features, [self.keys[number] for number in present.tolist()], renumbered[codes])
+
 
 def slice_rows(features: tuple[str, ...], columns: Mapping[str, pa.Array]) -> Slicing:
     """Groups rows by the values of `features`."""

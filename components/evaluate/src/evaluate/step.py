@@ -35,6 +35,9 @@ from stepkit import digest, progress, schemas, served
 from stepkit.examples import MANIFEST, split_files
 from stepkit.outputs import Outputs
 
+# Classes that a line of the log names.
+_NAMED = 20
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -110,7 +113,8 @@ def run(args: argparse.Namespace) -> None:
         candidate = models.load(Path(args.model), what, "Give the output model of the train step.")
         point = choose_point(planned, candidate, examples, args.operating_point_split)
         metrics = [*planned.metrics, *(operating_point.metrics_at(point.threshold) if point else ())]
-        eval_config = config.build(metrics, planned.limits, planned.slices, problem, champion is not None)
+        method = args.confidence_intervals
+        eval_config = config.build(metrics, planned.limits, planned.slices, problem, champion is not None, method)
         by_name = {config.candidate_name(champion is not None): candidate}
         if champion:
             problems.check_baseline(problem, champion.model.description, champion.model.what, champion.model.remedy)
@@ -126,6 +130,9 @@ def run(args: argparse.Namespace) -> None:
         tally.check(scores.tally, {name: model.what for name, model in by_name.items()}, problem, args.eval_split)
         print(f"evaluate: scored {planned.rows:,} rows in {time.monotonic() - began:.1f} s", flush=True)
         judged = judge(planned, scores, aggregator, eval_config, args.min_slice_size, champion)
+        if never := judged.curves["candidate"].never_predicted(problem):
+            shown = ", ".join(never[:_NAMED]) + (f" and {len(never) - _NAMED} more" if len(never) > _NAMED else "")
+            print(f"evaluate: warning: the model predicts for no row of {args.eval_split!r}: {shown}", flush=True)
         _write(args, outputs, planned, judged, eval_config, champion)
         outputs.parameter(args.operating_point, point.described(args.eval_split, judged.metrics[0]) if point else {})
     verdict = judged.verdict
@@ -186,7 +193,7 @@ def judge(
     Raises:
         StepError: a threshold is on a metric that is no single number.
     """
-    aggregates = aggregator.extract(scores.partial)
+    aggregates = aggregator.extract(scores.partial, scores.samples)
     ranking = {metric.shown for metric in planned.metrics if metric.class_name in results.RANKING_METRICS}
     metrics = results.slice_metrics(aggregates, config.metric_names(eval_config), ranking)
     against = champion.name if champion else None

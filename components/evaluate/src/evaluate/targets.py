@@ -27,6 +27,10 @@ class Targets:
     weights: np.ndarray | None = None
     unknown: str | None = None
 
+    def take(self, rows: np.ndarray) -> "Targets":
+        """Returns the same of some rows (positions)."""
+        return Targets(self.labels[rows], None if self.weights is None else self.weights[rows], self.unknown)
+
 
 def reader(model: models.Model, problem: Problem) -> Callable[[tf.Tensor], Targets]:
     """Returns a function from serialized tf.Examples (string [rows]) to their labels and weights.
