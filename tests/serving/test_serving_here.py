@@ -110,7 +110,7 @@ def test_kills_at_each_step_leave_no_gap(served, who, weight):
         versions = now["models"]["taxi"]["versions"]
         pids_now = (now["supervisor"]["pid"], now["router"].get("pid"), *(versions[each].get("pid") for each in "34"))
         changed = sum(one != other for one, other in zip(old, pids_now, strict=True))
-        return changed == 1 and served.shares == {"3": 100 - weight, "4": weight}
+        return changed == 1 and None not in pids_now and served.shares == {"3": 100 - weight, "4": weight}
 
     served.wait(is_back, f"after the kill of the {who} it isn't as before")
     time.sleep(0.3)

@@ -194,14 +194,14 @@ class _ServeOptions:
 
         project = find_project(self._project)
         if model_server:
-            server = serving_programs.ServingProgram(tuple(shlex.split(model_server)), {})
+            server = serving_programs.other_server(shlex.split(model_server))
         else:
             server = serving_programs.model_server(project, verbosity.note)
         promotion = serving_programs.promotion(project)
         return StartOptions(
             port or start_serving.DEFAULT_PORT,
             operators_port or 0,
-            router or serving_programs.envoy(project, verbosity.note),
+            str(Path(router).absolute()) if router else serving_programs.envoy(project, verbosity.note),
             server.command,
             models,
             tuple(server_options),

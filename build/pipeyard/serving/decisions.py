@@ -1,4 +1,4 @@
-"""Rollouts under way: each second both versions are looked at, decided on, and the decision written where it is desired.
+"""Rollouts under way: each second both versions are looked at, and what is decided is written where it is desired.
 
 Nothing is kept but in files: what was seen is in the log of looks, by which the next supervisor goes on.
 """
@@ -6,7 +6,7 @@ Nothing is kept but in files: what was seen is in the log of looks, by which the
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from rollout.observations import Counters, Window, between
 
 _LOOK_SECONDS = 1.0
 # A candidate that ends so often by itself, in a row, isn't waited for until the deadline.
-_MOST_FAILURES = 5
+_MOST_FAILURES = 4
 _log = logging.getLogger(__name__)
 
 

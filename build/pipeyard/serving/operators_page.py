@@ -36,7 +36,7 @@ class OperatorsPage:
         self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> None:
-        """Makes the token if there is none, and serves. Where the port is taken there is no page, and a line in the log."""
+        """Makes the token if there is none, and serves. If the port is taken there is none, and a line in the log."""
         token = read_token(self._folder) or make_token(self._folder)
         try:
             handler = _handler(self._folder, token, self._state, self._options.operators_port)
@@ -75,7 +75,7 @@ def _handler(
     class OperatorsRequest(BaseHTTPRequestHandler):
         """One request."""
 
-        def do_GET(self) -> None:  # noqa: N802  # the library's name
+        def do_GET(self) -> None:
             if not self._is_ours():
                 self._answer(HTTPStatus.FORBIDDEN, {"error": "Ask for this page by 127.0.0.1 or localhost."})
             elif self.path == "/":
@@ -85,7 +85,7 @@ def _handler(
             else:
                 self._answer(HTTPStatus.NOT_FOUND, {"error": "There is / and /state.json."})
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(min(length, _MOST_BYTES))
             if not self._is_ours() or not hmac.compare_digest(self.headers.get("x-token", "").encode(), token.encode()):
@@ -114,7 +114,7 @@ def _handler(
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: Any) -> None:
             del format, args
 
     return OperatorsRequest

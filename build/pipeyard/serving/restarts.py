@@ -19,6 +19,10 @@ class Restarts:
     def started(self, name: str, now: float) -> None:
         self._started[name] = now
 
+    def age(self, name: str, now: float) -> float:
+        """Returns the seconds since it was started; infinity if that wasn't by us."""
+        return now - self._started.get(name, float("-inf"))
+
     def ended(self, name: str, now: float) -> None:
         """Notes an end that nobody wanted."""
         steady = now - self._started.get(name, now) >= _STEADY_SECONDS

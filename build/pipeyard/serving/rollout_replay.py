@@ -65,14 +65,16 @@ def as_text(replayed: Sequence[ReplayedRollout]) -> Iterator[str]:
     """Yields a line a rollout, and a line a look at which something is done, or decided otherwise than then."""
     for each in replayed:
         begin = each.begin
-        yield f"{begin.model}: version {begin.candidate} beside {begin.stable}, {begin.strategy}, {len(each.looks)} looks"
+        versions = f"version {begin.candidate} beside {begin.stable}"
+        yield f"{begin.model}: {versions}, {begin.strategy}, {len(each.looks)} looks"
         for number, pair in enumerate(each.looks, 1):
             look, now = pair
             if now.action == HOLD and not _differs(pair) and number < len(each.looks):
                 continue
             before = f"  (was: {look.decision.action} {look.decision.weight}%)" if _differs(pair) else ""
             at = time.strftime("%H:%M:%S", time.gmtime(look.at))
-            yield f"  {at}  look {number}  at {look.weight}%: {now.action} {now.weight}%{before}: {'; '.join(now.reasons)}"
+            done = f"{now.action} {now.weight}%{before}: {'; '.join(now.reasons)}"
+            yield f"  {at}  look {number}  at {look.weight}%: {done}"
 
 
 def as_json(replayed: Sequence[ReplayedRollout]) -> Iterator[str]:
@@ -97,10 +99,11 @@ def as_json(replayed: Sequence[ReplayedRollout]) -> Iterator[str]:
 def write_plot(replayed: Sequence[ReplayedRollout], path: Path) -> None:
     """Writes a page, which needs nothing else, with each rollout's course."""
     body = "".join(map(_section, replayed)) or "<p>The log has no rollout.</p>"
-    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto}svg{display:block}text{font-size:12px}"
+    style = "body{font:15px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto}svg{display:block}"
     files.write_whole(
         path,
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Rollouts</title><style>{style}</style>{body}</html>',
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Rollouts</title>'
+        f"<style>{style} text{{font-size:12px}}</style>{body}</html>",
     )
 
 

@@ -1,7 +1,7 @@
 """Envoy's configuration, from what is routed: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 
 Clusters and routes are files that Envoy watches. A route names versions' clusters through aggregate clusters, in which
-other versions follow the one that was drawn: while it isn't healthy, and when it doesn't answer, they take its requests.
+other versions follow the one that was drawn: while it isn't healthy, or doesn't answer, they take its requests.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The programs that serve: the model server, Envoy, and deploy's for aliases, each in an environment of its own."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,11 @@ def model_server(project: Project, say: Callable[[str], None]) -> ServingProgram
     sources = [each / "src" for each in (folder, *local_packages(folder))]
     env = {"PYTHONPATH": os.pathsep.join(map(str, sources)), "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     return ServingProgram((str(python), "-m", MODEL_SERVER), env)
+
+
+def other_server(command: Sequence[str]) -> ServingProgram:
+    """Returns another model server, which finds Python's modules where this process does."""
+    return ServingProgram(tuple(command), {key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ})
 
 
 def envoy(project: Project, say: Callable[[str], None]) -> str:

@@ -18,7 +18,7 @@ def status(folder: ServingFolder) -> tuple[dict[str, Any], list[str]]:
         if not state:
             return {}, [f"Nothing of {folder.path} is served. Start it: pipeyard serve start"]
         return {}, [
-            "The supervisor was killed; what it started may run. Go on: pipeyard serve start. End it: pipeyard serve stop"
+            "The supervisor was killed; what it started may run. Go on: `pipeyard serve start`; end it: `... stop`."
         ]
     if not state:
         return {}, ["It is starting."]

@@ -63,7 +63,7 @@ def start(
         known = _read_options(folder)
         if asked_port not in (None, known.port):
             raise PipeyardError(
-                f"{folder.path} is served at {known.url} already. Stop that first (pipeyard serve stop), or leave --port out."
+                f"{folder.path} is served at {known.url} already. Run `pipeyard serve stop` first, or leave --port out."
             )
         options = known
     else:

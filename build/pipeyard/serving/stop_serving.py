@@ -1,14 +1,15 @@
 """Ends what serves a folder: nothing of it is left then but logs."""
 
 import contextlib
-import os
 import signal
 import time
 from typing import IO
 
+import psutil
+
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import serving_state
-from pipeyard.serving.served_processes import ServedProcesses
+from pipeyard.serving.served_processes import ServedProcesses, is_alive
 from pipeyard.serving.serving_folder import ServingFolder
 from pipeyard.serving.start_serving import hold
 
@@ -40,8 +41,13 @@ def stop(folder: ServingFolder) -> bool:
 
 
 def _ask(folder: ServingFolder) -> None:
-    with contextlib.suppress(ValueError, OSError):
-        os.kill(int(folder.lock.read_text(encoding="ascii")), signal.SIGTERM)
+    """Asks the keeper to end all, and waits for its own end."""
+    with contextlib.suppress(ValueError, OSError, psutil.Error):
+        keeper = psutil.Process(int(folder.lock.read_text(encoding="ascii")))
+        keeper.send_signal(signal.SIGTERM)
+        until = time.monotonic() + _SECONDS
+        while is_alive(keeper) and time.monotonic() < until:
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _hold_soon(folder: ServingFolder) -> IO[bytes]:

@@ -19,8 +19,8 @@ from pipeyard.serving.reconciling import (
     WantedModel,
     actions,
 )
-from pipeyard.serving.router_config import Aggregate
 from pipeyard.serving.restarts import Restarts
+from pipeyard.serving.router_config import Aggregate
 from pipeyard.serving.served_processes import ROUTER, ServedProcess
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.serving.start_options import StartOptions
@@ -28,6 +28,8 @@ from pipeyard.serving.start_options import StartOptions
 # So long nothing may have been sent to a version before it is ended: a request that was routed by the routes before may
 # be on its way to it still.
 QUIET_SECONDS = 1.0
+# So old a process is before the router is believed that it is healthy: it may mean the one before, at the same port.
+SETTLE_SECONDS = 1.2
 # Without a word of the router, so long what it said last is taken for true.
 _SILENCE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
@@ -166,7 +168,7 @@ class Supervisor:
             if active or not in_force or version.number in self._reached(version.model):
                 self._busy[version] = now
         versions = {
-            version: SeenVersion(True, version in self._view.healthy, self._is_idle(version, now))
+            version: SeenVersion(True, self._is_ready(version, now), self._is_idle(version, now))
             for version in map(ServedVersion.parse, living.keys() - {ROUTER})
         }
         waiting = [each for each in self._candidates() if self._restarts.waits(str(each), now)]
@@ -184,6 +186,9 @@ class Supervisor:
 
     def _reached(self, model: str) -> frozenset[int]:
         return self._routes[model].versions if model in self._routes else frozenset()
+
+    def _is_ready(self, version: ServedVersion, now: float) -> bool:
+        return version in self._view.healthy and self._restarts.age(str(version), now) >= SETTLE_SECONDS
 
     def _is_idle(self, version: ServedVersion, now: float) -> bool:
         return now - self._busy.setdefault(version, now) >= QUIET_SECONDS

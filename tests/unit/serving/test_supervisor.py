@@ -16,7 +16,7 @@ CANARY = WantedModel("taxi", 3, 4, 10)
 
 
 class World:
-    """Processes that start at once, a router that takes what is written, and a clock; all as `ServingEdges` has them."""
+    """Processes that start at once, a router that takes what is written, and a clock: all of `ServingEdges`."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -96,7 +96,7 @@ def _supervisor(world, tmp_path, routes=None):
     return Supervisor(ServingFolder(tmp_path), options, edges, routes)
 
 
-def _settle(supervisor, world, wanted, ticks=6):
+def _settle(supervisor, world, wanted, ticks=20):
     for _ in range(ticks):
         world.time += 0.1
         status = supervisor.tick(wanted)
