@@ -167,14 +167,17 @@ class RolloutKeeper:
     def _apply(self, model: DesiredModel, candidate: int, decided: decision.Decision, now: float) -> None:
         if decided.action == decision.HOLD:
             return
-        change = {
-            decision.ADVANCE: lambda current: desired.shift(current, candidate, decided.weight),
-            decision.PROMOTE: lambda current: desired.promote(current, candidate, decided.reasons, now),
-            decision.ROLL_BACK: lambda current: desired.roll_back(current, candidate, decided.reasons, now),
-        }[decided.action]
+
+        def change(current: desired.Desired | None) -> desired.Desired:
+            state = current or model.desired
+            if decided.action == decision.ADVANCE:
+                return desired.shift(state, candidate, decided.weight)
+            end = desired.promote if decided.action == decision.PROMOTE else desired.roll_back
+            return end(state, candidate, decided.reasons, now)
+
         _log.info("%s/%d: %s: %s", model.name, candidate, decided.action, "; ".join(decided.reasons))
         try:
-            desired.update(self._folder.model(model.name), lambda current: change(current or model.desired))
+            desired.update(self._folder.model(model.name), change)
         except RolloutError as error:  # somebody else was quicker
             _log.warning("%s", error)
 

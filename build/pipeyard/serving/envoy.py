@@ -49,7 +49,7 @@ class EnvoyRouter:
         self._folder = folder
         self._session = requests.Session()
         self._session.trust_env = False
-        self._broken: tuple[type[Exception], ...] = (requests.RequestException, ValueError, KeyError, TypeError)
+        self._broken: tuple[type[Exception], ...] = (requests.RequestException, OSError, ValueError, KeyError, TypeError)
 
     def prepare(self, port: int, admin_port: int) -> list[str]:
         """Writes what Envoy starts with; returns its arguments.
@@ -70,7 +70,7 @@ class EnvoyRouter:
         """Returns the routes that were written last, whoever wrote them; none if there are none that can be read."""
         try:
             return router_config.written_routes(json.loads((self._folder / router_config.ROUTES).read_bytes()))
-        except (FileNotFoundError, *self._broken):
+        except self._broken:
             return {}
 
     def set_clusters(self, ports: Mapping[ServedVersion, int], aggregates: Collection[Aggregate]) -> None:

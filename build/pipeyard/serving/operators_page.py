@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from pipeyard.errors import PipeyardError
 from pipeyard.serving import operating
 from pipeyard.serving.serving_folder import ServingFolder
 from pipeyard.serving.start_options import StartOptions
@@ -96,7 +97,7 @@ def _handler(
                 change = {"/promote": operating.promote, "/rollback": operating.roll_back}[self.path]
                 new = change(folder, str(asked["model"]), int(asked["version"]), "by hand, on the operators' page")
                 self._answer(HTTPStatus.OK, {"stable": new.stable, "candidate": new.candidate})
-            except (KeyError, TypeError, ValueError, RolloutError, operating.PipeyardError) as error:
+            except (KeyError, TypeError, ValueError, RolloutError, PipeyardError) as error:
                 self._answer(HTTPStatus.BAD_REQUEST, {"error": str(error)})
 
         def _is_ours(self) -> bool:

@@ -46,5 +46,5 @@ class Restarts:
         failures = self._failures.get(name, 0)
         if failures < 2:
             return False
-        pause = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** (failures - 2))
+        pause = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0 ** (failures - 2))
         return now < self._ended[name] + pause

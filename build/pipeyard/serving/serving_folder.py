@@ -112,7 +112,7 @@ def of_uri(uri: str, environment: str) -> ServingFolder:
     path = uri.removeprefix("file://")
     if "://" in path:
         raise PipeyardError(
-            f"The models of {environment} are pushed to {uri}, which isn't on this machine: this command serves what is "
-            "here. Choose an environment of this machine with --env, or give --folder."
+            f"The models of {environment} are pushed to {uri}, which isn't on this machine: this command "
+            "serves what is here. Choose an environment of this machine with --env, or give --folder."
         )
     return ServingFolder(Path(path).resolve())
