@@ -9,6 +9,9 @@ from rollout import desired
 from rollout.errors import RolloutError
 from rollout.policy import SHADOW
 
+# What `Desired.target` says of models that are served here.
+LOCAL = "local"
+
 
 @dataclass(frozen=True)
 class DesiredModel:
@@ -42,8 +45,9 @@ class WantedReader:
         self._last: dict[str, desired.Desired] = {}
 
     def read(self) -> list[DesiredModel]:
-        """Returns the models that have a version, by name."""
-        return [self._model(name) for name in self._folder.models() if not self._only or name in self._only]
+        """Returns the models that have a version, by name; without those that something else serves."""
+        names = [name for name in self._folder.models() if not self._only or name in self._only]
+        return [model for model in map(self._model, names) if model.desired.target == LOCAL]
 
     def _model(self, name: str) -> DesiredModel:
         try:

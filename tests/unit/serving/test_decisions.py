@@ -153,7 +153,7 @@ def test_operators_decide_too_and_only_on_what_is_there(versions):
     with pytest.raises(PipeyardError, match="Version 5 can't be promoted"):
         operating.promote(versions.folder, "taxi", 5, "by hand")
     assert operating.roll_back(versions.folder, "taxi", None, "by hand").decided.reasons == ("by hand",)
-    versions.stage(4, CANARY)
+    versions.stage(4, SHADOW)
     assert operating.promote(versions.folder, "taxi", 4, "by hand").stable == 4
 
 
@@ -169,6 +169,8 @@ def test_without_a_desired_state_the_highest_version_is_served_and_a_broken_one_
     file.unlink()
     assert [model.wanted.versions for model in WantedReader(folder).read()] == [(4,)]
     assert WantedReader(folder, ["other"]).read() == []
+    desired.update(folder.model("taxi"), lambda _: desired.Desired(4, target="tfserving"))
+    assert WantedReader(folder).read() == []  # that is TF Serving's
 
 
 def test_an_alias_is_moved_once_for_each_decision(versions, tmp_path):

@@ -37,7 +37,9 @@ class Drift:
     def lower_bound(self, alpha: float) -> float:
         """Returns what the distance of some output is above; 0 or less says nothing."""
         found = self._distances()
-        return max((each - sum(_deviation(n, alpha / 2 / len(found)) for n in sizes) for each, sizes in found), default=0.0)
+        return max(
+            (each - sum(_deviation(n, alpha / 2 / len(found)) for n in sizes) for each, sizes in found), default=0.0
+        )
 
     def _distances(self) -> list[tuple[float, tuple[int, int]]]:
         found = []

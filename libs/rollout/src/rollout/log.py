@@ -94,7 +94,9 @@ def read(lines: Iterable[str], where: str) -> list[Rollout]:
         if value["kind"] == "rollout":
             found.append(Rollout(_begin(value, place)))
         elif not found:
-            raise RolloutError(f"{place}: a look without the rollout that it belongs to. Give the log from its beginning.")
+            raise RolloutError(
+                f"{place}: a look without the rollout that it belongs to. Give the log from its beginning."
+            )
         else:
             found[-1].looks.append(_look(value, place))
     return found
@@ -115,7 +117,9 @@ def replay(rollout: Rollout, policy: Policy | None = None) -> Iterator[tuple[Loo
 def differences(rollout: Rollout) -> Sequence[tuple[Look, Decision]]:
     """Returns the looks of which today's program decides otherwise than what was logged."""
     pairs = replay(rollout)
-    return [(look, now) for look, now in pairs if (now.action, now.weight) != (look.decision.action, look.decision.weight)]
+    return [
+        (look, now) for look, now in pairs if (now.action, now.weight) != (look.decision.action, look.decision.weight)
+    ]
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -92,10 +92,14 @@ class Window:
                 weight=int(value["weight"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RolloutError(f"A window of observations isn't whole ({error!r}). Was it written by rollout?") from error
+            raise RolloutError(
+                f"A window of observations isn't whole ({error!r}). Was it written by rollout?"
+            ) from error
 
 
-def between(before: Counters | None, after: Counters | None, *, version: int, weight: int, start: float, end: float) -> Window:
+def between(
+    before: Counters | None, after: Counters | None, *, version: int, weight: int, start: float, end: float
+) -> Window:
     """Returns the window between two readings of a version's counters.
 
     Args:
@@ -105,9 +109,7 @@ def between(before: Counters | None, after: Counters | None, *, version: int, we
     """
     if before is None or after is None or before.started != after.started or after.requests < before.requests:
         return Window(start, end, version, alive=False, weight=weight)
-    outputs = {
-        output: _less(before.scores.get(output, _NONE), histogram) for output, histogram in after.scores.items()
-    }
+    outputs = {output: _less(before.scores.get(output, _NONE), histogram) for output, histogram in after.scores.items()}
     return Window(
         start=before.at,
         end=after.at,

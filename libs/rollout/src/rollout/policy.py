@@ -115,9 +115,7 @@ def _check_steps(steps: tuple[int, ...]) -> None:
         )
 
 
-def _check(
-    name: str, value: Any, low: float, high: float, *, whole: bool = False, open_below: bool = False
-) -> None:
+def _check(name: str, value: Any, low: float, high: float, *, whole: bool = False, open_below: bool = False) -> None:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     good = good and low <= value <= high and not (open_below and value == low) and (not whole or value == int(value))
     if not good:
