@@ -145,20 +145,20 @@ def logs_command(place: "_ServeOptions", name: str, lines: int, remove: bool) ->
 
 
 @command.command("replay")
-@click.argument("log", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("log")
 @click.option("--policy", default="", metavar="JSON", help="Decide by another policy than the logged one.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the course as an HTML page.")
 @_json
 @click.pass_obj
-def replay_command(place: "_ServeOptions", log: Path, policy: str, plot: Path | None, as_json: bool) -> int:
-    """Decide the rollouts in a LOG (.serve/logs/rollout-MODEL.jsonl) again, look by look.
+def replay_command(place: "_ServeOptions", log: str, policy: str, plot: Path | None, as_json: bool) -> int:
+    """Decide the rollouts in a LOG, a model's name or a file, again, look by look.
 
     Exit code: 1 if something is decided otherwise than the log has it.
     """
-    from pipeyard.serving import rollout_replay
+    from pipeyard.serving import rollout_replay, serving_tables
 
-    del place
-    replayed = rollout_replay.replay(log, policy)
+    path = Path(log) if Path(log).is_file() else serving_tables.looks_of(place.serving, log)
+    replayed = rollout_replay.replay(path, policy)
     if plot:
         rollout_replay.write_plot(replayed, plot)
     for line in rollout_replay.as_json(replayed) if as_json else rollout_replay.as_text(replayed):

@@ -53,10 +53,11 @@ class AliasMover:
     def _run(self) -> None:
         pause = _PAUSE_SECONDS
         while not self._stop.wait(pause):
-            failed = [model.name for model in self._models if not self._settle(model)]
+            failed = [model.name for model in self._models if not self.settle(model)]
             pause = _AGAIN_SECONDS if failed else _PAUSE_SECONDS
 
-    def _settle(self, model: DesiredModel) -> bool:
+    def settle(self, model: DesiredModel) -> bool:
+        """Moves a model's aliases if a decision wants it and that isn't done; returns False if it couldn't be."""
         decided = undecided_alias(model.desired)
         if not self._options.promotion or decided is None or self._done().get(model.name) == _key(decided):
             return True

@@ -49,7 +49,8 @@ class EnvoyRouter:
         self._folder = folder
         self._session = requests.Session()
         self._session.trust_env = False
-        self._broken: tuple[type[Exception], ...] = (requests.RequestException, OSError, ValueError, KeyError, TypeError)
+        # requests' own exceptions are OSErrors; the others are of answers that aren't as Envoy's.
+        self._broken: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError)
 
     def prepare(self, port: int, admin_port: int) -> list[str]:
         """Writes what Envoy starts with; returns its arguments.

@@ -76,7 +76,7 @@ def _handler(
     class OperatorsRequest(BaseHTTPRequestHandler):
         """One request."""
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # pylint: disable=invalid-name  # the library's
             if not self._is_ours():
                 self._answer(HTTPStatus.FORBIDDEN, {"error": "Ask for this page by 127.0.0.1 or localhost."})
             elif self.path == "/":
@@ -86,7 +86,7 @@ def _handler(
             else:
                 self._answer(HTTPStatus.NOT_FOUND, {"error": "There is / and /state.json."})
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # pylint: disable=invalid-name
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(min(length, _MOST_BYTES))
             if not self._is_ours() or not hmac.compare_digest(self.headers.get("x-token", "").encode(), token.encode()):

@@ -72,10 +72,10 @@ def bootstrap(folder: str, port: int, admin_port: int) -> dict[str, Any]:
     }
 
 
-def clusters(ports: Mapping[ServedVersion, int], aggregates: Collection[Aggregate] = ()) -> dict[str, Any]:
+def clusters(ports: Mapping[ServedVersion, int], following: Collection[Aggregate] = ()) -> dict[str, Any]:
     """Returns the file of clusters: one a version that has a process, and those in which versions follow each other."""
     found = [_cluster(version, port) for version, port in sorted(ports.items())]
-    return _resources([*found, *map(_aggregate, sorted(aggregates))])
+    return _resources([*found, *map(_aggregate, sorted(following))])
 
 
 def aggregates(routes: Mapping[str, ModelRoute]) -> frozenset[Aggregate]:

@@ -1,6 +1,7 @@
 """What is served, in lines for a terminal."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
@@ -50,6 +51,21 @@ def logs_of(folder: ServingFolder, name: str, lines: int, remove: bool) -> list[
         if wanted in there:
             return logs.tail(folder.logs / wanted, lines).splitlines()
     raise PipeyardError(f"There is no log {name!r}. {near_misses(name, [each.removesuffix('.log') for each in there])}")
+
+
+def looks_of(folder: ServingFolder, model: str) -> Path:
+    """Returns the log of what a model's rollouts were decided by.
+
+    Raises:
+        PipeyardError: there is none.
+    """
+    path = folder.looks(model)
+    if not path.is_file():
+        there = sorted(each.stem.removeprefix("rollout-") for each in folder.logs.glob("rollout-*.jsonl"))
+        raise PipeyardError(
+            f"{model!r} is neither a file nor a model with a logged rollout. {near_misses(model, there)}"
+        )
+    return path
 
 
 def _model(name: str, model: Mapping[str, Any]) -> list[str]:

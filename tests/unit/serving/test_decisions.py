@@ -186,7 +186,7 @@ def test_an_alias_is_moved_once_for_each_decision(versions, tmp_path):
     reader = WantedReader(versions.folder)
 
     def settle(mover: AliasMover) -> list[bool]:
-        return [mover._settle(model) for model in reader.read()]
+        return [mover.settle(model) for model in reader.read()]
 
     assert settle(mover) == [True]  # nothing is decided
     operating.promote(versions.folder, "taxi", 4, "by hand")
@@ -195,7 +195,7 @@ def test_an_alias_is_moved_once_for_each_decision(versions, tmp_path):
     assert mover.problems() == {"taxi": "no registry"}
     (tmp_path / "broken").unlink()
     assert settle(mover) == settle(AliasMover(versions.folder, options)) == [True]
-    assert mover.problems() == {}
+    assert not mover.problems()
     (model,) = reader.read()
     wanted = " ".join(arguments(versions.folder, model))
     assert asked.read_text().splitlines() == [wanted, wanted]

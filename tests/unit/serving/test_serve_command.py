@@ -99,6 +99,8 @@ def test_a_log_is_decided_again_alike_and_otherwise_by_another_policy(run_pipeya
     assert (code, err) == (1, "6 looks, 2 decided otherwise.\n")
     assert "(was: advance 20%)" in out
     assert plot.read_text().count("<svg") >= 3
+    code, _, err = run_pipeyard("serve", "--folder", str(tmp_path), "replay", "taxy")
+    assert (code, "neither a file nor a model" in err) == (1, True)
     code, _, err = run_pipeyard("serve", "replay", str(path), "--policy", '{"min_request": 40}')
     assert code == 1
     assert "Did you mean 'min_requests'" in err
