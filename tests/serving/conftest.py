@@ -55,6 +55,8 @@ class Load:
 class ServedFolder:
     """A folder of versions of `taxi`, and what serves it."""
 
+    SERVER = "support.stand_in_model_server"
+
     def __init__(self, path: Path, envoy: str) -> None:
         self.folder = ServingFolder(path)
         self._envoy = envoy
@@ -77,7 +79,7 @@ class ServedFolder:
     def pipeyard(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(PIPEYARD), "serve", "--folder", str(self.folder.path), *arguments]
         if arguments[0] == "start":
-            server = f"{sys.executable} -m support.stand_in_model_server"
+            server = f"{sys.executable} -m {self.SERVER}"
             command += ["--router", self._envoy, "--model-server", server]
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PIPEYARD_SERVE_TEST": "1"}
         # What it leaves running must not hold the pipe that its output is read from.

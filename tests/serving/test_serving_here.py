@@ -19,7 +19,7 @@ from pipeyard.serving.served_processes import is_alive
 from rollout import desired
 from rollout.policy import DIRECT, SHADOW, Policy
 
-QUICK = Policy(steps=(10, 50, 100), min_requests=60, error_margin=0.05, latency_ratio=2.0, deadline_seconds=60)
+QUICK = Policy(steps=(10, 50, 100), min_requests=60, error_margin=0.05, latency_ratio=None, deadline_seconds=60)
 MOST_GAP_SECONDS = 2.0
 
 
@@ -189,6 +189,27 @@ def test_operators_see_it_and_decide_with_the_token_alone(served):
     assert done.json() == {"stable": 7, "candidate": None}
     again = requests.post(f"{url}/promote", json=asked, headers={"x-token": token}, timeout=10)
     assert (again.status_code, "can't be promoted" in again.json()["error"]) == (400, True)
+    served.wait_for_shares(v7=100)
+
+
+def test_the_page_shows_and_decides_in_a_browser(served, browser):
+    served.stage(6)
+    served.wait_for_shares(v7=90, v6=10)
+    url = served.state["operators_url"]
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(url)
+    page.wait_for_selector("text=Roll back version 6")
+    assert page.inner_text("h2") == "taxi"
+    rows = [row.split("\t")[:3] for row in page.inner_text("table").splitlines()[1:]]
+    assert rows == [["6", "canary", "10%"], ["7", "stable", "90%"]]
+    page.fill("#token", served.folder.token.read_text().strip())
+    page.click("text=Roll back version 6")
+    page.wait_for_selector("text=Version 6 was rolled back")
+    assert "version 7 of taxi is stable" in page.inner_text("#said")
+    assert {each.removeprefix(url) for each in asked} <= {"/", "/state.json", "/rollback", "/favicon.ico"}
+    page.close()
     served.wait_for_shares(v7=100)
 
 
