@@ -11,23 +11,24 @@ PIPEYARD := .venv/bin/pipeyard
 # One more than there are cores: engines, servers and disks are waited for.
 JOBS ?= $(shell expr $$(nproc) + 1)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
-SUITES := test/engine test/delivery test/pipelines test/scale_out test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
-	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) test/toolchain lint
+SUITES := test/engine test/delivery test/pipelines test/scale_out test/serving test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
+	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) $(patsubst services/%/tests,test/service/%,$(wildcard services/*/tests)) test/toolchain lint
 
 # Environments are made before the suites: a suite that waited for them would let all others go first.
 ENVS := $(if $(PREPARED),,envs)
 
 # Those that need no engine and no whole run. Of `lint`, what needs the components' environments is one of them: CI
 # servers run the rest of it beside them, without.
-UNIT_SUITES := $(filter test/component/% test/library/% test/toolchain test/contracts,$(SUITES)) types
+UNIT_SUITES := $(filter test/component/% test/library/% test/service/% test/toolchain test/contracts,$(SUITES)) types
 
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup data  ## Run a whole pipeline here, from data to a pushed model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...).
+run: setup data  ## Run a whole pipeline here, from data to a served model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...; SERVE=no).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
+	@case " $(ARGS) $(SERVE) " in *" --env "*|*" no "*) ;; *) $(PIPEYARD) serve start ;; esac
 
 test: setup envs  ## Lint, check what is generated, and run every test, one suite more at a time than there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
@@ -56,6 +57,9 @@ test/library/%: setup
 test/toolchain: setup
 	@echo "== toolchain"; .venv/bin/python -m pytest tests/unit tests/conformance
 
+test/service/%: setup
+	@echo "== services/$*"; build/sync-env services/$* && services/$*/.venv/bin/python -m pytest services/$*
+
 test/pipelines: setup $(ENVS)
 	@echo "== pipelines"; .venv/bin/python -m pytest tests/pipelines
 
@@ -67,6 +71,9 @@ test/delivery: setup
 
 test/whole-delivery: setup  # of this very commit: images, package, version, run, model; half an hour, so not part of `test`
 	@echo "== whole delivery"; .venv/bin/python -m pytest tests/delivery -m whole_delivery
+
+test/serving: setup
+	@echo "== serving"; .venv/bin/python -m pytest tests/serving
 
 test/scale_out: setup $(ENVS)
 	@echo "== scale-out"; .venv/bin/python -m pytest tests/scale_out
@@ -89,8 +96,9 @@ benchmark: setup  ## Measure a table of benchmarks/ (TABLE=whole_pipeline, stati
 lock: setup  ## Lock every environment anew.
 	@$(PIPEYARD) lock
 
-clean:  ## Remove environments, runs, pushed models.
-	rm -rf .venv .tools components/*/.venv libs/*/.venv tests/*/.venv benchmarks/.venv benchmarks/peers/*/.venv \
+clean:  ## Stop what is served; remove environments, runs, pushed models.
+	@[ ! -d serving/.serve ] || [ ! -x $(PIPEYARD) ] || $(PIPEYARD) serve stop
+	rm -rf .venv .tools components/*/.venv libs/*/.venv services/*/.venv tests/*/.venv benchmarks/.venv benchmarks/peers/*/.venv \
 		benchmarks/.data runs serving registry dist
 
 .tools/bin/uv:
@@ -104,4 +112,4 @@ clean:  ## Remove environments, runs, pushed models.
 	@echo "setting up the toolchain"
 	@build/sync-env .
 
-.PHONY: help run test unit data setup envs lint types fix benchmark lock clean test/engine test/delivery test/whole-delivery test/pipelines test/scale_out test/toolchain test/contracts
+.PHONY: help run test unit data setup envs lint types fix benchmark lock clean test/engine test/delivery test/whole-delivery test/pipelines test/scale_out test/serving test/toolchain test/contracts

@@ -29,6 +29,7 @@ COMMANDS = {
     "plan": "pipeyard.commands.plan",
     "deploy": "pipeyard.commands.deploy",
     "approve": "pipeyard.commands.approve",
+    "serve": "pipeyard.commands.serve",
     "doctor": "pipeyard.commands.doctor",
     "release": "pipeyard.commands.release",
     "ci": "pipeyard.commands.ci",

@@ -17,7 +17,7 @@ from servers.storage import BUCKET
 from servers.vertex import PROJECT, REGION, VertexServer
 from shop import DATA, PIPELINE, PIPEYARD, ROOT, states, versions
 from support.statistics_artifacts import artifact
-from task_pages import Walk, stand_in, terminal
+from task_pages import OF_SERVING, Walk, stand_in, terminal
 
 from pipeyard.triggers import statistics
 from stepkit import served
@@ -155,7 +155,7 @@ def _asked(walk, what: str) -> list[str]:
 
 
 def test_no_page_is_left_out():
-    assert {f"tasks/{path.name}" for path in (ROOT / "docs/tasks").iterdir()} == set(PAGES)
+    assert {f"tasks/{path.name}" for path in (ROOT / "docs/tasks").iterdir()} == {*PAGES, *OF_SERVING}
 
 
 def test_first_deployment_to_kubeflow(shop, on_kubeflow):

@@ -26,6 +26,6 @@ def copy_files(folder: Path) -> None:
 
 
 def link_environments(folder: Path) -> None:
-    """Lets components in a copy use the environments that were made here."""
-    for environment in ROOT.glob("components/*/.venv"):
+    """Lets components and services in a copy use the environments that were made here."""
+    for environment in (*ROOT.glob("components/*/.venv"), *ROOT.glob("services/*/.venv")):
         (folder / environment.relative_to(ROOT)).symlink_to(environment)

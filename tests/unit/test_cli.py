@@ -21,6 +21,7 @@ def _pipeyard(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
         *([each, "--help"] for each in ("run", "runs", "settings", "compile", "build", "release", "plan", "deploy")),
         ["trigger", "--help"],
         ["trigger", "event", "--help"],
+        ["serve", "start", "--help"],
     ],
     ids=" ".join,
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeyard.repository.dockerfiles import of_base, of_component
-from pipeyard.repository.project import Project
+from pipeyard.repository.project import Project, local_packages
 
 # What is done with parts, in the order in which it is done.
 ACTIONS = ("lint", "test", "image", "compile", "deploy")
@@ -34,6 +34,8 @@ _TEST_SERVERS = "servers"
 _TEST_HELPERS = "support"
 # The suite that builds all images, and runs them.
 _ENGINE_TESTS = "engine"
+# The suite that serves, with the router, and stand-ins for model servers.
+_SERVING_TESTS = "serving"
 # The suite that delivers a small project, from a commit to a run, and follows these pages.
 _DELIVERY_TESTS = "delivery"
 _FOLLOWED = "docs/tasks/*.md"
@@ -44,7 +46,8 @@ class Node:
     """A part of the repository, or an action on one.
 
     Attributes:
-        kind: an action, or what a part is: component, library, base, pipeline, toolchain, settings, environments.
+        kind: an action, or what a part is: component, library, service, base, pipeline, toolchain, settings,
+            environments.
         name: of the part; for actions `component/<name>` and the like, '' where there is but one.
     """
 
@@ -151,6 +154,8 @@ class Graph:
         if top == "libs" and len(rest) > 1:
             part = f"library/{rest[0]}"
             return [Node("test", part), Node("lint")] if rest[1] == "tests" else [Node("library", rest[0])]
+        if top == "services" and len(rest) > 1:
+            return self._in_service(rest[0], rest[1])
         if top in _PARTS and len(rest) > 1:
             return [Node(_PARTS[top], rest[0])]
         if top in ("benchmarks", "triggers", ".github") or file in _SERVERS:
@@ -202,6 +207,11 @@ class Graph:
             return [_CONTRACTS]
         return [Node("tests" if inner == "tests" else "component", name)]
 
+    def _in_service(self, name: str, inner: str) -> list[Node]:
+        if name not in self._project.services:
+            return [Node("toolchain")]
+        return [Node("test", f"service/{name}"), Node("lint")] if inner == "tests" else [Node("service", name)]
+
     def _edge(self, start: Node, *ends: Node) -> None:
         self._edges.setdefault(start, set()).update(ends)
 
@@ -210,6 +220,7 @@ class Graph:
         for name in self._project.components:
             self._component(name)
         self._libraries()
+        self._services()
         self._bases()
         self._pipelines()
         self._suites_of_their_own()
@@ -228,6 +239,17 @@ class Graph:
             self._edge(Node("environments"), own)
             for bundled in self._project.bundled_in(folder):
                 self._edge(Node("library", bundled), Node("test", f"library/{folder.name}"))
+
+    def _services(self) -> None:
+        """What serves is tested by itself where it has tests, and served in the suite that delivers."""
+        for name, folder in self._project.services.items():
+            own = Node("service", name)
+            self._edge(own, Node("lint"), *([Node("test", f"service/{name}")] if (folder / "tests").is_dir() else []))
+            if _SERVING_TESTS in self._suites:
+                self._edge(own, Node("test", _SERVING_TESTS))
+            self._edge(Node("environments"), own)
+            for package in local_packages(folder):
+                self._edge(Node("library", package.name), own)
 
     def _bases(self) -> None:
         for name in self._project.bases:
@@ -251,6 +273,8 @@ class Graph:
             reached = {end for ends in (*self._edges.values(), *self._taken.values()) for end in ends}
             for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
                 self._edge(node, Node("test", _ENGINE_TESTS))
+        if _SERVING_TESTS in self._suites:
+            self._edge(Node("toolchain"), Node("test", _SERVING_TESTS))
         if _DELIVERY_TESTS in self._suites:
             for node in (Node("toolchain"), Node("settings"), *self._run_by_pages()):
                 self._edge(node, Node("test", _DELIVERY_TESTS))

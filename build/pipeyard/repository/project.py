@@ -105,6 +105,12 @@ class Project:
         return [name for name, other in self.libraries.items() if other != folder and other.resolve() / "src" in found]
 
     @cached_property
+    def services(self) -> dict[str, Path]:
+        """Folders of programs that run for long, and of their environments, by name; no step of a pipeline is one."""
+        found = sorted((self.root / "services").glob("*/pyproject.toml"))
+        return {path.parent.name: path.parent for path in found}
+
+    @cached_property
     def bases(self) -> dict[str, Path]:
         """Folders of images that components' images are built on, by name."""
         found = sorted((self.root / "images").glob("*/Dockerfile"))

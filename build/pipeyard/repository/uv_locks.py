@@ -25,7 +25,8 @@ def without_index(text: str) -> str:
 
 def projects(root: Path) -> list[Path]:
     """Returns the folders of the repository that have a lock or should: those with a `pyproject.toml`."""
-    patterns = ("pyproject.toml", "components/*/pyproject.toml", "libs/*/pyproject.toml", "tests/*/pyproject.toml")
+    parents = ("components", "libs", "services", "tests")
+    patterns = ("pyproject.toml", *(f"{each}/*/pyproject.toml" for each in parents))
     return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
 
 

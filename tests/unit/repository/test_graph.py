@@ -279,3 +279,23 @@ def test_the_command_prints_json_and_make_targets(repository):
     ]
     run = CliRunner().invoke(affected.command, ["--since", "HEAD", "--suites", "--project", str(repository)])
     assert run.stdout.split() == ["lint", "test/component/one"]
+
+
+def test_a_service_reaches_its_own_tests_and_the_suite_that_serves(repository):
+    files = {
+        "services/server/pyproject.toml": UV,
+        "services/server/src/server/step.py": "",
+        "services/server/tests/test_server.py": "",
+        "services/router/pyproject.toml": "",
+        "tests/serving/test_serving.py": "",
+    }
+    for name, text in files.items():
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text(text, encoding="utf-8")
+    own, suite = "test service/server", "test serving"
+    assert _reached(repository, "services/server/src/server/step.py") == {"lint", own, suite}
+    assert _reached(repository, "services/server/tests/test_server.py") == {"lint", own}
+    assert _reached(repository, "services/router/pyproject.toml") == {"lint", suite}
+    assert {own, suite} <= _reached(repository, "libs/stepkit/src/stepkit/cli.py")
+    assert suite in _reached(repository, "build/pipeyard/cli.py")
+    assert _reached(repository, "services/gone/pyproject.toml") >= {suite}

@@ -1,0 +1,212 @@
+"""`pipeyard serve`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeyard.commands import find_project, project_option
+from pipeyard.system import verbosity
+
+if TYPE_CHECKING:
+    from pipeyard.serving.serving_folder import ServingFolder
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("serve")
+@click.option(
+    "--env", "environment", default="local", show_default=True, metavar="NAME", help="Environment of settings.yaml."
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of pushed models; default: the environment's serving_uri.",
+)
+@project_option
+@click.pass_context
+def command(context: click.Context, environment: str, folder: Path | None, project_folder: Path) -> None:
+    """Serve pushed models on this machine, and roll new versions out.
+
+    A process a version, a router in front, and a supervisor that follows what deploy writes: see docs/serving.md.
+    """
+    context.obj = _ServeOptions(environment, folder, project_folder)
+
+
+@command.command("start")
+@click.argument("models", nargs=-1)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of 127.0.0.1; default: 8500, or one that is free.")
+@click.option(
+    "--operators-port", type=click.IntRange(1, 65535), help="Of the operators' page; default: one that is free."
+)
+@click.option("--wait", "seconds", type=click.FloatRange(min=0), default=120, show_default=True, metavar="SECONDS")
+@click.option("--log-days", type=click.FloatRange(min=0), default=7, show_default=True, help="How long logs are kept.")
+@click.option("--model-server", default="", metavar="COMMAND", help="Another with services/model_server's arguments.")
+@click.option("--router", default="", metavar="PATH", help="Another Envoy than that of services/router.")
+@click.option("--server-option", "server_options", multiple=True, metavar="OPTION", help="Argument of model servers.")
+@_json
+@click.pass_obj
+def start_command(place: "_ServeOptions", as_json: bool, seconds: float, **options) -> None:
+    """Serve MODELS (default: all that are pushed) until `pipeyard serve stop`, and print how to ask them.
+
+    It returns when they answer; what serves them outlives the terminal. Where they are served already, it says so.
+    """
+    from pipeyard.serving import start_serving
+
+    folder = place.serving
+    asked = place.start_options(**options)
+    served = start_serving.start(folder, asked, options["port"], seconds, verbosity.note)
+    for note in served.notes:
+        verbosity.note(note)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(served.state, indent=2))
+        return
+    models = list(served.state["models"])
+    if not models:
+        click.echo(f"No model is pushed to {folder.path} yet. It will be served at {served.options.url} when it is.")
+    for model in models:
+        version = served.state["models"][model]["stable"]
+        click.echo(f"Served: version {version} of {model}. Ask it:")
+        click.echo(f"  {start_serving.example(served.options.url, model)}")
+    click.echo(f"Operators' page: {served.options.operators_url} (token: {folder.token})")
+    click.echo("Stop it: .venv/bin/pipeyard serve stop")
+
+
+@command.command("status")
+@_json
+@click.pass_obj
+def status_command(place: "_ServeOptions", as_json: bool) -> int:
+    """Show what is served: versions, shares of the traffic, how rollouts stand.
+
+    Exit code: 1 if nothing is served.
+    """
+    from pipeyard.serving import serving_tables
+
+    state, lines = serving_tables.status(place.serving)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(state, indent=2))
+    else:
+        click.echo("\n".join(lines))
+    return 0 if state else 1
+
+
+@command.command("stop")
+@click.pass_obj
+def stop_command(place: "_ServeOptions") -> None:
+    """End every process that serves, those that a killed supervisor left, too."""
+    from pipeyard.serving import stop_serving
+
+    click.echo("Stopped." if stop_serving.stop(place.serving) else "Nothing is served.")
+
+
+def _deciding(name: str, text: str) -> None:
+    """Adds a command by which somebody decides a rollout."""
+
+    @command.command(name, help=text)
+    @click.argument("model")
+    @click.option(
+        "--version", type=click.IntRange(min=1), help="The candidate that is meant; default: the one there is."
+    )
+    @click.option("--reason", default="by hand", show_default=True, help="Recorded with the decision.")
+    @_json
+    @click.pass_obj
+    def decide(place: "_ServeOptions", model: str, version: int | None, reason: str, as_json: bool) -> None:
+        from pipeyard.serving import operating, start_serving
+
+        change = {"promote": operating.promote, "rollback": operating.roll_back}[name]
+        new = change(place.serving, model, version, reason)
+        if as_json:
+            click.echo(new.to_text(), nl=False)
+            return
+        click.echo(f"Version {new.stable} of {model} is stable.")
+        if not start_serving.is_served(place.serving):
+            click.echo("Nothing is served now: it counts from the next `pipeyard serve start` on.")
+
+
+_deciding("promote", "Give the candidate of MODEL all traffic: it is the stable version from now on.")
+_deciding("rollback", "Give the stable version of MODEL all traffic, and end the candidate.")
+
+
+@command.command("logs")
+@click.argument("name", default="")
+@click.option("--lines", type=click.IntRange(min=1), default=40, show_default=True, help="How many, of the end.")
+@click.option("--remove", is_flag=True, help="Remove the logs of what doesn't run.")
+@click.pass_obj
+def logs_command(place: "_ServeOptions", name: str, lines: int, remove: bool) -> None:
+    """Show the end of the log NAME: supervisor, router, or MODEL/VERSION; without a name, which logs there are."""
+    from pipeyard.serving import serving_tables
+
+    for line in serving_tables.logs_of(place.serving, name, lines, remove):
+        click.echo(line)
+
+
+@command.command("replay")
+@click.argument("log")
+@click.option("--policy", default="", metavar="JSON", help="Decide by another policy than the logged one.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the course as an HTML page.")
+@_json
+@click.pass_obj
+def replay_command(place: "_ServeOptions", log: str, policy: str, plot: Path | None, as_json: bool) -> int:
+    """Decide the rollouts in a LOG, a model's name or a file, again, look by look.
+
+    Exit code: 1 if something is decided otherwise than the log has it.
+    """
+    from pipeyard.serving import rollout_replay, serving_tables
+
+    path = Path(log) if Path(log).is_file() else serving_tables.looks_of(place.serving, log)
+    replayed = rollout_replay.replay(path, policy)
+    if plot:
+        rollout_replay.write_plot(replayed, plot)
+    for line in rollout_replay.as_json(replayed) if as_json else rollout_replay.as_text(replayed):
+        click.echo(line)
+    differing = sum(each.differing for each in replayed)
+    verbosity.note(f"{sum(len(each.looks) for each in replayed)} looks, {differing} decided otherwise.")
+    return 1 if differing else 0
+
+
+class _ServeOptions:
+    """What the group's options name."""
+
+    def __init__(self, environment: str, folder: Path | None, project: Path) -> None:
+        self._environment, self._folder, self._project = environment, folder, project
+
+    @property
+    def serving(self) -> "ServingFolder":
+        from pipeyard.serving import serving_folder
+
+        if self._folder:
+            return serving_folder.ServingFolder(self._folder.resolve())
+        from pipeyard import settings
+
+        project = find_project(self._project)
+        environment = settings.load(project.root).environment(self._environment)
+        return serving_folder.of_uri(str(environment.parameters.get("serving_uri", "")), self._environment)
+
+    def start_options(self, models, port, operators_port, log_days, model_server, router, server_options):
+        import shlex
+
+        from pipeyard.serving import serving_programs, start_serving
+        from pipeyard.serving.start_options import StartOptions
+
+        project = find_project(self._project)
+        if model_server:
+            server = serving_programs.other_server(shlex.split(model_server))
+        else:
+            server = serving_programs.model_server(project, verbosity.note)
+        promotion = serving_programs.promotion(project)
+        return StartOptions(
+            port or start_serving.DEFAULT_PORT,
+            operators_port or 0,
+            str(Path(router).absolute()) if router else serving_programs.envoy(project, verbosity.note),
+            server.command,
+            models,
+            tuple(server_options),
+            server.env,
+            promotion.command,
+            promotion.env,
+            log_days,
+        )
