@@ -30,8 +30,6 @@ _VARIABLES = "variables/variables"
 _REMEDY = "Give a version that deploy has pushed."
 # Rows that are asked for before the first request, so that none waits for what TensorFlow does once.
 _WARM_UP_ROWS = (1, 2, 1, 32, 1)
-# Of calls that take longer in the caller's thread than handing operations to others does.
-_ALONE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,7 @@ class LoadedModel:
     description: ModelDescription
     reader: Reader
     answers: Answers
-    _alone: Any
-    _shared: Any
+    _call: Any
 
     def ask(self, tensors: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the model's numbers, [rows, width]. May be called from several threads at once.
@@ -62,9 +59,8 @@ class LoadedModel:
         """
         import tensorflow as tf
 
-        call = self._alone if len(tensors[0]) <= _ALONE_ROWS else self._shared
         try:
-            (values,) = call(*tensors)
+            (values,) = self._call(*tensors)
         except tf.errors.InvalidArgumentError as error:
             raise Refused(NO_ANSWER, f"The model can't answer these values: {tensorflow_cause(error)}.") from error
         found: np.ndarray = values if values.ndim == 2 else values.reshape(len(tensors[0]), -1)
@@ -93,13 +89,7 @@ def load(folder: Path) -> LoadedModel:
     answers = _answers(signature.outputs, description, described is not None, _threshold(folder))
     feeds = [signature.inputs[column.argument].name for column in reader.columns]
     fetch = signature.outputs[answers.output].name
-    loaded = LoadedModel(
-        description,
-        reader,
-        answers,
-        _callable(session, feeds, fetch, in_callers_thread=True),
-        _callable(session, feeds, fetch, in_callers_thread=False),
-    )
+    loaded = LoadedModel(description, reader, answers, _callable(session, feeds, fetch))
     _warm_up(loaded)
     return loaded
 
@@ -147,12 +137,13 @@ def _assignment(graph: Any, variable: str, copy: str) -> Any:
     )
 
 
-def _callable(session: Any, feeds: Sequence[str], fetch: str, *, in_callers_thread: bool) -> Any:
+def _callable(session: Any, feeds: Sequence[str], fetch: str) -> Any:
     from tensorflow.core.protobuf import config_pb2
 
     options = config_pb2.CallableOptions(feed=feeds, fetch=[fetch])
-    if in_callers_thread:
-        options.run_options.inter_op_thread_pool = -1
+    # All operations in the caller's thread: handing them to others takes as long again for one row, and is no quicker for
+    # 256. Large ones still use several cores by themselves.
+    options.run_options.inter_op_thread_pool = -1
     # `Session.make_callable` without what it does in Python at each call.
     return session._make_callable_from_options(options)  # pylint: disable=protected-access
 
