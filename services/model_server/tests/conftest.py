@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-
 from model_server.answers import Answers
 from model_server.columns import Column, Reader
+
 from stepkit import tasks
 from stepkit.model_description import ModelDescription
 
@@ -88,7 +88,7 @@ def export(folder: Path, description: ModelDescription = DESCRIPTION, width: int
     extra.mkdir(exist_ok=True)
     (extra / "model.json").write_text(description.to_json(), encoding="utf-8")
     if description.task == tasks.BINARY:
-        (extra / "operating_point.json").write_text(f'{{"threshold": {THRESHOLD}, "splits": {{}}}}')
+        (extra / "operating_point.json").write_text(f'{{"threshold": {THRESHOLD}, "splits": {{}}}}', encoding="utf-8")
     return folder
 
 
@@ -144,11 +144,11 @@ def start(model: Path, folder: Path, *flags: str) -> Server:
     """Starts a server; the caller ends it."""
     command = [sys.executable, "-m", "model_server", "--path", str(model), "--name", NAME, "--version", VERSION]
     command += ["--log-requests", str(folder / "logs"), *flags]
-    with (folder / "errors").open("w") as errors:
+    with (folder / "errors").open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout
     line = process.stdout.readline()
-    assert " is served at " in line, (folder / "errors").read_text()
+    assert " is served at " in line, (folder / "errors").read_text(encoding="utf-8")
     return Server(process, line.split()[-1], folder / "logs", folder / "errors")
 
 
@@ -158,8 +158,8 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     found = start(model, tmp_path_factory.mktemp("server"), *limits)
     yield found
     found.process.terminate()
-    assert found.process.wait(20) == 0, found.errors.read_text()
-    assert "Traceback" not in found.errors.read_text()
+    assert found.process.wait(20) == 0, found.errors.read_text(encoding="utf-8")
+    assert "Traceback" not in found.errors.read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import orjson
 import pytest
 from conftest import COLUMNS
-
 from model_server import bodies
 from model_server.answers import Answers
 from model_server.columns import Reader
 from model_server.refusals import Refused
+
 from stepkit import tasks
 
 READER = Reader(COLUMNS)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import COLUMNS
-
 from model_server.columns import Column, Reader
 from model_server.refusals import Refused
 
@@ -28,7 +27,10 @@ def test_values_of_each_type() -> None:
 
 
 def test_null_is_missing_as_an_absent_column_is() -> None:
-    (absent, null) = (tensors({"miles": 1}), tensors(dict.fromkeys(["area", "Company Name", "tags.all"]) | {"miles": 1}))
+    (absent, null) = (
+        tensors({"miles": 1}),
+        tensors(dict.fromkeys(["area", "Company Name", "tags.all"]) | {"miles": 1}),
+    )
     assert {name: value.tolist() for name, value in absent.items()} == {n: v.tolist() for n, v in null.items()}
     optional = Reader([Column("wait", "wait", np.dtype(np.float32))])
     assert np.isnan(optional.tensors({"wait": [None, 2]}, 2)[0]).tolist() == [[True], [False]]

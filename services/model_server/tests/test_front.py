@@ -9,10 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from conftest import NAME, VERSION, FakeModel
-from prometheus_client import CollectorRegistry, generate_latest
-
 from model_server.front import Front, Limits
 from model_server.metrics import Metrics, score_bounds
+from prometheus_client import CollectorRegistry, generate_latest
 
 ONE = {"instances": [{"miles": 5}]}
 PREDICT = f"/v1/models/{NAME}:predict"
@@ -21,7 +20,7 @@ PREDICT = f"/v1/models/{NAME}:predict"
 class Asked:
     """An application in this process, and what it said."""
 
-    def __init__(self, limits: Limits = Limits(), tokens: tuple[bytes, ...] = ()) -> None:
+    def __init__(self, limits: Limits | None = None, tokens: tuple[bytes, ...] = ()) -> None:
         self.model = FakeModel()
         self.said: list[str] = []
         self.metrics = Metrics((NAME, VERSION), self.model.answers.names, score_bounds())
@@ -32,9 +31,17 @@ class Asked:
             raise AssertionError("isn't asked for")
 
         self.front = Front(
-            self.model, NAME, VERSION, limits, self.metrics, lambda: generate_latest(registry), others, ONE, tokens,
+            self.model,
+            NAME,
+            VERSION,
+            limits or Limits(),
+            self.metrics,
+            lambda: generate_latest(registry),
+            others,
+            ONE,
+            tokens,
             say=self.said.append,
-        )  # fmt: skip
+        )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://here")
 
     async def ask(self, body: Any = None, **options: Any) -> httpx.Response:
@@ -208,7 +215,9 @@ def test_latencies_are_of_answers_and_scores_of_rows() -> None:
         await asked.ask({"instances": [{"miles": 1}, {"miles": 9}]})
         await asked.ask({"instances": []})
         assert asked.value("pipeyard_request_seconds_count") == 1
-        scores = [asked.value("pipeyard_scores_bucket", output="probabilities", le=le) for le in ("0.05", "0.15", "+Inf")]
+        scores = [
+            asked.value("pipeyard_scores_bucket", output="probabilities", le=le) for le in ("0.05", "0.15", "+Inf")
+        ]
         assert scores == [0, 1, 2]
         assert asked.value("pipeyard_rows_total") == 2
         assert "pipeyard_rows_total" in (await asked.client.get("/metrics")).text

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, COLUMNS
-
 from model_server import request_log
 from model_server.answers import Answers
 from model_server.request_log import RequestLog, Sampling
+
 from stepkit import tasks
 from stepkit.errors import UsageError
 

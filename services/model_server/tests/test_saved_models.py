@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from conftest import ARGUMENTS, CLASSES, COLUMNS, DESCRIPTION, THRESHOLD, export, score
-
 from model_server import saved_models, statistics
+
 from stepkit import tasks
 from stepkit.errors import StepError
 from stepkit.model_description import ModelDescription
@@ -135,7 +135,9 @@ def test_statistics_give_a_typical_row_and_the_label_s_range(tmp_path: Path) -> 
     company.string_stats.top_values.add(value="Yellow", frequency=3)
     record = found.SerializeToString()
     (tmp_path / "assets.extra").mkdir()
-    (tmp_path / "assets.extra/stats.tfrecord").write_bytes(len(record).to_bytes(8, "little") + b"crc1" + record + b"crc2")
+    (tmp_path / "assets.extra/stats.tfrecord").write_bytes(
+        len(record).to_bytes(8, "little") + b"crc1" + record + b"crc2"
+    )
     read = statistics.read(tmp_path)
     assert statistics.example(read, COLUMNS) == {"miles": 2.25, "Company Name": "Yellow", "area": 0, "tags.all": [""]}
     assert statistics.label_range(read, "miles") == (0.5, 20.5)

@@ -111,9 +111,10 @@ def test_a_huge_body_is_refused_while_it_is_sent(server: Server, client: httpx.C
 
 def test_slow_clients_are_sent_away(server: Server) -> None:
     start_of_body = b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\n{" % V1.encode()
-    with socket.create_connection(("127.0.0.1", server.port), 20) as body, socket.create_connection(
-        ("127.0.0.1", server.port), 20
-    ) as headers:
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 20) as body,
+        socket.create_connection(("127.0.0.1", server.port), 20) as headers,
+    ):
         body.sendall(start_of_body)
         headers.sendall(b"POST / HTTP/1.1\r\nhost:")
         answer = body.makefile("rb").read()
@@ -149,7 +150,7 @@ def test_fuzzed_bodies_do_no_harm(server: Server, client: httpx.Client) -> None:
     assert all(status < 500 for status in statuses), statuses
     assert statuses[400] > FUZZED / 2
     assert set(unharmed) == {200}
-    assert "Traceback" not in server.errors.read_text()
+    assert "Traceback" not in server.errors.read_text(encoding="utf-8")
 
 
 def fuzzed(generator: random.Random) -> bytes:
@@ -176,8 +177,9 @@ def fuzzed(generator: random.Random) -> bytes:
 
 def strange(generator: random.Random) -> Any:
     return generator.choice(
-        [None, True, 0, -1, 1.5, 2**63, 10**400, float("nan"), float("inf"), 1e308, "", "NaN", "\x00", "\ud800", "x" * 999,
-         [], {}, [[]], [None], {"a": 1}, [[[[[[1]]]]]], {"b64": "AA=="}, "FP32", [2, 1], [-1], [0], [10**18, 10**18]]
+        [None, True, 0, -1, 1.5, 2**63, 10**400, float("nan"), float("inf"), 1e308, "", "NaN", "\x00", "\ud800",
+         "x" * 999, [], {}, [[]], [None], {"a": 1}, [[[[[[1]]]]]], {"b64": "AA=="}, "FP32",
+         [2, 1], [-1], [0], [10**18, 10**18]]
     )  # fmt: skip
 
 
@@ -200,7 +202,7 @@ def test_at_the_end_all_is_answered_and_logged(model: Path, tmp_path: Path) -> N
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in answer
     assert server.process.wait(20) == 0
-    assert "Traceback" not in server.errors.read_text()
+    assert "Traceback" not in server.errors.read_text(encoding="utf-8")
     table = pq.read_table(server.logs)
     assert table.num_rows == 4
     assert "area" not in table.column_names
@@ -215,5 +217,7 @@ def is_ready(client: httpx.Client) -> bool:
 
 
 def test_help_is_quick_and_loads_nothing() -> None:
-    code = "import sys, model_server.cli as c; c.parser(); sys.exit('tensorflow' in sys.modules or 'uvicorn' in sys.modules)"
+    code = (
+        "import sys, model_server.cli as c; c.parser(); sys.exit({'tensorflow', 'uvicorn'} & set(sys.modules) != set())"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from model_server import cli, serving
 from model_server.serving import Place
+
 from stepkit.errors import StepError, UsageError
 
 PEM = Path("file.pem")

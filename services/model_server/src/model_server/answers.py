@@ -81,9 +81,7 @@ def _multilabel(answers: Answers, rows: Sequence[Sequence[float]]) -> list[Predi
     names = answers.names
     return [
         {
-            "classes": [
-                name for name, value in zip(answers.classes, row, strict=True) if value > answers.threshold
-            ],
+            "classes": [name for name, value in zip(answers.classes, row, strict=True) if value > answers.threshold],
             "scores": dict(zip(names, row, strict=True)),
             "threshold": answers.threshold,
         }

@@ -60,7 +60,7 @@ def parse(body: bytes | bytearray) -> dict[str, Any]:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refused(BAD_REQUEST, _why_no_json(body, error)) from error
-    if type(found) is not dict:
+    if not isinstance(found, dict):
         raise Refused(BAD_REQUEST, f"The body must be a JSON object; it is {_kind(found)}.")
     return found
 
@@ -76,7 +76,7 @@ def read_v1(body: dict[str, Any], reader: Reader, max_rows: int) -> Asked:
         if body.get("signature_name", _V1_SIGNATURE) != _V1_SIGNATURE:
             raise Refused(BAD_REQUEST, f"'signature_name' can only be {_V1_SIGNATURE!r}: columns are what is taken.")
     instances = body["instances"]
-    if type(instances) is not list or not instances:
+    if not isinstance(instances, list) or not instances:
         raise Refused(BAD_REQUEST, f"'instances' must be a list of one or more objects; it is {_kind(instances)}.")
     _check_rows(len(instances), max_rows)
     return Asked(reader.of_instances(instances), len(instances))
@@ -129,7 +129,12 @@ def write_v2(answers: Answers, values: np.ndarray, model: tuple[str, str], reque
     predictions = answers.predictions(values)
     rows = len(predictions)
     shape = [rows, answers.width]
-    output: dict[str, Any] = {"name": answers.output, "shape": shape, "datatype": "FP32", "data": values.ravel().tolist()}
+    output: dict[str, Any] = {
+        "name": answers.output,
+        "shape": shape,
+        "datatype": "FP32",
+        "data": values.ravel().tolist(),
+    }
     outputs = [output]
     if answers.task == tasks.BINARY:
         output["parameters"] = {"threshold": answers.threshold}
@@ -185,7 +190,7 @@ def _input(number: int, item: Mapping[str, Any], reader: Reader) -> tuple[str, V
             f"The input {name!r} has the datatype {str(datatype)[:60]!r}; it must be one of "
             f"{', '.join(_DATATYPES[column.kind])}.",
         )
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
+    if not isinstance(shape, list) or not shape or not all(_is_size(size) for size in shape):
         raise Refused(BAD_REQUEST, f"The shape of input {name!r} must be a list of whole numbers, rows first.")
     if not isinstance(item["data"], list):
         raise Refused(BAD_REQUEST, f"The data of input {name!r} must be a list; it is {_kind(item['data'])}.")
@@ -200,6 +205,10 @@ def _input(number: int, item: Mapping[str, Any], reader: Reader) -> tuple[str, V
     if width != 1:
         raise Refused(BAD_REQUEST, f"The input {name!r} has {width} values a row; the model takes one. Send [rows, 1].")
     return name, data
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _flat(data: list[Any]) -> list[Any]:

@@ -13,7 +13,6 @@ from typing import Any
 from stepkit import cli
 
 
-
 def main(argv: Sequence[str] | None = None) -> int:
     """See `stepkit.cli.run`."""
     return cli.run(parser(), serve, argv)
@@ -52,7 +51,7 @@ def serve(args: argparse.Namespace) -> None:
         StepError: it can't be loaded, or the port is taken.
         UsageError: flags that don't go together.
     """
-    # With it TensorFlow looks for tf_keras, which isn't here, and goes without; importing Keras takes a second and 90 MB.
+    # With it TensorFlow looks for tf_keras, which isn't here, and goes without. Keras would take a second and 90 MB.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     from model_server import serving
 

@@ -75,7 +75,7 @@ class Reader:
             Refused: an instance is no object, or has a column that the model hasn't.
         """
         for number, row in enumerate(instances):
-            if type(row) is not dict:
+            if not isinstance(row, dict):
                 raise Refused(
                     BAD_REQUEST,
                     f"Instance {number} is {_what(row)}; it must be an object of columns and their values.",
@@ -178,7 +178,8 @@ def _items(column: Column, number: int, value: Any) -> list[Any]:
     for item in items:
         if item is None:
             raise Refused(
-                BAD_REQUEST, f"{_place(column, number)} has a null among its values. Leave missing ones out of the list."
+                BAD_REQUEST,
+                f"{_place(column, number)} has a null among its values. Leave missing ones out of the list.",
             )
     if column.required and not items:
         _refuse_missing(column, number)

@@ -218,15 +218,15 @@ class Front:
         if kind != _JSON:
             raise Refused(
                 refusals.WRONG_TYPE,
-                f"The content type is {kind.decode('latin-1')[:60]!r}; send JSON with `content-type: application/json`.",
+                f"The content type is {kind.decode('latin-1')[:60]!r}; send JSON, as `content-type: application/json`.",
             )
         if request.encoding not in (b"", b"identity"):
             raise Refused(refusals.WRONG_TYPE, "Compressed bodies aren't taken. Send it without content-encoding.")
         if request.length.isdigit() and int(request.length) > self._limits.max_body_bytes:
             raise Refused(
                 refusals.TOO_LARGE,
-                f"The body has {int(request.length)} bytes; {self._limits.max_body_bytes} are taken. Send fewer rows at "
-                "once.",
+                f"The body has {int(request.length)} bytes; {self._limits.max_body_bytes} are taken. Send fewer "
+                "rows at once.",
             )
         if self._metrics.active > self._limits.concurrency:
             raise Refused(
@@ -235,7 +235,9 @@ class Front:
                 {"retry-after": "1"},
             )
 
-    async def _work(self, is_v2: bool, body: bytes | bytearray, request_id: str) -> tuple[bytes, bodies.Asked, np.ndarray]:
+    async def _work(
+        self, is_v2: bool, body: bytes | bytearray, request_id: str
+    ) -> tuple[bytes, bodies.Asked, np.ndarray]:
         if self._batcher:
             asked = self._asked(is_v2, body)
             numbers = await self._batcher.ask(self._model.reader.tensors(asked.values, asked.rows))
@@ -268,7 +270,9 @@ class Front:
 
     def _too_slow(self, is_read: bool) -> Refused:
         if is_read:
-            return Refused(refusals.TOO_SLOW, f"There was no answer within {self._limits.timeout:g} s. Send fewer rows.")
+            return Refused(
+                refusals.TOO_SLOW, f"There was no answer within {self._limits.timeout:g} s. Send fewer rows."
+            )
         return Refused(refusals.SLOW_BODY, f"The body wasn't whole within {self._limits.timeout:g} s. Send it faster.")
 
     async def _get(self, scope: Scope, request: _Request, receive: Receive, send: Send) -> None:
@@ -325,7 +329,7 @@ class Front:
 
     def _check_token(self, authorization: bytes) -> None:
         kind, _, token = authorization.partition(b" ")
-        if kind.lower() != b"bearer" or not any([hmac.compare_digest(token.strip(), each) for each in self._tokens]):
+        if kind.lower() != b"bearer" or not any(hmac.compare_digest(token.strip(), each) for each in self._tokens):
             raise Refused(
                 refusals.UNAUTHORIZED,
                 "A token is needed: send `authorization: Bearer TOKEN`.",

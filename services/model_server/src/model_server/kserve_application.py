@@ -30,8 +30,12 @@ def create(model: Model, name: str, example: Mapping[str, Any]) -> Application:
     finally:
         sys.argv = arguments
 
-    class Registered(kserve.Model):  # type: ignore[misc]  # kserve is unannotated
+    class Registered(kserve.Model):
         """Tells what the model takes and gives."""
+
+        def __init__(self) -> None:
+            super().__init__(name)
+            self.ready = True
 
         def get_input_types(self) -> list[dict[str, Any]]:
             """See `kserve.Model`."""
@@ -48,10 +52,8 @@ def create(model: Model, name: str, example: Mapping[str, Any]) -> Application:
             """See `kserve.Model`."""
             return [{"name": model.answers.output, "datatype": "FP32", "shape": [-1, model.answers.width]}]
 
-    registered = Registered(name)
-    registered.ready = True
     server = kserve.ModelServer(enable_grpc=False)
-    server.register_model(registered)
+    server.register_model(Registered())
     rest = RESTServer("kserve.model_server:app", server.dataplane, server.model_repository_extension, 0)
     rest.create_application()
     from kserve.model_server import app
@@ -87,5 +89,8 @@ def _described(schema: dict[str, Any], model: Model, name: str, example: Mapping
     body = {"type": "object", "required": ["instances"], "properties": {"instances": instances}}
     predict = paths.get("/v1/models/{model_name}:predict", {}).get("post")
     if predict is not None:
-        predict["requestBody"] = {"required": True, "content": {"application/json": {"schema": body, "example": example}}}
+        predict["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body, "example": example}},
+        }
     return {**schema, "info": {**schema["info"], "title": name}, "paths": paths}

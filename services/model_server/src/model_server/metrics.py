@@ -94,7 +94,9 @@ class Metrics(Collector):
         """See prometheus_client."""
         labels, values = ["model", "version"], list(self._model)
         requests = CounterMetricFamily(
-            "pipeyard_requests", "Requests of predictions, by the status they were answered with", labels=[*labels, "status"]
+            "pipeyard_requests",
+            "Requests of predictions, by the status they were answered with",
+            labels=[*labels, "status"],
         )
         for status, number in sorted(self._requests.items()):
             requests.add_metric([*values, str(status)], number)

@@ -120,7 +120,9 @@ def _session(folder: Path) -> tuple[Any, Any]:
             session.run(saver.restore_op_name, {saver.filename_tensor_name: str(folder / _VARIABLES)})
         session.run(assignments)
         if _INIT in meta_graph.signature_def:
-            assets = {each.tensor_info.name: str(folder / "assets" / each.filename) for each in meta_graph.asset_file_def}
+            assets = {
+                each.tensor_info.name: str(folder / "assets" / each.filename) for each in meta_graph.asset_file_def
+            }
             session.run(graph.get_operation_by_name(meta_graph.signature_def[_INIT].outputs[_INIT].name), assets)
     except (tf.errors.OpError, ValueError, KeyError) as error:
         raise StepError(f"The model {str(folder)!r} can't be loaded ({tensorflow_cause(error)}). {_REMEDY}") from error
@@ -132,17 +134,15 @@ def _assignment(graph: Any, variable: str, copy: str) -> Any:
 
     target, source = (graph.get_tensor_by_name(f"{name}:0") for name in (variable, copy))
     dtype = tf.dtypes.as_dtype(source.op.get_attr("dtype"))
-    return tf.raw_ops.AssignVariableOp(
-        resource=target, value=tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype)
-    )
+    return tf.raw_ops.AssignVariableOp(resource=target, value=tf.raw_ops.ReadVariableOp(resource=source, dtype=dtype))
 
 
 def _callable(session: Any, feeds: Sequence[str], fetch: str) -> Any:
     from tensorflow.core.protobuf import config_pb2
 
     options = config_pb2.CallableOptions(feed=feeds, fetch=[fetch])
-    # All operations in the caller's thread: handing them to others takes as long again for one row, and is no quicker for
-    # 256. Large ones still use several cores by themselves.
+    # All operations in the caller's thread: handing them to others takes as long again for one row, and is no quicker
+    # for 256. Large ones still use several cores by themselves.
     options.run_options.inter_op_thread_pool = -1
     # `Session.make_callable` without what it does in Python at each call.
     return session._make_callable_from_options(options)  # pylint: disable=protected-access

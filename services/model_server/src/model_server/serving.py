@@ -43,8 +43,8 @@ def check_place(place: Place, has_token: bool) -> None:
     if is_local(place.host) or (place.certificate and has_token):
         return
     raise UsageError(
-        f"--host {place.host} can be reached from other machines: give --tls-cert, --tls-key and --token-file, or leave "
-        "--host at 127.0.0.1"
+        f"--host {place.host} can be reached from other machines: give --tls-cert, --tls-key and --token-file, or "
+        "leave --host at 127.0.0.1"
     )
 
 
