@@ -1,0 +1,1 @@
+"""Serves a version of a model over HTTP."""

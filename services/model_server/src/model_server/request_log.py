@@ -1,0 +1,202 @@
+"""Sampled requests with their answers, as Parquet.
+
+A row a row of a request. Raw columns are called and typed as in the data; what is added begins with an underscore:
+`_time` (UTC), `_request_id`, `_row` (within the request), `_model`, `_version`, and of the answer `_class` and a number
+a column, `_score_NAME`.
+
+Which requests are logged is decided by their id alone, so two versions that get the same request both log it, or
+neither. A file appears whole, under a name that sorts by time.
+"""
+
+import math
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_server.answers import Answers
+from model_server.columns import Column, Values
+from stepkit.errors import UsageError, near_misses
+
+# A file is written when either is reached, and when the server ends.
+FLUSH_SECONDS = 10.0
+FLUSH_ROWS = 10_000
+# More than that is dropped, and counted: logs must not take the memory that answers need.
+MOST_ROWS = 100_000
+_NAME = re.compile(r"(?P<model>.+)-v(?P<version>\d+)-(?P<time>\d{8}T\d{6})\d{6}Z\.parquet")
+_TIME = "%Y%m%dT%H%M%S%fZ"
+_HASHES = 2**32
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is logged.
+
+    Attributes:
+        folder: of the files.
+        rate: share of requests, 0 to 1.
+        without: raw columns that are left out.
+        days: files are removed after so many.
+    """
+
+    folder: Path
+    rate: float = 1.0
+    without: tuple[str, ...] = ()
+    days: float = 30.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request with its answer."""
+
+    time: datetime
+    request_id: str
+    values: Mapping[str, Values]
+    numbers: np.ndarray
+
+
+class RequestLog:
+    """Takes entries without waiting, and writes them in a thread of its own.
+
+    Args:
+        model: name and version.
+        say: called with what goes wrong.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        model: tuple[str, str],
+        columns: Sequence[Column],
+        answers: Answers,
+        say: Callable[[str], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        check_columns(sampling.without, columns)
+        self._sampling = sampling
+        self._model = model
+        self._columns = [column for column in columns if column.name not in sampling.without]
+        self._answers = answers
+        self._say = say
+        self._clock = clock
+        self._threshold = math.ceil(sampling.rate * _HASHES)
+        self._entries: list[Entry] = []
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        sampling.folder.mkdir(parents=True, exist_ok=True)
+        self._thread = threading.Thread(target=self._write_until_closed, name="request-log", daemon=True)
+        self._thread.start()
+
+    def wants(self, request_id: str) -> bool:
+        """True if the request of this id is one of the sample."""
+        return zlib.crc32(request_id.encode()) < self._threshold
+
+    def add(self, request_id: str, values: Mapping[str, Values], numbers: np.ndarray) -> int:
+        """Takes a request and the model's numbers, [rows, width]. Returns how many rows were dropped instead."""
+        with self._lock:
+            if self._rows + len(numbers) > MOST_ROWS:
+                return len(numbers)
+            self._entries.append(Entry(self._clock(), request_id, values, numbers))
+            self._rows += len(numbers)
+            full = self._rows >= FLUSH_ROWS
+        if full:
+            self._wake.set()
+        return 0
+
+    def close(self) -> None:
+        """Writes what there is, and ends."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _write_until_closed(self) -> None:
+        while True:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            closed = self._closed  # before the entries are taken: none comes after that
+            with self._lock:
+                entries, self._entries, self._rows = self._entries, [], 0
+            try:
+                if entries:
+                    self._write(entries)
+                self._remove_old()
+            except Exception as error:  # pylint: disable=broad-exception-caught  # later rows may be written
+                self._say(f"{sum(len(entry.numbers) for entry in entries)} rows weren't logged: {error}")
+            if closed:
+                return
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        import pyarrow.parquet as pq
+
+        table = to_table(entries, self._model, self._columns, self._answers)
+        name = f"{self._model[0]}-v{self._model[1]}-{self._clock().strftime(_TIME)}.parquet"
+        aside = self._sampling.folder / f".{name}.partial"
+        pq.write_table(table, aside)
+        aside.replace(self._sampling.folder / name)
+
+    def _remove_old(self) -> None:
+        oldest = (self._clock() - timedelta(days=self._sampling.days)).strftime(_TIME)
+        for path in outdated(self._sampling.folder.glob("*.parquet"), self._model[0], oldest):
+            path.unlink(missing_ok=True)
+
+
+def check_columns(without: Iterable[str], columns: Iterable[Column]) -> None:
+    """Raises UsageError, with near misses, if one that is to be left out isn't there."""
+    known = [column.name for column in columns]
+    for name in without:
+        if name not in known:
+            raise UsageError(f"--log-without {name!r} is no column of the model. {near_misses(name, known)}")
+
+
+def outdated(paths: Iterable[Path], model: str, oldest: str) -> list[Path]:
+    """Returns the files of a model's versions that are older than a time, as their names have it; no others."""
+    return [
+        path
+        for path in paths
+        if (match := _NAME.fullmatch(path.name)) and match["model"] == model and match["time"] < oldest[:15]
+    ]
+
+
+def to_table(entries: Sequence[Entry], model: tuple[str, str], columns: Sequence[Column], answers: Answers) -> Any:
+    """Returns a `pyarrow.Table`, a row a row of the requests."""
+    import pyarrow as pa
+
+    kinds = {"FLOAT": pa.float64(), "INT": pa.int64(), "BYTES": pa.string()}
+    counts = [len(entry.numbers) for entry in entries]
+    rows = sum(counts)
+    data: dict[str, Any] = {}
+    for column in columns:
+        values = [
+            value
+            for entry, count in zip(entries, counts, strict=True)
+            for value in entry.values.get(column.name, [None] * count)
+        ]
+        kind = kinds[column.kind]
+        if not column.is_single:
+            values = [value if value is None or isinstance(value, list) else [value] for value in values]
+            kind = pa.list_(kind)
+        data[column.name] = pa.array(values, kind)
+
+    def each(of: Callable[[Entry], Any]) -> list[Any]:
+        return [of(entry) for entry, count in zip(entries, counts, strict=True) for _ in range(count)]
+
+    numbers = np.concatenate([entry.numbers for entry in entries]).astype(np.float64)
+    data["_time"] = pa.array(each(lambda entry: entry.time), pa.timestamp("us", "UTC"))
+    data["_request_id"] = pa.array(each(lambda entry: entry.request_id), pa.string())
+    data["_row"] = pa.array([row for count in counts for row in range(count)], pa.int32())
+    data["_model"] = pa.array([model[0]] * rows, pa.string())
+    data["_version"] = pa.array([int(model[1])] * rows, pa.int64())
+    for number, name in enumerate(answers.names):
+        data[f"_score_{name}"] = pa.array(numbers[:, number])
+    predictions = answers.predictions(numbers)
+    if "class" in predictions[0]:
+        data["_class"] = pa.array([str(each["class"]) for each in predictions], pa.string())
+    return pa.table(data)
