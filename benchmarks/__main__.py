@@ -4,6 +4,7 @@ import click
 
 NAMES = (
     "whole_pipeline",
+    "wide_table",
     "statistics",
     "transform",
     "train_input",

@@ -1,5 +1,6 @@
 """CSV files of flights in several sizes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import places
@@ -28,6 +29,12 @@ def arrived_flights(rows: int) -> Path:
     return _made(f"flights-arrived-{rows}.csv", "--rows", str(rows), "--arrived")
 
 
+def wide(columns: int, rows: int) -> Path:
+    """Returns a CSV file of sparse numbers and a label; see `programs/make_wide.py`."""
+    program, arguments = places.PROGRAMS / "make_wide.py", ["--columns", str(columns), "--rows", str(rows)]
+    return _written(f"wide-{columns}-{rows}.csv", [program], arguments)
+
+
 def count_rows(path: Path) -> int:
     """Returns the rows of a CSV file with a header and no line breaks in values."""
     with path.open("rb") as file:
@@ -35,13 +42,18 @@ def count_rows(path: Path) -> int:
 
 
 def _made(name: str, *arguments: str) -> Path:
+    if not (places.DATA / name).is_file():
+        fetch = places.PROJECT.pipeline("flights")
+        places.told([fetch / "fetch-data"], {**places.plain_env(), "UV": venvs.uv(places.PROJECT)})
+        _written(name, [places.PROGRAMS / "make_flights.py", fetch / "data" / "flights.csv"], arguments)
+    return places.DATA / name
+
+
+def _written(name: str, program: Sequence[Path], arguments: Sequence[str]) -> Path:
+    """Returns a file of `.data`, made by a program that takes it and then the arguments, if it isn't there."""
     target = places.DATA / name
-    if target.is_file():
-        return target
-    places.DATA.mkdir(exist_ok=True)
-    fetch = places.PROJECT.pipeline("flights")
-    places.told([fetch / "fetch-data"], {**places.plain_env(), "UV": venvs.uv(places.PROJECT)})
-    places.say(f"making {name}")
-    program = [places.python(places.HERE), places.PROGRAMS / "make_flights.py"]
-    places.told([*program, fetch / "data" / "flights.csv", target, *arguments])
+    if not target.is_file():
+        places.DATA.mkdir(exist_ok=True)
+        places.say(f"making {name}")
+        places.told([places.python(places.HERE), *program, target, *arguments])
     return target

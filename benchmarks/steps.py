@@ -4,11 +4,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks import places
+from stepkit import digest
 
 LABEL = "late"
 SLICES = ["carrier", "origin"]
@@ -72,12 +73,14 @@ class Prepared:
         splits: extract's.
         where: extract's condition.
         null_values: extract's, too.
+        parameters: component to its inputs; of extract they are those above.
     """
 
     source: Path
     splits: str
     where: str = PARAMETERS["extract"]["where"]
     null_values: str = PARAMETERS["extract"]["null_values"]
+    parameters: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: PARAMETERS)
 
     @cached_property
     def examples(self) -> Path:
@@ -93,14 +96,22 @@ class Prepared:
     @cached_property
     def schema(self) -> Path:
         """data_validation's output."""
-        return (
-            self._made("data_validation", {**PARAMETERS["data_validation"], "examples": str(self.examples)}) / "schema"
-        )
+        return self.validated / "schema"
+
+    @cached_property
+    def validated(self) -> Path:
+        """Folder with all that data_validation makes."""
+        return self._made("data_validation", {**self.parameters["data_validation"], "examples": str(self.examples)})
 
     @cached_property
     def _transform(self) -> Path:
-        inputs = {**PARAMETERS["transform"], "examples": str(self.examples), "schema": str(self.schema)}
+        inputs = {**self.parameters["transform"], "examples": str(self.examples), "schema": str(self.schema)}
         return self._made("transform", inputs)
+
+    @property
+    def raw_schema(self) -> Path:
+        """transform's output."""
+        return self._transform / "raw_schema"
 
     @property
     def graph(self) -> Path:
@@ -116,7 +127,7 @@ class Prepared:
     def model(self) -> Path:
         """train's output."""
         inputs = {
-            **PARAMETERS["train"],
+            **self.parameters["train"],
             "transformed_examples": str(self.transformed),
             "transform_graph": str(self.graph),
         }
@@ -148,6 +159,11 @@ def split_csv(prepared: Prepared) -> Path:
             [places.python(component), program, prepared.examples, folder], places.component_env("transform")
         ),
     )
+
+
+def digest_of(folder: Path) -> str:
+    """Returns a short name of what is in a folder."""
+    return digest.of_tree(folder)[:16]
 
 
 def once(name: str, make: Callable[[Path], object]) -> Path:

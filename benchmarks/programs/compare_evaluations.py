@@ -11,13 +11,14 @@ import tensorflow_model_analysis as tfma
 
 
 def values(folder: str) -> dict[tuple, float]:
-    """Returns (slice, metric) to value; those that aren't single numbers are left out."""
-    found = {}
-    for key, metrics in tfma.load_eval_result(folder).slicing_metrics:
-        for name, value in metrics[""][""].items():
-            if "doubleValue" in value and not math.isnan(value["doubleValue"]):
-                found[key, name] = value["doubleValue"]
-    return found
+    """Returns (slice, classes, metric) to value; those that aren't single numbers are left out."""
+    return {
+        (key, classes, name): value["doubleValue"]
+        for key, metrics in tfma.load_eval_result(folder).slicing_metrics
+        for classes, named in metrics[""].items()
+        for name, value in named.items()
+        if "doubleValue" in value and not math.isnan(value["doubleValue"])
+    }
 
 
 ours, theirs = map(values, sys.argv[1:])

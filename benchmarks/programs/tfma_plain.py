@@ -8,6 +8,8 @@ import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 from evaluate import config, entries, problem, thresholds
 
+from stepkit import tasks
+
 
 def main() -> None:
     """Evaluates."""
@@ -24,6 +26,7 @@ def main() -> None:
     eval_config = config.build(metrics, limits, slices, asked, False)
     for spec in eval_config.model_specs:
         spec.signature_name = "serving_default"
+        spec.prediction_key = tasks.ANSWERS[asked.task]
     tfma.run_model_analysis(
         eval_shared_model=tfma.default_eval_shared_model(args.model, eval_config=eval_config),
         eval_config=eval_config,

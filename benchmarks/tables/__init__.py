@@ -12,12 +12,14 @@ from benchmarks.tables import (
     transform,
     triggers,
     whole_pipeline,
+    wide_table,
 )
 
 TABLES: dict[str, Table] = {
     module.TABLE.name: module.TABLE
     for module in (
         whole_pipeline,
+        wide_table,
         statistics,
         transform,
         train_input,

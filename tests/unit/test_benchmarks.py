@@ -13,7 +13,7 @@ from benchmarks import machine, measuring, places, publishing, rendering, result
 from benchmarks.__main__ import NAMES
 from benchmarks.results import CaseResult, SideResult, TableResult
 from benchmarks.table import Case, Ready, Side, Table, run_case
-from benchmarks.tables import TABLES, growth, statistics, whole_pipeline
+from benchmarks.tables import TABLES, evaluate, growth, statistics, whole_pipeline, wide_table
 from pipeyard.repository import uv_locks
 
 MB = 1_000_000
@@ -122,6 +122,28 @@ def test_whole_pipelines_are_judged_by_wall_memory_and_metrics():
     assert _goal(verdicts, "flights", "AUC").met is False
     assert _goal(verdicts, "flights", "BinaryAccuracy").met
     assert _goal(verdicts, "chicago_taxi", "wall").met is None
+
+
+def test_evaluations_of_every_task_are_judged():
+    def sides(ours, plain):
+        return _side(evaluate.OURS, ours), _side(evaluate.PLAIN, plain, max_difference=1e-7, values_missing=0.0)
+
+    cases = [_case("0.34M rows", *sides(10.0, 200.0)), _case("0.34M rows, 10 classes", *sides(20.0, 200.0))]
+    verdicts = evaluate.TABLE.verdicts(TableResult("evaluate", cases))
+    assert _goal(verdicts, "0.34M rows: at least").met
+    assert (_goal(verdicts, "10 classes: at least").reached, _goal(verdicts, "10 classes: at least").met) == (
+        "10.0x",
+        False,
+    )
+    assert _goal(verdicts, "10 classes: every metric").met
+    assert _goal(verdicts, "regression: at least").met is None
+
+
+def test_the_wide_table_is_judged_by_time_and_the_largest_report():
+    whole = _side(wide_table.WHOLE, 100.0, 110.0, 119.0, report_mb=1.2)
+    verdicts = wide_table.TABLE.verdicts(TableResult("wide_table", [_case(wide_table.CASE, whole)]))
+    assert (_goal(verdicts, "2 minutes").reached, _goal(verdicts, "2 minutes").met) == ("110.0 s", True)
+    assert (_goal(verdicts, "1 MB").reached, _goal(verdicts, "1 MB").met) == ("1.20 MB", False)
 
 
 def test_growth_is_judged_once_all_sizes_are_measured():
