@@ -1,4 +1,4 @@
-"""Writes a CSV file of sparse numbers, and a label that some of them tell of. Runs in the environment of benchmarks/."""
+"""Writes a CSV file of sparse numbers and a label that some of them tell of. Runs in the environment of benchmarks/."""
 
 import argparse
 from pathlib import Path

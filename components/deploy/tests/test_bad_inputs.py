@@ -28,6 +28,25 @@ def test_a_damaged_saved_model(fails: Fails, files: Files, tmp_path_factory: pyt
     assert "can't be loaded" in fails(model=model)
 
 
+def test_a_keras_model_that_a_session_can_t_restore(fails: Fails, tmp_path_factory: pytest.TempPathFactory) -> None:
+    import keras
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("keras")
+    module = tf.Module()
+    module.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="sigmoid")])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def by_examples(examples):
+        raw = tf.io.parse_example(examples, {"miles": tf.io.FixedLenFeature([1], tf.float32)})
+        return {"probabilities": module.model(raw["miles"])}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": by_examples})
+    message = fails(model=folder)
+    assert "TF Serving can't serve the model: nothing restores what its signatures read (" in message
+    assert "Keras' ExportArchive" in message
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -58,6 +58,16 @@ def test_examples_and_raw_columns_give_equal_probabilities(signatures):
     assert len(set(examples["probabilities"].numpy().ravel())) == 3
 
 
+def test_who_restores_it_into_a_session_gets_the_same(trained, signatures):
+    """TF Serving restores what the restore operation names, and knows nothing of objects."""
+    rows = [example(**row) for row in raw_rows()]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        found = tf.compat.v1.saved_model.load(session, ["serve"], str(trained.out / "model"))
+        signature = found.signature_def["serving_default"]
+        answered = session.run(signature.outputs["probabilities"].name, {signature.inputs["examples"].name: rows})
+    np.testing.assert_array_equal(answered, signatures["serving_default"](examples=tf.constant(rows))["probabilities"])
+
+
 def test_missing_values_reach_the_transform_as_missing(signatures):
     with_label = [example(**row, tips=1.0) for row in raw_rows()]
     transformed = signatures["transform_features"](examples=tf.constant(with_label))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deploy import answers as expectations
 from deploy import sampling
-from stepkit import model_description
+from stepkit import model_description, saved_models
 from stepkit.errors import StepError, near_misses, tensorflow_cause
 from stepkit.served import SAVED_MODEL
 
@@ -21,6 +21,7 @@ RAW_SIGNATURE = "serve_raw"
 # relative to the largest.
 TOLERANCE = 1e-6
 
+_NAMED = 5
 _REMEDY = "Give the SavedModel that train exports."
 
 
@@ -94,9 +95,16 @@ def _load(model: Path) -> Any:
     if not (model / SAVED_MODEL).is_file():
         raise StepError(f"{str(model)!r} isn't a SavedModel: it has no {SAVED_MODEL}. {_REMEDY}")
     try:
-        return tf.saved_model.load(str(model))
+        loaded = tf.saved_model.load(str(model))
     except (tf.errors.OpError, OSError, ValueError, KeyError, AttributeError) as error:
         raise StepError(f"The model {str(model)!r} can't be loaded ({tensorflow_cause(error)}). {_REMEDY}") from error
+    if unrestored := saved_models.unrestored(model):
+        names = ", ".join(sorted(unrestored)[:_NAMED]) + (" ..." if len(unrestored) > _NAMED else "")
+        raise StepError(
+            f"TF Serving can't serve the model: nothing restores what its signatures read ({names}), but copies of it. "
+            "tf.saved_model.save writes so of a Keras model; Keras' ExportArchive and this repository's train don't."
+        )
+    return loaded
 
 
 def _signature(loaded: Any, name: str) -> Any:

@@ -29,6 +29,8 @@ from train.pipeline_model import input_names
 from train.schema import FeatureSpec, single_valued
 from train.served_inputs import Interface
 
+# Beside Keras' variables: what layers of one's own may have.
+_SAVED_PARTS = (tf.Variable, tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
 _EXAMPLES = [tf.TensorSpec([None], tf.string, name="examples")]
 
 
@@ -65,8 +67,10 @@ def save(model: keras.Model, interface: Interface, target: Target, folder: Path)
 class _Served(tf.Module):
     def __init__(self, model: keras.Model, interface: Interface, target: Target) -> None:
         super().__init__()
-        self.model = model
+        self.parameters = _parameters(model)
         self.transform = interface.transform
+        self._answers = lambda features: model(features, training=False)  # a function isn't tracked
+        self._names = input_names(model)
         self._target = target
         self._shapes = interface.transformed_spec
         self._spec = interface.spec
@@ -104,8 +108,7 @@ class _Served(tf.Module):
         features = self._transform({**raw, **absent})
         for name in filter(None, (self._target.label, self._target.weight)):
             del features[name]
-        names = input_names(self.model)
-        outputs = self.model({name: features[name] for name in names} if names else features, training=False)
+        outputs = self._answers({name: features[name] for name in self._names} if self._names else features)
         (output,) = tf.nest.flatten(outputs)
         return self._answer(output if output.shape.rank == 2 else tf.reshape(output, tf.stack([rows, -1])), rows)
 
@@ -122,6 +125,16 @@ class _Served(tf.Module):
             if isinstance(spec, tf.io.FixedLenFeature):
                 transformed[name] = _shaped(transformed[name], spec)
         return transformed
+
+
+def _parameters(model: keras.Model) -> list[Any]:
+    """Returns what of a model is saved: its variables as TensorFlow has them, and its tables.
+
+    Keras' own variables are saved as copies, and the restore operation restores the copies alone: who loads the model
+    into a session, as TF Serving does, finds what the signatures read uninitialized. Keras' ExportArchive saves so, too.
+    """
+    parts = [each for each in tf.train.TrackableView(model).descendants() if isinstance(each, _SAVED_PARTS)]
+    return [variable.value for variable in model.variables] + parts
 
 
 def _cause(error: Exception) -> str:

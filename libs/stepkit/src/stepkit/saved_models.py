@@ -175,3 +175,38 @@ def _renamed(name: str, new: dict[str, str]) -> str:
     """Renames a reference: `argument` or `argument:0`."""
     base, colon, index = name.partition(":")
     return new.get(base, base) + colon + index
+
+
+def unrestored(folder: Path) -> list[str]:
+    """Returns the variables of the SavedModel in `folder` that a session, as TF Serving's, would find uninitialized."""
+    from tensorflow.core.protobuf import (  # pylint: disable=import-outside-toplevel,import-error,no-name-in-module
+        saved_model_pb2,
+    )
+
+    model = saved_model_pb2.SavedModel.FromString((folder / _MODEL).read_bytes())
+    return [name for graph in model.meta_graphs for name in unrestored_variables(graph)]
+
+
+def unrestored_variables(meta_graph: Any) -> dict[str, str]:
+    """Returns variables that nothing restores, to copies of them that are restored.
+
+    Keras 3 exports a copy of each variable that it tracks, and names the copy to the restore operation alone: what the
+    signatures read stays uninitialized, unless it is loaded by `tf.saved_model.load`, which goes by objects.
+    """
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    restore = nodes.get(meta_graph.saver_def.restore_op_name)
+    restored = {_node_of(tensor) for tensor in restore.input} if restore else set()
+    found = {}
+    for node in meta_graph.graph_def.node:
+        if node.op != "AssignVariableOp":
+            continue
+        copy, value = (_node_of(tensor) for tensor in node.input[:2])
+        if copy in restored and value in nodes and nodes[value].op == "ReadVariableOp":
+            original = _node_of(nodes[value].input[0])
+            if original not in restored:
+                found[original] = copy
+    return found
+
+
+def _node_of(tensor: str) -> str:
+    return tensor.lstrip("^").partition(":")[0]

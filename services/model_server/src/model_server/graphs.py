@@ -106,24 +106,3 @@ def keep(meta_graph: Any, signatures: Collection[str], variables: Collection[str
     graph.node.extend(kept)
     del graph.library.function[:]
     graph.library.function.extend(library)
-
-
-def unrestored_variables(meta_graph: Any) -> dict[str, str]:
-    """Returns variables that nothing restores, to copies of them that are restored.
-
-    Keras 3 exports a copy of each variable that it tracks, and names the copy to the restore operation alone: what the
-    signatures read stays uninitialized, unless it is loaded by `tf.saved_model.load`, which goes by objects.
-    """
-    nodes = {node.name: node for node in meta_graph.graph_def.node}
-    restore = nodes.get(meta_graph.saver_def.restore_op_name)
-    restored = {_node_of(tensor) for tensor in restore.input} if restore else set()
-    found = {}
-    for node in meta_graph.graph_def.node:
-        if node.op != "AssignVariableOp":
-            continue
-        copy, value = (_node_of(tensor) for tensor in node.input[:2])
-        if copy in restored and value in nodes and nodes[value].op == "ReadVariableOp":
-            original = _node_of(nodes[value].input[0])
-            if original not in restored:
-                found[original] = copy
-    return found

@@ -16,7 +16,7 @@ from model_server import graphs
 from model_server.answers import HALF, Answers
 from model_server.columns import Column, Reader
 from model_server.refusals import NO_ANSWER, Refused
-from stepkit import model_description, served
+from stepkit import model_description, saved_models, served
 from stepkit.errors import StepError, near_misses, tensorflow_cause
 from stepkit.model_description import ModelDescription
 
@@ -107,7 +107,7 @@ def _session(folder: Path) -> tuple[Any, Any]:
     meta_graph = next((each for each in found.meta_graphs if tf.saved_model.SERVING in each.meta_info_def.tags), None)
     if meta_graph is None:
         raise StepError(f"The model {str(folder)!r} has no graph to serve. {_REMEDY}")
-    copies = graphs.unrestored_variables(meta_graph)
+    copies = saved_models.unrestored_variables(meta_graph)
     graphs.keep(meta_graph, (RAW_SIGNATURE, EXAMPLES_SIGNATURE, _INIT), copies)
     graph = tf.Graph()
     try:
