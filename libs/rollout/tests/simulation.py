@@ -4,7 +4,7 @@ import functools
 import math
 import random
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from rollout.decision import ADVANCE, HOLD, Decision, Evidence, judge
@@ -25,12 +25,19 @@ class Version:
     Attributes:
         slower: its latencies are those of others times this.
         spread: of the logarithm of its latencies.
+        shocks: what lengthens all latencies of a second alike, one by chance; each version has its own.
     """
 
     error_rate: float = 0.005
     slower: float = 1.0
     spread: float = 0.25
     scores: tuple[float, ...] = SCORES
+    shocks: tuple[float, ...] = (1.0,)
+
+    @functools.cached_property
+    def at_times(self) -> list["Version"]:
+        """It, with all latencies of a moment by one of its shocks longer."""
+        return [replace(self, slower=self.slower * shock, shocks=(1.0,)) for shock in self.shocks]
 
     @functools.cached_property
     def latencies(self) -> tuple[float, ...]:
@@ -41,7 +48,8 @@ class Version:
 
     def window(self, source: random.Random, second: int, number: int, requests: int, weight: int) -> Window:
         """Returns a second of it."""
-        latency = _drawn(source, self.latencies, requests, (*BOUNDS, math.inf))
+        now = source.choice(self.at_times)
+        latency = _drawn(source, now.latencies, requests, (*BOUNDS, math.inf))
         scores = _drawn(source, self.scores, requests, (*SCORE_BOUNDS[:-1], math.inf))
         return Window(
             start=second,

@@ -21,6 +21,15 @@ def test_false_alarms_stay_below_alpha_though_it_looks_each_second() -> None:
     assert actions[PROMOTE] == 1000 - actions["false alarm"], actions
 
 
+def test_latencies_that_depend_on_each_other_within_a_second_are_no_false_alarm() -> None:
+    busy = Version(shocks=(0.7, 1.0, 1.5, 3.0))
+    bad = 0
+    for seed in range(100):
+        decision, _ = simulation.run(seed, busy, busy, Policy(deadline_seconds=40))
+        bad += decision.action == ROLL_BACK and decision.reasons[0].startswith("latency")
+    assert bad < 5
+
+
 @pytest.mark.parametrize("base", [0.0, 0.005, 0.01])
 def test_two_points_more_errors_are_found_within_2000_requests(base: float) -> None:
     found = 0

@@ -55,6 +55,29 @@ def test_a_challenger_leaves_the_champion_in_place(uri: str) -> None:
     assert registry.get_by_alias(uri, "taxi", "challenger").version == 2
 
 
+def test_an_alias_is_withdrawn_from_the_version_that_has_it_alone(uri: str) -> None:
+    first, second = version(1), version(2, "def")
+    registry.register(uri, first, "champion", {})
+    registry.register(uri, second, "challenger", {})
+    registry.withdraw(uri, first, "challenger")
+    registry.withdraw(uri, version(3), "challenger")
+    assert registry.get_by_alias(uri, "taxi", "challenger").version == 2
+    for _ in range(2):
+        registry.withdraw(uri, second, "challenger")
+        assert registry.get_by_alias(uri, "taxi", "challenger") is None
+    registry.tag(uri, first, {"pipeyard.rollout": "promoted: good"})
+    registry.tag(uri, version(3), {"pipeyard.rollout": "promoted: good"})
+    assert registry.get_by_alias(uri, "taxi", "champion").tags["pipeyard.rollout"] == "promoted: good"
+
+
+def test_a_relative_file_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert registry.absolute("sqlite:///registry/models.db") == f"sqlite:///{tmp_path}/registry/models.db"
+    assert registry.absolute("sqlite:///a.db?timeout=5") == f"sqlite:///{tmp_path}/a.db?timeout=5"
+    for same in ("sqlite:////abs/models.db", "https://mlflow.example/"):
+        assert registry.absolute(same) == same
+
+
 def test_registering_again_changes_only_the_alias(uri: str) -> None:
     from mlflow import MlflowClient
 

@@ -15,7 +15,7 @@ from typing import Any
 from rollout.bernoulli import TwoSample, lower_bound, upper_bound
 from rollout.drift import Drift
 from rollout.labels import Comparison
-from rollout.latency import Slower
+from rollout.latency import Slower, SlowerByBlock
 from rollout.observations import Window
 from rollout.policy import ALL, Policy
 
@@ -32,8 +32,6 @@ OPEN = "open"
 _CHECKS = 4  # errors, latency, scores, labels
 # What the stable version's error rate is taken for before there is much of it: half an error in fifty requests.
 _PRIOR_ERRORS, _PRIOR_REQUESTS = 0.5, 50
-# Latencies are compared at these quantiles; the last says too little of few requests to keep a candidate from going on.
-_LATENCIES = (0.5, 0.9, 0.97)
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,8 @@ class Evidence:
         self.errors = [0, 0]
         self.by_weight: dict[int, int] = {}
         self._errors = TwoSample()
-        self._latency = Slower(math.sqrt(policy.latency_ratio or 1.0))
+        tolerance = math.sqrt(policy.latency_ratio or 1.0)
+        self._latency, self._latency_blocks = Slower(tolerance), SlowerByBlock(tolerance)
         self._drift = Drift()
 
     def add(self, stable: Window, candidate: Window) -> None:
@@ -98,6 +97,8 @@ class Evidence:
         self.by_weight[candidate.weight] = self.by_weight.get(candidate.weight, 0) + candidate.requests
         if self.policy.latency_ratio is not None:
             self._latency.add(stable.latency, candidate.latency)
+            seconds = stable.end - stable.start
+            self._latency_blocks.add(stable.latency, candidate.latency, seconds, candidate.weight)
         if self.policy.drift_limit is not None:
             self._drift.add(stable.scores, candidate.scores)
 
@@ -133,14 +134,16 @@ class Evidence:
 
     def _of_latency(self, alpha: float) -> Finding | None:
         limit = self.policy.latency_ratio
-        ratios = self._latency.ratios(_LATENCIES)
-        if limit is None or not ratios:
+        if limit is None or not self._latency.stable or not self._latency.candidate:
             return None
-        ratio, worst = max(ratios[:-1]), max(ratios)
-        proven = self._latency.log_e >= math.log(1 / alpha)
-        state = BAD if proven and worst > limit else OPEN if ratio > limit else GOOD
-        text = f"latency: the candidate takes {worst:.2f} times as long as the stable version, {limit:g} is tolerated"
-        numbers = {"ratio": worst, "log_e": self._latency.log_e, "rejects_at": math.log(1 / alpha)}
+        ratio = self._latency_blocks.ratio()
+        numbers = {"ratio": ratio, "log_e": min(self._latency.log_e, self._latency_blocks.log_e)}
+        numbers["rejects_at"] = math.log(1 / alpha)
+        if math.isnan(ratio):
+            return Finding(OPEN, "latency: too few requests yet to compare", False, numbers)
+        proven = numbers["log_e"] >= numbers["rejects_at"]
+        state = GOOD if ratio <= limit else BAD if proven else OPEN
+        text = f"latency: the candidate takes {ratio:.2f} times as long as the stable version, {limit:g} is tolerated"
         return Finding(state, text, ratio > limit, numbers)
 
     def _of_scores(self, alpha: float) -> Finding | None:
