@@ -39,7 +39,7 @@ def walk(tmp_path, envoy):
     instead = {
         "pipeyard serve start": f"{at} start --router {envoy} --model-server '{sys.executable} -m {served.SERVER}'",
         "pipeyard serve": at,
-        ".venv/bin/pipeyard run chicago_taxi --param strategy=canary": (
+        ".venv/bin/pipeyard run chicago_taxi --param epochs=12 --param strategy=canary": (
             f"{sys.executable} {tmp_path}/stage.py {served.folder.path}"
         ),
         "chicago_taxi": "taxi",
