@@ -7,7 +7,7 @@ import sys
 from textwrap import dedent
 
 import pytest
-from conftest import ROOT, ServedFolder
+from served_folders import ROOT, ServedFolder
 from task_pages import OF_SERVING, Walk, terminal
 
 from pipeyard.system import marks
