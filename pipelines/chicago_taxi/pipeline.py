@@ -31,6 +31,8 @@ def chicago_taxi(
     checkpoint_uri: str = "",
     thresholds: dict = {"AUC": {"lower": 0.7, "min_change": -0.01}},
     alias: str = "champion",
+    strategy: str = "direct",
+    rollout_policy: dict = {},
     beam_args: list = [],
 ):
     """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
@@ -88,5 +90,7 @@ def chicago_taxi(
                     model_name=model_name,
                     registry_uri=registry_uri,
                     alias=alias,
+                    strategy=strategy,
+                    rollout_policy=rollout_policy,
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 import requests
-from conftest import ROOT, UNDECIDED
+from served_folders import ROOT, UNDECIDED
 
 from pipeyard.serving import start_serving
 from pipeyard.serving.served_processes import is_alive

@@ -7,7 +7,7 @@ import sys
 from textwrap import dedent
 
 import pytest
-from conftest import ROOT, ServedFolder
+from served_folders import ROOT, ServedFolder
 from task_pages import OF_SERVING, Walk, terminal
 
 from pipeyard.system import marks
@@ -39,7 +39,7 @@ def walk(tmp_path, envoy):
     instead = {
         "pipeyard serve start": f"{at} start --router {envoy} --model-server '{sys.executable} -m {served.SERVER}'",
         "pipeyard serve": at,
-        ".venv/bin/pipeyard run chicago_taxi --param strategy=canary": (
+        ".venv/bin/pipeyard run chicago_taxi --param epochs=12 --param strategy=canary": (
             f"{sys.executable} {tmp_path}/stage.py {served.folder.path}"
         ),
         "chicago_taxi": "taxi",

@@ -279,7 +279,8 @@ def _checks(project: Project, flow: str) -> tuple[FlowStep, ...]:
     names = [each.name for each in _variables(flow) if each != _STEP_IMAGE]
     since = ("SINCE",) if flow == DEVELOPMENT else ()
     tests = 'make unit SINCE="$SINCE"' if flow == DEVELOPMENT else f"{_ONCE} unit-tests make unit"
-    suites = len(project.components) + len(project.libraries) + len(project.services)
+    services = [folder for folder in project.services.values() if (folder / "tests").is_dir()]
+    suites = len(project.components) + len(project.libraries) + len(services)
     return (
         FlowStep(
             "copy-source",

@@ -18,6 +18,7 @@ class WantedModel:
     Attributes:
         weight: percent of the traffic that goes to the candidate.
         mirrored: the candidate gets a copy of each request, and its answers are dropped.
+        previous: the stable version before, which serves where the stable one can't be started; None: there is none.
     """
 
     name: str
@@ -25,6 +26,7 @@ class WantedModel:
     candidate: int | None = None
     weight: int = 0
     mirrored: bool = False
+    previous: int | None = None
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -143,6 +145,9 @@ def actions(wanted: Sequence[WantedModel], seen: SeenServing) -> list[ServingAct
     if not seen.router_alive and not seen.router_waiting:
         found.append(StartRouter())
     needed = {ServedVersion(model.name, number) for model in wanted for number in model.versions}
+    needed |= {
+        ServedVersion(model.name, model.previous) for model in wanted if model.previous and _falls_back(model, seen)
+    }
     found += [
         StartVersion(version) for version in sorted(needed) if not seen.alive(version) and version not in seen.waiting
     ]
@@ -173,7 +178,19 @@ def route(model: WantedModel, seen: SeenServing) -> ModelRoute:
         if shares:
             pinned = tuple(dict.fromkeys((*model.versions, *kept)))
             return ModelRoute(_whole(dict(shares)), tuple(kept), mirror, pinned)
+    if not ready and model.previous and seen.ready(model.name, model.previous) and _falls_back(model, seen):
+        pinned = (*model.versions, model.previous)
+        return ModelRoute(((model.previous, WHOLE),), (model.previous,), mirror, pinned)
     return ModelRoute(_whole(ready or model.shares), model.answering, mirror, model.versions)
+
+
+def _falls_back(model: WantedModel, seen: SeenServing) -> bool:
+    """Whether the version before has to serve: the stable one ends again and again, or it does so already."""
+    if any(seen.ready(model.name, number) for number in model.answering):
+        return False
+    before = seen.routes.get(model.name)
+    serves = before is not None and model.previous in before.answering
+    return serves or ServedVersion(model.name, model.stable) in seen.waiting
 
 
 def _whole(shares: Mapping[int, int]) -> tuple[tuple[int, int], ...]:

@@ -32,8 +32,8 @@ _HEALTH_SECONDS = 0.5
 # Of one that isn't healthy: so long it may take until one that has come back is used.
 _UNHEALTHY_SECONDS = 0.2
 _HEALTH_TIMEOUT_SECONDS = 1
-# Uvicorn closes connections after 5 seconds without a request; ours are closed before.
-_IDLE_SECONDS = 4
+# Model servers close connections after 75 seconds without a request; ours are closed before.
+_IDLE_SECONDS = 30
 
 
 def bootstrap(folder: str, port: int, admin_port: int) -> dict[str, Any]:

@@ -139,7 +139,8 @@ class Supervisor:
         if seen.in_force:
             self._aggregates = router_config.aggregates(self._routes) | self._coming
         self._set_clusters()
-        self._forget({str(ServedVersion(model.name, number)) for model in wanted for number in model.versions})
+        named = {(model.name, number) for model in wanted for number in (*model.versions, model.previous) if number}
+        self._forget({str(ServedVersion(*each)) for each in named})
         living = self._edges.processes.living()
         failures = {role: count for role in self._restarts.names() if (count := self._restarts.count(role))}
         return ServingStatus(living, self._routes, self._view.healthy, failures, seen.in_force)

@@ -18,18 +18,21 @@ class DesiredModel:
     """A model, with what is desired of it.
 
     Attributes:
+        previous: the stable version before, if it is there still.
         problem: why the desired state can't be read; then it is the one that was read last, or the highest version.
     """
 
     name: str
     desired: desired.Desired
     problem: str = ""
+    previous: int | None = None
 
     @property
     def wanted(self) -> WantedModel:
         """What the supervisor goes by."""
-        mirrored = self.desired.strategy == SHADOW
-        return WantedModel(self.name, self.desired.stable, self.desired.candidate, self.desired.weight, mirrored)
+        state = self.desired
+        mirrored = state.strategy == SHADOW
+        return WantedModel(self.name, state.stable, state.candidate, state.weight, mirrored, self.previous)
 
 
 class WantedReader:
@@ -56,7 +59,10 @@ class WantedReader:
             return DesiredModel(name, self._last.get(name) or highest(self._folder, name), str(error))
         if found:
             self._last[name] = found
-        return DesiredModel(name, found or highest(self._folder, name))
+        if found is None:
+            return DesiredModel(name, highest(self._folder, name))
+        there = found.previous != found.stable and found.previous in self._folder.versions(name)
+        return DesiredModel(name, found, previous=found.previous if there else None)
 
 
 def highest(folder: ServingFolder, model: str) -> desired.Desired:

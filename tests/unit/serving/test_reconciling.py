@@ -115,6 +115,23 @@ def test_a_second_canary_finds_nothing_of_the_first():
     assert (found.shares, found.versions) == (((5, 20), (3, 80)), {3, 5})
 
 
+def test_where_the_stable_version_can_t_be_started_the_one_before_serves():
+    wanted = WantedModel("taxi", 4, previous=3)
+    asked_for = ModelRoute(((4, 100),), (4,), None, (4,))
+    failing = {"waiting": [_v(4)]}
+    # Nothing of it runs while the stable one may still come.
+    assert StartVersion(_v(3)) not in actions([wanted], _seen({4: STARTING}, asked_for))
+    assert actions([wanted], _seen({}, asked_for, **failing)) == [StartVersion(_v(3))]
+    (change,) = actions([wanted], _seen({3: READY}, asked_for, **failing))
+    back = change.routes["taxi"]
+    assert (back.shares, back.answering) == (((3, 100),), (3,))
+    # The stable one is tried on, and takes over when it is ready; until then the other one is kept alive.
+    assert actions([wanted], _seen({3: IDLE, 4: STARTING}, back)) == []
+    assert StartVersion(_v(3)) in actions([wanted], _seen({4: STARTING}, back))
+    assert route(wanted, _seen({3: READY, 4: READY}, back)) == asked_for
+    assert actions([wanted], _seen({3: IDLE, 4: READY}, asked_for)) == [StopVersion(_v(3))]
+
+
 @pytest.mark.parametrize(
     ("wanted", "before", "states"),
     [

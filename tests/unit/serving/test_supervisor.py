@@ -188,6 +188,23 @@ def test_one_that_ends_again_and_again_is_started_with_pauses(world, tmp_path):
     assert status.routes["taxi"].shares == ((3, 100),)
 
 
+def test_the_version_before_serves_where_the_stable_one_can_t_be_started(world, tmp_path):
+    supervisor = _supervisor(world, tmp_path)
+    wanted = [WantedModel("taxi", 4, previous=3)]
+    shares = []
+    for _ in range(60):
+        world.time += 0.1
+        shares.append(supervisor.tick(wanted).routes["taxi"].shares)
+        world.dead.add("taxi/4")
+    first = shares.index(((3, 100),))
+    assert set(shares[first:]) == {((3, 100),)}
+    assert world.history.count("start taxi/3") == 1
+    world.dead.discard("taxi/4")
+    status = _settle(supervisor, world, wanted, 120)
+    assert status.routes["taxi"].shares == ((4, 100),)
+    assert world.history[-1] == "end taxi/3"
+
+
 def test_pauses_double_and_end_with_one_that_lived():
     restarts, pauses, now = Restarts(), [], 0.0
     for _ in range(9):
