@@ -36,6 +36,13 @@ def test_data_that_fit_change_nothing(reviewed):
     assert updated == text_format.Parse(SCHEMA, schema_pb2.Schema())
 
 
+def test_a_column_that_is_left_out_and_named_is_no_difference(reviewed):
+    tables = [columns(), columns(100)]
+    for table in tables:
+        table["extra"] = [float(row) for row in range(len(table["pay"]))]
+    assert not reviewed(*tables, SCHEMA + 'feature { name: "extra" type: FLOAT lifecycle_stage: ALPHA }')[1]
+
+
 def test_what_the_data_contradict_changes_and_nothing_else(reviewed):
     train, other = columns(), columns(100)
     for table, size in ((train, 300), (other, 100)):
