@@ -17,6 +17,7 @@ from pipeyard.system.verbosity import Verbosity
 COMMANDS = {
     "run": "pipeyard.commands.run",
     "runs": "pipeyard.commands.runs",
+    "schema": "pipeyard.commands.schema",
     "compile": "pipeyard.commands.compile",
     "sync": "pipeyard.commands.sync",
     "lock": "pipeyard.commands.lock",

@@ -109,8 +109,8 @@ def command(pipeline: str, params: tuple[str, ...], environment: str, project_fo
     place = settings.load(project.root).environment(environment)
     _refuse_others(place, asked)
     if place.on_server:
-        return remote_run.run(place, pipeline, _parse(params), asked)
-    return local_run.run(project, place, pipeline, _parse(params), asked)
+        return remote_run.run(place, pipeline, parse_parameters(params), asked)
+    return local_run.run(project, place, pipeline, parse_parameters(params), asked)
 
 
 def _refuse_others(place: "Environment", asked: RunOptions) -> None:
@@ -133,7 +133,12 @@ def _refuse_others(place: "Environment", asked: RunOptions) -> None:
             raise click.UsageError(f"{name} applies to runs on this machine; {place.name} is on {place.target}.")
 
 
-def _parse(params: tuple[str, ...]) -> dict[str, object]:
+def parse_parameters(params: tuple[str, ...]) -> dict[str, object]:
+    """Returns the values of --param.
+
+    Raises:
+        click.UsageError: one has no '='.
+    """
     parsed: dict[str, object] = {}
     for text in params:
         name, separator, value = text.partition("=")

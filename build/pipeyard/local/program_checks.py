@@ -37,7 +37,7 @@ _SECONDS = 300
 _LINES = 20
 _EXECUTOR_INPUT = "{{$}}"
 _PLACEHOLDER = "{{$"
-_UNKNOWN = object()
+UNKNOWN = object()
 _UNRESOLVED = "\0"  # no argument has it
 
 
@@ -81,7 +81,7 @@ class ProgramCheck:
 def planned(pipeline: Pipeline, parameters: Mapping[str, Any], hosts: Callable[[str], Host]) -> list[ProgramCheck]:
     """Returns the checks of a run with `parameters`, which are complete."""
     found = []
-    for visit in visits(pipeline, parameters, _value):
+    for visit in visits(pipeline, parameters, known_input):
         container = pipeline.executors.get(visit.component.executor_label, {}).get("container", {})
         if not container.get("command"):
             continue
@@ -90,27 +90,27 @@ def planned(pipeline: Pipeline, parameters: Mapping[str, Any], hosts: Callable[[
         except PipeyardError:  # under a condition: told as a warning, see `local_images`
             continue
         if host.check:
-            known = {name: value for name, value in visit.inputs.items() if value is not _UNKNOWN and value is not None}
+            known = {name: value for name, value in visit.inputs.items() if value is not UNKNOWN and value is not None}
             found.append(ProgramCheck(visit.path, host, known, container))
     return found
 
 
-def _value(_name: str, spec: Any, declared: Any, known: Mapping[str, Any]) -> Any:
-    """Returns what is known of an input: its value, None if it has none, or `_UNKNOWN`."""
+def known_input(_name: str, spec: Any, declared: Any, known: Mapping[str, Any]) -> Any:
+    """Returns what is known of an input: its value, None if it has none, or `UNKNOWN`."""
     default = values.from_proto(declared.default_value) if declared.HasField("default_value") else None
     kind = spec.WhichOneof("kind") if spec is not None else None
     if kind is None:
         return default
     if spec.parameter_expression_selector:
-        return _UNKNOWN
+        return UNKNOWN
     if kind == "component_input_parameter":
-        value = known.get(spec.component_input_parameter, _UNKNOWN)
+        value = known.get(spec.component_input_parameter, UNKNOWN)
         return default if value is None else value
     if kind == "runtime_value":
         value = values.from_proto(spec.runtime_value.constant)
         refers = any(_PLACEHOLDER in text for _, text in nested.texts(value))
-        return _UNKNOWN if refers else value
-    return _UNKNOWN
+        return UNKNOWN if refers else value
+    return UNKNOWN
 
 
 def _known_arguments(parts: Iterable[str], resolver: Resolver) -> list[str]:

@@ -128,6 +128,32 @@ def test_targets_that_preprocessing_fn_does_not_return(inputs, refused):
     assert "TASK is 'binry'" in refused(inputs.with_module(f"TASK = 'binry'\n{module}"))
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("inputs['city']", "'Bergen'"),
+        ("tf.cast(tf.strings.length(inputs['city']), tf.int64)", "6"),
+        ("tf.strings.regex_replace(inputs['city'], 'Bergen', 'Oslo')", ""),
+    ],
+)
+def test_a_class_that_the_training_split_lacks(inputs, refused, label, shown):
+    """Evaluation would find it, when the model is trained."""
+    label = label.replace("inputs['city']", "tf.ensure_shape(tf.sparse.to_dense(inputs['city']), [None, 1])")
+    module = (
+        "import tensorflow as tf\nTASK = 'multiclass'\nCLASSES = []\ndef preprocessing_fn(inputs):\n"
+        f"    return {{'f': inputs['fare'], 'l': {label}}}\n"
+    )
+    kinds = ("Oslo", "Bodo", "Voss", "Trondheim")
+    parts = [table(60, seed).set_column(3, "city", pa.array([kinds[row % 4] for row in range(60)])) for seed in (1, 2)]
+    other = parts[1].set_column(3, "city", pa.array(["Bergen", *WHOLE[1:]]))
+    changed = inputs.with_splits(train=[parts[0]], eval=[parts[1]], test=[other]).with_module(module)
+    if not shown:
+        assert cli.main(changed.arguments("--label-key", "l")) == 0
+        return
+    found = refused(changed, "--label-key", "l")
+    assert f"The label 'l' is {shown} in the split 'test', and never in 'train'" in found
+
+
 def test_a_constant_label_elsewhere_is_none_of_its_business(inputs):
     module = "LABEL = 'l'\ndef preprocessing_fn(inputs):\n    return {'f': inputs['fare'], 'l': inputs['hour']}\n"
     constant = table(20, 2).set_column(2, "hour", pa.array([3] * 20))

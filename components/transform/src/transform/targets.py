@@ -13,6 +13,10 @@ import pyarrow.compute as pc
 from stepkit import examples, tasks
 from stepkit.errors import StepError, near_misses
 
+# Of a label that has more distinct values each isn't a class that has to be known: see train's classes.
+_MOST_CLASSES = 1000
+# Classes that an error names.
+_NAMED = 5
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
@@ -22,11 +26,13 @@ class Targets:
 
     Attributes:
         asked: the label is a parameter, not the module's LABEL, which needn't be meant so.
+        is_class: each row's label is one of several classes, which the training split has to have.
     """
 
     label: str = ""
     weight: str = ""
     asked: bool = False
+    is_class: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +51,8 @@ def of_module(module: ModuleType, label_key: str) -> Targets:
     """
     declared = tasks.declared(module)
     label = label_key or getattr(module, "LABEL", "")
-    return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key))
+    is_class = declared.task in (tasks.BINARY, tasks.MULTICLASS) and hasattr(module, "TASK")
+    return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key), is_class)
 
 
 def among(targets: Targets, outputs: Collection[str]) -> Targets:
@@ -74,7 +81,8 @@ class Watch:
 
         def watched(batch: pa.RecordBatch) -> pa.RecordBatch:
             transformed = transform(batch)
-            found.extend(_look(name, transformed.column(name)) for name in self.targets.names)
+            for name in self.targets.names:
+                found.append(_look(name, transformed.column(name), self._is_class(name)))
             return transformed
 
         return watched if self.targets.names else transform
@@ -83,8 +91,8 @@ class Watch:
         """Sees that a model can learn from what was there.
 
         Raises:
-            StepError: a label or a weight is missing or not finite; all labels of the training split are the same; a
-                weight is negative, or all of a split's are 0.
+            StepError: a label or a weight is missing or not finite; all labels of the training split are the same, or
+                another split has a class that it lacks; a weight is negative, or all of a split's are 0.
         """
         training = examples.training_split(self._found) if self._found else ""
         for split, found in sorted(self._found.items(), key=lambda item: item[0] != training):
@@ -92,11 +100,32 @@ class Watch:
                 seen = [each for each in found if each.name == name and each.rows]
                 if seen:
                     _check(name, split, seen, name == self.targets.weight, split == training)
+        if self.targets.is_class:
+            self._check_classes(training)
+
+    def _is_class(self, name: str) -> bool:
+        return self.targets.is_class and name == self.targets.label
+
+    def _check_classes(self, training: str) -> None:
+        """Evaluation would refuse such rows, when the model is trained."""
+        classes = {split: _classes_of(found, self.targets.label) for split, found in self._found.items()}
+        known = classes.pop(training, None)
+        for split, found in classes.items():
+            if known and found and (more := found - known):
+                shown = ", ".join(sorted(map(repr, more))[:_NAMED])
+                raise StepError(
+                    f"The label {self.targets.label!r} is {shown} in the split {split!r}, and never in {training!r}: "
+                    "no model can learn what it isn't shown. Give the training split more rows (--splits of extract), "
+                    "or leave such rows out when extracting (--where)."
+                )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A batch of a feature; `least` and `most` by position in a row, if there are as many values in each."""
+    """A batch of a feature; `least` and `most` by position in a row, if there are as many values in each.
+
+    `classes` are its distinct values, where they matter and aren't too many.
+    """
 
     name: str
     rows: int
@@ -104,9 +133,28 @@ class _Seen:
     strange: int
     least: list[Any] | None
     most: list[Any] | None
+    classes: frozenset[Any] | None = None
 
 
-def _look(name: str, column: Any) -> _Seen:
+def _classes_of(seen: Sequence[_Seen], label: str) -> frozenset[Any] | None:
+    """Returns the distinct labels of a split; None if they are none, or too many to be classes."""
+    found = [each.classes for each in seen if each.name == label and each.rows]
+    if any(each is None for each in found):
+        return None
+    every = frozenset().union(*(each for each in found if each is not None))
+    return every if 0 < len(every) <= _MOST_CLASSES else None
+
+
+def _distinct(values: Any) -> frozenset[Any] | None:
+    if pa.types.is_floating(values.type):
+        return None
+    found = pc.unique(values)
+    if len(found) > _MOST_CLASSES:
+        return None
+    return frozenset(each.decode(errors="replace") if isinstance(each, bytes) else each for each in found.to_pylist())
+
+
+def _look(name: str, column: Any, is_class: bool = False) -> _Seen:
     values = column.flatten()
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     missing = int((lengths == 0).sum())
@@ -122,7 +170,7 @@ def _look(name: str, column: Any) -> _Seen:
         columns = [values.take(pa.array(range(place, len(values), width))) for place in range(width)]
         ends = [pc.min_max(each).as_py() for each in columns]
         least, most = [each["min"] for each in ends], [each["max"] for each in ends]
-    return _Seen(name, len(column), missing, strange, least, most)
+    return _Seen(name, len(column), missing, strange, least, most, _distinct(values) if is_class else None)
 
 
 def _check(name: str, split: str, seen: Sequence[_Seen], weight: bool, training: bool) -> None:
