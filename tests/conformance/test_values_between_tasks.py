@@ -1,7 +1,6 @@
 """What a value is when it arrives: by the rules of KFP's driver and launcher, where they differ from Python's."""
 
 # kfp passes the paths of outputs by itself.
-# pylint: disable=no-value-for-parameter
 
 import json
 from typing import Optional

@@ -45,7 +45,7 @@ class Gate:
 
 def _handler(arrived: threading.Event, opened: threading.Event) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # pylint: disable=invalid-name  # http.server's
+        def do_GET(self) -> None:
             arrived.set()
             opened.wait()
             with contextlib.suppress(OSError):  # whoever asked is dead by now

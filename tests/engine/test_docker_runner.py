@@ -28,8 +28,6 @@ from pipeyard.repository.project import Project
 from pipeyard.runs import record, run_lock
 from pipeyard.runs.record import State
 
-# pylint: disable=no-value-for-parameter  # kfp gives components their outputs
-
 USER = 65532
 _SPEC = """\
 name: hello

@@ -27,11 +27,11 @@ class OsvServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            def do_GET(self):
                 found = server.advisories.get(self.path.removeprefix("/v1/vulns/"))
                 self.answer(200 if found else 404, found or {"code": 5, "message": "Bug not found."})
 
-            def do_POST(self):  # pylint: disable=invalid-name  # http.server's
+            def do_POST(self):
                 queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
                 if len(queries) > 1000:
                     self.answer(400, {"code": 3, "message": "Too many queries"})

@@ -29,10 +29,10 @@ class Bucket:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            def do_GET(self):
                 self._send(*bucket.answer(self.path))
 
-            def do_POST(self):  # pylint: disable=invalid-name
+            def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self._send(*bucket.take(self.path, body, self.headers["Content-Type"]))
 

@@ -117,7 +117,6 @@ def _fork(asked: dict[str, Any]) -> int:
 
 def main() -> None:
     """Serves until standard input ends."""
-    # pylint: disable=unused-import
     import kfp.compiler  # noqa: F401
 
     from pipeyard.commands import local_run  # noqa: F401

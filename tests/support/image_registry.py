@@ -55,11 +55,11 @@ class ImageRegistry:
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            def do_GET(self):
                 body = registry.manifests.get(_PATH.fullmatch(self.path).groups())
                 self._send(404 if body is None else 200, body or b"")
 
-            def do_PUT(self):  # pylint: disable=invalid-name
+            def do_PUT(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if registry.refuses:
                     self._send(registry.refuses, b"")

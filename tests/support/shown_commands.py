@@ -11,7 +11,7 @@ def understand(words: list[str]) -> None:
     Raises:
         click.UsageError: there is no such command, or it has no such option or argument.
     """
-    command = cli._group  # pylint: disable=protected-access
+    command = cli._group
     context = click.Context(command)
     try:
         while isinstance(command, click.Group):
@@ -19,6 +19,6 @@ def understand(words: list[str]) -> None:
             if found is None:
                 raise click.UsageError(f"no command {words[0]!r}")
             context = found.make_context(found.name, words[1:], parent=context)
-            command, words = found, [*context._protected_args, *context.args]  # pylint: disable=protected-access
+            command, words = found, [*context._protected_args, *context.args]
     except click.exceptions.Exit as end:  # --help
         assert end.exit_code == 0

@@ -7,7 +7,7 @@ from support.checkout import ROOT
 from pipeyard import cli
 from pipeyard.checks import command_reference
 
-top = cli._group  # pylint: disable=protected-access
+top = cli._group
 
 
 def _leaves(group: click.Group, path: str) -> list[str]:

@@ -188,7 +188,7 @@ def _step(call: list[str]) -> str:
 
 @pytest.mark.parametrize("name", sorted(PROJECT.components))
 def test_what_tests_run_in_is_what_is_shipped(name):
-    stages = dockerfiles.of_component(PROJECT, name)._stages  # pylint: disable=protected-access
+    stages = dockerfiles.of_component(PROJECT, name)._stages
     tested = next(stage for stage in stages if stage.name == dockerfiles.TEST_STAGE)
     assert tested.base == stages[-1].base
     assert [instruction for instruction, _ in stages[-1].instructions] == ["FROM", "USER"]

@@ -44,7 +44,7 @@ def _commands(command: click.Command, words=()):
 
 
 def test_every_command_takes_both_and_no_option_of_a_command_is_called_alike():
-    found = dict(_commands(cli._group))  # pylint: disable=protected-access
+    found = dict(_commands(cli._group))
     assert {(), ("run",), ("runs", "list"), ("ci", "run"), ("trigger", "event")} <= set(found)
     for words, command in found.items():
         names = [name for each in command.params for name in each.opts]
@@ -117,7 +117,7 @@ def flaky():
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+        def do_GET(self):
             asked.append(self.path)
             self.send_response(503 if len(asked) % 2 else 200)
             self.send_header("Content-Length", "0")

@@ -126,7 +126,7 @@ def test_workers_elsewhere_read_where_they_are_sure_to_and_else_copies(tmp_path,
     monkeypatch.setattr("stepkit.uris.filesystem", lambda uri: (memory, uri.partition("://")[2]))
     place = workplace.Workplace(None, scratch, shared=True)
     splits = {"train": (reading.chunks(split.parts), None)}
-    ((name, (part,)),) = on_beam._sent(splits, place, on_beam.Source(tmp_path / "data", uri))  # pylint: disable=protected-access
+    ((name, (part,)),) = on_beam._sent(splits, place, on_beam.Source(tmp_path / "data", uri))
     assert (name, part.rows) == ("train", 300)
     if direct:
         assert part.file == "gs://bucket/run/examples/train/part-00000.parquet"

@@ -12,7 +12,7 @@ from stepkit import testing
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     tables = {"train": [pa.table(columns(70000)), pa.table(columns(70000))], "eval": [pa.table(columns(90))]}
-    assert sum(table.num_rows for table in tables["train"]) > on_cpus._FEW_ROWS  # pylint: disable=protected-access
+    assert sum(table.num_rows for table in tables["train"]) > on_cpus._FEW_ROWS
     write_examples(tmp_path / "inputs", tables)
     (tmp_path / "inputs" / "schema.pbtxt").write_text(SCHEMA.replace('"Cash" value: "Card"', '"Cash"'))
 

@@ -35,7 +35,7 @@ def fixture_expected():
 def test_flags_and_defaults_are_those_of_the_component():
     spec = yaml.safe_load(COMPONENT.read_text(encoding="utf-8"))
     parser = build_parser()
-    actions = [action for action in parser._actions if action.dest != "help"]  # pylint: disable=protected-access
+    actions = [action for action in parser._actions if action.dest != "help"]
     declared = {item["name"] for item in spec["inputs"] + spec["outputs"]}
     assert {action.dest for action in actions} == declared | {"executor_input"}
     required = [action.option_strings[0] for action in actions if action.required]

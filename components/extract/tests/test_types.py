@@ -14,8 +14,6 @@ from conftest import ONE_SPLIT
 from extract import inference, reasons, types
 from extract.sql import engine
 
-# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
-
 D = decimal.Decimal
 
 # Values of a column, and a part of the reason why it is text as they stand.

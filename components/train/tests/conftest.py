@@ -1,5 +1,4 @@
 """A small transform output made with plain TensorFlow: the files that TFT would write, without TFT."""
-# pylint: disable=redefined-outer-name,wrong-import-position  # pytest fixtures are arguments
 
 import hashlib
 import json

@@ -1,4 +1,3 @@
-# pylint: disable=redefined-outer-name  # pytest fixtures are arguments
 import json
 
 import numpy as np

@@ -114,7 +114,7 @@ OTHER_VALUES = {"hyperparameters": '{"units": 8}', "tune_algorithm": "random"}
 def test_another_value_of_any_flag_is_another_run(step, run_name):
     """Also of those that come to be, unless they are declared to be places."""
     names = {run_name(step.argv())}
-    deciding = {action.dest for action in cli.build_parser()._actions} - checkpoints.PLACES - {"help"}  # pylint: disable=protected-access
+    deciding = {action.dest for action in cli.build_parser()._actions} - checkpoints.PLACES - {"help"}
     for flag in deciding:
         names.add(run_name(step.argv(**{flag: OTHER_VALUES.get(flag, "17")})))
     assert len(names) == 1 + len(deciding) == 11

@@ -1,5 +1,4 @@
 """Each task from its label as it is in the data to a served answer; raw columns of any name."""
-# pylint: disable=redefined-outer-name  # pytest fixtures are arguments
 
 import json
 from dataclasses import replace

@@ -81,7 +81,7 @@ def fixture_s3():
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+        def do_GET(self):
             asked.append((self.headers["Host"], self.path, self.headers["Authorization"]))
             found = self.path == "/mlpipeline/v2/schema.pbtxt"
             body = b"one" if found else b"<Error><Code>NoSuchKey</Code></Error>"

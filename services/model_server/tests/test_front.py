@@ -67,7 +67,7 @@ def slow(limits: Limits) -> Asked:
     """An application whose model waits to be let go, and that knows it to be slow: it is asked in threads."""
     asked = Asked(limits)
     asked.model.may_answer.clear()
-    asked.front._pace = 1.0  # pylint: disable=protected-access
+    asked.front._pace = 1.0
     return asked
 
 

@@ -101,7 +101,7 @@ def test_whatever_else_fsspec_knows(tmp_path):
 
 def test_a_missing_library_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    loaded = sys.modules["fsspec.registry"]._registry  # pylint: disable=protected-access
+    loaded = sys.modules["fsspec.registry"]._registry
     monkeypatch.delitem(loaded, "gs", raising=False)
     with pytest.raises(PipeyardError, match="gs://models/components needs gcsfs, which isn't installed"):
         ComponentStore(url_search_prefixes=["gs://models/components"], cache_dir=tmp_path)

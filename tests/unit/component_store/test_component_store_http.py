@@ -48,7 +48,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+            def do_GET(self):
                 server.answer(self)
 
             def log_message(self, *_):

@@ -179,13 +179,13 @@ def test_two_deployments_at_once_make_one_version(project, kubeflow, store, envi
     small_repository.configure(project, _schedule(environments))
     small_repository.build(project)
     place = settings_.load(project.root).environment("dev")
-    (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
+    (wanted,) = desired.read(project, place, (), project.root / "dist")
     failed = []
 
     def work() -> None:
         try:
             deployer.deploy(bucket.connect(place.bucket), choice.connect(place), wanted, lambda *_: False)
-        except Exception as error:  # pylint: disable=broad-exception-caught  # the test tells of any
+        except Exception as error:
             failed.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(3)]
@@ -465,7 +465,7 @@ def test_a_deployment_that_broke_off_is_completed_by_the_next(pipeyard, kubeflow
     small_repository.configure(project, _schedule(environments))
     small_repository.build(project)
     place = settings_.load(project.root).environment("dev")
-    (wanted,) = desired.read(project, place, (), project.root / "dist")  # pylint: disable=unbalanced-tuple-unpacking
+    (wanted,) = desired.read(project, place, (), project.root / "dist")
     broken = ("GET .*/names/", "POST .*/pipelines$", "upload_version", "POST .*/experiments", "POST .*/recurringruns")
     for where in broken:
         kubeflow.faults[:] = [Fault(where, status=400)]

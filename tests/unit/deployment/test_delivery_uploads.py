@@ -181,7 +181,7 @@ def key_of_a_skewed_clock():
     """A service account whose tokens' server finds them to be of another time."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):  # pylint: disable=invalid-name  # http.server's
+        def do_POST(self):
             said = b'{"error": "invalid_grant", "error_description": "Check your iat and exp values in the JWT claim."}'
             self.send_response(400)
             self.send_header("Content-Length", str(len(said)))

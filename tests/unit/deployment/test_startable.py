@@ -166,7 +166,7 @@ def test_compile_and_check_tell_of_a_server_whose_parameters_do_not_fit(project,
     found = [each for each in _warnings(project, "(x: str): read(source=x)") if "'x' has no value" in each]
     assert len(found) == told
     notes = []
-    findings = list(checker._compiled(project, "whole", notes))  # pylint: disable=protected-access  # all take minutes
+    findings = list(checker._compiled(project, "whole", notes))  # all take minutes
     assert (len(findings), notes) == (told, [])
     assert all("Set it under environments.dev.pipelines.whole.parameters" in each.text for each in findings)
 
@@ -174,7 +174,7 @@ def test_compile_and_check_tell_of_a_server_whose_parameters_do_not_fit(project,
 def test_check_notes_what_runs_here_in_containers_alone(project):
     _write(project, REFUSED["another repository's image"][0])
     notes = []
-    assert not list(checker._compiled(project, "whole", notes))  # pylint: disable=protected-access
+    assert not list(checker._compiled(project, "whole", notes))
     assert len(notes) == 1 and notes[0].startswith(f"pipelines/whole: foreign: {FOREIGN}")
 
 

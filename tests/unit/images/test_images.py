@@ -391,7 +391,7 @@ def test_a_registry_doesn_t_say_how_long_is_waited(monkeypatch):
     monkeypatch.setattr("time.sleep", slept.append)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # pylint: disable=invalid-name  # http.server's
+        def do_GET(self):
             self.send_response(429)
             self.send_header("Retry-After", "3600")
             self.send_header("Content-Length", "0")

@@ -1,5 +1,4 @@
 """Documents of an environment: compiled pipelines of every shape with its deadline and retries."""
-# pylint: disable=no-value-for-parameter  # kfp gives components' outputs and statuses themselves
 
 import random
 import subprocess

@@ -1,7 +1,6 @@
 """Names in a compiled pipeline that stand for nothing, as kfp 2.17 writes them for plain shapes of the DSL."""
 
 # kfp passes the paths of outputs by itself.
-# pylint: disable=no-value-for-parameter
 
 from collections.abc import Callable
 from pathlib import Path

@@ -92,7 +92,7 @@ def place(request, tmp_path):
     if request.param == "gs":
         server.close()
     else:
-        made._filesystem[0].rm(f"{BUCKET}/components", recursive=True)  # pylint: disable=protected-access
+        made._filesystem[0].rm(f"{BUCKET}/components", recursive=True)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

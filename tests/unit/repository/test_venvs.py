@@ -61,7 +61,7 @@ def test_of_several_at_once_one_makes_an_environment_and_the_others_wait(project
         barrier.wait()
         try:
             made.append(venvs.sync(project, project.components["one"].folder))
-        except Exception as error:  # pylint: disable=broad-exception-caught  # the test tells of any
+        except Exception as error:
             failed.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

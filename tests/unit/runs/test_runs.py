@@ -153,7 +153,7 @@ def test_a_report_is_opened_and_rendered_first_if_it_is_not_there(root):
 
 
 def as_text(*parts) -> str:
-    console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # pylint: disable=consider-using-with,unspecified-encoding
+    console = Console(width=200, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     for part in parts:
         console.print(part)
     return console.export_text()

@@ -98,7 +98,7 @@ def test_what_is_sent_is_what_google_s_own_sdk_sends(tmp_path):
         credentials=google.auth.credentials.AnonymousCredentials(),
     )
     ours = jobs.job(jobs.Template(TEMPLATE.document, "", {}), "taxi", {"epochs": 3}, "gs://acme/runs")
-    sent = theirs._gca_resource  # pylint: disable=protected-access  # what it would send can't be had otherwise
+    sent = theirs._gca_resource  # what it would send can't be had otherwise
     assert type(ours).to_dict(ours) == type(sent).to_dict(sent)
 
 
@@ -302,7 +302,7 @@ def test_two_at_a_time_leave_one_schedule(server, before):
     def work(vertex):
         try:
             schedules.ensure(vertex, NAME, DAILY, _job())
-        except Exception as error:  # pylint: disable=broad-exception-caught  # the test tells of any
+        except Exception as error:
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(each,)) for each in vertices]
@@ -317,7 +317,7 @@ def test_two_at_a_time_leave_one_schedule(server, before):
 
 def test_of_different_schedules_that_are_made_at_once_the_newest_stays(server, vertex, monkeypatch):
     schedules.ensure(vertex, NAME, DAILY, _job())
-    make = schedules._make  # pylint: disable=protected-access  # after which another comes in between
+    make = schedules._make  # after which another comes in between
 
     def interrupted(*arguments):
         monkeypatch.setattr(schedules, "_make", make)

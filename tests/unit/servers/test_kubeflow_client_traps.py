@@ -225,7 +225,7 @@ def test_an_experiment_that_another_makes_meanwhile(server, naive, ours, monkeyp
 
         monkeypatch.setattr(api, "experiment_service_list_experiments", looked)
 
-    meanwhile(naive._experiment_api, "naive")  # pylint: disable=protected-access
+    meanwhile(naive._experiment_api, "naive")
     with pytest.raises(kfp_server_api.ApiException, match=r"^\(409\)"):
         naive.create_experiment("naive")
     meanwhile(ours.experiments, "ours")

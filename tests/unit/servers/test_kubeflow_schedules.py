@@ -258,7 +258,7 @@ def test_deployments_at_once_leave_one_schedule(server, connection, wanted, befo
 
 def test_of_different_schedules_that_are_made_at_once_the_newest_stays(server, connection, wanted, monkeypatch):
     schedules.ensure(connection, wanted)
-    create = schedules._create  # pylint: disable=protected-access  # where another comes in between
+    create = schedules._create  # where another comes in between
     other = replace(wanted, cron="0 0 4 * * *")
 
     def interrupted(connected, schedule):

@@ -1,5 +1,4 @@
 """What the server's version can't do of a pipeline, and how the version is read."""
-# pylint: disable=no-value-for-parameter  # kfp gives components' outputs and statuses themselves
 
 import json
 import threading
@@ -236,7 +235,7 @@ def answering():
         asked: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # pylint: disable=invalid-name
+            def do_GET(self):
                 asked.append(self.path)
                 self.send_response(status)
                 self.send_header("Content-Type", content_type)
@@ -244,7 +243,7 @@ def answering():
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, *_):  # pylint: disable=arguments-differ
+            def log_message(self, *_):
                 pass
 
         server = HTTPServer(("127.0.0.1", 0), Handler)

@@ -95,9 +95,9 @@ def test_libraries_that_do_not_count_the_first_attempt_are_given_one_less():
 @pytest.mark.parametrize("made", [retries.for_google, retries.for_cloud_storage])
 def test_google_s_libraries_are_given_the_time(made):
     repeated = made(retries.GOOGLE.within(4))
-    assert (repeated.timeout, repeated._initial, repeated._maximum) == (4, 0.5, 20)  # pylint: disable=protected-access
-    assert repeated._predicate(exceptions.ServiceUnavailable("s"))  # pylint: disable=protected-access
-    assert not repeated._predicate(exceptions.NotFound("s"))  # pylint: disable=protected-access
+    assert (repeated.timeout, repeated._initial, repeated._maximum) == (4, 0.5, 20)
+    assert repeated._predicate(exceptions.ServiceUnavailable("s"))
+    assert not repeated._predicate(exceptions.NotFound("s"))
 
 
 def _answers(*given):

@@ -320,7 +320,7 @@ def test_a_shard_gives_back_what_was_written():
         content = shards.merge(content, shards.entry_of_seen(key, each), KEPT)
     content = shards.merge(content, shards.entry_of_newest(digest("b"), newest[digest("b")]), KEPT)
     assert shards.find(content, seen, newest) == (seen, newest)
-    assert shards.find(content, newest, seen) == ({}, {})  # pylint: disable=arguments-out-of-order
+    assert shards.find(content, newest, seen) == ({}, {})
 
 
 @pytest.mark.parametrize("content", [b"{}", b"\xff", b"pipeyard trigger shard 2 0\n", b"pipeyard trigger shard 1"])

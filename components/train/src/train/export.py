@@ -131,7 +131,7 @@ def _parameters(model: keras.Model) -> list[Any]:
     """Returns what of a model is saved: its variables as TensorFlow has them, and its tables.
 
     Keras' own variables are saved as copies, and the restore operation restores the copies alone: who loads the model
-    into a session, as TF Serving does, finds what the signatures read uninitialized. Keras' ExportArchive saves so, too.
+    into a session, as TF Serving does, finds what the signatures read uninitialized. Keras' ExportArchive does so, too.
     """
     parts = [each for each in tf.train.TrackableView(model).descendants() if isinstance(each, _SAVED_PARTS)]
     return [variable.value for variable in model.variables] + parts
