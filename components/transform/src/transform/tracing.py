@@ -31,6 +31,7 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
 from transform.applying import call
 from transform.preprocessing import Preprocessing
 from transform.raw_schema import RawSchema
+from transform.retraced import TracedGraph
 
 # Of tensorflow-transform; for another, compare its `beam/impl.py`, and run the tests of equality.
 SUPPORTED = ("1.21.0",)
@@ -71,8 +72,23 @@ class Trace:
         )
         self._assets = annotators.get_asset_annotations(self._graph)
         annotators.clear_asset_annotations(self._graph)
-        self._fingerprint = graph_tools.get_analyzers_fingerprint(self._graph, self._inputs)
+        self._traced = TracedGraph(self._graph, self._inputs)
         self.sinks: Sequence[Any] = self._graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS)
+
+    @cached_property
+    def _fingerprint(self) -> Any:
+        """What TFT knows the analyses by, to see that another trace has the same in the same order."""
+        return graph_tools.get_analyzers_fingerprint(self._graph, self._inputs)
+
+    @cached_property
+    def _is_reusable(self) -> bool:
+        """True if functions can be made of the graph that was traced; TFT traces another where it has more to keep."""
+        return (
+            self._traced.is_whole
+            and not self._assets
+            and not any(sink.is_asset_filepath for sink in self.sinks)
+            and not any(self._graph.get_collection(name) for name in _DEFERRED)
+        )
 
     @cached_property
     def trains(self) -> bool:
@@ -118,6 +134,9 @@ class Trace:
 
     def function(self, bindings: Bindings, tensors: Sequence[str]) -> "TracedFunction":
         """Returns the function from raw tensors to the named ones, with the bindings in their places."""
+        if self._is_reusable:
+            named = {name: self._graph.get_tensor_by_name(name) for name in tensors}
+            return TracedFunction(self.adapter, tf.Module(), self._traced.function(named, bindings))
         module = tf.Module()
         context = graph_context.TFGraphContext(module, self._scratch, dict(bindings))
         traced = impl_helper.get_traced_transform_fn(
@@ -134,6 +153,9 @@ class Trace:
         """Writes transform_fn and transformed_metadata into the folder `graph`, with the bindings of all sinks."""
         saved = graph / tft.TFTransformOutput.TRANSFORM_FN_DIR
         metadata = graph / tft.TFTransformOutput.TRANSFORMED_METADATA_DIR
+        if self._is_reusable:
+            self._write_traced(bindings, saved, metadata)
+            return
         given: tuple[Any, ...] = (self._preprocessing, self._specs, self._scratch, dict(bindings), {}, None)
         # As impl_helper.trace_and_write_v2_saved_model does.
         concrete = impl_helper._trace_and_write_transform_fn(str(saved), *given)
@@ -142,6 +164,14 @@ class Trace:
         metadata_io.write_metadata(self._metadata(concrete, inputs, bindings), str(metadata))
         if self._assets:
             (metadata / tft.TFTransformOutput.ASSET_MAP).write_text(json.dumps(self._assets), encoding="utf-8")
+
+    def _write_traced(self, bindings: Bindings, saved: Path, metadata: Path) -> None:
+        """Writes as TFT does what needs neither tables nor files."""
+        module = tf.Module()
+        module.transform_fn = self._traced.function(self.outputs, bindings)
+        tf.saved_model.save(module, str(saved))
+        schema = schema_inference.infer_feature_schema_v2(module.transform_fn.structured_outputs, dict, True)
+        metadata_io.write_metadata(dataset_metadata.DatasetMetadata(schema=schema), str(metadata))
 
     def _metadata(self, concrete: Any, inputs: Mapping[str, Any], bindings: Bindings) -> Any:
         """Returns what TFT says of the outputs, which takes a trace more only where the module annotates them."""
@@ -176,9 +206,15 @@ def _keys(inputs: Mapping[str, Any]) -> Mapping[int, str]:
     return keys
 
 
+def _set_value(infos: dict[Any, Any], tensor: Any, info: Any) -> None:
+    """Notes what a raw feature's component is; TFT also compares it with all before, which the names tell apart."""
+    infos[tf_utils.hashable_tensor_or_op(tensor)] = info
+
+
 _LAST: list[Any] = []  # the inputs, kept so that no other object gets their identity; and their components
 if tft.__version__ in SUPPORTED:
     graph_tools._retrieve_source_keys = _source_keys
+    graph_tools._set_unique_value_in_dict = _set_value
 
 
 @dataclass(frozen=True)
