@@ -1,4 +1,4 @@
-"""A graph that was traced once gives what TFT's traces of it give: two phases of analyses, control flow, an eager value."""
+"""A graph that was traced once gives what TFT's traces of it give: phases of analyses, control flow, eager values."""
 
 import pytest
 import tensorflow as tf

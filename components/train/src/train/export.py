@@ -20,6 +20,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.models.functional import Functional  # nowhere else: keras.Model(inputs, outputs) makes one
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import model_description, saved_models, schemas, tasks
@@ -43,10 +44,11 @@ def save(model: keras.Model, interface: Interface, target: Target, folder: Path)
         StepError: the transform graph needs raw features that its schema doesn't have.
     """
     served = _Served(model, interface, target)
+    # Without AutoGraph, as Keras trains: of thousands of columns it takes a third of the time.
     signatures = {
-        "serving_default": tf.function(served.serve_examples, input_signature=_EXAMPLES),
-        "serve_raw": tf.function(served.serve_raw, input_signature=[served.raw_signature()]),
-        "transform_features": tf.function(served.transform_examples, input_signature=_EXAMPLES),
+        "serving_default": tf.function(served.serve_examples, input_signature=_EXAMPLES, autograph=False),
+        "serve_raw": tf.function(served.serve_raw, input_signature=[served.raw_signature()], autograph=False),
+        "transform_features": tf.function(served.transform_examples, input_signature=_EXAMPLES, autograph=False),
     }
     try:
         concrete = {name: function.get_concrete_function() for name, function in signatures.items()}
@@ -65,8 +67,11 @@ def save(model: keras.Model, interface: Interface, target: Target, folder: Path)
 class _Served(tf.Module):
     def __init__(self, model: keras.Model, interface: Interface, target: Target) -> None:
         super().__init__()
-        self.model = model
+        self.model = _tracked(model)
         self.transform = interface.transform
+        self._call_model = lambda features: model(features, training=False)
+        self._call_transform = interface.transform_function
+        self._names = input_names(model)
         self._target = target
         self._shapes = interface.transformed_spec
         self._spec = interface.spec
@@ -104,8 +109,7 @@ class _Served(tf.Module):
         features = self._transform({**raw, **absent})
         for name in filter(None, (self._target.label, self._target.weight)):
             del features[name]
-        names = input_names(self.model)
-        outputs = self.model({name: features[name] for name in names} if names else features, training=False)
+        outputs = self._call_model({name: features[name] for name in self._names} if self._names else features)
         (output,) = tf.nest.flatten(outputs)
         return self._answer(output if output.shape.rank == 2 else tf.reshape(output, tf.stack([rows, -1])), rows)
 
@@ -117,11 +121,21 @@ class _Served(tf.Module):
         return answer
 
     def _transform(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        transformed = dict(self.transform.transform_fn(dict(raw)))
+        transformed = dict(self._call_transform(dict(raw)))
         for name, spec in self._shapes.items():
             if isinstance(spec, tf.io.FixedLenFeature):
                 transformed[name] = _shaped(transformed[name], spec)
         return transformed
+
+
+def _tracked(model: keras.Model) -> Any:
+    """Returns what of a model has to be saved: of a functional one its layers, but no inputs and no optimizer.
+
+    Other models may have anything else that their layers need, such as tables.
+    """
+    if type(model) is not Functional:
+        return model
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def _cause(error: Exception) -> str:
