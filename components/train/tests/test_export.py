@@ -132,3 +132,10 @@ def build_model(transform, hyperparameters):
 
 def test_json_hyperparameters_are_what_the_model_was_built_with(trained):
     assert json.loads((trained.out / "best_hyperparameters").read_text())["units"] == 8
+
+
+def test_the_served_model_has_the_models_weights_and_not_the_optimizers(trained):
+    saved = tf.train.list_variables(str(trained.out / "model" / "variables" / "variables"))
+    weights = [tuple(shape) for name, shape in saved if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
+    assert weights
+    assert not [name for name, _ in saved if "optimizer" in name or "momentum" in name or "velocity" in name]

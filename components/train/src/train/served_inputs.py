@@ -23,6 +23,7 @@ class Interface:
 
     Attributes:
         transform: TFT's SavedModel.
+        transform_function: what it has to call: from raw features, a dict, to transformed ones.
         spec: parsing spec of all raw features.
         transformed_spec: of all transformed features.
         features: those that a request has, by name.
@@ -30,6 +31,7 @@ class Interface:
     """
 
     transform: Any
+    transform_function: Any
     spec: FeatureSpec
     transformed_spec: FeatureSpec
     features: Mapping[str, schema_pb2.Feature]
@@ -75,7 +77,10 @@ def find(graph: TransformGraph, target: Target, model: keras.Model) -> Interface
         features = {name: each for name, each in features.items() if name not in made_of[target.weight] - others}
     if not features:
         raise StepError("The model needs no raw column when it is served. Check what preprocessing_fn returns.")
-    return Interface(transform, graph.raw_spec, graph.transformed_spec, features, model_description.arguments(features))
+    function = _restored(transform, graph) or transform.transform_fn
+    return Interface(
+        transform, function, graph.raw_spec, graph.transformed_spec, features, model_description.arguments(features)
+    )
 
 
 def tensor_spec(feature: Any) -> tf.TensorSpec | tf.SparseTensorSpec:
@@ -88,11 +93,10 @@ def tensor_spec(feature: Any) -> tf.TensorSpec | tf.SparseTensorSpec:
 def _made_of(transform: Any, graph: TransformGraph) -> dict[str, frozenset[str]]:
     """Returns transformed feature to the raw features that it is computed from."""
     sources = _sources(graph.raw_spec)
-    restored: Sequence[Any] = getattr(transform.transform_fn, "concrete_functions", ())
-    outputs = [name for name in sorted(graph.transformed_spec) for _ in range(_parts(graph.transformed_spec[name]))]
-    if len(restored) == 1 and _fits(restored[0], graph.raw_spec, outputs):  # tracing takes 10 ms a column
+    if restored := _restored(transform, graph):
+        outputs = _flat_outputs(graph)
         made: dict[str, frozenset[str]] = dict.fromkeys(outputs, frozenset())
-        for name, columns in zip(outputs, dependencies.of(restored[0], sources), strict=True):
+        for name, columns in zip(outputs, dependencies.of(restored, sources), strict=True):
             made[name] |= columns
         return made
 
@@ -109,6 +113,23 @@ def _made_of(transform: Any, graph: TransformGraph) -> dict[str, frozenset[str]]
         ) from error
     found = dependencies.of(function, sources)
     return dict(zip(graph.transformed_spec, found, strict=True))
+
+
+def _restored(transform: Any, graph: TransformGraph) -> Any:
+    """Returns the one function that TFT's SavedModel has, if it is of the graph's features; else None.
+
+    To call it takes no trace, which takes 10 ms a column.
+    """
+    function = transform.transform_fn
+    own = [function] if hasattr(function, "structured_input_signature") else []
+    restored: Sequence[Any] = getattr(function, "concrete_functions", own)
+    if len(restored) == 1 and _fits(restored[0], graph.raw_spec, _flat_outputs(graph)):
+        return restored[0]
+    return None
+
+
+def _flat_outputs(graph: TransformGraph) -> list[str]:
+    return [name for name in sorted(graph.transformed_spec) for _ in range(_parts(graph.transformed_spec[name]))]
 
 
 def _fits(function: Any, raw: FeatureSpec, outputs: list[str]) -> bool:
@@ -130,7 +151,7 @@ def _used(model: keras.Model, spec: FeatureSpec) -> set[str]:
 
 def _traced(function: Any, spec: FeatureSpec) -> Any:
     signature = {name: tensor_spec(feature) for name, feature in spec.items()}
-    return tf.function(function, input_signature=[signature]).get_concrete_function()
+    return tf.function(function, input_signature=[signature], autograph=False).get_concrete_function()
 
 
 def _sources(spec: FeatureSpec) -> list[str]:
