@@ -15,6 +15,7 @@ from pipeyard.system.verbosity import Verbosity
 # Command to the module that defines it as `command`. Modules are imported when their command is used, and what is heavy
 # in them later still, so that --help is quick.
 COMMANDS = {
+    "new": "pipeyard.commands.new",
     "run": "pipeyard.commands.run",
     "runs": "pipeyard.commands.runs",
     "schema": "pipeyard.commands.schema",

@@ -1,7 +1,4 @@
-"""Every component under a stand-in for KFP's launcher, in a run of chicago_taxi on little data.
-
-Which components there are is found from the tree: a new one has to be in the pipeline, or to get a run here.
-"""
+"""Every component of chicago_taxi under a stand-in for KFP's launcher, in a run of it on little data."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +13,12 @@ from support.checkout import ROOT
 
 from pipeyard.compiling import compiler
 from pipeyard.local import runner
+from pipeyard.repository import dependency_graph
 from pipeyard.repository.project import Project
 
-COMPONENTS = sorted(path.parent.name for path in ROOT.glob("components/*/component.yaml"))
+COMPONENTS = sorted(
+    dependency_graph.loaded_components(ROOT / "pipelines/chicago_taxi/pipeline.py", Project(ROOT).components)
+)
 ROWS = 3000
 KINDS = {"BOOLEAN": bool, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str, "LIST": list, "STRUCT": dict}
 

@@ -10,6 +10,7 @@ kinds         types of inputs that are passed by value
 kfp_versions  whether specs load in both kfp's
 wheels        whether a lock can be installed in an image
 dry_run       whether programs write what their specs declare
+single_runs   a component that no pipeline of the dry run loads, by itself
 generated     whether what is made of other files is as they are
 readmes       tables in READMEs, one of those
 parameters    an environment's parameters against the pipelines as they would be compiled now

@@ -80,7 +80,7 @@ def check(
     else:
         wanted = [each.name for each in chosen]
         say("running components on little data")
-        found += _tried("pipelines", "outputs", dry_run.findings, project, wanted, display)
+        found += _tried("pipelines", "outputs", dry_run.findings, project, wanted, display, notes)
     return Report([each.name for each in chosen], pipelines, sorted(set(found)), notes)
 
 

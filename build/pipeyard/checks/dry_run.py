@@ -6,8 +6,10 @@ unchanged isn't run again; that it wrote its outputs is known.
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from pipeyard import settings
+from pipeyard.checks import single_runs
 from pipeyard.deployment.targets import local
 from pipeyard.findings import Finding
 from pipeyard.local import runner
@@ -21,13 +23,16 @@ ENVIRONMENT = "check"
 
 
 def findings(
-    project: Project, names: Iterable[str], display: Display, max_parallel: int | None = None
+    project: Project, names: Iterable[str], display: Display, notes: list[str], max_parallel: int | None = None
 ) -> Iterator[Finding]:
     """Runs the pipelines that components are in, and yields what the components left unwritten.
+
+    A component that is in none is run by itself, see `single_runs`.
 
     Args:
         names: the components that findings are wanted of.
         display: shows the run.
+        notes: takes which components couldn't be looked at.
 
     Raises:
         PipeyardError: settings.yaml isn't right, or a pipeline doesn't compile or can't be started.
@@ -41,16 +46,31 @@ def findings(
     }
     wanted = set(names)
     for name in sorted(wanted - set().union(*loaded.values())):
-        yield Finding(
-            f"components/{name}",
-            "outputs",
-            "no dry run shows that it writes its outputs",
-            f"Load it in a pipeline that {settings.FILE} has under environments.{ENVIRONMENT}.pipelines.",
-        )
+        root = Path(place.pipeline_root) if place else project.root / "runs" / ".check"
+        yield from _alone(project, name, root, display, notes)
     for name, components in loaded.items():
         if place and wanted & components:
             run = _run(project, name, place, display, max_parallel or machine.cpus())
             yield from judge(run, wanted & components, name)
+
+
+def _alone(project: Project, name: str, root: Path, display: Display, notes: list[str]) -> Iterator[Finding]:
+    component = project.components[name]
+    values = single_runs.made_up(component)
+    reason = "what it takes, only a pipeline has"
+    if values is not None:
+        run = single_runs.run(project, component, values, root, display)
+        if run.state == State.CANCELED:
+            raise KeyboardInterrupt
+        failed = [task for task in run.tasks if task.state == State.FAILED]
+        if all(task.attempts and task.attempts[-1].exit_code == 0 for task in failed):  # which left outputs unwritten
+            yield from judge(run, [name], f"{name} alone")
+            return
+        reason = f"on made-up values it failed: {failed[0].reason}"
+    notes.append(
+        f"components/{name}: no dry run shows that it writes its outputs: {reason}. "
+        f"Load it in a pipeline that {settings.FILE} has under environments.{ENVIRONMENT}.pipelines."
+    )
 
 
 def judge(run: Run, names: Iterable[str], pipeline: str) -> Iterator[Finding]:

@@ -16,12 +16,14 @@ from pipeyard.repository import venvs
 from pipeyard.repository.dockerfiles import of_component
 from pipeyard.repository.project import Component, Project, find
 from pipeyard.runs.record import State
+from pipeyard.scaffolds import new_component
 
 NAME = "summarize"
 FOLDER = f"components/{NAME}"
 EXTRACT = "components/extract"
 SPEC = f"{FOLDER}/component.yaml"
 TARGET = wheels.WheelPlatform()
+SETTINGS_WITHOUT_PIPELINES = "environments: {check: {target: local, pipeline_root: runs}}\n"
 SHAPELESS = """\
 name: shape
 metadata: {annotations: {pipeyard.dev/output-types: '[1]', pipeyard.dev/preload: '["a'}}
@@ -131,9 +133,10 @@ def test_files_that_are_missing_or_broken_hide_nothing_else(whole):
 # -- outputs ----------------------------------------------------------------------------------------------------------
 
 
-def _dry_run(project):
+def _dry_run(project, names=("extract", NAME), notes=None):
     display = Lines(Console(quiet=True))
-    return [(each.part, each.text) for each in dry_run.findings(project, ["extract", NAME], display)]
+    found = dry_run.findings(project, names, display, [] if notes is None else notes)
+    return [(each.part, each.text) for each in found]
 
 
 def test_a_dry_run_writes_every_output_and_isnt_repeated(whole):
@@ -181,12 +184,48 @@ def test_a_component_that_no_dry_run_gets_to(whole):
         'components.extract(source=source).outputs["examples"]',
         "dsl.importer(artifact_uri=source, artifact_class=dsl.Dataset)",
     )
-    (found,) = _dry_run(whole)
-    assert found == (
-        EXTRACT,
-        "no dry run shows that it writes its outputs. "
+    notes = []
+    assert not _dry_run(whole, notes=notes)
+    (note,) = notes
+    assert re.fullmatch(
+        f"{EXTRACT}: no dry run shows that it writes its outputs: on made-up values it failed: .*'text'.* "
         "Load it in a pipeline that settings.yaml has under environments.check.pipelines.",
+        note,
+        re.DOTALL,
     )
+
+
+def _lock_of(folder, _uv):
+    (folder / "uv.lock").write_text((ROOT / FOLDER / "uv.lock").read_text())
+
+
+def test_a_new_component_need_be_told_to_nothing_it_is_run_by_itself(whole):
+    new_component.write(whole, "say", ["text:String"], ["result:String", "page:HTML"], lambda _: None, _lock_of)
+    folder = whole.root / "components/say"
+    (folder / ".venv").mkdir()
+    for each in (ROOT / FOLDER / ".venv").iterdir():
+        if each.name != venvs.STAMP:
+            (folder / ".venv" / each.name).symlink_to(each)
+    stamp(folder)
+    notes = []
+    assert not _dry_run(Project(whole.root), ["say"], notes)
+    assert not notes
+    (record,) = (whole.root / "runs").glob("check-of-say/run.json")
+    assert json.loads(record.read_text())["tasks"][0]["output_parameters"]["result"] == '{"text": "text"}'
+    change(folder / "src/say/cli.py", "outputs.parameter(args.result, computed.result)", "print(computed.result)")
+    (found,) = _dry_run(Project(whole.root), ["say"])
+    assert found[0] == "components/say"
+    assert "the dry run of say alone, say failed: it ended well but did not write its outputs result" in found[1]
+
+
+@pytest.mark.parametrize("name", ["transform", NAME])
+def test_what_only_a_pipeline_has_isn_t_made_up(whole, name):
+    spec = f"components/{name}/component.yaml"
+    write(whole.root / spec, (ROOT / spec).read_text())
+    write(whole.root / "settings.yaml", SETTINGS_WITHOUT_PIPELINES)
+    notes = []
+    assert not _dry_run(Project(whole.root), [name], notes)
+    assert notes[0].startswith(f"components/{name}: no dry run shows that it writes its outputs: what it takes, only a")
 
 
 def test_a_component_behind_a_condition_that_did_not_hold(whole):
