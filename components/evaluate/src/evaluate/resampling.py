@@ -25,7 +25,7 @@ def rows_of_samples(method: str, labels: np.ndarray) -> list[np.ndarray]:
     results. A jackknife's samples are its buckets: what is left out together.
     """
     rows = len(labels)
-    chance = np.random.default_rng([rows, zlib.crc32(np.ascontiguousarray(labels))])
+    chance = np.random.default_rng([rows, zlib.crc32(labels.tobytes())])
     if method == BOOTSTRAP:
         every = np.arange(rows)
         return [np.repeat(every, chance.poisson(1, rows)) for _ in range(ROUNDS * SAMPLES)]
