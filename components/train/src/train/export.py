@@ -133,7 +133,7 @@ def _tracked(model: keras.Model) -> Any:
 
     Other models may have anything else that their layers need, such as tables.
     """
-    if type(model) is not Functional:
+    if type(model) is not Functional:  # pylint: disable=unidiomatic-typecheck  # subclasses may have more
         return model
     return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
 
