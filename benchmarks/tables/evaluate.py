@@ -40,12 +40,14 @@ class _Model:
 
 def _parameters(module: Path, schema: Path, label: str) -> dict[str, Mapping[str, str]]:
     source = module.read_text(encoding="utf-8")
-    return steps.PARAMETERS | {
+    found: dict[str, Mapping[str, str]] = {
+        **steps.PARAMETERS,
         "data_validation": {"schema_text": schema.read_text(encoding="utf-8"), "slices": '["origin"]'},
         "transform": {"module": source},
         "train": steps.PARAMETERS["train"] | {"module": source, "label_key": label},
         "evaluate": {"label_key": label, "slices": steps.PARAMETERS["evaluate"]["slices"]},
     }
+    return found
 
 
 _DELAYS = places.PROJECT.pipeline("flight_delays")
