@@ -13,11 +13,11 @@ import tensorflow_model_analysis as tfma
 def values(folder: str) -> dict[tuple, float]:
     """Returns (slice, classes, metric) to value; those that aren't single numbers are left out."""
     return {
-        (key, classes, name): value["doubleValue"]
+        (key, classes, name): float(value["doubleValue"])
         for key, metrics in tfma.load_eval_result(folder).slicing_metrics
         for classes, named in metrics[""].items()
         for name, value in named.items()
-        if "doubleValue" in value and not math.isnan(value["doubleValue"])
+        if "doubleValue" in value and not math.isnan(float(value["doubleValue"]))
     }
 
 

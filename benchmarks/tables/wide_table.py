@@ -110,6 +110,7 @@ def _whole(columns: int, rows: int) -> Ready:
         places.python(component.folder)
 
     def command(each: Round) -> list[str]:
+        shutil.rmtree(project / "runs", ignore_errors=True)  # what the checks remember, too
         parameters = {
             "source": source,
             "serving_uri": each.folder / "serving",

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeyard import settings
 from pipeyard.checks import single_runs
 from pipeyard.deployment.targets import local
+from pipeyard.errors import PipeyardError
 from pipeyard.findings import Finding
 from pipeyard.local import runner
 from pipeyard.local.display import Display
@@ -59,7 +60,11 @@ def _alone(project: Project, name: str, root: Path, display: Display, notes: lis
     values = single_runs.made_up(component)
     reason = "what it takes, only a pipeline has"
     if values is not None:
-        run = single_runs.run(project, component, values, root, display)
+        try:
+            run = single_runs.run(project, component, values, root, display)
+        except PipeyardError as error:
+            notes.append(f"components/{name}: no dry run shows that it writes its outputs: {error}")
+            return
         if run.state == State.CANCELED:
             raise KeyboardInterrupt
         failed = [task for task in run.tasks if task.state == State.FAILED]

@@ -4,6 +4,7 @@ Each runs in its component's environment, as a step of a pipeline does, so that 
 """
 
 import json
+import os
 import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
@@ -30,7 +31,8 @@ for name, kind in types.items():
     column = '"' + name.replace('"', '""') + '"'
     number = kind.startswith(("int", "uint", "double", "float", "decimal"))
     words = f"avg(len(string_split_regex(trim({column}), '\\\\s+')))" if kind == "string" else "0"
-    moments = f"avg({column}), stddev_pop({column})" if number else "0, 0"
+    finite = f"FILTER (isfinite({column}::DOUBLE))"
+    moments = f"avg({column}) {finite}, stddev_pop({column}) {finite}" if number and name == label else "0, 0"
     counts = f"count(*), count(*) - count({column}), count(DISTINCT {column}), {words}, {moments}"
     rows, missing, distinct, words, mean, deviation = source.aggregate(counts).fetchall()[0]
     rarest = 0
@@ -175,7 +177,8 @@ class DataReader:
         folder = self._project.components[component].folder
         venvs.sync(self._project, folder, self._say)
         python = venvs.folder_of(folder) / "bin/python"
-        done = subprocess.run([str(python), *arguments], capture_output=True, text=True, check=False)
+        env = venvs.variables(self._project.components[component], os.environ)
+        done = subprocess.run([str(python), *arguments], env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PipeyardError(f"{component} can't read the data: {_reason(done.stderr)}")
         return done.stdout

@@ -4,12 +4,13 @@ import builtins
 import json
 import keyword
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard.checks import dockerfile_template, readmes
+from pipeyard.checks import dockerfile_template, kinds, readmes
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository import uv_locks, venvs
 from pipeyard.repository.project import Component, Project
@@ -42,6 +43,16 @@ VALUES = {
     "Boolean": ValueType("cli.boolean", "bool", (bool,), "true"),
     "JsonArray": ValueType("cli.json_array", "list[Any]", (list,), '["a"]'),
     "JsonObject": ValueType("cli.json_object", "dict[str, Any]", (dict,), '{"a": 1}'),
+}
+# kfp's other names of them.
+_ALSO = {
+    "int": "Integer",
+    "double": "Float",
+    "str": "String",
+    "text": "String",
+    "bool": "Boolean",
+    "dict": "JsonObject",
+    "list": "JsonArray",
 }
 _PORT = re.compile(r"([a-z][a-z0-9_]*):([A-Za-z][A-Za-z0-9]*)(?:=(.*))?", re.DOTALL)
 # What every program has, or Python; `l` looks like 1.
@@ -120,9 +131,13 @@ def port(text: str, side: str) -> Port:
         form = "NAME:TYPE or NAME:TYPE=DEFAULT" if side == "input" else "NAME:TYPE"
         raise PipeyardError(f"--{side} {text!r} isn't {form}, as in rows:Integer. Write the name in lower case.")
     made = Port(found[1], found[2], found[3])
-    for kind in VALUES:
-        if kind.lower() == made.type.lower() and kind != made.type:
-            raise PipeyardError(f"--{side} {text!r}: the type is written {kind}.")
+    kind = {**{each.lower(): each for each in VALUES}, **_ALSO}.get(made.type.lower(), made.type)
+    if kind != made.type:
+        raise PipeyardError(f"--{side} {text!r}: the type is written {kind}.")
+    if kind == kinds.FINAL_STATUS:
+        raise PipeyardError(
+            f"--{side} {text!r}: only tasks of exit handlers are given it. Write it into component.yaml by hand."
+        )
     if made.name in _TAKEN:
         raise PipeyardError(
             f"--{side} {text!r}: every program has something called {made.name!r}. Choose another name."
@@ -173,8 +188,8 @@ def write(
     check_name(name, "a component")
     folder = project.root / "components" / name
     placement.refuse_taken(folder)
-    if name in {"stepkit", "pipeyard", "kfp"}:
-        raise PipeyardError(f"{name!r} is a package of another kind. Choose another name.")
+    if name in {"stepkit", "pipeyard", "kfp", *sys.stdlib_module_names}:
+        raise PipeyardError(f"{name!r} is another package's name, which it would hide. Choose another name.")
     takes, gives = _ports(inputs or (() if outputs else ("text:String",)), outputs or ("result:String",))
     told = {
         "name": name,

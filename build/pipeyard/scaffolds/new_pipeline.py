@@ -13,6 +13,7 @@ from pipeyard.scaffolds.rendering import check_name, rendered
 from pipeyard.settings import FILE
 
 ENVIRONMENT = "local"
+_SQLITE = "sqlite:///"
 
 _TESTS = Path("tests/pipelines")
 
@@ -98,10 +99,18 @@ def _names(name: str) -> dict[str, str]:
 
 def _place(location: str, root: Path) -> dict[str, str]:
     """Returns a location for a test: its path within the project, if it is there, and what is before that."""
-    scheme, found, inside = location.partition(f"{root.resolve()}/")
-    return {"scheme": scheme, "inside": inside} if found else {"scheme": location, "inside": ""}
+    scheme, inside = _split(location, root)
+    return {"scheme": scheme, "inside": inside} if inside else {"scheme": location, "inside": ""}
 
 
 def _portable(location: str, root: Path) -> str:
     """Returns a location by `${PROJECT_ROOT}`, if it is in the project."""
-    return location.replace(f"{root.resolve()}/", "${PROJECT_ROOT}/", 1)
+    scheme, inside = _split(location, root)
+    return f"{scheme}${{PROJECT_ROOT}}/{inside}" if inside else location
+
+
+def _split(location: str, root: Path) -> tuple[str, str]:
+    """Returns the scheme, and the path within the project; empty if it is elsewhere."""
+    path = location.removeprefix(_SQLITE)
+    within = f"{root.resolve()}/"
+    return location[: len(location) - len(path)], path.removeprefix(within) if path.startswith(within) else ""

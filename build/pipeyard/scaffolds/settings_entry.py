@@ -27,7 +27,9 @@ def added(text: str, environment: str, pipeline: str, parameters: Mapping[str, s
         raise PipeyardError(f"{FILE} has no environment {environment!r}. {near_misses(environment, names)}")
     place = _mapping(_child(environments, environment), f"environments.{environment}")
     wanted = _data(text)
-    there = wanted["environments"][environment].setdefault("pipelines", {})
+    there = wanted["environments"][environment]["pipelines"] = (
+        wanted["environments"][environment].get("pipelines") or {}
+    )
     if pipeline in there:
         raise PipeyardError(
             f"{FILE} has {pipeline!r} in environments.{environment} already. Choose another name, or remove it there."

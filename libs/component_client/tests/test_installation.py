@@ -68,18 +68,23 @@ def _run(*command: object, cwd: Path | None = None) -> str:
 
 
 def _interpreter(version: str) -> str:
-    """Returns the machine's Python of a version. Without it: skipped on a laptop, failed in CI."""
-    found = subprocess.run(
-        [UV, "python", "find", "--no-project", version], env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    """Returns the machine's Python of a version. Without it: skipped on a laptop; in CI uv installs it."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    paths = [found.stdout.strip()] if found.returncode == 0 else sorted(pyenv.glob(f"versions/{version}.*/bin/python3"))
-    if not paths:
-        missing = f"no Python {version} on PATH, of uv's or of pyenv's; install it"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return str(paths[-1])
+    if found := _found(version) or sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python3"))):
+        return found[-1]
+    if not os.environ.get("CI"):
+        pytest.skip(f"no Python {version} on PATH, of uv's or of pyenv's; install it")
+    installed = subprocess.run(
+        [UV, "python", "install", "--quiet", version], capture_output=True, text=True, check=False
+    )
+    assert installed.returncode == 0, f"no Python {version} here, and none to install: {installed.stderr}"
+    return _found(version)[-1]
+
+
+def _found(version: str) -> list[str]:
+    find = [UV, "python", "find", "--no-project", version]
+    found = subprocess.run(find, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    return [found.stdout.strip()] if found.returncode == 0 else []
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,12 @@ def test_an_existing_name_is_refused_and_left_as_it_is(project):
     assert (folder / "component.yaml").read_bytes() == before
 
 
+def test_a_name_that_hides_another_package_is_refused(project):
+    with pytest.raises(PipeyardError, match="'queue' is another package's name, which it would hide"):
+        write(project, "queue")
+    assert not (project.root / "components/queue").exists()
+
+
 def test_where_no_lock_can_be_made_nothing_is_written(project):
     def fail(folder: Path, _uv: str) -> None:
         raise PipeyardError(f"{folder} can't be locked")
@@ -97,6 +103,9 @@ def test_where_no_lock_can_be_made_nothing_is_written(project):
         ("rows", "input", "isn't NAME:TYPE or NAME:TYPE=DEFAULT"),
         ("Rows:Integer", "input", "Write the name in lower case"),
         ("rows:integer", "input", "the type is written Integer"),
+        ("rows:int", "input", "the type is written Integer"),
+        ("told:dict", "output", "the type is written JsonObject"),
+        ("status:PipelineTaskFinalStatus", "input", "only tasks of exit handlers are given it"),
         ("rows:Integer=many", "input", "'many' is no Integer"),
         ("rows:Integer=true", "input", "'true' is no Integer"),
         ("flag:Boolean=1", "input", "'1' is no Boolean"),

@@ -71,6 +71,12 @@ environments:
         (SHARED, "other", "new", "nothing can be put into environments.other.pipelines alone"),
         ("environments: {local: {target: local}}\n", "local", "new", "no environments with a line for each"),
         ("variables: {}\n", "local", "new", "no environments with a line for each"),
+        (
+            "environments:\n  local:\n    target: local\n    pipelines:\n",
+            "local",
+            "new",
+            "no environments.local.pipelines",
+        ),
     ],
 )
 def test_what_can_t_be_put_in_is_told(text, environment, pipeline, message):

@@ -53,6 +53,11 @@ def save(model: keras.Model, interface: Interface, target: Target, folder: Path)
     }
     try:
         concrete = {name: function.get_concrete_function() for name, function in signatures.items()}
+    except tf.errors.OperatorNotAllowedInGraphError as error:
+        raise StepError(
+            f"The model can't be served: {_cause(error)} "
+            "Use tf.cond, tf.where or keras.ops in its layers instead of Python's if and for."
+        ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise StepError(
             f"The model can't be joined to the transform graph: {_cause(error)} "

@@ -159,7 +159,7 @@ class ComponentStore:
             name: its folder's name, with groups before it (`io/csv`). Hyphens and underscores are alike.
             digest: SHA-256 in hex; what is loaded has it.
             tag: a name for a version that may be moved to another.
-            retype: see `settings_file.load`.
+            retype: see `loader.load`.
 
         Raises:
             ComponentNotFoundError: no place has it, or what they have isn't of this digest.
@@ -183,7 +183,7 @@ class ComponentStore:
         Args:
             names: names, and mappings from names to versions: `sha256:<digest>`, the bare digest, a tag, or None (the
                 newest).
-            retype: see `settings_file.load`.
+            retype: see `loader.load`.
 
         Raises:
             PipeyardError: as `load_component`, for the first that can't be loaded.
