@@ -28,7 +28,7 @@ help:  ## List the targets.
 
 run: setup data  ## Run a whole pipeline here, from data to a served model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...; SERVE=no).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
-	@case " $(ARGS) $(SERVE) " in *" --env "*|*" no "*) ;; *) $(PIPEYARD) serve start ;; esac
+	@case " $(ARGS) $(SERVE) " in *" --env "*|*" --env="*|*" no "*) ;; *) $(PIPEYARD) serve start ;; esac
 
 test: setup envs  ## Lint, check what is generated, and run every test, one suite more at a time than there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \

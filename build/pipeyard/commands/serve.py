@@ -56,6 +56,10 @@ def start_command(place: "_ServeOptions", as_json: bool, seconds: float, **optio
     folder = place.serving
     asked = place.start_options(**options)
     served = start_serving.start(folder, asked, options["port"], seconds, verbosity.note)
+    if served.already:
+        verbosity.note(
+            "It is served already. Other options than it was started with count after `pipeyard serve stop`."
+        )
     for note in served.notes:
         verbosity.note(note)
     if as_json:
@@ -71,7 +75,7 @@ def start_command(place: "_ServeOptions", as_json: bool, seconds: float, **optio
         click.echo(f"Served: version {version} of {model}. Ask it:")
         click.echo(f"  {start_serving.example(served.options.url, model)}")
     click.echo(f"Operators' page: {served.options.operators_url} (token: {folder.token})")
-    click.echo("Stop it: .venv/bin/pipeyard serve stop")
+    click.echo(f"Stop it: .venv/bin/pipeyard serve{place.options} stop")
 
 
 @command.command("status")
@@ -123,7 +127,9 @@ def _deciding(name: str, text: str) -> None:
             click.echo(new.to_text(), nl=False)
             return
         click.echo(f"Version {new.stable} of {model} is stable.")
-        if not start_serving.is_served(place.serving):
+        if new.target != "local":
+            click.echo(f"{new.target} serves it. {operating.NEXT.format(uri=place.serving.path, model=model)}")
+        elif not start_serving.is_served(place.serving):
             click.echo("Nothing is served now: it counts from the next `pipeyard serve start` on.")
 
 
@@ -186,12 +192,26 @@ class _ServeOptions:
         environment = settings.load(project.root).environment(self._environment)
         return serving_folder.of_uri(str(environment.parameters.get("serving_uri", "")), self._environment)
 
+    @property
+    def options(self) -> str:
+        """The group's options, as a command line has them."""
+        import shlex
+
+        if self._folder:
+            return f" --folder {shlex.quote(str(self._folder))}"
+        return "" if self._environment == "local" else f" --env {self._environment}"
+
     def start_options(self, models, port, operators_port, log_days, model_server, router, server_options):
         import shlex
 
+        from pipeyard.errors import PipeyardError, near_misses
         from pipeyard.serving import serving_programs, start_serving
         from pipeyard.serving.start_options import StartOptions
 
+        there = self.serving.models()
+        for name in models:
+            if name not in there:
+                raise PipeyardError(f"No model {name!r} is in {self.serving.path}. {near_misses(name, there)}")
         project = find_project(self._project)
         if model_server:
             server = serving_programs.other_server(shlex.split(model_server))

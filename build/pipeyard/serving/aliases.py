@@ -53,7 +53,11 @@ class AliasMover:
     def _run(self) -> None:
         pause = _PAUSE_SECONDS
         while not self._stop.wait(pause):
-            failed = [model.name for model in self._models if not self.settle(model)]
+            try:
+                failed = [model.name for model in self._models if not self.settle(model)]
+            except OSError:  # a full disk, say
+                _log.exception("aliases can't be settled; it is tried again")
+                failed = ["all"]
             pause = _AGAIN_SECONDS if failed else _PAUSE_SECONDS
 
     def settle(self, model: DesiredModel) -> bool:

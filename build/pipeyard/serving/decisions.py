@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard.serving import version_counters
+from pipeyard.serving import serving_logs, version_counters
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.serving.supervisor import ServingStatus
 from pipeyard.serving.wanted_models import DesiredModel
@@ -83,7 +83,7 @@ class RolloutKeeper:
             if self._seen:
                 try:
                     self.look(*self._seen)
-                except (OSError, RolloutError):
+                except Exception:  # pylint: disable=broad-exception-caught  # whom nobody looks at is never decided
                     _log.exception("a look at the rollouts failed; the next one comes")
 
     def look(self, models: Sequence[DesiredModel], status: ServingStatus) -> None:
@@ -116,11 +116,11 @@ class RolloutKeeper:
         rollout.windows = windows[0], windows[1]
         rollout.evidence.add(*rollout.windows)
         decided = decision.judge(rollout.evidence, state.staged_at, now, state.weight)
+        self._append(model.name, log.look_line(log.Look(now, state.weight, *rollout.windows, decided)))
         failures = status.failures.get(str(ServedVersion(model.name, candidate)), 0)
         if failures >= _MOST_FAILURES:
             reason = f"version {candidate} has ended by itself {failures} times: see `pipeyard serve logs`"
             decided = decision.Decision(decision.ROLL_BACK, 0, [reason], decided.evidence)
-        self._append(model.name, log.look_line(log.Look(now, state.weight, *rollout.windows, decided)))
         rollout.last = decided
         self._apply(model, candidate, decided, now)
 
@@ -133,6 +133,9 @@ class RolloutKeeper:
             return watched
         looks = self._logged(model.name, begin)
         if looks is None:
+            path = self._folder.looks(model.name)
+            if path.exists() and path.stat().st_size > serving_logs.MOST_BYTES:
+                path.replace(path.with_name(f"{path.name}.1"))
             self._append(model.name, log.begin_line(begin))
         rollout = WatchedRollout(begin, Evidence(state.policy))
         for each in looks or ():
@@ -145,14 +148,14 @@ class RolloutKeeper:
         try:
             _mend(path)
             with path.open(encoding="utf-8") as stream:
-                found = [each for each in log.read(stream, str(path)) if each.begin == begin]
+                found = log.read(stream, str(path))
         except FileNotFoundError:
             return None
         except RolloutError as error:  # its look may be decided again, but what it had seen is lost
             _log.warning("%s", error)
             path.replace(path.with_name(f"{path.name}.1"))
             return None
-        return found[-1].looks if found else None
+        return found[-1].looks if found and found[-1].begin == begin else None
 
     def _append(self, model: str, line: str) -> None:
         path = self._folder.looks(model)

@@ -37,7 +37,10 @@ def main() -> int:
     while True:
         began = time.monotonic()
         command = [sys.executable, "-m", "pipeyard.serving.supervising", folder, str(lock), str(os.getpid())]
-        worker = subprocess.Popen([*command, *(["stop"] if stopping else [])], pass_fds=[lock])
+        asked = stopping
+        worker = subprocess.Popen([*command, *(["stop"] if asked else [])], pass_fds=[lock])
+        if stopping and not asked:  # while it was started
+            worker.send_signal(signal.SIGTERM)
         if _wait(worker.pid) == 0:
             return 0
         pause = _FIRST_SECONDS if time.monotonic() - began > _STEADY_SECONDS else min(2 * pause, _LONGEST_SECONDS)

@@ -8,6 +8,9 @@ from pipeyard.serving.serving_folder import ServingFolder
 from rollout import desired
 from rollout.errors import RolloutError
 
+# What the supervisor does where it serves a model itself.
+NEXT = "Tell it: components/deploy/.venv/bin/python -m deploy.promotion --serving-uri {uri} --model-name {model}"
+
 
 def promote(folder: ServingFolder, model: str, version: int | None, reason: str) -> desired.Desired:
     """Gives a model's candidate all traffic.

@@ -87,8 +87,8 @@ def _handler(
                 self._answer(HTTPStatus.NOT_FOUND, {"error": "There is / and /state.json."})
 
         def do_POST(self) -> None:  # pylint: disable=invalid-name
-            length = int(self.headers.get("content-length") or 0)
-            body = self.rfile.read(min(length, _MOST_BYTES))
+            length = self.headers.get("content-length") or "0"
+            body = self.rfile.read(min(int(length), _MOST_BYTES)) if length.isascii() and length.isdigit() else b""
             if not self._is_ours() or not hmac.compare_digest(self.headers.get("x-token", "").encode(), token.encode()):
                 self._answer(HTTPStatus.FORBIDDEN, {"error": f"Give the token in {folder.token.name} of .serve/."})
                 return
@@ -97,8 +97,11 @@ def _handler(
                 change = {"/promote": operating.promote, "/rollback": operating.roll_back}[self.path]
                 new = change(folder, str(asked["model"]), int(asked["version"]), "by hand, on the operators' page")
                 self._answer(HTTPStatus.OK, {"stable": new.stable, "candidate": new.candidate})
-            except (KeyError, TypeError, ValueError, RolloutError, PipeyardError) as error:
+            except (RolloutError, PipeyardError) as error:
                 self._answer(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+            except (KeyError, TypeError, ValueError) as error:
+                hint = f"Post a model and a version as JSON to /promote or /rollback ({error!r})."
+                self._answer(HTTPStatus.BAD_REQUEST, {"error": hint})
 
         def _is_ours(self) -> bool:
             """Refuses names that somebody else's page had resolved to this machine."""

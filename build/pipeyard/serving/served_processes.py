@@ -80,7 +80,7 @@ class ServedProcesses:
 
     def adopt(self) -> list[ServedProcess]:
         """Takes over what others started for the folder; of two of a role the older one, and the other is killed."""
-        found = sorted(marks.find(self._mark), key=lambda process: process.create_time())
+        found = sorted(marks.find(self._mark), key=_started)
         family = {process.pid for process in found}
         for process in found:
             with contextlib.suppress(psutil.Error, ValueError):
@@ -162,3 +162,10 @@ def free_port(wanted: int = 0) -> int:
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
     raise OSError("no port of 127.0.0.1 is free")
+
+
+def _started(process: psutil.Process) -> float:
+    try:
+        return process.create_time()
+    except psutil.Error:  # it has ended meanwhile
+        return float("inf")

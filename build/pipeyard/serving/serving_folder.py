@@ -48,7 +48,7 @@ class ServingFolder:
 
     @property
     def start(self) -> Path:
-        """JSON: how it was started, see `starts`."""
+        """JSON: how it was started, see `start_options`."""
         return self.own / "start.json"
 
     @property

@@ -24,12 +24,12 @@ def keep(folder: Path, days: float, most_bytes: int = MOST_BYTES, now: float | N
     """
     removed = []
     oldest = (time.time() if now is None else now) - days * _DAY_SECONDS
-    for log in sorted(folder.glob("*")):
+    for log in sorted({*folder.glob("*.log*"), *folder.glob("rollout-*.jsonl*")}):  # aliases.json is no log
         with contextlib.suppress(FileNotFoundError):
             if log.stat().st_mtime <= oldest:
                 log.unlink()
                 removed.append(log.name)
-            elif log.stat().st_size > most_bytes and not log.name.endswith(".1"):
+            elif log.suffix == ".log" and log.stat().st_size > most_bytes:  # a rollout's is cut between rollouts
                 shutil.copyfile(log, log.with_name(f"{log.name}.1"))
                 with log.open("r+b") as stream:
                     stream.truncate()

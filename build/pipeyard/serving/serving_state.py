@@ -15,7 +15,7 @@ from pipeyard.serving.start_options import StartOptions
 from pipeyard.serving.supervisor import ServingStatus
 from pipeyard.serving.wanted_models import DesiredModel
 from pipeyard.system import files
-from rollout.observations import Window, quantile
+from rollout.observations import Window, quantile, total
 
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -144,7 +144,7 @@ def _rollout(rollout: WatchedRollout) -> dict[str, Any]:
 
 def _rates(window: Window) -> dict[str, Any]:
     seconds = max(window.end - window.start, 1e-9)
-    known = window.alive and window.requests
+    known = window.alive and total(window.latency)
     return {
         "version": window.version,
         "requests_a_second": round(window.requests / seconds, 1),

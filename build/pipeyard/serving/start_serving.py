@@ -137,7 +137,9 @@ def _choose_ports(folder: ServingFolder, options: StartOptions, asked: int | Non
             if asked is not None:
                 raise PipeyardError(f"Port {asked} is taken by another program. Give another --port, or leave it out.")
             notes.append(f"Port {options.port} is taken by another program; models are served at {port}.")
-    return replace(options, port=port, operators_port=free_port(options.operators_port or port + 1))
+    if options.operators_port == port:
+        raise PipeyardError(f"--operators-port is {port}, where models are served. Give another, or leave it out.")
+    return replace(options, port=port, operators_port=free_port(options.operators_port or (port + 1) % 65536))
 
 
 def _leave_running(folder: ServingFolder, lock: int) -> None:
@@ -185,9 +187,11 @@ def _why_not(folder: ServingFolder, state: Mapping[str, Any], failing: str, seco
         ]
         role = unready[0] if unready else ROUTER
     log = folder.logs / log_name(role or SUPERVISOR)
-    what = (
-        f"{role} ends again and again" if failing else f"{role or 'the supervisor'} doesn't answer after {seconds:g} s"
-    )
+    what = f"{role or 'the supervisor'} doesn't answer after {seconds:g} s"
+    if failing:
+        what = f"{role} ends again and again"
+    elif not is_served(folder):
+        what = "What serves has ended meanwhile. Run `pipeyard serve start` again"
     tail = logs.tail(log, _TAIL_LINES)
     stays = " It is tried on; `pipeyard serve stop` ends that." if is_served(folder) else ""
     return f"{what}.{stays} The end of its log, {log}:\n{tail}"

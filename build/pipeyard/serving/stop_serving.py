@@ -28,7 +28,6 @@ def stop(folder: ServingFolder) -> bool:
     lock = hold(folder)
     served = lock is None
     if lock is None:
-        _ask(folder)
         lock = _hold_soon(folder)
     with lock:
         processes = ServedProcesses(folder.path, folder.logs)
@@ -55,5 +54,8 @@ def _hold_soon(folder: ServingFolder) -> IO[bytes]:
     while time.monotonic() < until:
         if lock := hold(folder):
             return lock
+        _ask(folder)  # again, where a keeper hadn't written its number yet
         time.sleep(_PAUSE_SECONDS)
+    if lock := hold(folder):
+        return lock
     raise PipeyardError(f"What serves {folder.path} doesn't end after {_SECONDS:g} s. Look at: pipeyard serve logs")

@@ -143,7 +143,8 @@ class Supervisor:
         self._forget({str(ServedVersion(*each)) for each in named})
         living = self._edges.processes.living()
         failures = {role: count for role in self._restarts.names() if (count := self._restarts.count(role))}
-        return ServingStatus(living, self._routes, self._view.healthy, failures, seen.in_force)
+        in_force = seen.in_force and self._routes is seen.routes  # what was written just now isn't yet
+        return ServingStatus(living, self._routes, self._view.healthy, failures, in_force)
 
     def _living(self) -> dict[str, ServedProcess]:
         """Returns the processes that live, and notes which have ended since the last look."""

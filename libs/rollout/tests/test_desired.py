@@ -152,6 +152,12 @@ def test_a_file_that_is_no_state(text: str, message: str, tmp_path: Path) -> Non
     assert str(tmp_path) in str(raised.value)
 
 
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / desired.FILE).write_bytes(b"\xff{")
+    with pytest.raises(RolloutError, match=r"rollout\.json isn't a rollout's state .* Remove it"):
+        desired.read(tmp_path)
+
+
 def test_changes_take_turns(tmp_path: Path) -> None:
     desired.update(tmp_path, lambda _: TRIED)
 

@@ -22,6 +22,7 @@ def test_a_policy_is_read_as_it_was_written() -> None:
         ({"steps": [50, 10, 100]}, r"steps are [50, 10, 100]; give whole percentages that rise and end with 100"),
         ({"steps": [10, 50]}, "that rise and end with 100"),
         ({"steps": []}, "that rise and end with 100"),
+        ({"steps": [100]}, "at 100 alone there is nothing to compare with"),
         ({"steps": [0, 100]}, "that rise and end with 100"),
         ({"steps": [10, "50", 100]}, "that rise and end with 100"),
         ({"steps": [True, 100]}, "that rise and end with 100"),

@@ -116,6 +116,14 @@ def test_it_starts_what_is_wanted_and_then_does_nothing(world, tmp_path):
     ]
 
 
+def test_shares_that_the_router_has_not_taken_are_not_in_force(world, tmp_path):
+    supervisor = _supervisor(world, tmp_path)
+    _settle(supervisor, world, [CANARY])
+    world.takes = False
+    status = _settle(supervisor, world, [WantedModel("taxi", 3, 4, 20)], 1)
+    assert (status.routes["taxi"].shares[0], status.in_force) == ((4, 20), False)
+
+
 @pytest.mark.parametrize("role", ["taxi/3", "taxi/4", ROUTER])
 def test_what_was_killed_is_started_again_and_shares_come_back(world, tmp_path, role):
     supervisor = _supervisor(world, tmp_path)

@@ -1,8 +1,8 @@
 """Brings the registry, and what serves, in line with a model's desired state: `python -m deploy.promotion`.
 
-Whoever changes the state runs it afterwards (the supervisor, `pipeyard serve promote`): `champion` is the stable
-version, `challenger` the candidate, and a version that a rollout decided on has a tag that says how and why. It may be
-run again at any time.
+Whoever changes the state runs it afterwards (the supervisor, of what it serves; else an operator): `champion` is the
+stable version, `challenger` the candidate, and a version that a rollout decided on has a tag that says how and why. It
+may be run again at any time.
 """
 
 import argparse

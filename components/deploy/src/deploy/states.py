@@ -109,7 +109,9 @@ class RemoteState:
         if not revisions:
             return None
         path = f"{base}/{_REVISIONS}/{revisions[-1]}"
-        return desired.from_text(fs.cat_file(path).decode(), f"{self.base}/{_REVISIONS}/{revisions[-1]}")
+        return desired.from_text(
+            fs.cat_file(path).decode(errors="replace"), f"{self.base}/{_REVISIONS}/{revisions[-1]}"
+        )
 
 
 def _revisions(fs: Any, base: str) -> list[int]:

@@ -15,7 +15,7 @@ from rollout.policy import CANARY, DIRECT, SHADOW, Policy
 from rollout.target import Staging
 
 LOCAL = "local"
-TFSERVING = "tfserving"
+TFSERVING = tfserving.NAME
 
 
 @dataclass(frozen=True)

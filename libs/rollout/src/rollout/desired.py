@@ -300,6 +300,10 @@ def read(folder: Path) -> Desired | None:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except UnicodeDecodeError as error:
+        raise RolloutError(
+            f"{file} isn't a rollout's state ({error}). Remove it: the next deployment writes it anew."
+        ) from error
     return from_text(text, str(file))
 
 

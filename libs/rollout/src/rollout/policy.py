@@ -26,7 +26,7 @@ class Policy:
         min_requests: what the candidate must have answered in a step before the next.
         error_margin: rise of the error rate, in absolute terms, that is tolerated: 0.01 is a percentage point.
             Promoted is a candidate whose rise is shown to be smaller; about 700 of its requests show a percentage
-            point where none fails, 2,500 where 1% do.
+            point where none fails, 4,000 to 6,000 where 1% do.
         latency_ratio: how many times as slow as the stable version it may be; None: latency isn't looked at.
         drift_limit: the largest distance of the two versions' score distributions (Kolmogorov-Smirnov, 0 to 1); None:
             scores aren't looked at.
@@ -108,10 +108,10 @@ def _whole(value: Any) -> Any:
 def _check_steps(steps: tuple[int, ...]) -> None:
     numbers = all(isinstance(step, int) and not isinstance(step, bool) for step in steps)
     rising = numbers and all(before < after for before, after in itertools.pairwise(steps))
-    if not steps or not rising or steps[0] < 1 or steps[-1] != ALL:
+    if len(steps) < 2 or not rising or steps[0] < 1 or steps[-1] != ALL:
         raise RolloutError(
             f"The policy's steps are {list(steps)!r}; give whole percentages that rise and end with 100, such as "
-            "[10, 20, 50, 100]."
+            "[10, 20, 50, 100]: at 100 alone there is nothing to compare with."
         )
 
 

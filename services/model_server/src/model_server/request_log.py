@@ -165,6 +165,13 @@ def outdated(paths: Iterable[Path], model: str, oldest: str) -> list[Path]:
     ]
 
 
+def _floats(value: Any) -> Any:
+    """Makes numbers of whole ones, too: Arrow refuses those beyond 2^53."""
+    if isinstance(value, list):
+        return [_floats(each) for each in value]
+    return float(value) if isinstance(value, int) else value
+
+
 def to_table(entries: Sequence[Entry], model: tuple[str, str], columns: Sequence[Column], answers: Answers) -> Any:
     """Returns a `pyarrow.Table`, a row a row of the requests."""
     import pyarrow as pa
@@ -183,6 +190,8 @@ def to_table(entries: Sequence[Entry], model: tuple[str, str], columns: Sequence
         if not column.is_single:
             values = [value if value is None or isinstance(value, list) else [value] for value in values]
             kind = pa.list_(kind)
+        if column.kind == "FLOAT":
+            values = [_floats(value) for value in values]
         data[column.name] = pa.array(values, kind)
 
     def each(of: Callable[[Entry], Any]) -> list[Any]:
