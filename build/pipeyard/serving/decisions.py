@@ -52,7 +52,7 @@ class RolloutEdges:
     now: Callable[[], float] = time.time
 
 
-class RolloutKeeper:
+class RolloutWatcher:
     """Looks at rollouts, in a thread of its own: a version that doesn't answer keeps nobody from routing around it."""
 
     def __init__(self, folder: ServingFolder, edges: RolloutEdges | None = None) -> None:

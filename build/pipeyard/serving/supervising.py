@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeyard.serving import serving_logs, serving_state, start_options
 from pipeyard.serving.aliases import AliasMover
-from pipeyard.serving.decisions import RolloutKeeper
+from pipeyard.serving.decisions import RolloutWatcher
 from pipeyard.serving.envoy import EnvoyRouter
 from pipeyard.serving.served_processes import ServedProcesses
 from pipeyard.serving.serving_folder import ServingFolder
@@ -62,7 +62,7 @@ def _supervise(
     supervisor = Supervisor(folder, options, ServingEdges(processes, router, _environment()), router.routes())
     publisher = serving_state.StateWriter(folder, options)
     wanted = WantedReader(folder, options.models)
-    rollouts, aliases = RolloutKeeper(folder), AliasMover(folder, options)
+    rollouts, aliases = RolloutWatcher(folder), AliasMover(folder, options)
     page = OperatorsPage(folder, options, publisher.latest)
     threads = (rollouts, aliases, page)
     for each in threads:

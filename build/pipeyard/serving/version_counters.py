@@ -17,12 +17,12 @@ def read(port: int, started: float, now: float) -> Counters | None:
     """
     import requests
 
-    session = requests.Session()
-    session.trust_env = False
     try:
-        answer = session.get(f"http://127.0.0.1:{port}/metrics", timeout=_SECONDS)
-        answer.raise_for_status()
-        return parse(answer.text, started, now)
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(f"http://127.0.0.1:{port}/metrics", timeout=_SECONDS)
+            answer.raise_for_status()
+            return parse(answer.text, started, now)
     except (requests.RequestException, ValueError):
         return None
 

@@ -9,7 +9,7 @@ import pytest
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import operating, version_counters
 from pipeyard.serving.aliases import AliasMover, arguments, undecided_alias
-from pipeyard.serving.decisions import RolloutEdges, RolloutKeeper
+from pipeyard.serving.decisions import RolloutEdges, RolloutWatcher
 from pipeyard.serving.reconciling import SeenServing, SeenVersion, route
 from pipeyard.serving.served_processes import ServedProcess
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
@@ -47,7 +47,7 @@ class Versions:
     def read(self, port: int, started: float, now: float) -> Counters | None:
         return self.counted[port - 9000]
 
-    def second(self, keeper: RolloutKeeper) -> None:
+    def second(self, keeper: RolloutWatcher) -> None:
         """A second passes, in which both are asked, and they are looked at."""
         self.now += 1
         for number, before in self.counted.items():
@@ -70,8 +70,8 @@ class Versions:
         assert found
         return found
 
-    def keeper(self) -> RolloutKeeper:
-        return RolloutKeeper(self.folder, RolloutEdges(self.read, lambda: self.now))
+    def keeper(self) -> RolloutWatcher:
+        return RolloutWatcher(self.folder, RolloutEdges(self.read, lambda: self.now))
 
 
 @pytest.fixture

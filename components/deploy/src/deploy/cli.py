@@ -51,7 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
         help='what a canary or shadow rollout may do, e.g. {"steps": [10, 50, 100], "error_margin": 0.01}',
     )
     inputs.add_argument(
-        "--target", default="local", help="what serves: local (follows rollout.json) or tfserving (reads models.config)"
+        "--serving-target",
+        default="local",
+        help="what serves: local (follows rollout.json) or tfserving (reads models.config)",
     )
     inputs.add_argument("--eval-split", default="eval", help="split that sample rows are taken from")
     inputs.add_argument(

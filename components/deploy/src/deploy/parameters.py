@@ -30,12 +30,14 @@ def check(args: argparse.Namespace) -> None:
     if args.registry_uri is not None:
         registry.check_uri(args.registry_uri)
     operating_point(args.operating_point)
-    _check_choice("--target", args.target, TARGETS)
+    _check_choice("--serving-target", args.serving_target, TARGETS)
     _check_choice("--strategy", args.strategy, STRATEGIES)
     policy(args.rollout_policy)
-    kind = TARGETS[args.target]
+    kind = TARGETS[args.serving_target]
     if args.strategy not in kind.strategies:
-        raise UsageError(f"--target {args.target} can't follow --strategy {args.strategy}: {kind.instead}")
+        raise UsageError(
+            f"--serving-target {args.serving_target} can't follow --strategy {args.strategy}: {kind.instead}"
+        )
     if args.strategy != DIRECT and args.alias == registry.CHALLENGER:
         raise UsageError(
             f"--alias challenger is for --strategy direct; by {args.strategy} a version is challenger until it is "

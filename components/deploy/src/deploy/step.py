@@ -81,7 +81,7 @@ def _target(args: argparse.Namespace) -> targets.DeployTarget:
         run_id=args.run_id,
         now=time.time,
     )
-    return targets.open_target(args.target, args.serving_uri, args.model_name, rules)
+    return targets.open_target(args.serving_target, args.serving_uri, args.model_name, rules)
 
 
 def _standing(deployed: rollout.Deployed) -> str:
