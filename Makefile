@@ -8,8 +8,7 @@ export UV := $(CURDIR)/.tools/bin/uv
 export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
 PIPEYARD := .venv/bin/pipeyard
 
-# One more than there are cores: engines, servers and disks are waited for.
-JOBS ?= $(shell expr $$(nproc) + 1)
+JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/serving test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) $(patsubst services/%/tests,test/service/%,$(wildcard services/*/tests)) test/toolchain lint
@@ -30,7 +29,7 @@ run: setup data  ## Run a whole pipeline here, from data to a served model and a
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 	@case " $(ARGS) $(SERVE) " in *" --env "*|*" --env="*|*" no "*) ;; *) $(PIPEYARD) serve start ;; esac
 
-test: setup envs  ## Lint, check what is generated, and run every test, one suite more at a time than there are cores (SINCE=REV: only what changes since REV reach).
+test: setup envs  ## Lint, check what is generated, and run every test, as many suites at a time as there are cores (SINCE=REV: only what changes since REV reach).
 	@suites="$(SUITES)"; if [ -n "$(SINCE)" ]; then suites=$$($(PIPEYARD) affected --since "$(SINCE)" --suites) || exit 1; fi; \
 	[ -z "$$suites" ] || $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target PREPARED=1 LINT_JOBS=1 $$suites
 
