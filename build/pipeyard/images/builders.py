@@ -89,7 +89,7 @@ class Builder:
         """
         loopback = image.registry.startswith(("127.", "localhost"))
         options = ["--tls-verify=false"] if self.kind != "docker" and loopback else []
-        retrying = retries.retrying(policy, retry_if_exception_type(_TransientBuilderError))
+        retrying = retries.retrying(policy, retry_if_exception_type(_TransientBuilderError), at_least=2)
         try:
             retrying(self._run, [self.program, "push", *options, str(image)], log, f"pushing {image}")
         except _TransientBuilderError as error:

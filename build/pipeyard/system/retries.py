@@ -99,17 +99,21 @@ def for_cloud_storage(policy: RetryPolicy) -> "GoogleRetry":
     )
 
 
-def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", **more: Any) -> "tenacity.Retrying":
+def retrying(policy: RetryPolicy, retry: "tenacity.retry_base", at_least: int = 1, **more: Any) -> "tenacity.Retrying":
     """Returns what repeats a call of a client that repeats none itself; the last exception is raised as it is.
 
     Args:
         retry: tenacity's condition under which it is repeated.
+        at_least: attempts that there are even if the policy's time is over: of calls that may take longer.
         more: of tenacity's Retrying.
     """
     import tenacity
 
     stops: list[tenacity.stop.stop_base] = [tenacity.stop_after_attempt(policy.attempts)] if policy.attempts else []
-    stops += [tenacity.stop_after_delay(policy.seconds)] if math.isfinite(policy.seconds) else []
+    if math.isfinite(policy.seconds):
+        stops.append(
+            tenacity.stop_all(tenacity.stop_after_delay(policy.seconds), tenacity.stop_after_attempt(at_least))
+        )
     wait = tenacity.wait_exponential_jitter(initial=policy.pause, max=policy.longest_pause, jitter=policy.pause)
     given = {"stop": tenacity.stop_any(*stops), "wait": wait, "reraise": True, "retry": retry, **more}
     return tenacity.Retrying(**{"before_sleep": tenacity.before_sleep_log(_log, logging.DEBUG), **given})

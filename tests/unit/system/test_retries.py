@@ -73,6 +73,19 @@ def test_how_often_and_how_long_each_client_repeats():
     assert (retries.CONDITIONAL.attempts, retries.CONDITIONAL.longest_pause) == (12, 4)
 
 
+@pytest.mark.parametrize(("at_least", "tried"), [(1, 1), (2, 2)])
+def test_a_call_that_takes_all_the_time_may_still_be_repeated(at_least, tried):
+    policy = retries.RetryPolicy(pause=0, longest_pause=0, attempts=4, seconds=0)
+    repeating = retries.retrying(policy, tenacity.retry_if_exception_type(OSError), at_least)
+
+    def fail():
+        raise OSError("cut")
+
+    with pytest.raises(OSError, match="cut"):
+        repeating(fail)
+    assert repeating.statistics["attempt_number"] == tried
+
+
 def test_a_short_time_has_room_for_several_attempts():
     assert retries.GOOGLE.within(2) == retries.RetryPolicy(pause=0.25, longest_pause=20, seconds=2)
     assert retries.GOOGLE.within(600) == retries.RetryPolicy(pause=1, longest_pause=20, seconds=600)
