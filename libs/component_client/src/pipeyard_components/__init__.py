@@ -1,6 +1,19 @@
 """Loading components for pipelines, as kfp 1's ComponentStore did; kfp 2 has none."""
 
-from pipeyard_components.auth import Basic, Token
-from pipeyard_components.store import ComponentNotFoundError, Components, ComponentStore, Found
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeyard_components.auth import Basic, Token
+    from pipeyard_components.store import ComponentNotFoundError, Components, ComponentStore, Found
 
 __all__ = ["Basic", "ComponentNotFoundError", "ComponentStore", "Components", "Found", "Token"]
+
+_AUTH = ("Basic", "Token")
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: who needs the error class alone doesn't wait for PyYAML."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{'auth' if name in _AUTH else 'store'}"), name)
