@@ -103,7 +103,7 @@ def test_a_threshold_nobody_can_meet_leaves_the_model_undeployed(taxi, pipeyard_
     assert "Not deployed: " in ran.text
     assert ran.output("reason") in ran.text
     assert ran.output("outcome") == "not deployed"
-    assert [folder.name for folder in (project / "serving/chicago_taxi").glob("[!.]*")] == ["1"]
+    assert [folder.name for folder in (project / "serving/chicago_taxi").glob("[0-9]*")] == ["1"]
 
 
 def test_missing_data_fails_with_the_file_s_name(taxi, pipeyard_run, tmp_path):

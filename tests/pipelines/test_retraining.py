@@ -103,7 +103,7 @@ class Place:
 
     @property
     def served(self) -> list[str]:
-        return sorted(path.name for path in (self.folder / "serving/chicago_taxi").glob("[!.]*"))
+        return sorted(path.name for path in (self.folder / "serving/chicago_taxi").glob("[0-9]*"))
 
 
 def as_it_was(row: dict[str, str]) -> dict[str, str]:

@@ -29,12 +29,12 @@ def test_signatures_agree_with_each_other_and_with_training(taxi):
 
 
 def test_what_was_run_is_served_and_answers_the_readme_s_curl(taxi, project):
-    """As `make run` ends; at a port that nobody has."""
+    """As `make run` ends, of one model; at a port that nobody has."""
     serve = [str(PIPEYARD), "serve", f"--project={project}"]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^curl .*?'$", readme, re.MULTILINE | re.DOTALL)
     try:
-        started = subprocess.run([*serve, "start", "--json"], capture_output=True, text=True, check=False)
+        started = subprocess.run([*serve, "start", "chicago_taxi", "--json"], capture_output=True, text=True, check=False)
         assert started.returncode == 0, started.stderr
         state = json.loads(started.stdout)
         version = str(state["models"]["chicago_taxi"]["stable"])
