@@ -34,7 +34,9 @@ def test_what_was_run_is_served_and_answers_the_readme_s_curl(taxi, project):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^curl .*?'$", readme, re.MULTILINE | re.DOTALL)
     try:
-        started = subprocess.run([*serve, "start", "chicago_taxi", "--json"], capture_output=True, text=True, check=False)
+        started = subprocess.run(
+            [*serve, "start", "chicago_taxi", "--json"], capture_output=True, text=True, check=False
+        )
         assert started.returncode == 0, started.stderr
         state = json.loads(started.stdout)
         version = str(state["models"]["chicago_taxi"]["stable"])
