@@ -1,5 +1,6 @@
 """`pipeyard serve`."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,7 +181,7 @@ class _ServeOptions:
     def __init__(self, environment: str, folder: Path | None, project: Path) -> None:
         self._environment, self._folder, self._project = environment, folder, project
 
-    @property
+    @cached_property
     def serving(self) -> "ServingFolder":
         from pipeyard.serving import serving_folder
 

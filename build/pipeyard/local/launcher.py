@@ -176,3 +176,25 @@ def find_program(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
     if not program:
         raise FileNotFoundError(command[0])
     return [program, *command[1:]]
+
+
+def run_logged(
+    command: Sequence[str], env: Mapping[str, str], log: Path, seconds: float, cwd: Path | None = None
+) -> int:
+    """Runs a program of a component that is no step; returns its exit code. What it prints goes to a new file.
+
+    Raises:
+        FileNotFoundError: the program isn't on the environment's PATH.
+        subprocess.TimeoutExpired: it took longer, and was killed.
+    """
+    with log.open("wb") as stream:
+        return subprocess.run(
+            find_program(command, env),
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            timeout=seconds,
+            check=False,
+        ).returncode

@@ -24,7 +24,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.ir import Pipeline, values
 from pipeyard.local import external, step_cache
 from pipeyard.local.hidden_secrets import HiddenSecrets
-from pipeyard.local.launcher import find_program
+from pipeyard.local.launcher import run_logged
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.steps import Host
 from pipeyard.settings import nested
@@ -161,16 +161,7 @@ def _ask(check: ProgramCheck) -> str:
     with tempfile.TemporaryDirectory(prefix="pipeyard-check-") as folder:
         log = Path(folder) / "log"
         try:
-            with log.open("wb") as stream:
-                code = subprocess.run(
-                    find_program(check.command(hidden.parameters()), check.env),
-                    env=check.env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    timeout=_SECONDS,
-                    check=False,
-                ).returncode
+            code = run_logged(check.command(hidden.parameters()), check.env, log, _SECONDS)
         except FileNotFoundError as error:
             raise PipeyardError(f"{check.path}: the program {error} isn't in its component's environment.") from error
         except subprocess.TimeoutExpired:

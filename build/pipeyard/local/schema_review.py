@@ -22,7 +22,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.ir import values
 from pipeyard.local import program_checks, runner
 from pipeyard.local.display import Display
-from pipeyard.local.launcher import find_program
+from pipeyard.local.launcher import run_logged
 from pipeyard.repository.project import Component, Project
 from pipeyard.runs.record import Run, State
 from pipeyard.system import logs
@@ -171,17 +171,7 @@ class SchemaReview:
         env = runner.project_hosts(self.project)(component.name).env
         log = folder / "log"
         try:
-            with log.open("wb") as stream:
-                code = subprocess.run(
-                    find_program(command, env),
-                    cwd=folder,
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=stream,
-                    timeout=_SECONDS,
-                    check=False,
-                ).returncode
+            code = run_logged(command, env, log, _SECONDS, cwd=folder)
         except FileNotFoundError as error:
             raise PipeyardError(f"{component.name}: the program {error} isn't in its environment.") from error
         except subprocess.TimeoutExpired as error:

@@ -31,7 +31,7 @@ class ReplayedRollout:
 
     @property
     def differing(self) -> int:
-        return sum(map(_differs, self.looks))
+        return sum(log.differs(*pair) for pair in self.looks)
 
 
 def replay(path: Path, policy: str = "") -> list[ReplayedRollout]:
@@ -69,9 +69,9 @@ def as_text(replayed: Sequence[ReplayedRollout]) -> Iterator[str]:
         yield f"{begin.model}: {versions}, {begin.strategy}, {len(each.looks)} looks"
         for number, pair in enumerate(each.looks, 1):
             look, now = pair
-            if now.action == HOLD and not _differs(pair) and number < len(each.looks):
+            if now.action == HOLD and not log.differs(*pair) and number < len(each.looks):
                 continue
-            before = f"  (was: {look.decision.action} {look.decision.weight}%)" if _differs(pair) else ""
+            before = f"  (was: {look.decision.action} {look.decision.weight}%)" if log.differs(*pair) else ""
             at = time.strftime("%H:%M:%S", time.gmtime(look.at))
             done = f"{now.action} {now.weight}%{before}: {'; '.join(now.reasons)}"
             yield f"  {at}  look {number}  at {look.weight}%: {done}"
@@ -91,7 +91,7 @@ def as_json(replayed: Sequence[ReplayedRollout]) -> Iterator[str]:
                     "action": now.action,
                     "new_weight": now.weight,
                     "reasons": now.reasons,
-                    "differs": _differs(pair),
+                    "differs": log.differs(*pair),
                 }
             )
 
@@ -157,8 +157,3 @@ def _rate(now: Decision, side: str) -> float | None:
 def _check(now: Decision, check: str, name: str) -> float | None:
     value = now.evidence.get("checks", {}).get(check, {}).get(name)
     return None if value is None else float(value)
-
-
-def _differs(pair: tuple[log.Look, Decision]) -> bool:
-    look, now = pair
-    return (now.action, now.weight) != (look.decision.action, look.decision.weight)

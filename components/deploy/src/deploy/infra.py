@@ -13,10 +13,8 @@ from deploy import answers as expectations
 from deploy import sampling
 from stepkit import model_description, saved_models
 from stepkit.errors import StepError, near_misses, tensorflow_cause
-from stepkit.served import SAVED_MODEL
+from stepkit.served import EXAMPLES_SIGNATURE, RAW_SIGNATURE, SAVED_MODEL
 
-EXAMPLES_SIGNATURE = "serving_default"
-RAW_SIGNATURE = "serve_raw"
 # The signatures compute the same in float32, but not necessarily in the same order. Where answers are above 1 it is
 # relative to the largest.
 TOLERANCE = 1e-6

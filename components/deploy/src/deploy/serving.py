@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from stepkit import digest as digests
-from stepkit import uris
+from stepkit import served, uris
 from stepkit.errors import StepError
 from stepkit.served import BESIDE, RECORD, SAVED_MODEL, is_number, versions
 
@@ -254,7 +254,7 @@ class RemoteVersions:
 
 
 def _claim(fs: Any, base: str) -> int:
-    number = _next([*_numbers(fs, base), *_numbers(fs, f"{base}/{_CLAIMS}")])
+    number = _next([*served.numbers(fs, base), *served.numbers(fs, f"{base}/{_CLAIMS}")])
     while True:
         try:
             fs.pipe_file(f"{base}/{_CLAIMS}/{number}", b"claimed\n", mode="create")
@@ -293,15 +293,6 @@ def _delete(fs: Any, target: str) -> None:
         fs.rm_file(f"{target}/{SAVED_MODEL}")  # first, so that no server loads the rest
     with contextlib.suppress(FileNotFoundError):
         fs.rm(target, recursive=True)
-
-
-def _numbers(fs: Any, folder: str) -> list[int]:
-    fs.invalidate_cache(folder)
-    try:
-        names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
-    except FileNotFoundError:
-        return []
-    return sorted(int(name) for name in names if is_number(name))
 
 
 def _next(numbers: list[int]) -> int:

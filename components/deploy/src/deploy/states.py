@@ -14,9 +14,8 @@ from typing import Any, Protocol
 from rollout import desired
 from rollout.desired import Desired
 from rollout.errors import RolloutError
-from stepkit import uris
+from stepkit import served, uris
 from stepkit.errors import StepError
-from stepkit.served import is_number
 
 Change = Callable[[Desired | None], Desired]
 
@@ -109,19 +108,11 @@ class RemoteState:
         if not revisions:
             return None
         path = f"{base}/{_REVISIONS}/{revisions[-1]}"
-        return desired.from_text(
-            fs.cat_file(path).decode(errors="replace"), f"{self.base}/{_REVISIONS}/{revisions[-1]}"
-        )
+        return desired.from_bytes(fs.cat_file(path), f"{self.base}/{_REVISIONS}/{revisions[-1]}")
 
 
 def _revisions(fs: Any, base: str) -> list[int]:
-    folder = f"{base}/{_REVISIONS}"
-    fs.invalidate_cache(folder)
-    try:
-        names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
-    except FileNotFoundError:
-        return []
-    return sorted(int(name) for name in names if is_number(name))
+    return served.numbers(fs, f"{base}/{_REVISIONS}")
 
 
 def _content(fs: Any, path: str) -> bytes | None:

@@ -25,6 +25,7 @@ from rollout import desired
 from rollout.desired import Desired
 from stepkit import uris
 from stepkit.errors import StepError
+from stepkit.served import names as names_in
 from stepkit.served import versions
 
 FILE = "models.config"
@@ -124,9 +125,7 @@ def _publish_remote(serving_uri: str) -> None:
 
 
 def _remote_names(fs: Any, base: str) -> list[str]:
-    fs.invalidate_cache(base)
-    names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(base, detail=False)]
-    return sorted(name for name in names if fs.exists(f"{base}/{name}/{desired.FILE}"))
+    return sorted(name for name in names_in(fs, base) if fs.exists(f"{base}/{name}/{desired.FILE}"))
 
 
 def _models(serving_uri: str, names: Sequence[str]) -> list[Served]:

@@ -101,6 +101,17 @@ class Desired:
         return json.dumps(value, indent=2) + "\n"
 
 
+def from_bytes(content: bytes, where: str) -> Desired:
+    """Returns the state that a file of this content has; see `from_text`."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise RolloutError(
+            f"{where} isn't a rollout's state ({error}). Remove it: the next deployment writes it anew."
+        ) from error
+    return from_text(text, where)
+
+
 def from_text(text: str, where: str) -> Desired:
     """Reads a file's text.
 
@@ -297,14 +308,10 @@ def read(folder: Path) -> Desired | None:
     """
     file = folder / FILE
     try:
-        text = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except UnicodeDecodeError as error:
-        raise RolloutError(
-            f"{file} isn't a rollout's state ({error}). Remove it: the next deployment writes it anew."
-        ) from error
-    return from_text(text, str(file))
+    return from_bytes(content, str(file))
 
 
 def update(folder: Path, change: Callable[[Desired | None], Desired]) -> Desired:

@@ -116,10 +116,12 @@ def replay(rollout: Rollout, policy: Policy | None = None) -> Iterator[tuple[Loo
 
 def differences(rollout: Rollout) -> Sequence[tuple[Look, Decision]]:
     """Returns the looks of which today's program decides otherwise than what was logged."""
-    pairs = replay(rollout)
-    return [
-        (look, now) for look, now in pairs if (now.action, now.weight) != (look.decision.action, look.decision.weight)
-    ]
+    return [pair for pair in replay(rollout) if differs(*pair)]
+
+
+def differs(look: Look, now: Decision) -> bool:
+    """True if a decision isn't the one that was logged."""
+    return (now.action, now.weight) != (look.decision.action, look.decision.weight)
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ A version is a folder with a number for a name, in the model's folder of a TF Se
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from stepkit import uris
 
@@ -15,6 +16,9 @@ RECORD = "pipeyard.json"
 STATISTICS = "assets.extra/stats.tfrecord"
 # JSON: the threshold of a score that meets the target set to evaluate, and what it reaches on each split.
 OPERATING_POINT = "assets.extra/operating_point.json"
+# The signatures that train exports, of serialized tf.Examples and of raw columns.
+EXAMPLES_SIGNATURE = "serving_default"
+RAW_SIGNATURE = "serve_raw"
 BESIDE = (RECORD, STATISTICS, OPERATING_POINT)
 
 
@@ -30,12 +34,7 @@ def versions(uri: str) -> Iterator[int]:
     if not uris.is_remote(uri) and not uris.exists(uri):
         return
     fs, base = uris.filesystem(uri)
-    fs.invalidate_cache(base)
-    try:
-        names = [path.rstrip("/").rpartition("/")[2] for path in fs.ls(base, detail=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for number in sorted((int(name) for name in names if is_number(name)), reverse=True):
+    for number in reversed(numbers(fs, base)):
         if fs.exists(f"{base}/{number}/{SAVED_MODEL}"):  # uploaded last: without it, it isn't there yet
             yield number
 
@@ -43,3 +42,17 @@ def versions(uri: str) -> Iterator[int]:
 def is_number(name: str) -> bool:
     """True for the name of a version's folder."""
     return name.isascii() and name.isdigit()
+
+
+def names(fs: Any, folder: str) -> list[str]:
+    """Returns what is in a folder of an fsspec filesystem now, not as remembered; nothing if it isn't a folder."""
+    fs.invalidate_cache(folder)
+    try:
+        return [path.rstrip("/").rpartition("/")[2] for path in fs.ls(folder, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def numbers(fs: Any, folder: str) -> list[int]:
+    """Returns those of a folder's names that are numbers, the lowest first; see `names`."""
+    return sorted(int(name) for name in names(fs, folder) if is_number(name))

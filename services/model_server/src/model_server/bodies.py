@@ -18,13 +18,12 @@ import orjson
 from model_server.answers import Answers
 from model_server.columns import BYTES, FLOAT, INT, Reader, Values
 from model_server.refusals import BAD_REQUEST, TOO_LARGE, Refused
-from stepkit import tasks
+from stepkit import served, tasks
 from stepkit.errors import near_misses
 
 _V1_KEYS = ("instances", "signature_name")
 _V2_KEYS = ("inputs", "id", "parameters", "outputs")
 _INPUT_KEYS = ("name", "shape", "datatype", "data", "parameters")
-_V1_SIGNATURE = "serve_raw"
 _DATATYPES = {
     FLOAT: ("FP32", "FP64", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
     INT: ("INT64", "INT32", "INT16", "INT8", "UINT8", "UINT16", "UINT32", "UINT64"),
@@ -73,8 +72,10 @@ def read_v1(body: dict[str, Any], reader: Reader, max_rows: int) -> Asked:
     """
     if body.keys() != {"instances"}:
         _check_keys(body, _V1_KEYS, "instances", 'Send {"instances": [{column: value, ...}, ...]}.')
-        if body.get("signature_name", _V1_SIGNATURE) != _V1_SIGNATURE:
-            raise Refused(BAD_REQUEST, f"'signature_name' can only be {_V1_SIGNATURE!r}: columns are what is taken.")
+        if body.get("signature_name", served.RAW_SIGNATURE) != served.RAW_SIGNATURE:
+            raise Refused(
+                BAD_REQUEST, f"'signature_name' can only be {served.RAW_SIGNATURE!r}: columns are what is taken."
+            )
     instances = body["instances"]
     if not isinstance(instances, list) or not instances:
         raise Refused(BAD_REQUEST, f"'instances' must be a list of one or more objects; it is {_kind(instances)}.")

@@ -19,9 +19,7 @@ from model_server.refusals import NO_ANSWER, Refused
 from stepkit import model_description, saved_models, served
 from stepkit.errors import StepError, near_misses, tensorflow_cause
 from stepkit.model_description import ModelDescription
-
-RAW_SIGNATURE = "serve_raw"
-EXAMPLES_SIGNATURE = "serving_default"
+from stepkit.served import EXAMPLES_SIGNATURE, RAW_SIGNATURE
 
 # Of the SavedModel format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/cc/saved_model/constants.h
 _INIT = "__saved_model_init_op"
