@@ -7,6 +7,8 @@ UV_VERSION := 0.13.9  # reads the locks as they were written; `build-backend = "
 export UV := $(CURDIR)/.tools/bin/uv
 export UV_PYTHON := $(shell command -v $(PYTHON) 2>/dev/null)
 PIPEYARD := .venv/bin/pipeyard
+# Environments have bytecode of what was imported once; without it, each process that imports TensorFlow compiles for 20 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 JOBS ?= $(shell nproc)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.

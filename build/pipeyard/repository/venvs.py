@@ -13,6 +13,8 @@ from pipeyard.repository.project import Component, Project
 from pipeyard.system import files
 
 STAMP = ".lock-digest"
+# Variables of the machine's Python, which say where its parts are and that no bytecode is kept.
+NOT_INHERITED = frozenset({"PYTHONHOME", "PYTHONDONTWRITEBYTECODE"})
 _TAIL_LINES = 15
 
 
@@ -87,11 +89,13 @@ def variables(component: Component, base: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment variables under which a step of the component runs.
 
     Its own sources come first on the path, and what would let another Python environment shine through is dropped.
+    Bytecode is kept, whatever the machine says: environments have none until it is made on the first import, and
+    TensorFlow's alone takes 20 s of a core.
     """
     venv = folder_of(component.folder)
     sources = [folder / "src" for folder in (component.folder, *component.local_packages)]
     return {
-        **{key: value for key, value in base.items() if key != "PYTHONHOME"},
+        **{key: value for key, value in base.items() if key not in NOT_INHERITED},
         "VIRTUAL_ENV": str(venv),
         "PATH": os.pathsep.join([str(venv / "bin"), base.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(map(str, sources)),

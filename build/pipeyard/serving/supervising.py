@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from pipeyard.repository import venvs
 from pipeyard.serving import serving_logs, serving_state, start_options
 from pipeyard.serving.aliases import AliasMover
 from pipeyard.serving.decisions import RolloutWatcher
@@ -25,6 +26,7 @@ from pipeyard.serving.wanted_models import WantedReader
 
 _TICK_SECONDS = 0.1
 _KEEP_LOGS_SECONDS = 3600
+_NOT_INHERITED = venvs.NOT_INHERITED | {"PYTHONPATH", "VIRTUAL_ENV"}
 _log = logging.getLogger("pipeyard.serving")
 
 
@@ -89,7 +91,7 @@ def _supervise(
 
 def _environment() -> dict[str, str]:
     """Returns what programs of other environments get of ours."""
-    return {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")}
+    return {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
 
 
 if __name__ == "__main__":

@@ -89,3 +89,10 @@ def test_what_a_killed_one_has_begun_is_waited_for(project: Project) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits until that has ended
     assert venvs.is_current(folder)
     assert not venvs.sync(project, folder)
+
+
+def test_a_step_keeps_bytecode_and_its_own_python_whatever_the_machine_says(project: Project) -> None:
+    machine = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHOME": "/elsewhere", "PATH": "/bin", "LANG": "C"}
+    given = venvs.variables(project.components["one"], machine)
+    assert not given.keys() & {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME"}
+    assert given["LANG"] == "C"

@@ -14,6 +14,7 @@ from typing import Protocol
 from pipeyard.ci import flow, substitutions
 from pipeyard.ci.build_config import BuildStep
 from pipeyard.errors import PipeyardError
+from pipeyard.repository import venvs
 from pipeyard.system import process
 
 WORKSPACE = "/workspace"
@@ -27,7 +28,7 @@ _NOT_INHERITED = {
     *(each.name for each in flow.VARIABLES),
     "VIRTUAL_ENV",
     "PYTHONPATH",
-    "PYTHONHOME",
+    *venvs.NOT_INHERITED,
     "MAKEFLAGS",
     "MAKELEVEL",
     "MFLAGS",
