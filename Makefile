@@ -10,7 +10,8 @@ PIPEYARD := .venv/bin/pipeyard
 # Environments have bytecode of what was imported once; without it, each process that imports TensorFlow compiles for 20 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-JOBS ?= $(shell nproc)
+# One more than cores: suites with engines and registries wait half their time.
+JOBS ?= $(shell expr $$(nproc) + 1)
 # A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/serving test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) $(patsubst services/%/tests,test/service/%,$(wildcard services/*/tests)) test/toolchain lint

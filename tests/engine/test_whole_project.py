@@ -120,6 +120,7 @@ def _run(copy, *options):
             "chicago_taxi",
             "--no-cache",
             "--no-check",
+            "--param=epochs=2",
             "--json",
             f"--project={copy.folder}",
             *options,
