@@ -21,6 +21,7 @@ PACKAGES = {
     "busybox": "busybox-static",
     "strip": "binutils",
     "mount": "mount",
+    "mkfs.ext4": "e2fsprogs",
 }
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 _STOP_SECONDS = 20
