@@ -8,9 +8,11 @@ import yaml
 from pipeyard.checks import kinds
 from pipeyard.checks.arguments import Passed, passed
 from pipeyard.compiling import semantics
-from pipeyard.errors import near_misses
+from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
 from pipeyard.repository.project import ANNOTATION_PREFIX, Component
+from pipeyard_components import interfaces
+from pipeyard_components.semantic_versions import SemanticVersion
 
 _CONTAINER_KEYS = {"image", "command", "args"}
 
@@ -57,6 +59,12 @@ def findings(component: Component, part: str) -> Iterator[Finding]:
     container = spec["implementation"]["container"]
     if not spec.get("description"):
         yield Finding(part, "spec", "the component has no description", "Write it.")
+    try:
+        interface = interfaces.read(yaml.safe_dump(spec), "component.yaml")
+        if interface.version:
+            SemanticVersion.parse(interface.version)
+    except PipeyardError as error:
+        yield Finding(part, "spec", str(error).rstrip("."))
     for problem in semantics.constructs(spec):
         yield Finding(part, "spec", problem)
     if container.get("command") and container["command"] != ["python", "-m", component.name]:

@@ -1,11 +1,15 @@
 """`pipeyard check`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeyard.commands import find_project, project_option
 from pipeyard.system import verbosity
+
+if TYPE_CHECKING:
+    from pipeyard.repository.project import Project
 
 
 @click.command("check")
@@ -13,10 +17,24 @@ from pipeyard.system import verbosity
 @click.option("--fix", is_flag=True, help="Render anew: tables in READMEs, Dockerfiles, the schema of settings.")
 @click.option("--no-run", is_flag=True, help="Leave the dry run out, which shows that all outputs are written.")
 @click.option("--advisories", is_flag=True, help="Instead, look up every locked package in OSV (takes the network).")
+@click.option(
+    "--against",
+    default="",
+    metavar="RELEASE",
+    help="Instead, say what changed for users since this release: a channel, or a commit's 40 hex digits.",
+)
+@click.option("--store", envvar="PIPEYARD_STORE", default="", help="Where releases are, for --against.")
 @click.option("--json", "as_json", is_flag=True, help="Print {components, pipelines, findings, notes} as JSON.")
 @project_option
 def command(
-    components: tuple[str, ...], fix: bool, no_run: bool, advisories: bool, as_json: bool, project_folder: Path
+    components: tuple[str, ...],
+    fix: bool,
+    no_run: bool,
+    advisories: bool,
+    against: str,
+    store: str,
+    as_json: bool,
+    project_folder: Path,
 ) -> int:
     """Check that COMPONENTS (default: all) keep what their specs promise. Needs no container engine.
 
@@ -25,7 +43,14 @@ def command(
 
     With --advisories: whether a locked package has a known vulnerability that no exception in pyproject.toml names
     (exit code 1). If OSV can't be asked, that is said, with exit code 0 and `"looked": false` in JSON.
+
+    With --against: every change of inputs, outputs and what they mean is breaking, behaviour or compatible. Exit code 1
+    if something breaks and the component's version doesn't say so.
     """
+    if against:
+        if fix or no_run or advisories:
+            raise click.UsageError("--against only compares: give it without --fix, --no-run and --advisories.")
+        return _tell_changes(find_project(project_folder), components, store, against, as_json)
     if advisories:
         if components or fix or no_run:
             raise click.UsageError("--advisories is about all locks, and changes and runs nothing: give it alone.")
@@ -61,6 +86,38 @@ def command(
     looked = f"{_counted(len(report.components), 'component')}, {_counted(len(report.pipelines), 'pipeline')}"
     click.echo(f"{looked}: {_counted(len(report.findings), 'finding') if report.findings else 'nothing to mend'}.")
     return 1 if report.findings else 0
+
+
+def _tell_changes(project: "Project", components: tuple[str, ...], store: str, against: str, as_json: bool) -> int:
+    import json
+
+    from pipeyard.releases import publication, upgrades
+
+    if not store:
+        raise click.UsageError("--against takes the store that the release is in: --store, or $PIPEYARD_STORE.")
+    project.check_components(components)
+    ledger = publication.open_to_read(store)
+    release = publication.find(ledger, against)
+    old, new = upgrades.released(ledger, release, components), upgrades.committed(project, components)
+    found = upgrades.between(old, new, images=False)
+    if as_json:
+        told = {"release": {"commit": release.commit, "digest": f"sha256:{release.digest}"}, **found.as_json()}
+        click.echo(json.dumps(told, indent=2))
+        return 1 if found.refused else 0
+    for part, each in found.compared.items():
+        if each.changes:
+            click.echo(part)
+        for change in each.changes:
+            click.echo(f"  {change}")
+        if each.problem:
+            click.echo(f"  {'refused' if each.refused else 'warning'}: {each.problem}.")
+    for part in found.gone:
+        click.echo(f"{part}\n  breaking: it is gone; versions that were released stay")
+    for part in found.added:
+        click.echo(f"{part}\n  compatible: it is new")
+    refused = f"{_counted(len(found.refused), 'version')} too small" if found.refused else "no version is too small"
+    click.echo(f"{_counted(len(found.compared), 'part')} compared with {release.commit}: {refused}.")
+    return 1 if found.refused else 0
 
 
 def _tell_advisories(root: Path, as_json: bool) -> int:

@@ -64,11 +64,12 @@ def command(
 
     Components, lock, provenance, SBOMs and pipeline packages. ComponentStore loads them from there by digest, by the
     commit, and by channel. What a commit was released as never changes. A channel isn't moved away from a later commit,
-    but with --existing.
+    but with --existing,
+    nor to what breaks its users while a component's version doesn't say so. Notes say what changes.
     """
     import json
 
-    from pipeyard.releases import publication, shipments
+    from pipeyard.releases import publication, release_notes, shipments
     from pipeyard.repository import changes, commits
 
     if existing and not channels:
@@ -91,12 +92,15 @@ def command(
             _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
         git = changes.git_of(project.root)
         release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
+
+        def stays(other: str) -> bool:
+            return commits.comes_after(git, other, release.commit)
+
+        release_notes.refuse_too_small(ledger, channels, shipment, stays)
         publication.publish(ledger, release, shipment.specs, shipment.files)
-        moves = [
-            publication.move(ledger, channel, release, lambda other: commits.comes_after(git, other, release.commit))
-            for channel in channels
-        ]
-    told = publication.summary(ledger, release, moves)
+        moves = [publication.move(ledger, channel, release, stays) for channel in channels]
+    notes = release_notes.write(ledger, release, moves)
+    told = {**publication.summary(ledger, release, moves), "notes": notes}
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
 
@@ -110,6 +114,7 @@ def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
         else:
             yield f"{move['channel']} stays at {move['now']}, which comes after {commit} (or use --existing)"
     if not rehearsal:
+        yield from (f"what changes: {path}" for path in told["notes"])
         yield f"wrote {len(written)} files to {store}" if written else "everything was there already"
     yield f"commit {commit}, release {told['digest']}"
 

@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from pipeyard.ir import Pipeline
 from pipeyard.ir.protobuf import pb
 from pipeyard.repository.project import ANNOTATION_PREFIX
+from pipeyard_components import interfaces
 from pipeyard_components.components import LoadedComponent
 
 # Longer ones don't fit what registries and Kubernetes keep of them (a repository's name: 255 characters).
@@ -156,22 +157,12 @@ def _key(container: Mapping[str, Any]) -> str:
 
 
 def _meanings(spec: Mapping[str, Any], direction: str) -> dict[str, str]:
-    """Returns input (or output) to what its artifact means; those of kfp's general types alone are left out."""
-    annotated = json.loads(_annotations(spec).get(f"{ANNOTATION_PREFIX}{direction}-types", "{}"))
-    types = {each["name"]: each.get("type") for each in spec.get(f"{direction}s") or []}
-    own = {name: type_ for name, type_ in types.items() if isinstance(type_, str) and type_ not in _GENERAL}
-    return {_sanitized(name): meaning for name, meaning in {**own, **annotated}.items()}
+    """As `interfaces.meanings`, by the names that the compiled pipeline has."""
+    return {_sanitized(name): meaning for name, meaning in interfaces.meanings(spec, direction).items()}
 
 
 def _annotations(spec: Mapping[str, Any]) -> Mapping[str, str]:
     return (spec.get("metadata") or {}).get("annotations") or {}
-
-
-# Types of kfp that say how an artifact is shown or stored, not what it means.
-_GENERAL = {"Artifact", "Dataset", "Model", "Metrics", "ClassificationMetrics", "SlicedClassificationMetrics"} | {
-    "HTML",
-    "Markdown",
-}
 
 
 def _sanitized(name: str) -> str:

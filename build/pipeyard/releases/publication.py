@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +26,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, Writable, WritableBucket, WritableFolder
 from pipeyard.system import yamls
 from pipeyard_components import layout
+from pipeyard_components.http import HttpPlace
 from pipeyard_components.layout import IndexEntry, VersionSelector
 from pipeyard_components.places import FileMissing, PlaceError, PlaceUnavailable
 from stepkit.uris import is_remote, local_part
@@ -177,6 +178,13 @@ def open_store(store: str) -> Writable:
     return WritableBucket(store, {}, timeout=10)
 
 
+def open_to_read(store: str) -> Ledger:
+    """Returns a store at a folder or any URL, a server's too, to which nothing is written."""
+    if store.startswith(("http://", "https://")):
+        return Ledger(cast(Writable, HttpPlace(store, None, timeout=10)), rehearsal=True)
+    return Ledger(open_store(store), rehearsal=True)
+
+
 def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files: Mapping[str, bytes]) -> None:
     """Publishes a release: by its digest, by its commit, and its components by theirs. No channel moves.
 
@@ -215,6 +223,13 @@ def find(ledger: Ledger, name: str) -> Release:
         f"{ledger.place.location('')} has no release of a commit, and no channel, {name!r}. "
         "Give a commit's 40 hex digits, or publish it first: `pipeyard release`."
     )
+
+
+def named(ledger: Ledger, channel: str) -> Release | None:
+    """Returns the release that a channel names; None if there is no such channel."""
+    path = _channel_path(channel)
+    data = ledger.read(path)
+    return None if data is None else _parse(ledger, path, data)
 
 
 def move(ledger: Ledger, channel: str, release: Release, stays: Callable[[str], bool] = lambda commit: False) -> Move:

@@ -1,5 +1,6 @@
 """What a build and a compilation left in `dist/`, checked to belong together, as it is released."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from pipeyard.images import image_lock
 from pipeyard.packages import builds, component_specs, dist_folder
 from pipeyard.packages.packages import made_file, package_files
 from pipeyard.releases import provenance
+from pipeyard.repository import dockerfiles
 from pipeyard.repository.project import Project
 from pipeyard.system import jsons
 
 PIPELINES = "pipelines"
+USERS = "image-users.json"
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Shipment:
 
     Attributes:
         specs: component to its rendered spec.
-        files: path in the release to content: lock, provenance, SBOMs, and `pipelines/<name>/`.
+        files: path in the release to content: lock, provenance, SBOMs, images' users, and `pipelines/<name>/`.
     """
 
     built: image_lock.Lock
@@ -44,6 +47,8 @@ def collect(project: Project, folder: Path) -> Shipment:
     names = [image_lock.FILE, dist_folder.PROVENANCE, *(dist_folder.sbom_path(name) for name in built.images)]
     files = {name: made_file(folder / name, "pipeyard build") for name in names}
     _check_subjects(built, files, folder)
+    users = {name: dockerfiles.of_component(project, name).user for name in built.images}
+    files[USERS] = (json.dumps(users, indent=1, sort_keys=True) + "\n").encode()
     for name in project.pipelines:
         for file, data in package_files(folder / name, build).items():
             files[f"{PIPELINES}/{name}/{file}"] = data

@@ -75,6 +75,18 @@ class Dockerfile:
         return any(stage.name == TEST_STAGE for stage in self._stages)
 
     @cached_property
+    def user(self) -> str | None:
+        """What the last USER says of the image that is shipped; None if that is up to the image below."""
+        by_name = {stage.name: stage for stage in self._stages}
+        stage: _Stage | None = self._stages[-1]
+        while stage:
+            said = [value.strip() for instruction, value in stage.instructions if instruction == "USER"]
+            if said:
+                return said[-1]
+            stage = by_name.get(stage.base)
+        return None
+
+    @cached_property
     def inputs(self) -> list[str]:
         """Files and folders of the repository that the image is made of, relative to its root. Tests aren't in it.
 
