@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": "pipeyard.commands.serve",
     "doctor": "pipeyard.commands.doctor",
     "release": "pipeyard.commands.release",
+    "withdraw": "pipeyard.commands.withdraw",
     "ci": "pipeyard.commands.ci",
     "trigger": "pipeyard.commands.trigger",
 }

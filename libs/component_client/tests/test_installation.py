@@ -147,6 +147,9 @@ def test_it_installs_by_git_and_from_a_wheel_on_each_python(version, repository,
     pip = (UV, "pip", "install", "--quiet", "--python", python)
     _run(*pip, "--constraint", newest, repository)
     assert _told(python, release, tmp_path / "git")["python"] == version
+    lock = tmp_path / "components.lock"
+    _run(python.parent / "pipeyard-components", "add", release[0], "echo@latest", "--lock", lock)
+    assert json.loads(lock.read_text())["components"]["echo"]["digest"] == f"sha256:{release[1]}"
     _run(*pip, "--no-deps", "--reinstall-package", "pipeyard-components", wheel)
     _run(python, "-Ic", "import pipeyard_components.http, pipeyard_components.buckets, pipeyard_components.loader")
 

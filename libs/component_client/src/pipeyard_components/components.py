@@ -26,6 +26,7 @@ class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract
         retyped: the inputs whose types were changed; empty unless that was asked for.
         rewritten: how its command line is written otherwise than in the specification, with the same meaning.
         spec: the parsed kfp 1 specification; None if it is kfp 2's.
+        text: the specification as it was written.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract
         retyped: tuple[Retyped, ...],
         rewritten: tuple[str, ...],
         spec: dict[str, Any] | None,
+        text: str,
     ) -> None:
         super().__init__(component_spec=loaded.component_spec, component_yaml=loaded.component_yaml)
         self.location = location
@@ -43,3 +45,4 @@ class LoadedComponent(yaml_component.YamlComponent):  # pylint: disable=abstract
         self.retyped = retyped
         self.rewritten = rewritten
         self.spec = spec
+        self.text = text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
+import kfp
 import yaml
 from kfp import components as kfp_components
 from kfp.dsl.types import type_utils
@@ -61,8 +63,9 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
         mistake = spec_mistakes.of(spec or (documents[0] if documents else None)) if _is_kfp1(documents) else None
         if mistake:
             raise PipeyardError(f"{location}: {mistake}") from error
-        raise PipeyardError(f"{location} isn't a component that kfp can load: {error}") from error
-    made = LoadedComponent(loaded, location, digest, retyped, rewritten, spec)
+        newer = _newer_kfp(documents)
+        raise PipeyardError(f"{location} isn't a component that kfp can load{newer}: {error}") from error
+    made = LoadedComponent(loaded, location, digest, retyped, rewritten, spec, text)
     session.note(made)
     return made
 
@@ -99,6 +102,15 @@ def _refuse_twice(node: yaml.Node) -> None:
                 raise PipeyardError(
                     f"the key {key.value!r} stands twice, again in line {line}, with another value. Remove one of them."
                 )
+
+
+def _newer_kfp(documents: list[Any]) -> str:
+    """Says that a newer kfp than this one wrote a specification, if one did."""
+    sdk = documents[0].get("sdkVersion") if documents and isinstance(documents[0], dict) else None
+    found = re.match(r"kfp-(\d+)\.(\d+)", sdk) if isinstance(sdk, str) else None
+    if not found or (int(found[1]), int(found[2])) <= tuple(map(int, kfp.__version__.split(".")[:2])):
+        return ""
+    return f" (kfp {kfp.__version__} here, {sdk} wrote it: install that one or a newer)"
 
 
 def _is_kfp1(documents: list[Any]) -> bool:

@@ -44,7 +44,7 @@ class SpecCache:
         try:
             for path, content in [(self._folder / "sha256" / digest, data), (self._url(url), digest.encode())]:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _write_whole(path, content)
+                write_whole(path, content)
         except OSError as error:
             _log.warning("%s can't be kept in the cache %s: %s", url, self._folder, error)
 
@@ -93,7 +93,7 @@ class Cached:
         return self.entries().get(name, IndexEntry()) if self._offline else self._place.versions(name)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Writes a file aside and renames it into place. After a power cut it may be damaged, which reading notices."""
     descriptor, aside = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
     try:

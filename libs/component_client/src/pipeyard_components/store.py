@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pipeyard_components import layout, session, yamls
+from pipeyard_components import layout, session, version_states, yamls
 from pipeyard_components.errors import PipeyardError, near_misses
 from pipeyard_components.layout import IndexEntry, VersionSelector
 from pipeyard_components.places import FileMissing, FolderPlace, Place, PlaceError, PlaceUnavailable, WrongDigest
+from pipeyard_components.version_states import VersionState
 
 if TYPE_CHECKING:
     from pipeyard_components.components import LoadedComponent
@@ -174,8 +175,25 @@ class ComponentStore:
                 for attempt in tried:
                     if isinstance(attempt.error, (PlaceUnavailable, WrongDigest)):
                         _log.warning("%s was passed over: %s. Loaded %s.", attempt.location, attempt.error, location)
+                if isinstance(place, FolderPlace) or not version.digest:  # what is named by digest needs no network
+                    _warn_of_state(place, name, layout.digest_of(data))
                 return _load(data, location, retype)
         raise self._not_found(name, version, tried)
+
+    def state(self, name: str, digest: str) -> VersionState | None:
+        """Returns what the first place that says anything says of a version: deprecated or yanked.
+
+        Raises:
+            PipeyardError: a place can't be read.
+        """
+        for place in self._places:
+            for spelling in _spellings(layout.check_name(name)):
+                try:
+                    if found := version_states.of(place, spelling).get(digest):
+                        return found
+                except PlaceError as error:
+                    raise PipeyardError(f"{place.location(version_states.path(spelling))}: {error}.") from error
+        return None
 
     def load_components(self, *names: str | Mapping[str, str | None], retype: bool = False) -> Components:
         """Loads several components.
@@ -325,6 +343,18 @@ class ComponentStore:
         if unlisted:
             lines.append(f"Names there are unknown: {', '.join(unlisted)}.")
         return ComponentNotFoundError("\n".join(lines), tried)
+
+
+def _warn_of_state(place: Place, name: str, digest: str) -> None:
+    for spelling in _spellings(name):
+        try:
+            found = version_states.of(place, spelling).get(digest)
+        except PlaceError as error:
+            _log.info("%s: %s", place.location(version_states.path(spelling)), error)
+            continue
+        if found:
+            _log.warning("%s (sha256:%s) is %s: %s", name, digest[:12], found.state, found.reason)
+            return
 
 
 def _verify(data: bytes, version: VersionSelector) -> None:
