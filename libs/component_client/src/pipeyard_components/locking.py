@@ -114,7 +114,7 @@ class Locks:
         for name in self._chosen(locked, names):
             if locked[name].deprecated:
                 _log.warning("%s (%s) is deprecated: %s", name, locked[name].digest[:19], locked[name].deprecated)
-            loaded[name] = self._store(name, locked[name]).load_component(name, digest=locked[name].digest)
+            loaded[name] = self._store(locked[name]).load_component(name, digest=locked[name].digest)
         return Components(loaded)
 
     def _resolve(self, name: str, asked: LockedComponent) -> tuple[LockedComponent, str]:
@@ -143,7 +143,7 @@ class Locks:
         return found, text
 
     def _compared(self, name: str, was: LockedComponent, text: str) -> Comparison:
-        old = self._store(name, was).load_component(name, digest=was.digest).text
+        old = self._store(was).load_component(name, digest=was.digest).text
         return compatibility.compare(interfaces.read(old, f"{name} as locked"), interfaces.read(text, name))
 
     def _problems(self, name: str, each: LockedComponent) -> Iterator[str]:
@@ -152,7 +152,7 @@ class Locks:
             yield f"{name}: its copy {copy} is missing. Restore it, or add the component again."
             return
         try:
-            text = self._store(name, each).load_component(name, digest=each.digest).text
+            text = self._store(each).load_component(name, digest=each.digest).text
         except PipeyardError as error:
             yield f"{name}: {error}"
             return
@@ -170,7 +170,7 @@ class Locks:
         if state and state.state == version_states.YANKED:
             yield f"{name} ({each.digest[:19]}) was yanked: {state.told}. Update it, or add another version."
 
-    def _store(self, name: str, each: LockedComponent) -> ComponentStore:
+    def _store(self, each: LockedComponent) -> ComponentStore:
         """Returns where a locked component is loaded from: the copies alone, or its store."""
         return ComponentStore([self.path.parent / lock_file.VENDORED]) if each.vendored else self._store_at(each.source)
 
