@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         "update": (_update, "Lock what the tags name now, and say what changed. Names none: all."),
         "verify": (_verify, "Exit code 1 if anything isn't as the lock says, or was yanked. For CI."),
         "diff": (_diff, "Say what update would change."),
+        "stubs": (_stubs, "Write typed stubs (.pyi) of what is locked, or of a store's components, for editors."),
         "why": (_why, "Say what is locked under a name, and who uses it."),
     }
     made = {}
@@ -56,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("update", "diff"):
         made[name].add_argument("names", nargs="*", metavar="NAME")
         made[name].add_argument("--json", action="store_true", help="print the changes as JSON")
+    made["stubs"].add_argument(
+        "output", type=Path, metavar="FILE", help="of the stub: MODULE.pyi beside your MODULE.py"
+    )
+    made["stubs"].add_argument("--store", metavar="URL", default="", help="all components of this store instead")
     made["why"].add_argument("name", metavar="NAME")
     return parser
 
@@ -95,6 +100,18 @@ def _verify(locks: Locks, given: argparse.Namespace) -> int:
     if not found:
         print(f"all is as {locks.path} says")
     return 1 if found else 0
+
+
+def _stubs(locks: Locks, given: argparse.Namespace) -> int:
+    from pipeyard_components import stubs
+    from pipeyard_components.spec_cache import write_whole
+
+    if given.output.suffix != ".pyi":
+        raise PipeyardError(f"{given.output} is no name of a stub. Write {given.output.with_suffix('.pyi')}.")
+    loaded = locks.load_all(given.store) if given.store else locks.load_components()
+    write_whole(given.output, stubs.render({name: loaded[name] for name in loaded}).encode())
+    print(f"wrote {given.output}")
+    return 0
 
 
 def _why(locks: Locks, given: argparse.Namespace) -> int:

@@ -117,6 +117,18 @@ class Locks:
             loaded[name] = self._store(locked[name]).load_component(name, digest=locked[name].digest)
         return Components(loaded)
 
+    def load_all(self, source: str) -> Components:
+        """Loads the newest of each component of a store, whatever is locked.
+
+        Raises:
+            PipeyardError: the store can't be listed, has no components, or one can't be loaded.
+        """
+        store = self._store_at(source)
+        names = [found.name for found in store.search()]
+        if not names:
+            raise PipeyardError(f"{source} has no components, or can't be listed. Is it a store? See its index.json.")
+        return store.load_components(*names)
+
     def _resolve(self, name: str, asked: LockedComponent) -> tuple[LockedComponent, str]:
         """Returns what is there now of what was asked for, with its specification's text."""
         store = self._store_at(asked.source)
