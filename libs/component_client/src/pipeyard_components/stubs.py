@@ -72,7 +72,8 @@ def _component(class_: str, interface: interfaces.Interface) -> Iterator[str]:
     yield f"class {class_}Task(Task):"
     yield f"    outputs: {class_}Outputs"
     if len(outputs) == 1:
-        yield f"    output: {next(iter(outputs.values()))}"
+        (only,) = outputs.values()
+        yield f"    output: {only}"
     yield ""
     yield f"class {class_}(LoadedComponent):"
     arguments = [each for port in interface.inputs.values() for each in _argument(port)]
