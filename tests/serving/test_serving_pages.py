@@ -140,3 +140,52 @@ def test_live_data_that_drift_fire_the_trigger_as_the_page_says(watched, tmp_pat
     assert "fare (train): Kolmogorov-Smirnov 1 > 0.25" in fired
     (company,) = (line for line in fired.splitlines() if "company (train)" in line)
     assert company.endswith(" within 0.25")
+
+
+_ASKED_AND_LABELLED = """\
+import json, sys, time, urllib.request
+from pathlib import Path
+import duckdb
+served, labels = Path(sys.argv[1]), Path(sys.argv[2])
+url = json.loads((served / ".serve/state.json").read_text())["url"] + "/v1/models/taxi:predict"
+for number in range(600):
+    headers = {"content-type": "application/json", "x-request-id": f"r{number}"}
+    urllib.request.urlopen(urllib.request.Request(url, b'{"instances": [{"fare": 1.5}]}', headers), timeout=10).read()
+labels.write_text("request_id,label\\n" + "".join(f"r{number},yes\\n" for number in range(600)))
+until, kept = time.monotonic() + 30, 0
+while kept < 600 and time.monotonic() < until:
+    time.sleep(0.05)
+    if list((served / ".serve/samples/taxi").glob("*.parquet")):
+        kept = duckdb.sql(f"SELECT count(*) FROM '{served}/.serve/samples/taxi/*.parquet'").fetchall()[0][0]
+"""
+
+
+def test_a_version_that_labels_show_to_be_worse_is_rolled_back_as_the_page_says(walk, tmp_path):
+    person, served = walk
+    for version, score in ((1, 0.9), (2, 0.1)):  # `yes`, which is right, and `no`
+        (served.folder.path / f"taxi/{version}").mkdir(exist_ok=True)
+        (served.folder.path / f"taxi/{version}/behaviour.json").write_text(json.dumps({"score": score}))
+    # By nothing but labels, and half of the traffic at once.
+    policy = "Policy(steps=(50, 100), min_requests=10**6, drift_limit=None, latency_ratio=None)"
+    (tmp_path / "stage.py").write_text(_STAGES.replace("Policy()", policy))
+    (tmp_path / "label.py").write_text(_ASKED_AND_LABELLED)
+    decided = (
+        f"timeout 30 sh -c 'until grep -q rolled_back {served.folder.path}/taxi/rollout.json; do sleep 0.05; done'"
+    )
+    at = f"pipeyard serve --folder {served.folder.path}"
+    person.instead = {
+        ".venv/bin/pipeyard serve labels": (
+            f"{sys.executable} {tmp_path}/label.py {served.folder.path} {tmp_path}/labels.csv; .venv/bin/{at} labels"
+        ),
+        "labels.csv": f"{tmp_path}/labels.csv",
+        ".venv/bin/pipeyard serve report": f"{decided}; .venv/bin/{at} report",
+        "ab.html": f"{tmp_path}/ab.html",
+        **person.instead,
+    }
+    person.instead = dict(sorted(person.instead.items(), key=lambda item: -len(item[0])))
+    said = "".join(text for _, text in person.follow(OF_SERVING[3]))
+    assert "600 labels taken." in said
+    assert "candidate less stable: -1, between -1 and -1 (look 1, " in said
+    text = (tmp_path / "ab.html").read_text()
+    assert "Version 2 was rolled back" in text
+    assert "labels: the metric is 0 for the candidate and 1 for the stable version" in text

@@ -205,6 +205,52 @@ def monitor_command(place: "_ServeOptions", model: str, version: int | None, as_
     click.echo(f"Statistics, for a drift trigger: {found.folder / 'statistics'}")
 
 
+@command.command("labels")
+@click.argument("model")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--metric", type=click.Choice(["accuracy", "negative_error", "value"]), help="Default: by the answers.")
+@_json
+@click.pass_obj
+def labels_command(place: "_ServeOptions", model: str, file: Path, metric: str | None, as_json: bool) -> None:
+    """Join labels in FILE (Parquet, CSV, JSON Lines) with sampled answers of MODEL, and compare its versions.
+
+    Columns: request_id, label; row (of a request with several), key (what stays with one version, e.g. a user). The
+    metric is a mean, higher is better: right classes, the negative absolute error, or the label itself. The rollout
+    under way is decided by it, too; quality triggers read metrics.json in SERVING_URI/.serve/monitoring/MODEL.
+    """
+    from pipeyard.serving import delayed_labels, live_monitoring, serving_tables
+
+    version = live_monitoring.version_of(place.serving, model)
+    found = delayed_labels.take(place.serving, version, file, metric or "")
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    for line in serving_tables.labelled(found):
+        click.echo(line)
+
+
+@command.command("report")
+@click.argument("model")
+@click.option("--version", type=click.IntRange(min=1), help="The candidate whose rollout it is; default: the last one.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.")
+@click.pass_obj
+def report_command(place: "_ServeOptions", model: str, version: int | None, out: Path | None) -> None:
+    """Write how a rollout of MODEL went, as one HTML page: traffic, errors, latency, scores, labels, the decision.
+
+    Where the run that staged the version is on this machine, its report links to the page.
+    """
+    from pipeyard.serving import rollout_evidence, rollout_report, serving_tables
+
+    found = rollout_evidence.gather(place.serving, serving_tables.looks_of(place.serving, model), version)
+    page, run = rollout_report.write(place.serving, found, out, place.runs)
+    click.echo(f"Report: {page}")
+    if run:
+        click.echo(f"Linked from: {run}")
+
+
 @command.command("replay")
 @click.argument("log")
 @click.option("--policy", default="", metavar="JSON", help="Decide by another policy than the logged one.")
@@ -249,6 +295,16 @@ class _ServeOptions:
 
         environment = settings.load(self.project.root).environment(self._environment)
         return serving_folder.of_uri(str(environment.parameters.get("serving_uri", "")), self._environment)
+
+    @property
+    def runs(self) -> Path | None:
+        """Folder of the environment's runs; None if it isn't one of this machine."""
+        if self._folder:
+            return None
+        from pipeyard import settings
+
+        root = settings.load(self.project.root).environment(self._environment).pipeline_root
+        return Path(root) if root and "://" not in root else None
 
     @property
     def options(self) -> str:

@@ -104,7 +104,7 @@ class Evidence:
 
     def findings(self, comparisons: Sequence[Comparison] = ()) -> dict[str, Finding]:
         """Returns what each check says, of those that have something to look at."""
-        alpha = self.policy.alpha / _CHECKS
+        alpha = alpha_of_check(self.policy)
         found = {
             "errors": self._of_errors(alpha),
             "latency": self._of_latency(alpha),
@@ -157,6 +157,11 @@ class Evidence:
             f"{limit:g} is tolerated"
         )
         return Finding(state, text, distance > limit, {"distance": distance, "at_least": at_least})
+
+
+def alpha_of_check(policy: Policy) -> float:
+    """Returns the probability of a false alarm that each check has."""
+    return policy.alpha / _CHECKS
 
 
 def decide(
