@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
+from pipeyard.serving import sample_tables
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.system import files
 from rollout import labels, log
@@ -124,65 +125,52 @@ def last_begin(folder: ServingFolder, model: str) -> log.Begin | None:
 
 
 def _keep(folder: Path, file: Path) -> int:
-    import duckdb
-
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise PipeyardError(f"{file} is none of {', '.join(_READERS)}. Write the labels in one of these formats.")
     if not file.is_file():
         raise PipeyardError(f"There is no file {file}. Check the path.")
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with duckdb.connect() as database:
-            found = database.execute(f"SELECT * FROM {reader}", [str(file)]).description or []
-            columns = [each[0] for each in found]
-            for name in _REQUIRED:
-                if name not in columns:
-                    raise PipeyardError(f"{file} has no column {name!r}. {near_misses(name, columns)}")
-            row, key = (
-                name if name in columns else default for name, default in zip(_OPTIONAL, ("0", "NULL"), strict=True)
-            )
-            now = time.time_ns()
-            select = (
-                f"SELECT request_id::VARCHAR AS request_id, label::VARCHAR AS label, {row}::INT AS row, "
-                f"{key}::VARCHAR AS key, {now} AS taken FROM {reader} "
-                "WHERE label IS NOT NULL AND request_id IS NOT NULL"
-            )
-            with files.aside_file(folder / f"{now}.parquet") as aside:
-                told = database.execute(f"COPY ({select}) TO '{_quoted(aside)}' (FORMAT parquet)", [str(file)])
-                count = int(told.fetchall()[0][0])
-                aside.replace(folder / f"{now}.parquet")
-                return count
-    except duckdb.Error as error:
-        raise PipeyardError(f"The labels in {file} can't be read: {str(error).splitlines()[0]}") from error
+    with sample_tables.database(f"What is in {file}") as database:
+        columns = [each[0] for each in database.execute(f"SELECT * FROM {reader}", [str(file)]).description]
+        for name in _REQUIRED:
+            if name not in columns:
+                raise PipeyardError(f"{file} has no column {name!r}. {near_misses(name, columns)}")
+        row, key = (
+            name if name in columns else default for name, default in zip(_OPTIONAL, ("0", "NULL"), strict=True)
+        )
+        now = time.time_ns()
+        select = (
+            f"SELECT request_id::VARCHAR AS request_id, label::VARCHAR AS label, {row}::INT AS row, "
+            f"{key}::VARCHAR AS key, {now} AS taken FROM {reader} "
+            "WHERE label IS NOT NULL AND request_id IS NOT NULL"
+        )
+        with files.aside_file(folder / f"{now}.parquet") as aside:
+            copied = database.execute(f"COPY ({select}) TO {sample_tables.text(aside)} (FORMAT parquet)", [str(file)])
+            count = int(copied.fetchall()[0][0])
+            aside.replace(folder / f"{now}.parquet")
+            return count
 
 
 def _scored(
     folder: ServingFolder, model: str, versions: set[int], metric: str, begin: log.Begin | None
 ) -> tuple[str, list[Scored]]:
-    import duckdb
-
     samples = folder.samples(model)
     if not any(samples.glob("*.parquet")):
         raise PipeyardError(
             f"No answer of {model} was kept at {samples}, so there is nothing to join labels with. Start serving with "
             "`pipeyard serve start --sample 1`."
         )
-    try:
-        with duckdb.connect() as database:
-            parquet = "SELECT * FROM read_parquet('{}/*.parquet', union_by_name = true)"
-            database.execute(f"CREATE VIEW samples AS {parquet.format(_quoted(samples))}")
-            database.execute(f"CREATE VIEW labels AS {parquet.format(_quoted(folder.labels(model)))}")
-            columns = [each[0] for each in database.execute("SELECT * FROM samples LIMIT 0").description or []]
-            metric = metric or (ACCURACY if "_class" in columns else ERROR)
-            prediction = _prediction(metric, columns)
-            # A candidate is compared with what the stable version answered meanwhile.
-            since = f" AND epoch(_time) >= {begin.staged_at!r}" if begin else ""
-            wanted = ", ".join(map(str, sorted(versions)))
-            query = _JOINED.format(prediction=prediction, versions=wanted, since=since)
-            rows = database.execute(query).fetchall()
-    except duckdb.Error as error:
-        raise PipeyardError(f"The samples at {samples} can't be joined: {str(error).splitlines()[0]}") from error
+    with sample_tables.database(f"What is in {samples}") as database:
+        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples)}")
+        database.execute(f"CREATE VIEW labels AS {sample_tables.parquet(folder.labels(model))}")
+        columns = [each[0] for each in database.execute("SELECT * FROM samples LIMIT 0").description]
+        metric = metric or (ACCURACY if "_class" in columns else ERROR)
+        # A candidate is compared with what the stable version answered meanwhile.
+        since = f" AND epoch(_time) >= {begin.staged_at!r}" if begin else ""
+        wanted = ", ".join(map(str, sorted(versions)))
+        query = _JOINED.format(prediction=_prediction(metric, columns), versions=wanted, since=since)
+        rows = database.execute(query).fetchall()
     answers = [Answer(request, version, predicted, key) for request, version, predicted, _, key in rows]
     known = {request: label for request, _, _, label, _ in rows}
     return metric, labels.join(answers, known, lambda label, predicted: worth(metric, label, predicted))
@@ -215,8 +203,7 @@ def _prediction(metric: str, columns: list[str]) -> str:
             raise PipeyardError(
                 f"The model answers {len(scores)} numbers, so it has no {ERROR}. Choose another --metric."
             )
-        escaped = scores[0].replace('"', '""')
-        return f'"{escaped}"'
+        return sample_tables.column(scores[0])
     return "NULL"
 
 
@@ -251,7 +238,3 @@ def _tell_triggers(folder: ServingFolder, version: ServedVersion, metric: str, m
         out.mkdir(parents=True, exist_ok=True)
         content = {metric: value, "labels": count, "version": version.number}
         files.write_whole(out / METRICS_FILE, json.dumps(content, indent=2))
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

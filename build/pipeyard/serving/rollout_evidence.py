@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.serving import delayed_labels
+from pipeyard.serving import delayed_labels, sample_tables
 from pipeyard.serving.delayed_labels import KeptComparisons
 from pipeyard.serving.serving_folder import ServingFolder
 from rollout import log, observations
@@ -128,18 +128,14 @@ def _sampled(folder: ServingFolder, begin: log.Begin) -> dict[int, dict[str, int
     samples = folder.samples(begin.model)
     if not any(samples.glob("*.parquet")):
         return {}
-    import duckdb
-
     found: dict[int, dict[str, int]] = {}
-    try:
-        with duckdb.connect() as database:
-            rows = database.read_parquet(str(samples / "*.parquet"), union_by_name=True)
-            kind = "_class" if "_class" in rows.columns else "''"
-            near = rows.filter(f"epoch(_time) >= {begin.staged_at!r}")
-            for number, name, count in near.aggregate(f"_version, {kind}, count(*)").order("1, 2").fetchall():
-                found.setdefault(int(number), {})[str(name)] = int(count)
-    except duckdb.Error as error:
-        raise PipeyardError(f"The samples at {samples} can't be read: {str(error).splitlines()[0]}") from error
+    with sample_tables.database(f"What is in {samples}") as database:
+        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples)}")
+        columns = [each[0] for each in database.execute("SELECT * FROM samples LIMIT 0").description]
+        kind = "_class" if "_class" in columns else "''"
+        query = f"SELECT _version, {kind}, count(*) FROM samples WHERE epoch(_time) >= {begin.staged_at!r}"
+        for number, name, count in database.execute(f"{query} GROUP BY ALL ORDER BY ALL").fetchall():
+            found.setdefault(int(number), {})[str(name)] = int(count)
     return found
 
 
