@@ -96,6 +96,8 @@ def watched(tmp_path, envoy):
     root.mkdir()
     for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
         (root / name).symlink_to(ROOT / name)
+    if (ROOT / ".tools").exists():
+        (root / ".tools").symlink_to(ROOT / ".tools")
     (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
     rides = tmp_path / "rides.jsonl"
     rides.write_text("\n".join(map(json.dumps, _rides((5, 15)))))
