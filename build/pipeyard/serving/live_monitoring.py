@@ -3,6 +3,7 @@
 What it leaves in the monitoring folder of a model triggers read: `statistics/stats.tfrecord` for `drift`.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository import component_programs
 from pipeyard.repository.project import Project
-from pipeyard.serving import wanted_models
+from pipeyard.serving import sample_tables, wanted_models
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.settings import durations
 from pipeyard.settings.problems import Unfit
@@ -21,8 +22,7 @@ from rollout.errors import RolloutError
 from stepkit import served
 
 # What the model server adds to raw columns.
-_ADDED = "^_(time|request_id|row|model|version|class|score_.*)$"
-_RAW = f"SELECT COLUMNS(lambda c: NOT regexp_matches(c, '{_ADDED}')) FROM source"
+_ADDED = re.compile(r"_(time|request_id|row|model|version|class|score_.*)", re.DOTALL)
 # Statistics are compared by the splits' names, and what a model was trained on is called so.
 _SPLIT = "train"
 _PURPOSE = "live data are compared"
@@ -103,12 +103,12 @@ def compare(
         )
     out = folder.monitoring(version.model)
     out.mkdir(parents=True, exist_ok=True)
-    where = ""
+    query = f"SELECT {', '.join(map(sample_tables.column, _raw_columns(samples / files, say)))} FROM source"
     if options.seconds:
-        where = f" WHERE epoch(_time) >= {(time.time() if now is None else now) - options.seconds:.0f}"
+        query += f" WHERE epoch(_time) >= {(time.time() if now is None else now) - options.seconds:.0f}"
     say("reading sampled requests")
     extract = [
-        *("--source", str(samples / files), "--query", _RAW + where, "--splits", f'{{"{_SPLIT}": 1}}'),
+        *("--source", str(samples / files), "--query", query, "--splits", f'{{"{_SPLIT}": 1}}'),
         *("--examples", str(out / "examples"), "--manifest", str(out / "manifest"), "--row-count", str(out / "rows")),
     ]
     component_programs.run(project, "extract", ["-m", "extract", *extract], _PURPOSE, say)
@@ -134,6 +134,20 @@ def compare(
     told = component_programs.run(project, "data_validation", ["-m", "data_validation", *validation], _PURPOSE, say)
     lines = tuple(line for line in told.splitlines() if line.strip())
     return LiveComparison(version, lines, (out / "valid").read_text(encoding="utf-8").strip().lower() == "true", out)
+
+
+def _raw_columns(files: Path, say: Callable[[str], None]) -> list[str]:
+    """Returns the columns that have statistics: raw ones of single values, as extract's examples have them."""
+    with sample_tables.database(f"What is at {files}") as database:
+        select = f"SELECT * FROM read_parquet({sample_tables.text(files)}, union_by_name = true)"
+        kinds = {name: kind for name, kind, *_ in database.execute(f"DESCRIBE {select}").fetchall()}
+    raw = [name for name in kinds if not _ADDED.fullmatch(name)]
+    lists = [name for name in raw if kinds[name].endswith("[]")]
+    if lists:
+        say(f"left out, as they have several values: {', '.join(lists)}")
+    if len(lists) == len(raw):
+        raise PipeyardError(f"The samples at {files} have no column of single values, so there is nothing to compare.")
+    return [name for name in raw if name not in lists]
 
 
 def read_options(last: str, schema: str, schema_environment: str, threshold: float) -> MonitoringOptions:

@@ -2,6 +2,7 @@
 
 import re
 
+import duckdb
 import pytest
 
 from pipeyard.errors import PipeyardError
@@ -76,3 +77,18 @@ def test_a_model_without_statistics_is_said(folder, tmp_path):
     (samples / "taxi-v2-20261130T120000000000Z.parquet").touch()
     with pytest.raises(PipeyardError, match="nothing tells what version 2 of taxi was trained on"):
         live_monitoring.compare(None, folder, NEW, live_monitoring.MonitoringOptions(), print)
+
+
+@pytest.mark.parametrize(("more", "found"), [(", 'a' AS \"Company Name\"", ["fare", "Company Name"]), ("", ["fare"])])
+def test_what_is_compared_are_raw_columns_of_single_values(tmp_path, more, found):
+    file, said = tmp_path / "taxi-v1-20261130T120000000000Z.parquet", []
+    added = "now() AS _time, 'x' AS _request_id, 0 AS _row, 1 AS _version, 0.5 AS \"_score_a b\""
+    duckdb.sql(f"COPY (SELECT 1.5 AS fare, ['x'] AS tags{more}, {added}) TO '{file}' (FORMAT parquet)")
+    assert live_monitoring._raw_columns(tmp_path / "taxi-v1-*.parquet", said.append) == found
+    assert said == ["left out, as they have several values: tags"]
+
+
+def test_samples_of_nothing_to_compare_are_said(tmp_path):
+    duckdb.sql(f"COPY (SELECT ['x'] AS tags, now() AS _time) TO '{tmp_path}/a.parquet' (FORMAT parquet)")
+    with pytest.raises(PipeyardError, match="have no column of single values"):
+        live_monitoring._raw_columns(tmp_path / "*.parquet", print)
