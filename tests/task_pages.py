@@ -15,7 +15,12 @@ from engine.sandbox import programs
 from support.checkout import ROOT
 
 # Pages that tests/serving follows; tests/delivery follows all others.
-OF_SERVING = ("tasks/serve-here.md", "tasks/roll-out-with-a-canary.md")
+OF_SERVING = (
+    "tasks/serve-here.md",
+    "tasks/roll-out-with-a-canary.md",
+    "tasks/watch-what-is-served.md",
+    "tasks/ab-with-labels.md",
+)
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 

@@ -3,6 +3,9 @@
 What a run of the pipeline would push and stage is pushed and staged by a line of Python.
 """
 
+import json
+import os
+import random
 import sys
 from textwrap import dedent
 
@@ -10,6 +13,7 @@ import pytest
 from served_folders import ROOT, ServedFolder
 from task_pages import OF_SERVING, Walk, terminal
 
+from pipeyard.repository import component_programs, project
 from pipeyard.system import marks
 
 _STAGES = """\
@@ -52,7 +56,7 @@ def walk(tmp_path, envoy):
 
 def test_the_pages_lead_from_a_version_to_a_decided_rollout(walk, tmp_path):
     person, served = walk
-    here, canary = OF_SERVING
+    here, canary, *_ = OF_SERVING
     said = dict(person.follow(here))
     texts = list(said.values())
     assert "Served: version 1 of taxi" in texts[0]
@@ -64,3 +68,126 @@ def test_the_pages_lead_from_a_version_to_a_decided_rollout(walk, tmp_path):
     assert "version 2 beside 1, canary" in next(text for line, text in said.items() if " replay " in line)
     assert "<h1>taxi: version 2 beside version 1</h1>" in (tmp_path / "rollout.html").read_text()
     served.wait_for_shares(v2=100)
+
+
+_TRAFFIC = """\
+import json, sys, time, urllib.request
+from pathlib import Path
+url, rows, samples = sys.argv[1], json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
+for number, start in enumerate(range(0, len(rows), 10)):
+    body = json.dumps({"instances": rows[start : start + 10]}).encode()
+    headers = {"content-type": "application/json", "x-request-id": f"request-{number}"}
+    urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10).read()
+until = time.monotonic() + 30
+while len(list(samples.glob("*.parquet"))) < 1 and time.monotonic() < until:
+    time.sleep(0.02)
+"""
+
+
+def _rides(fares: tuple[int, int]) -> list[dict]:
+    source = random.Random(5)
+    return [{"fare": source.uniform(*fares), "company": source.choice(["Flash Cab", "Blue"])} for _ in range(300)]
+
+
+@pytest.fixture
+def watched(tmp_path, envoy):
+    """A copy of this repository, as far as serving needs it, with a pushed model that was trained on cheap rides."""
+    root = tmp_path.resolve() / "project"
+    root.mkdir()
+    for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
+        (root / name).symlink_to(ROOT / name)
+    if (ROOT / ".tools").exists():
+        (root / ".tools").symlink_to(ROOT / ".tools")
+    (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
+    rides = tmp_path / "rides.jsonl"
+    rides.write_text("\n".join(map(json.dumps, _rides((5, 15)))))
+    found = project.find(root)
+    named = [f"--{name}={tmp_path / name}" for name in ("examples", "manifest", "row-count")]
+    extract = ["-m", "extract", f"--source={rides}", *named]
+    component_programs.run(found, "extract", extract, "a test's data are read", print)
+    outputs = ("statistics", "schema", "anomalies", "report", "valid", "anomaly-count", "drift-detected")
+    validation = ["-m", "data_validation", *named[:1], *(f"--{name}={tmp_path / name}" for name in outputs)]
+    component_programs.run(found, "data_validation", validation, "a test's data are read", print)
+    version = root / "serving/chicago_taxi/1"
+    (version / "assets.extra").mkdir(parents=True)
+    (version / "saved_model.pb").touch()
+    (version / "assets.extra/stats.tfrecord").write_bytes((tmp_path / "statistics/stats.tfrecord").read_bytes())
+    yield root
+    marks.kill({"PIPEYARD_SERVE": str(root / "serving")})
+
+
+def test_live_data_that_drift_fire_the_trigger_as_the_page_says(watched, tmp_path, envoy):
+    (tmp_path / "traffic.py").write_text(_TRAFFIC)
+    (tmp_path / "asked.json").write_text(json.dumps(_rides((25, 45))))
+    url, samples = "http://127.0.0.1:$PORT/v1/models/chicago_taxi:predict", "serving/.serve/samples/chicago_taxi"
+    port = "PORT=$(.venv/bin/pipeyard serve status | grep -o '127.0.0.1:[0-9]*' | head -1 | cut -d : -f 2)"
+    traffic = f"{port}; {sys.executable} {tmp_path}/traffic.py {url} {tmp_path}/asked.json {samples}"
+    server = f"--router {envoy} --model-server '{sys.executable} -m support.stand_in_model_server'"
+    instead = {
+        "pipeyard serve start": f"pipeyard serve start {server}",
+        ".venv/bin/pipeyard serve monitor": f"{traffic}; .venv/bin/pipeyard serve monitor",
+    }
+    path = os.pathsep.join((str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")))
+    person = Walk(watched, instead, terminal(tmp_path, {"PYTHONPATH": path}), tmp_path)
+    try:
+        said = person.follow(OF_SERVING[2])
+    finally:
+        marks.kill({"PIPEYARD_SERVE": str(watched / "serving")})
+    texts = {line.rpartition("pipeyard ")[2].split(" chicago_taxi")[0]: text for line, text in said}
+    compared = texts["serve monitor"]
+    assert "train: 300 rows, 2 columns" in compared  # what the server adds, and the columns left out, aren't data
+    assert "(skew): 'fare'" in compared
+    assert "'company'" not in compared
+    fired = texts["trigger --env local drift"]
+    assert "fare (train): Kolmogorov-Smirnov 1 > 0.25" in fired
+    (company,) = (line for line in fired.splitlines() if "company (train)" in line)
+    assert company.endswith(" within 0.25")
+
+
+_ASKED_AND_LABELLED = """\
+import json, sys, time, urllib.request
+from pathlib import Path
+import duckdb
+served, labels = Path(sys.argv[1]), Path(sys.argv[2])
+url = json.loads((served / ".serve/state.json").read_text())["url"] + "/v1/models/taxi:predict"
+for number in range(600):
+    headers = {"content-type": "application/json", "x-request-id": f"r{number}"}
+    urllib.request.urlopen(urllib.request.Request(url, b'{"instances": [{"fare": 1.5}]}', headers), timeout=10).read()
+labels.write_text("request_id,label\\n" + "".join(f"r{number},yes\\n" for number in range(600)))
+until, kept = time.monotonic() + 30, 0
+while kept < 600 and time.monotonic() < until:
+    time.sleep(0.05)
+    if list((served / ".serve/samples/taxi").glob("*.parquet")):
+        kept = duckdb.sql(f"SELECT count(*) FROM '{served}/.serve/samples/taxi/*.parquet'").fetchall()[0][0]
+"""
+
+
+def test_a_version_that_labels_show_to_be_worse_is_rolled_back_as_the_page_says(walk, tmp_path):
+    person, served = walk
+    for version, score in ((1, 0.9), (2, 0.1)):  # `yes`, which is right, and `no`
+        (served.folder.path / f"taxi/{version}").mkdir(exist_ok=True)
+        (served.folder.path / f"taxi/{version}/behaviour.json").write_text(json.dumps({"score": score}))
+    # By nothing but labels, and half of the traffic at once.
+    policy = "Policy(steps=(50, 100), min_requests=10**6, drift_limit=None, latency_ratio=None)"
+    (tmp_path / "stage.py").write_text(_STAGES.replace("Policy()", policy))
+    (tmp_path / "label.py").write_text(_ASKED_AND_LABELLED)
+    decided = (
+        f"timeout 30 sh -c 'until grep -q rolled_back {served.folder.path}/taxi/rollout.json; do sleep 0.05; done'"
+    )
+    at = f"pipeyard serve --folder {served.folder.path}"
+    person.instead = {
+        ".venv/bin/pipeyard serve labels": (
+            f"{sys.executable} {tmp_path}/label.py {served.folder.path} {tmp_path}/labels.csv; .venv/bin/{at} labels"
+        ),
+        "labels.csv": f"{tmp_path}/labels.csv",
+        ".venv/bin/pipeyard serve report": f"{decided}; .venv/bin/{at} report",
+        "ab.html": f"{tmp_path}/ab.html",
+        **person.instead,
+    }
+    person.instead = dict(sorted(person.instead.items(), key=lambda item: -len(item[0])))
+    said = "".join(text for _, text in person.follow(OF_SERVING[3]))
+    assert "600 labels taken." in said
+    assert "candidate less stable: -1, between -1 and -1 (look 1, " in said
+    text = (tmp_path / "ab.html").read_text()
+    assert "Version 2 was rolled back" in text
+    assert "labels: the metric is 0 for the candidate and 1 for the stable version" in text

@@ -4,15 +4,18 @@
 
 `behaviour.json` in the version's folder, read at the start: `errors` (share of requests answered 500), `seconds` (that
 each takes), `start` (seconds until it is ready), `fails` (true: it ends at once), `score` (of its answers).
+With `--log-requests` it keeps all requests and answers, in the form of the model server's, each fifth of a second.
 """
 
 import argparse
 import asyncio
 import bisect
+import contextlib
 import json
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 _BOUNDS = [1e-4 * 1.1**power for power in range(120)]
@@ -22,7 +25,8 @@ _SCORES = [number / 20 for number in range(1, 21)]
 class StandIn:
     """The server's state."""
 
-    def __init__(self, name: str, version: int, behaviour: dict) -> None:
+    def __init__(self, name: str, version: int, behaviour: dict, samples: Path | None = None) -> None:
+        self.samples, self.kept = samples, []
         self.name, self.version, self.behaviour = name, version, behaviour
         self.ready_at = time.monotonic() + behaviour.get("start", 0)
         self.statuses: dict[int, int] = {}
@@ -31,7 +35,7 @@ class StandIn:
         self.asked = 0
         self.draining = False
 
-    async def answer(self, method: str, path: str) -> tuple[int, bytes]:
+    async def answer(self, method: str, path: str, request: str = "", body: bytes = b"{}") -> tuple[int, bytes]:
         if path == "/v2/health/ready":
             return (503, b"{}") if self.draining or time.monotonic() < self.ready_at else (200, b"{}")
         if path == "/metrics":
@@ -39,10 +43,10 @@ class StandIn:
         if path == f"/v1/models/{self.name}" and method == "GET":
             return 200, json.dumps({"name": self.name, "example": {"instances": [{"miles": 1.5}]}}).encode()
         if path in (f"/v1/models/{self.name}:predict", f"/v2/models/{self.name}/infer"):
-            return await self.predict()
+            return await self.predict(request, body)
         return 404, b'{"error": "no such path"}'
 
-    async def predict(self) -> tuple[int, bytes]:
+    async def predict(self, request: str, body: bytes) -> tuple[int, bytes]:
         began = time.perf_counter()
         self.asked += 1
         if seconds := self.behaviour.get("seconds"):
@@ -54,7 +58,31 @@ class StandIn:
         self.latency[bisect.bisect_left(_BOUNDS, time.perf_counter() - began)] += 1
         self.scores[bisect.bisect_left(_SCORES, score)] += 1
         answer = {"predictions": [{"probability": score}], "model_version": str(self.version)}
+        if self.samples and status == 200:
+            self.keep(request, json.loads(body).get("instances", [{}]), score)
         return status, json.dumps(answer).encode()
+
+    def keep(self, request: str, rows: list[dict], score: float) -> None:
+        now = datetime.now(UTC).isoformat()
+        more = {"_time": now, "_request_id": request, "_model": self.name, "_version": self.version}
+        answer = {"_score_probabilities": score, "_class": "yes" if score > 0.5 else "no"}
+        self.kept += [{**row, **more, "_row": number, **answer} for number, row in enumerate(rows)]
+
+    def write_kept(self) -> None:
+        if not (self.samples and self.kept):
+            return
+        import duckdb
+
+        self.samples.mkdir(parents=True, exist_ok=True)
+        name = f"{self.name}-v{self.version}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%fZ')}.parquet"
+        lines = self.samples / f".{name}.jsonl"
+        lines.write_text("\n".join(map(json.dumps, self.kept)))
+        self.kept.clear()
+        aside = self.samples / f".{name}.partial"
+        select = f"SELECT * REPLACE (_time::TIMESTAMPTZ AS _time) FROM read_json('{lines}')"
+        duckdb.connect().execute(f"COPY ({select}) TO '{aside}' (FORMAT parquet)")
+        lines.unlink()
+        aside.replace(self.samples / name)
 
     def metrics(self) -> str:
         labels = f'model="{self.name}",version="{self.version}"'
@@ -98,15 +126,15 @@ class Connection(asyncio.Protocol):
             length = int(headers.get("content-length", 0))
             if len(rest) < length:
                 return
-            self.buffer = rest[length:]
+            body, self.buffer = rest[:length], rest[length:]
             method, path, _ = first.split(" ", 2)
-            task = asyncio.ensure_future(self.respond(method, path, headers))
+            task = asyncio.ensure_future(self.respond(method, path, headers, body))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def respond(self, method: str, path: str, headers: dict[str, str]) -> None:
-        status, body = await self.state.answer(method, path)
+    async def respond(self, method: str, path: str, headers: dict[str, str], asked: bytes) -> None:
         request_id = headers.get("x-request-id", "none")
+        status, body = await self.state.answer(method, path, request_id, asked)
         head = (
             f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             f"x-model-version: {self.state.version}\r\nx-request-id: {request_id}\r\n\r\n"
@@ -116,7 +144,8 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(options: argparse.Namespace, behaviour: dict) -> None:
-    state, loop, ended = StandIn(options.name, options.version, behaviour), asyncio.get_running_loop(), asyncio.Event()
+    state = StandIn(options.name, options.version, behaviour, options.log_requests)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def drain() -> None:
         state.draining = True
@@ -124,14 +153,20 @@ async def serve(options: argparse.Namespace, behaviour: dict) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, drain)
     await loop.create_server(lambda: Connection(state), options.host, options.port)
-    await ended.wait()
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), 0.2)
+        state.write_kept()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     for name, kind in (("path", Path), ("name", str), ("version", int), ("host", str), ("port", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
-    options = parser.parse_args()
+    parser.add_argument("--log-requests", type=Path)
+    options, others = parser.parse_known_args()
+    if not all(each.startswith("--log-") for each in others[::2]):
+        parser.error(f"unknown arguments: {others}")
     file = options.path / "behaviour.json"
     behaviour = json.loads(file.read_text()) if file.exists() else {}
     if behaviour.get("fails"):

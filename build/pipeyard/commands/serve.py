@@ -10,6 +10,7 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
+    from pipeyard.repository.project import Project
     from pipeyard.serving.serving_folder import ServingFolder
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -45,12 +46,25 @@ def command(context: click.Context, environment: str, folder: Path | None, proje
 @click.option("--model-server", default="", metavar="COMMAND", help="Another with services/model_server's arguments.")
 @click.option("--router", default="", metavar="PATH", help="Another Envoy than that of services/router.")
 @click.option("--server-option", "server_options", multiple=True, metavar="OPTION", help="Argument of model servers.")
+@click.option(
+    "--sample", "rate", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share of requests to keep."
+)
+@click.option(
+    "--sample-without", "without", multiple=True, metavar="COLUMN", help="Column that isn't kept; repeatable."
+)
+@click.option(
+    "--sample-days", type=click.FloatRange(min=0), default=30, show_default=True, help="How long they are kept."
+)
+@click.option(
+    "--sample-megabytes", type=click.IntRange(min=1), default=1000, show_default=True, help="Of a model, at most."
+)
 @_json
 @click.pass_obj
 def start_command(place: "_ServeOptions", as_json: bool, seconds: float, **options) -> None:
     """Serve MODELS (default: all that are pushed) until `pipeyard serve stop`, and print how to ask them.
 
     It returns when they answer; what serves them outlives the terminal. Where they are served already, it says so.
+    Requests and answers that are kept are Parquet files in SERVING_URI/.serve/samples/MODEL.
     """
     from pipeyard.serving import start_serving
 
@@ -151,6 +165,92 @@ def logs_command(place: "_ServeOptions", name: str, lines: int, remove: bool) ->
         click.echo(line)
 
 
+@command.command("monitor")
+@click.argument("model")
+@click.option("--version", type=click.IntRange(min=1), help="Whose requests; default: the stable version.")
+@click.option(
+    "--last", default="", metavar="TIME", help="Take requests of the last 6h, 1d ...; default: all there are."
+)
+@click.option("--schema", default="", metavar="URI", help="Schema to check against; default: inferred of the requests.")
+@click.option(
+    "--schema-environment", default="", metavar="NAME", help="Of the schema: what requests have, e.g. SERVING."
+)
+@click.option(
+    "--threshold", type=click.FloatRange(min=0), default=0.25, show_default=True, help="Distance that is an anomaly."
+)
+@_json
+@click.pass_obj
+def monitor_command(place: "_ServeOptions", model: str, version: int | None, as_json: bool, **options) -> None:
+    """Compare sampled requests of MODEL with what it was trained on, and with those compared before.
+
+    By extract and data_validation. Triggers of kind drift read the statistics that it leaves: see docs/serving.md.
+    """
+    from pipeyard.serving import live_monitoring
+
+    found = live_monitoring.compare(
+        place.project,
+        place.serving,
+        live_monitoring.version_of(place.serving, model, version),
+        live_monitoring.read_options(**options),
+        verbosity.note,
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found.to_json(), indent=2))
+        return
+    for line in found.lines:
+        click.echo(line)
+    click.echo(f"Version {found.version.number} of {model}. Report: {found.folder / 'report.html'}")
+    click.echo(f"Statistics, for a drift trigger: {found.folder / 'statistics'}")
+
+
+@command.command("labels")
+@click.argument("model")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--metric", type=click.Choice(["accuracy", "negative_error", "value"]), help="Default: by the answers.")
+@_json
+@click.pass_obj
+def labels_command(place: "_ServeOptions", model: str, file: Path, metric: str | None, as_json: bool) -> None:
+    """Join labels in FILE (Parquet, CSV, JSON Lines) with sampled answers of MODEL, and compare its versions.
+
+    Columns: request_id, label; row (of a request with several), key (what stays with one version, e.g. a user). The
+    metric is a mean, higher is better: right classes, the negative absolute error, or the label itself. The rollout
+    under way is decided by it, too; quality triggers read metrics.json in SERVING_URI/.serve/monitoring/MODEL.
+    """
+    from pipeyard.serving import delayed_labels, live_monitoring, serving_tables
+
+    version = live_monitoring.version_of(place.serving, model)
+    found = delayed_labels.take(place.serving, version, file, metric or "")
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    for line in serving_tables.labelled(found):
+        click.echo(line)
+
+
+@command.command("report")
+@click.argument("model")
+@click.option("--version", type=click.IntRange(min=1), help="The candidate whose rollout it is; default: the last one.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.")
+@click.pass_obj
+def report_command(place: "_ServeOptions", model: str, version: int | None, out: Path | None) -> None:
+    """Write how a rollout of MODEL went, as one HTML page: traffic, errors, latency, scores, labels, the decision.
+
+    Where the run that staged the version is on this machine, its report links to the page.
+    """
+    from pipeyard.serving import rollout_evidence, rollout_report, serving_tables
+
+    found = rollout_evidence.gather(place.serving, serving_tables.looks_of(place.serving, model), version)
+    page, run = rollout_report.write(place.serving, found, out, place.runs)
+    click.echo(f"Report: {page}")
+    if run:
+        click.echo(f"Linked from: {run}")
+
+
 @command.command("replay")
 @click.argument("log")
 @click.option("--policy", default="", metavar="JSON", help="Decide by another policy than the logged one.")
@@ -179,7 +279,11 @@ class _ServeOptions:
     """What the group's options name."""
 
     def __init__(self, environment: str, folder: Path | None, project: Path) -> None:
-        self._environment, self._folder, self._project = environment, folder, project
+        self._environment, self._folder, self._project_folder = environment, folder, project
+
+    @cached_property
+    def project(self) -> "Project":
+        return find_project(self._project_folder)
 
     @cached_property
     def serving(self) -> "ServingFolder":
@@ -189,9 +293,18 @@ class _ServeOptions:
             return serving_folder.ServingFolder(self._folder.resolve())
         from pipeyard import settings
 
-        project = find_project(self._project)
-        environment = settings.load(project.root).environment(self._environment)
+        environment = settings.load(self.project.root).environment(self._environment)
         return serving_folder.of_uri(str(environment.parameters.get("serving_uri", "")), self._environment)
+
+    @property
+    def runs(self) -> Path | None:
+        """Folder of the environment's runs; None if it isn't one of this machine."""
+        if self._folder:
+            return None
+        from pipeyard import settings
+
+        root = settings.load(self.project.root).environment(self._environment).pipeline_root
+        return Path(root) if root and "://" not in root else None
 
     @property
     def options(self) -> str:
@@ -202,18 +315,19 @@ class _ServeOptions:
             return f" --folder {shlex.quote(str(self._folder))}"
         return "" if self._environment == "local" else f" --env {self._environment}"
 
-    def start_options(self, models, port, operators_port, log_days, model_server, router, server_options):
+    def start_options(self, models, port, operators_port, log_days, model_server, router, server_options, **sampled):
         import shlex
 
         from pipeyard.errors import PipeyardError, near_misses
-        from pipeyard.serving import serving_programs, start_serving
+        from pipeyard.serving import sampling, serving_programs, start_serving
         from pipeyard.serving.start_options import StartOptions
 
         there = self.serving.models()
         for name in models:
             if name not in there:
                 raise PipeyardError(f"No model {name!r} is in {self.serving.path}. {near_misses(name, there)}")
-        project = find_project(self._project)
+        sampling.check(sampled["without"], self.serving, models or there)
+        project = self.project
         if model_server:
             server = serving_programs.other_server(shlex.split(model_server))
         else:
@@ -230,4 +344,7 @@ class _ServeOptions:
             promotion.command,
             promotion.env,
             log_days,
+            sampling.LiveSampling(
+                sampled["rate"], sampled["without"], sampled["sample_days"], sampled["sample_megabytes"]
+            ),
         )

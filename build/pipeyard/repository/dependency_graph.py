@@ -36,6 +36,7 @@ _TEST_HELPERS = "support"
 _ENGINE_TESTS = "engine"
 # The suite that serves, with the router, and stand-ins for model servers.
 _SERVING_TESTS = "serving"
+_SERVING_FILES = "tests/serving/*.py"
 # The suite that delivers a small project, from a commit to a run, and follows these pages.
 _DELIVERY_TESTS = "delivery"
 _FOLLOWED = "docs/tasks/*.md"
@@ -274,7 +275,8 @@ class Graph:
             for node in (Node("toolchain"), *(node for node in reached if node.kind == "image")):
                 self._edge(node, Node("test", _ENGINE_TESTS))
         if _SERVING_TESTS in self._suites:
-            self._edge(Node("toolchain"), Node("test", _SERVING_TESTS))
+            for node in (Node("toolchain"), *self._run_by_serving_tests()):
+                self._edge(node, Node("test", _SERVING_TESTS))
         if _DELIVERY_TESTS in self._suites:
             for node in (Node("toolchain"), Node("settings"), *self._run_by_pages()):
                 self._edge(node, Node("test", _DELIVERY_TESTS))
@@ -288,6 +290,10 @@ class Graph:
     def _run_by_pages(self) -> list[Node]:
         pages = "".join(page.read_text(encoding="utf-8") for page in self._project.root.glob(_FOLLOWED))
         return [Node("component", name) for name in self._project.components if f"components/{name}/" in pages]
+
+    def _run_by_serving_tests(self) -> list[Node]:
+        tests = "".join(file.read_text(encoding="utf-8") for file in self._project.root.glob(_SERVING_FILES))
+        return [Node("component", name) for name in self._project.components if f'"{name}"' in tests]
 
     def _component(self, name: str) -> None:
         component = self._project.components[name]

@@ -4,15 +4,13 @@ Each runs in its component's environment, as a step of a pipeline does, so that 
 """
 
 import json
-import os
 import sqlite3
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError, near_misses
-from pipeyard.repository import venvs
+from pipeyard.repository import component_programs
 from pipeyard.repository.project import Project
 from pipeyard.scaffolds.column_roles import ColumnFacts, ColumnPlan
 
@@ -172,18 +170,4 @@ class DataReader:
         return folder / "examples"
 
     def _python(self, component: str, *arguments: str) -> str:
-        if component not in self._project.components:
-            raise PipeyardError(f"The project has no component {component!r}, by which data are read. Restore it.")
-        folder = self._project.components[component].folder
-        venvs.sync(self._project, folder, self._say)
-        python = venvs.folder_of(folder) / "bin/python"
-        env = venvs.variables(self._project.components[component], os.environ)
-        done = subprocess.run([str(python), *arguments], env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PipeyardError(f"{component} can't read the data: {_reason(done.stderr)}")
-        return done.stdout
-
-
-def _reason(printed: str) -> str:
-    lines = [line for line in printed.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+        return component_programs.run(self._project, component, [*arguments], "data are read", self._say)

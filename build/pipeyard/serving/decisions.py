@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeyard.serving import serving_logs, version_counters
+from pipeyard.serving import delayed_labels, serving_logs, version_counters
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.serving.supervisor import ServingStatus
 from pipeyard.serving.wanted_models import DesiredModel
@@ -115,8 +115,10 @@ class RolloutWatcher:
         rollout.before, rollout.weight = (readings[0], readings[1]), weight
         rollout.windows = windows[0], windows[1]
         rollout.evidence.add(*rollout.windows)
-        decided = decision.judge(rollout.evidence, state.staged_at, now, state.weight)
-        self._append(model.name, log.look_line(log.Look(now, state.weight, *rollout.windows, decided)))
+        kept = delayed_labels.read(self._folder, rollout.begin)
+        compared = kept.comparisons if kept else ()
+        decided = decision.judge(rollout.evidence, state.staged_at, now, state.weight, compared)
+        self._append(model.name, log.look_line(log.Look(now, state.weight, *rollout.windows, decided, compared)))
         failures = status.failures.get(str(ServedVersion(model.name, candidate)), 0)
         if failures >= _MOST_FAILURES:
             reason = f"version {candidate} has ended by itself {failures} times: see `pipeyard serve logs`"

@@ -79,6 +79,22 @@ class ServingFolder:
         """Returns the log of what a model's rollouts were decided by."""
         return self.logs / f"rollout-{model}.jsonl"
 
+    def samples(self, model: str) -> Path:
+        """Returns the folder of a model's sampled requests and answers: Parquet, which stays when all is stopped."""
+        return self.own / "samples" / model
+
+    def labels(self, model: str) -> Path:
+        """Returns the folder of labels that came later, and what they were compared to; it stays, too."""
+        return self.own / "labels" / model
+
+    def reports(self, model: str, candidate: int) -> Path:
+        """Returns where the report of a candidate's rollout is; it stays, too."""
+        return self.own / "reports" / f"{model}-v{candidate}.html"
+
+    def monitoring(self, model: str) -> Path:
+        """Returns the folder of what samples were last compared to; it stays, too."""
+        return self.own / "monitoring" / model
+
     def version(self, version: ServedVersion) -> Path:
         """Returns a version's folder."""
         return self.path / version.model / str(version.number)

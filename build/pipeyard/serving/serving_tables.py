@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.serving import serving_logs, serving_state
+from pipeyard.serving.delayed_labels import Labelled
 from pipeyard.serving.served_processes import log_name
 from pipeyard.serving.serving_folder import ServingFolder
 from pipeyard.serving.start_serving import is_served
@@ -51,6 +52,21 @@ def logs_of(folder: ServingFolder, name: str, lines: int, remove: bool) -> list[
         if wanted in there:
             return logs.tail(folder.logs / wanted, lines).splitlines()
     raise PipeyardError(f"There is no log {name!r}. {near_misses(name, [each.removesuffix('.log') for each in there])}")
+
+
+def labelled(found: Labelled) -> list[str]:
+    """Returns what labels say, in lines."""
+    lines = [f"{found.taken} labels taken."]
+    for version, (count, mean) in found.means.items():
+        value = f"{found.metric} {mean:.4g}" if count else "nothing to tell yet"
+        lines.append(f"version {version}: {count} answers with a label, {value}")
+    for each in found.comparisons[-1:]:
+        what = "pairs" if each.paired else "labelled answers each"
+        lines.append(
+            f"candidate less stable: {each.difference:+.4g}, between {each.low:+.4g} and {each.high:+.4g} "
+            f"(look {each.look}, {each.requests} {what})"
+        )
+    return [*lines, f"The next comparison is made at {found.needed} labelled answers of each version."]
 
 
 def looks_of(folder: ServingFolder, model: str) -> Path:

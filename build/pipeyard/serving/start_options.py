@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeyard.serving.sampling import LiveSampling
 from pipeyard.system import files
 
 
@@ -25,6 +26,7 @@ class StartOptions:
         promotion: command that moves aliases of the model registry; empty: none are moved.
         promotion_env: as `server_env`.
         log_days: so long logs are kept.
+        sampling: of requests and answers.
     """
 
     port: int
@@ -37,6 +39,7 @@ class StartOptions:
     promotion: tuple[str, ...] = ()
     promotion_env: Mapping[str, str] = field(default_factory=dict)
     log_days: float = 7.0
+    sampling: LiveSampling = field(default_factory=LiveSampling)
 
     @property
     def url(self) -> str:
@@ -70,4 +73,7 @@ def read(path: Path) -> StartOptions:
     if set(content) - known:
         raise ValueError(f"{path} is of another version of Pipeyard")
     lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
-    return StartOptions(**{**content, **lists})
+    sampled = {**content.get("sampling", {})}
+    if "without" in sampled:
+        sampled["without"] = tuple(sampled["without"])
+    return StartOptions(**{**content, **lists, "sampling": LiveSampling(**sampled)})

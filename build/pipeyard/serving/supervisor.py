@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeyard.serving import router_config, served_processes
+from pipeyard.serving import router_config, sampling, served_processes
 from pipeyard.serving.envoy import RouterView
 from pipeyard.serving.reconciling import (
     ModelRoute,
@@ -219,6 +219,7 @@ class Supervisor:
             *("--path", str(self._folder.version(version))),
             *("--name", version.model, "--version", str(version.number)),
             *("--host", "127.0.0.1", "--port", str(port)),
+            *sampling.arguments(self._options.sampling, self._folder, version),
             *self._options.server_options,
         ]
         self._start(str(version), command, self._options.server_env, (port,))

@@ -103,6 +103,23 @@ def test_an_earlier_look_at_labels_is_not_forgotten() -> None:
     assert (decided.action, decided.evidence["checks"]["labels"]["look"]) == (ROLL_BACK, 1)
 
 
+def test_it_is_waited_for_labels_where_the_policy_wants_some() -> None:
+    policy, good = replace(POLICY, min_labels=400), [pair(weight=50)] * 40
+    waits = decide(good, policy, 0, 40, 50)
+    assert (waits.action, waits.reasons) == (
+        HOLD,
+        ["labels: none have been compared, 400 of each version are needed"],
+    )
+    few, enough = (Comparison(0.8, 0.9, 0.05, 0.15, requests) for requests in (399, 400))
+    assert (
+        "399 labels of each version are compared, 400 are needed" in decide(good, policy, 0, 40, 50, [few]).reasons[0]
+    )
+    assert decide(good, policy, 0, 40, 50, [enough]).action == PROMOTE
+    assert decide([pair()] * 40, policy, 0, 40, 10).action == ADVANCE  # more traffic brings more labels
+    worse = Comparison(0.8, 0.6, -0.3, -0.1, 300)
+    assert decide(good, policy, 0, 40, 50, [worse]).action == ROLL_BACK
+
+
 def test_what_is_switched_off_is_not_looked_at() -> None:
     slow = {0.001: 0, 0.002: 0, 0.1: 50, math.inf: 50}
     quick = {0.001: 450, 0.002: 450, 0.1: 450, math.inf: 450}

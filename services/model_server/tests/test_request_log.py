@@ -28,9 +28,10 @@ def log(folder: Path, said: list[str] | None = None, answers: Answers = ANSWERS,
 
 def test_a_row_a_row_with_raw_columns_and_the_answer(tmp_path: Path) -> None:
     found = log(tmp_path, without=("Company Name",))
-    assert found.add("first", VALUES, NUMBERS) == 0
+    found.add("first", VALUES, NUMBERS)
     found.add("second", {"miles": [4]}, NUMBERS[:1])
     found.close()
+    assert found.dropped == 0
     (path,) = tmp_path.iterdir()
     assert path.name == "taxi-v7-20261130T120000000000Z.parquet"
     assert pq.read_table(path).to_pylist() == [
@@ -72,22 +73,32 @@ def test_old_files_of_the_model_go_and_no_others(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
-def test_rows_that_arent_written_in_time_are_dropped_and_counted(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(request_log, "MOST_ROWS", 3)
+@pytest.mark.parametrize(("limit", "size"), [("MOST_ROWS", 0), ("MOST_BYTES", 2)])
+def test_rows_that_arent_written_in_time_are_dropped_and_counted(tmp_path: Path, monkeypatch: Any, limit, size) -> None:
+    monkeypatch.setattr(request_log, limit, 3)
     found = log(tmp_path)
-    assert found.add("first", VALUES, NUMBERS) == 0
-    assert found.add("second", VALUES, NUMBERS) == 2
+    for request in ("first", "second"):
+        found.add(request, VALUES, NUMBERS, size)
+    assert found.dropped == 2
     found.close()
     assert pq.read_table(tmp_path).num_rows == 2
 
 
-def test_a_folder_that_cant_be_written_to_stops_nothing(tmp_path: Path) -> None:
+def test_what_cant_be_written_stops_nothing_is_counted_and_leaves_no_part(tmp_path: Path, monkeypatch: Any) -> None:
     said: list[str] = []
-    found = log(tmp_path / "logs", said)
-    (tmp_path / "logs").rmdir()
+    (tmp_path / ".taxi-v7-20261129T115959000000Z.parquet.partial").touch()  # of a process that was killed
+    found = log(tmp_path, said)
+
+    def full(_: Any, path: Path) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
     found.add("first", VALUES, NUMBERS)
     found.close()
-    assert "2 rows weren't logged" in said[0]
+    assert "2 rows weren't logged: [Errno 28] No space left" in said[0]
+    assert found.dropped == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_column_that_isnt_there_cant_be_left_out(tmp_path: Path) -> None:
@@ -95,8 +106,12 @@ def test_a_column_that_isnt_there_cant_be_left_out(tmp_path: Path) -> None:
         log(tmp_path, without=("mile",))
 
 
-def test_names_of_files_sort_by_time() -> None:
+def test_files_beyond_the_bytes_go_the_oldest_first_and_no_other_model_s() -> None:
+    old, new = Path("a-v2-20261130T110000000000Z.parquet"), Path("a-v1-20261130T120000000000Z.parquet")
+    other = Path("b-v1-20261130T090000000000Z.parquet")
+    sizes = {new: 60, old: 50, other: 1000}
     oldest = (NOW - timedelta(days=1)).strftime("%Y%m%dT%H%M%S%fZ")
-    path = Path("a-v1-20261129T120000000000Z.parquet")
-    assert request_log.outdated([path], "a", oldest) == []
-    assert request_log.outdated([path], "a", NOW.strftime("%Y%m%dT%H%M%S%fZ")) == [path]
+    assert request_log.outdated(sizes, "a", oldest, 110) == []
+    assert request_log.outdated(sizes, "a", oldest, 109) == [old]
+    assert request_log.outdated(sizes, "a", oldest, 59) == [old, new]
+    assert request_log.outdated(sizes, "a", "20261130T113000000000Z", 1000) == [old]

@@ -287,7 +287,7 @@ def test_a_service_reaches_its_own_tests_and_the_suite_that_serves(repository):
         "services/server/src/server/step.py": "",
         "services/server/tests/test_server.py": "",
         "services/router/pyproject.toml": "",
-        "tests/serving/test_serving.py": "",
+        "tests/serving/test_serving.py": 'component_programs.run(project, "one", [])',
     }
     for name, text in files.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
@@ -298,4 +298,7 @@ def test_a_service_reaches_its_own_tests_and_the_suite_that_serves(repository):
     assert _reached(repository, "services/router/pyproject.toml") == {"lint", suite}
     assert {own, suite} <= _reached(repository, "libs/stepkit/src/stepkit/cli.py")
     assert suite in _reached(repository, "build/pipeyard/cli.py")
+    # Of components, those that the suite runs.
+    assert suite in _reached(repository, "components/one/src/one/step.py")
+    assert suite not in _reached(repository, "components/two/src/two/step.py")
     assert _reached(repository, "services/gone/pyproject.toml") >= {suite}

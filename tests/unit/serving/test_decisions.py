@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 
 import pytest
@@ -102,6 +103,23 @@ def test_one_that_errs_is_rolled_back_with_the_reason(versions):
     assert (versions.state.stable, versions.state.candidate) == (3, None)
     assert versions.state.decided.action == "rolled_back"
     assert "errors" in versions.state.decided.reasons[0]
+
+
+def test_labels_that_show_a_worse_metric_roll_back(versions):
+    versions.stage(4, CANARY, dataclasses.replace(POLICY, min_requests=100_000))
+    keeper = versions.keeper()
+    versions.second(keeper)
+    compared = {"stable": 0.9, "candidate": 0.5, "low": -0.5, "high": -0.3, "requests": 200, "look": 1, "paired": False}
+    kept = {"candidate": 4, "staged_at": NOW, "metric": "accuracy", "means": {}, "comparisons": [compared]}
+    file = versions.folder.labels("taxi") / "comparisons.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({**kept, "staged_at": NOW - 1}))
+    versions.second(keeper)
+    assert versions.state.candidate == 4  # they are of a rollout before
+    file.write_text(json.dumps(kept))
+    versions.second(keeper)
+    assert (versions.state.candidate, versions.state.decided.action) == (None, "rolled_back")
+    assert versions.state.decided.reasons[0].startswith("labels: the metric is 0.5 for the candidate and 0.9")
 
 
 def test_the_next_supervisor_goes_on_with_what_was_seen(versions):

@@ -7,6 +7,7 @@ import pytest
 
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import serving_folder, serving_logs, start_options, start_serving
+from pipeyard.serving.sampling import LiveSampling
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.serving.start_options import StartOptions
 from rollout import decision, log
@@ -57,7 +58,9 @@ def test_who_holds_the_lock_serves(folder):
 
 
 def test_options_are_read_as_written(folder):
-    options = StartOptions(8500, 8501, "/envoy", ("/python", "-m", "x"), ("taxi",), ("--max-rows", "1"), {"A": "b"})
+    sampled = LiveSampling(0.5, ("company",), 3.0, 7)
+    server = ("/python", "-m", "x")
+    options = StartOptions(8500, 8501, "/envoy", server, ("taxi",), ("--max-rows", "1"), {"A": "b"}, sampling=sampled)
     options.write(folder.start)
     assert start_options.read(folder.start) == options
     folder.start.write_text(json.dumps({"port": 1, "newer": 2}))

@@ -17,6 +17,8 @@ from pipeyard.runs.report import curves, headline, timeline, topics
 from pipeyard.system import files
 
 FILE = "report.html"
+# Reports of rollouts of what the run staged, which `pipeyard serve report` puts beside this page.
+ROLLOUTS = "rollout-*.html"
 TEMPLATES = Path(__file__).parent / "templates"
 _SHORT = 160  # characters of a parameter that is shown without folding
 _MOST = 20_000  # characters of a parameter that are shown at all
@@ -85,10 +87,11 @@ def html(run: Run, folder: Path) -> str:
     topic_by_task = {group.task.path: section.topic for section in shown for group in section.groups if group.visuals}
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             run=run,
+            rollouts=[artifacts.link(path, folder) for path in sorted(folder.glob(ROLLOUTS))],
             verdict=results.verdict(run),
             cards=headline.cards(run),
             key_metrics=results.key_metrics(results.metrics(run, folder)),
@@ -103,7 +106,7 @@ def html(run: Run, folder: Path) -> str:
             run_error=_error_of_run(run),
             run_parameters=_values(run.parameters),
             roc_size=curves.SIZE,
-            style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            style=style(),
             script=Markup(script),
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -111,15 +114,16 @@ def html(run: Run, folder: Path) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+def environment(*others: Path) -> jinja2.Environment:
+    """Returns what renders templates: this folder's, and those of others that share its macros and filters."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([TEMPLATES, *others]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    found.filters |= {
         "duration": formats.duration,
         "size": formats.size,
         "when": formats.when,
@@ -133,7 +137,12 @@ def _environment() -> jinja2.Environment:
         "is_folded": lambda text: len(text) > _SHORT or "\n" in text,
         "shortened": _shortened,
     }
-    return environment
+    return found
+
+
+def style() -> Markup:
+    """Returns the style sheet of pages."""
+    return Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
 
 
 def _step(

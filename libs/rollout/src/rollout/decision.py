@@ -104,7 +104,7 @@ class Evidence:
 
     def findings(self, comparisons: Sequence[Comparison] = ()) -> dict[str, Finding]:
         """Returns what each check says, of those that have something to look at."""
-        alpha = self.policy.alpha / _CHECKS
+        alpha = alpha_of_check(self.policy)
         found = {
             "errors": self._of_errors(alpha),
             "latency": self._of_latency(alpha),
@@ -157,6 +157,11 @@ class Evidence:
             f"{limit:g} is tolerated"
         )
         return Finding(state, text, distance > limit, {"distance": distance, "at_least": at_least})
+
+
+def alpha_of_check(policy: Policy) -> float:
+    """Returns the probability of a false alarm that each check has."""
+    return policy.alpha / _CHECKS
 
 
 def decide(
@@ -220,7 +225,8 @@ def _missing(evidence: Evidence, findings: Mapping[str, Finding], answered: int)
 
 def _of_labels(comparisons: Sequence[Comparison], policy: Policy) -> Finding | None:
     if not comparisons:
-        return None
+        text = f"labels: none have been compared, {policy.min_labels} of each version are needed"
+        return Finding(OPEN, text, False, {"requests": 0}) if policy.min_labels else None
     last = comparisons[-1]
     worse = [each for each in comparisons if each.high < -policy.metric_margin]
     shown = worse[0] if worse else last
@@ -230,8 +236,12 @@ def _of_labels(comparisons: Sequence[Comparison], policy: Policy) -> Finding | N
         f"the difference is between {shown.low:.3g} and {shown.high:.3g}, a drop of {policy.metric_margin:g} is "
         "tolerated"
     )
+    few = last.requests < policy.min_labels
+    if few:
+        text += f"; {last.requests} labels of each version are compared, {policy.min_labels} are needed"
     numbers = {"difference": shown.difference, "low": shown.low, "high": shown.high, "requests": shown.requests}
-    return Finding(BAD if worse else OPEN if looks_bad else GOOD, text, looks_bad, numbers | {"look": shown.look})
+    state = BAD if worse else OPEN if looks_bad or few else GOOD
+    return Finding(state, text, looks_bad, numbers | {"look": shown.look})
 
 
 def _numbers(evidence: Evidence, findings: Mapping[str, Finding], answered: int) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Policy:
         drift_limit: the largest distance of the two versions' score distributions (Kolmogorov-Smirnov, 0 to 1); None:
             scores aren't looked at.
         metric_margin: drop of the labelled metric that is tolerated, where labels are joined.
+        min_labels: labelled answers of each version that must have been compared before it is promoted; 0: it isn't
+            waited for labels.
         alpha: the probability of a false alarm in the whole rollout, however often it is looked at.
         deadline_seconds: after that a rollout that isn't decided is rolled back.
     """
@@ -41,6 +43,7 @@ class Policy:
     latency_ratio: float | None = 1.2
     drift_limit: float | None = 0.2
     metric_margin: float = 0.01
+    min_labels: int = 0
     alpha: float = 0.05
     deadline_seconds: float = 3600.0
 
@@ -58,6 +61,7 @@ class Policy:
         if self.drift_limit is not None:
             _check("drift_limit", self.drift_limit, 0, 1, open_below=True)
         _check("metric_margin", self.metric_margin, 0, math.inf)
+        _check("min_labels", self.min_labels, 0, math.inf, whole=True)
         _check("alpha", self.alpha, 0, 0.5, open_below=True)
         _check("deadline_seconds", self.deadline_seconds, 0, math.inf, open_below=True)
 

@@ -38,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     add("--log-rate", type=_share, default=0.1, help="share of requests that are logged (0.1)")
     add("--log-without", action="append", default=[], metavar="COLUMN", help="leave a column out; may be repeated")
     add("--log-days", type=_seconds, default=30.0, help="days after which logs are removed (30)")
+    add("--log-seconds", type=_seconds, default=30.0, help="a file is written at least so often (30)")
+    add("--log-megabytes", type=_at_least(1), default=1000, help="of a model's logs; beyond, the oldest go (1000)")
     add("--token-file", type=Path, help="tokens, one a line, of which a client must send one")
     add("--tls-cert", type=Path, help="PEM")
     add("--tls-key", type=Path, help="PEM")
@@ -103,8 +105,17 @@ def _front(args: argparse.Namespace, tokens: Sequence[bytes]) -> Any:
     )
     log = None
     if args.log_requests:
-        sampling = Sampling(args.log_requests, args.log_rate, tuple(args.log_without), args.log_days)
+        sampling = Sampling(
+            args.log_requests,
+            args.log_rate,
+            tuple(args.log_without),
+            args.log_days,
+            args.log_seconds,
+            args.log_megabytes * 10**6,
+        )
         log = RequestLog(sampling, (args.name, version), model.reader.columns, model.answers, _say)
+        written = log
+        metrics.dropped = lambda: written.dropped
     return Front(
         model,
         args.name,

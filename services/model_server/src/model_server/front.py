@@ -179,9 +179,9 @@ class Front:
         began = time.perf_counter()
         status, seconds = refusals.CLIENT_GONE, None
         metrics.active += 1
+        body: bytes | bytearray | None = None
         try:
             self._check_request(scope, request)
-            body: bytes | bytearray | None = None
             try:
                 async with asyncio.timeout(self._limits.timeout):
                     body = await request.body.read(self._limits.max_body_bytes)
@@ -207,7 +207,7 @@ class Front:
             metrics.count(status, seconds)
         metrics.count_scores(numbers)
         if self._log and self._log.wants(request.request_id):
-            metrics.dropped += self._log.add(request.request_id, asked.values, numbers)
+            self._log.add(request.request_id, asked.values, numbers, len(body or b""))
 
     def _check_request(self, scope: Scope, request: _Request) -> None:
         if scope["method"] != "POST":

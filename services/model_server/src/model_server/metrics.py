@@ -6,7 +6,7 @@ the rest of what a request is counted by; so the counts are kept here, and it wr
 
 import bisect
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -63,6 +63,10 @@ class Metrics(Collector):
         model: name and version.
         outputs: what the numbers of a row are called.
         bounds: of the scores' histograms; None: they aren't counted.
+
+    Attributes:
+        active: requests in work.
+        dropped: tells how many sampled rows weren't logged.
     """
 
     def __init__(self, model: tuple[str, str], outputs: Sequence[str], bounds: Sequence[float] | None) -> None:
@@ -72,7 +76,7 @@ class Metrics(Collector):
         self._scores = {name: Histogram(bounds) for name in outputs} if bounds else {}
         self._rows = 0
         self.active = 0
-        self.dropped = 0
+        self.dropped: Callable[[], int] = lambda: 0
 
     def count(self, status: int, seconds: float | None) -> None:
         """Counts a request of predictions.
@@ -118,9 +122,11 @@ class Metrics(Collector):
         rows.add_metric(values, self._rows)
         yield rows
         dropped = CounterMetricFamily(
-            "pipeyard_log_rows_dropped", "Sampled rows that weren't logged, as writing was too slow", labels=labels
+            "pipeyard_log_rows_dropped",
+            "Sampled rows that weren't logged: writing failed or was too slow",
+            labels=labels,
         )
-        dropped.add_metric(values, self.dropped)
+        dropped.add_metric(values, self.dropped())
         yield dropped
         active = GaugeMetricFamily("pipeyard_active_requests", "Requests of predictions in work", labels=labels)
         active.add_metric(values, self.active)

@@ -8,7 +8,9 @@ Which requests are logged is decided by their id alone, so two versions that get
 neither. A file appears whole, under a name that sorts by time.
 """
 
+import contextlib
 import math
+import os
 import re
 import threading
 import zlib
@@ -25,10 +27,12 @@ from model_server.columns import Column, Values
 from stepkit.errors import UsageError, near_misses
 
 # A file is written when either is reached, and when the server ends.
-FLUSH_SECONDS = 10.0
 FLUSH_ROWS = 10_000
+FLUSH_BYTES = 4 * 1024 * 1024
 # More than that is dropped, and counted: logs must not take the memory that answers need.
 MOST_ROWS = 100_000
+MOST_BYTES = 32 * 1024 * 1024  # of bodies; what is made of them takes several times as much
+_LEAST_SECONDS = 0.05
 _NAME = re.compile(r"(?P<model>.+)-v(?P<version>\d+)-(?P<time>\d{8}T\d{6})\d{6}Z\.parquet")
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _HASHES = 2**32
@@ -43,12 +47,16 @@ class Sampling:
         rate: share of requests, 0 to 1.
         without: raw columns that are left out.
         days: files are removed after so many.
+        seconds: a file is written at least so often, if there is something to write.
+        most_bytes: of a model's files; beyond it the oldest are removed.
     """
 
     folder: Path
     rate: float = 1.0
     without: tuple[str, ...] = ()
     days: float = 30.0
+    seconds: float = 30.0
+    most_bytes: int = 10**9
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,9 @@ class RequestLog:
     Args:
         model: name and version.
         say: called with what goes wrong.
+
+    Attributes:
+        dropped: rows of the sample that weren't and won't be written.
     """
 
     def __init__(
@@ -87,11 +98,14 @@ class RequestLog:
         self._clock = clock
         self._threshold = math.ceil(sampling.rate * _HASHES)
         self._entries: list[Entry] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
+        self.dropped = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
         sampling.folder.mkdir(parents=True, exist_ok=True)
+        for left in sampling.folder.glob(f".{model[0]}-v{model[1]}-*.partial"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         self._thread = threading.Thread(target=self._write_until_closed, name="request-log", daemon=True)
         self._thread.start()
 
@@ -99,17 +113,23 @@ class RequestLog:
         """True if the request of this id is one of the sample."""
         return zlib.crc32(request_id.encode()) < self._threshold
 
-    def add(self, request_id: str, values: Mapping[str, Values], numbers: np.ndarray) -> int:
-        """Takes a request and the model's numbers, [rows, width]. Returns how many rows were dropped instead."""
+    def add(self, request_id: str, values: Mapping[str, Values], numbers: np.ndarray, size: int = 0) -> None:
+        """Takes a request and the model's numbers, [rows, width], or drops it.
+
+        Args:
+            size: bytes of the request's body.
+        """
+        rows = len(numbers)
         with self._lock:
-            if self._rows + len(numbers) > MOST_ROWS:
-                return len(numbers)
+            if self._rows + rows > MOST_ROWS or self._bytes + size > MOST_BYTES:
+                self.dropped += rows
+                return
             self._entries.append(Entry(self._clock(), request_id, values, numbers))
-            self._rows += len(numbers)
-            full = self._rows >= FLUSH_ROWS
+            self._rows += rows
+            self._bytes += size
+            full = self._rows >= FLUSH_ROWS or self._bytes >= FLUSH_BYTES
         if full:
             self._wake.set()
-        return 0
 
     def close(self) -> None:
         """Writes what there is, and ends."""
@@ -119,17 +139,20 @@ class RequestLog:
 
     def _write_until_closed(self) -> None:
         while True:
-            self._wake.wait(FLUSH_SECONDS)
+            self._wake.wait(max(self._sampling.seconds, _LEAST_SECONDS))
             self._wake.clear()
             closed = self._closed  # before the entries are taken: none comes after that
             with self._lock:
-                entries, self._entries, self._rows = self._entries, [], 0
+                entries, self._entries, self._rows, self._bytes = self._entries, [], 0, 0
             try:
                 if entries:
                     self._write(entries)
                 self._remove_old()
             except Exception as error:  # pylint: disable=broad-exception-caught  # later rows may be written
-                self._say(f"{sum(len(entry.numbers) for entry in entries)} rows weren't logged: {error}")
+                rows = sum(len(entry.numbers) for entry in entries)
+                with self._lock:
+                    self.dropped += rows
+                self._say(f"{rows} rows weren't logged: {error}")
             if closed:
                 return
 
@@ -139,12 +162,20 @@ class RequestLog:
         table = to_table(entries, self._model, self._columns, self._answers)
         name = f"{self._model[0]}-v{self._model[1]}-{self._clock().strftime(_TIME)}.parquet"
         aside = self._sampling.folder / f".{name}.partial"
-        pq.write_table(table, aside)
-        aside.replace(self._sampling.folder / name)
+        try:
+            pq.write_table(table, aside)
+            aside.replace(self._sampling.folder / name)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def _remove_old(self) -> None:
         oldest = (self._clock() - timedelta(days=self._sampling.days)).strftime(_TIME)
-        for path in outdated(self._sampling.folder.glob("*.parquet"), self._model[0], oldest):
+        with os.scandir(self._sampling.folder) as entries:
+            sizes = {}
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):  # another version removed it meanwhile
+                    sizes[Path(entry.path)] = entry.stat().st_size
+        for path in outdated(sizes, self._model[0], oldest, self._sampling.most_bytes):
             path.unlink(missing_ok=True)
 
 
@@ -156,13 +187,23 @@ def check_columns(without: Iterable[str], columns: Iterable[Column]) -> None:
             raise UsageError(f"--log-without {name!r} is no column of the model. {near_misses(name, known)}")
 
 
-def outdated(paths: Iterable[Path], model: str, oldest: str) -> list[Path]:
-    """Returns the files of a model's versions that are older than a time, as their names have it; no others."""
-    return [
-        path
-        for path in paths
-        if (match := _NAME.fullmatch(path.name)) and match["model"] == model and match["time"] < oldest[:15]
-    ]
+def outdated(sizes: Mapping[Path, int], model: str, oldest: str, most_bytes: int) -> list[Path]:
+    """Returns the files of a model's versions that have to go, and no others.
+
+    Args:
+        sizes: file to its bytes.
+        oldest: those before this time go, as their names have it; and
+        most_bytes: of the others the oldest, until what is left has no more than that.
+    """
+    matches = ((_NAME.fullmatch(path.name), path) for path in sizes)
+    own = sorted((match["time"], path) for match, path in matches if match and match["model"] == model)
+    found, left = [], sum(sizes[path] for _, path in own)
+    for time, path in own:
+        if time >= oldest[:15] and left <= most_bytes:
+            break
+        found.append(path)
+        left -= sizes[path]
+    return found
 
 
 def _floats(value: Any) -> Any:
