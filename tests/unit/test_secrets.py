@@ -24,6 +24,9 @@ TEXTS = [
     "Server=tcp:h;Database=d;Uid=me;Pwd=hunter2;",
     "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hunter2==;EndpointSuffix=core.windows.net",
     "https://host/file.csv?access_token=hunter2",
+    "https://storage.googleapis.com/b/o?X-Goog-Algorithm=GOOG4&X-Goog-Signature=hunter2hunter2hunter2",
+    "https://b.s3.amazonaws.com/o?X-Amz-Expires=9&X-Amz-Signature=hunter2hunter2hunter2",
+    "https://a.blob.core.windows.net/c/o?sv=2024-11-04&sp=r&sig=hunter2hunter2hunter2%3D",
     "AKIAHUNTER2HUNTER2AB",
     "ghp_hunter2hunter2hunter2hunter2hunter2",
     '{"connection": "postgresql://user:hunter2@host/db"}',
@@ -39,6 +42,8 @@ PLAIN = [
     "europe-west1-docker.pkg.dev/p/r/i:tag@sha256:01",
     "mongodb://h1:27017,h2:27017/db?x=a@b",
     "max_tokens=5",
+    "https://host/file.csv?sig=5",
+    "SELECT a FROM t WHERE signature=hunter2hunter2hunter2",
 ]
 
 

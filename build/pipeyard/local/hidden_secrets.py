@@ -28,7 +28,8 @@ class HiddenSecrets:
         self._parameters = parameters
         self._env = env
         written: dict[str, str] = {}
-        for name in secret_references.names(dict(parameters)):
+        self._names = secret_references.names(dict(parameters))
+        for name in self._names:
             for form in _forms(env.get(name, "")):
                 written.setdefault(form, f"${{secret:{name}}}")
         self._written = written
@@ -41,7 +42,8 @@ class HiddenSecrets:
         Raises:
             PipeyardError: a secret isn't there.
         """
-        return secret_references.resolve(dict(self._parameters), self._env)
+        given = dict(self._parameters)
+        return secret_references.resolve(given, self._env) if self._names else given
 
     def hide(self, value: Any) -> Any:
         """Returns a value with references in place of secrets, at any depth, in keys, too."""

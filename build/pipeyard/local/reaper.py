@@ -8,14 +8,18 @@ end with the runner; processes would live on in their own sessions. A reaper inh
 the run can't be resumed before all of it is gone.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
+from pipeyard.runs import run_lock
 from pipeyard.system import control_groups, marks
 from stepkit import digest
 
@@ -24,6 +28,10 @@ Kind = Literal["containers", "processes"]
 RUN = "PIPEYARD_RUN"
 TASK = "PIPEYARD_TASK"
 _PAUSE_SECONDS = 1
+# How long a process may hold a run's lock without its marks: from fork(2) to execve(2), on a machine that does much
+# else, or for ever, if a step gave it another environment.
+_STARTING_SECONDS = 10
+_LOOK_SECONDS = 0.01
 
 
 def marks_of(folder: Path, task: str = "") -> dict[str, str]:
@@ -78,15 +86,46 @@ def _remove_containers(label: str) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
+def end_processes(folder: Path, sleep: Callable[[float], object] = time.sleep) -> None:
+    """Ends the processes of a run whose runner is gone.
+
+    One that it had just forked isn't marked yet: until it runs its program, it has the runner's environment. It holds
+    the lock of the run's folder as all of them do, and by that it is known, and waited for.
+
+    Args:
+        sleep: passes time meanwhile.
+    """
+    marked = marks_of(folder)
+    marks.kill(marked)
+    lock, until = folder / run_lock.FILE, time.monotonic() + _STARTING_SECONDS
+    while _is_held(lock) and time.monotonic() < until:
+        sleep(_LOOK_SECONDS)
+        marks.kill(marked)
+    control_groups.remove_all(groups_of(folder))
+
+
+def _is_held(path: Path) -> bool:
+    """Whether another process has a file open."""
+    try:
+        held = path.stat()
+    except OSError:
+        return False
+    for pid in set(psutil.pids()) - {os.getpid()}:
+        with contextlib.suppress(OSError):  # it has ended, or we may not look
+            for opened in os.scandir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(opened.stat(), held):
+                        return True
+    return False
+
+
 def main(kind: str, what: str) -> None:
     """Waits until the runner is gone, and ends what it left."""
-    # A process that the runner was about to start holds the other end until it has its marks.
     sys.stdin.buffer.read()
     if kind == "containers":
         _remove_containers(what)
     else:
-        marks.kill(marks_of(Path(what)))
-        control_groups.remove_all(groups_of(Path(what)))
+        end_processes(Path(what))
 
 
 if __name__ == "__main__":

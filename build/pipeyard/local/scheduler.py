@@ -7,6 +7,7 @@ Semantics, from KFP's documentation of the IR (`PipelineTaskSpec`):
 - A DAG fails if a task in it fails. Tasks that don't depend on the failed one still run.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -149,8 +150,11 @@ class Scheduler:
     def _run_dag(self, component: pb.ComponentSpec, scope: Scope, place: _Nesting) -> TaskOutcome:
         tasks = dict(component.dag.tasks)
         needs = {name: _needs(task) for name, task in tasks.items()}
+        if len(tasks) == 1 and not any(needs.values()):  # as in most iterations of loops: nothing is to be ordered
+            done = {name: self._run_task(name, task, scope, {}, place) for name, task in tasks.items()}
+            return _merge(done, *_dag_outputs(component.dag, done))
         order = _sorter(needs)
-        done: dict[str, TaskOutcome] = {}
+        done = {}
         running: dict[Future[TaskOutcome], str] = {}
 
         def ended(name: str, outcome: TaskOutcome) -> None:
@@ -164,7 +168,7 @@ class Scheduler:
             pool: ThreadPoolExecutor | None = None
             while order.is_active():
                 ready = order.get_ready()
-                if len(ready) == 1 and not running:  # as in most iterations of loops: it needs no thread
+                if len(ready) == 1 and not running:  # it needs no thread
                     ended(ready[0], run_one(ready[0]))
                     continue
                 pool = pool or pools.enter_context(ThreadPoolExecutor(max_workers=len(tasks)))
@@ -176,12 +180,17 @@ class Scheduler:
     def _run_task(
         self, name: str, task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome], place: _Nesting
     ) -> TaskOutcome:
-        failed = [needed for needed in sorted(_needs(task)) if not _passable(done[needed])]
-        sources = {key: _source(spec, scope, done) for key, spec in _input_specs(task)}
+        """Runs a task to its end.
+
+        Args:
+            done: the tasks that it needs.
+        """
+        failed = [needed for needed in sorted(done) if not _passable(done[needed])]
+        sources = functools.partial(_sources, task, scope, done)
         if self._canceled():
-            return self._skip(name, task, place, sources, done, State.CANCELED, "the run was stopped")
+            return self._skip(name, task, place, sources(), done, State.CANCELED, "the run was stopped")
         if failed and task.trigger_policy.strategy != _COMPLETED:
-            return self._skip(name, task, place, sources, done, State.SKIPPED, f"{failed[0]} did not succeed")
+            return self._skip(name, task, place, sources(), done, State.SKIPPED, f"{failed[0]} did not succeed")
         component = self._pipeline.component(task)
         try:
             inputs = self._inputs(task, component, scope, done, name, place.path(name))
@@ -192,7 +201,7 @@ class Scheduler:
                 gates = frozenset().union(*(inputs.parameters[key].producers for key in _named(condition, bound)))
                 place = replace(place, gates=place.gates | gates, condition=words)
                 if not conditions.holds(condition, bound):
-                    outcome = self._skip(name, task, place, sources, done, State.SKIPPED, f"not so: {words}")
+                    outcome = self._skip(name, task, place, sources(), done, State.SKIPPED, f"not so: {words}")
                     return replace(outcome, by_condition=True)
             if task.WhichOneof("iterator"):
                 return self._loop(name, task, component, inputs, place, done)
@@ -200,7 +209,7 @@ class Scheduler:
         except PipeyardError as error:
             path = place.path(name)
             # A group whose tasks aren't known yet, as those of a loop, stands in the record itself: it says why.
-            leaves = list(self._leaves_of(name, task, place, sources, done)) or [Leaf(path, name, task, component)]
+            leaves = list(self._leaves_of(name, task, place, sources(), done)) or [Leaf(path, name, task, component)]
             for leaf in leaves:
                 self._executor.not_run(leaf, State.FAILED, str(error))
             return TaskOutcome(State.FAILED, error=f"{path}: {error}", leaves=frozenset([path]), failed_task=name)
@@ -467,6 +476,11 @@ def _static_source(
     if kind in ("task_output_parameter", "task_output_artifact", "task_final_status"):
         return inside.get(getattr(spec, kind).producer_task, frozenset())
     return frozenset()
+
+
+def _sources(task: pb.PipelineTaskSpec, scope: Scope, done: Mapping[str, TaskOutcome]) -> dict[str, frozenset[str]]:
+    """Returns a task's inputs to the leaf tasks that they come from, once the tasks before it have ended."""
+    return {key: _source(spec, scope, done) for key, spec in _input_specs(task)}
 
 
 def _source(spec: Any, scope: Scope, done: Mapping[str, TaskOutcome]) -> frozenset[str]:

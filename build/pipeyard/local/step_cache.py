@@ -116,11 +116,14 @@ class StepCache:
         Args:
             seconds: that its step took. What takes less than `SYNCED_SECONDS` may be gone after a power cut.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(cache_key)
-        if path.is_dir():
-            shutil.rmtree(path)
-        files.write_whole(path, entry.model_dump_json(indent=1), synced=seconds >= SYNCED_SECONDS)
+        path, content, synced = self._path(cache_key), entry.model_dump_json(indent=1), seconds >= SYNCED_SECONDS
+        try:
+            files.write_whole(path, content, synced)
+        except (FileNotFoundError, IsADirectoryError):  # the first of a folder; a damaged one
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            files.write_whole(path, content, synced)
 
     def _path(self, cache_key: str) -> Path:
         return self._folder / f"{cache_key}.json"

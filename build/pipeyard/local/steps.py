@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,18 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from google.protobuf import json_format
-
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, leftovers, module_reads, placeholders, step_cache
+from pipeyard.local import external, module_reads, placeholders, step_cache
 from pipeyard.local.hidden_secrets import HiddenSecrets
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
 from pipeyard.local.prestart import Prestart
 from pipeyard.local.scheduler import Leaf, TaskOutcome
+from pipeyard.local.task_files import TaskFiles
 from pipeyard.runs.record import Artifact, Attempt, State, Task
-from pipeyard.system import files, jsons, logs
+from pipeyard.system import files, logs
 from stepkit import digest
 from stepkit.cli import canonical
 
@@ -77,6 +75,7 @@ class _AttemptEnd:
         code: exit code of its process; None if there was none.
         peak_bytes: of its memory, see `process.Ended`.
         seconds: that it took.
+        attempts: all of the task so far, for the record, which has this one's end only if it didn't succeed.
     """
 
     state: State
@@ -84,6 +83,24 @@ class _AttemptEnd:
     code: int | None = None
     peak_bytes: int = 0
     seconds: float = 0.0
+    attempts: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A task that runs a container, and what all of its attempts share.
+
+    Attributes:
+        env: the host's environment variables, those that the pipeline sets, and where the step reports.
+        hidden: secrets among its parameters.
+    """
+
+    leaf: Leaf
+    host: Host
+    container: Mapping[str, Any]
+    files: TaskFiles
+    env: Mapping[str, str]
+    hidden: HiddenSecrets
 
 
 class Tracker(Protocol):
@@ -137,6 +154,7 @@ class StepRunner:
     ) -> None:
         self._pipeline = pipeline
         self._folder = folder
+        self._absolute = str(folder.absolute())
         self._hosts = hosts
         self._launcher = launcher
         self._tracker = tracker
@@ -214,33 +232,37 @@ class StepRunner:
             "input_artifacts": {key: value for key, value in leaf.artifacts.items() if isinstance(value, Artifact)},
         }
         _log.debug("%s: cache key %s", leaf.path, cache_key or "none, as what it reads outside the run has no checksum")
-        env = self._environment(leaf, host, container)
-        entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts, env)
+        place = TaskFiles(self._folder, leaf)
+        env = _environment(place, host, container)
+        entry, state, reason, ended = self._known_outputs(leaf, cache_key, facts, place, env)
+        ran: dict[str, Any] = {}
         if not entry:
             host.prepare(self._tracker.note)
-            end = self._attempts(leaf, host, container)
+            work = _Work(leaf, host, container, place, env, HiddenSecrets(leaf.parameters, os.environ))
+            end = self._attempts(work)
             if end.state == State.CANCELED:
                 return self._canceled_outcome(leaf)
             if end.state == State.FAILED:
                 return self._failed(leaf, end.error)
-            entry = self._take_outputs(leaf, host)
+            ran = {"attempts": end.attempts}
+            try:
+                entry, unknown = self._taken(work, cache_key, end.seconds)
+            except (PipeyardError, OSError):
+                self._tracker.update(leaf.path, **ran)
+                raise
             state = State.SUCCEEDED
-            reads, unknown = self._module_reads(leaf, env)
-            entry = entry.model_copy(update={"reads": dict(reads)})
-            if host.digest_now and host.digest_now() != host.source_digest:
-                unknown = "not cached: its source changed while it ran"
             if unknown:
                 cache_key, reason = "", unknown
-                self._tracker.update(leaf.path, cache_key="")
-            if cache_key:
-                self._store.put(cache_key, entry, end.seconds)
-        module_reads.save(self._task_folder(leaf), entry.reads)
+                ran["cache_key"] = ""
+        else:
+            module_reads.save(place.folder, entry.reads)
         if cache_key and fingerprints:
             self._external.append((leaf, host, entry, fingerprints))
         if state == State.SUCCEEDED:
             self._written.update(external.expand(host.external_writes, leaf.parameters))
         self._tracker.update(
             leaf.path,
+            **ran,
             state=state,
             reason=reason,
             ended_at=ended or self._now(),
@@ -250,8 +272,20 @@ class StepRunner:
         )
         return TaskOutcome(state, entry.parameters, entry.artifacts)
 
+    def _taken(self, work: _Work, cache_key: str, seconds: float) -> tuple[step_cache.CacheEntry, str]:
+        """Takes up what a task that took so long has left, into the cache, too; returns it, and why it isn't cached."""
+        entry = self._take_outputs(work)
+        reads, unknown = self._module_reads(work)
+        entry.reads = dict(reads)
+        if work.host.digest_now and work.host.digest_now() != work.host.source_digest:
+            unknown = "not cached: its source changed while it ran"
+        if cache_key and not unknown:
+            self._store.put(cache_key, entry, seconds)
+        module_reads.save(work.files.folder, reads)
+        return entry, unknown
+
     def _known_outputs(
-        self, leaf: Leaf, cache_key: str, facts: Mapping[str, Any], env: Mapping[str, str]
+        self, leaf: Leaf, cache_key: str, facts: Mapping[str, Any], place: TaskFiles, env: Mapping[str, str]
     ) -> tuple[step_cache.CacheEntry | None, State, str, datetime | None]:
         """Returns outputs that are there already, of this run before it was resumed (and when) or of another.
 
@@ -269,8 +303,8 @@ class StepRunner:
             self._tracker.update(leaf.path, **anew)
             return None, State.SUCCEEDED, "not cached: what it reads outside the run has no checksum", None
         before = self._tracker.earlier(leaf.path)
-        reads = module_reads.load(self._task_folder(leaf))
         same = before and before.state.has_outputs and before.cache_key == cache_key
+        reads = module_reads.load(place.folder) if same else None
         unchanged = reads is not None and not module_reads.changed(reads, env)
         if (
             before
@@ -299,8 +333,9 @@ class StepRunner:
         self._tracker.update(leaf.path, **anew)
         return None, State.SUCCEEDED, reason, None
 
-    def _attempts(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> _AttemptEnd:
+    def _attempts(self, work: _Work) -> _AttemptEnd:
         """Runs the command until it succeeds or its retries are used up, and returns how the last attempt ended."""
+        leaf = work.leaf
         retries = leaf.task.retry_policy
         before = self._tracker.earlier(leaf.path)
         attempts = list(before.attempts) if before else []
@@ -315,27 +350,29 @@ class StepRunner:
             with self._slots:
                 if self._canceled():
                     return _AttemptEnd(State.CANCELED)
-                log = f"{leftovers.TASKS_FOLDER}/{leaf.path}/attempt-{len(attempts) + 1}.log"
+                log = f"{work.files.log_folder}/attempt-{len(attempts) + 1}.log"
                 began = self._now()
                 waited = (began - ready).total_seconds() if number else 0.0
                 attempt = Attempt(number=len(attempts) + 1, log=log, started_at=began, waited_seconds=waited)
                 attempts.append(attempt)
                 begins = {} if number else {"state": State.RUNNING, "started_at": began}
                 self._tracker.update(leaf.path, **begins, attempts=list(attempts))
-                end = self._attempt(leaf, host, container, len(attempts), self._folder / log)
+                end = self._attempt(work, len(attempts), self._folder / log)
             told = {"error": end.error, "exit_code": end.code, "peak_memory_bytes": end.peak_bytes}
             ended = self._now()
-            end = replace(end, seconds=(ended - began).total_seconds())
             attempts[-1] = attempt.model_copy(update={"ended_at": ended, **told})
+            end = replace(end, seconds=(ended - began).total_seconds(), attempts=list(attempts))
+            if end.state == State.SUCCEEDED:
+                break  # recorded with its outputs
             self._tracker.update(leaf.path, attempts=list(attempts))
-            if end.state != State.FAILED or end.error == self._overrun():
+            if end.state == State.CANCELED or end.error == self._overrun():
                 break
         return end
 
-    def _attempt(self, leaf: Leaf, host: Host, container: Mapping[str, Any], number: int, log: Path) -> _AttemptEnd:
-        executor_input = self._executor_input(leaf)
-        _clear(executor_input)
-        hidden = HiddenSecrets(leaf.parameters, os.environ)
+    def _attempt(self, work: _Work, number: int, log: Path) -> _AttemptEnd:
+        leaf, host, container, hidden = work.leaf, work.host, work.container, work.hidden
+        executor_input = work.files.executor_input
+        work.files.clear()
         with_secrets = {**executor_input["inputs"], "parameterValues": hidden.parameters()}
         resolver = Resolver(
             {**executor_input, "inputs": with_secrets}, placeholders.of_task(self._job, leaf.name, leaf.path)
@@ -350,9 +387,9 @@ class StepRunner:
             component=host.component,
             image=container["image"],
             command=resolver.command([*container["command"], *container.get("args", [])]),
-            env=self._environment(leaf, host, container),
+            env=work.env,
             log=log,
-            outputs=Path(executor_input["outputs"]["outputFile"]).parent,
+            outputs=work.files.outputs,
             reads=[
                 *(artifact.uri for artifact in _flat(leaf.artifacts.values())),
                 *external.expand(host.external_state, leaf.parameters),
@@ -381,7 +418,7 @@ class StepRunner:
             lacking = files.without_room(log.parent)
             full = f" (the disk of {self._folder} has no {lacking} left: make room there)" if lacking else ""
             return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{full}{more}", ended.code, ended.peak_bytes)
-        missing = _unwritten(executor_input)
+        missing = work.files.unwritten()
         if missing:
             problem = f"it ended well but did not write its outputs {', '.join(missing)}"
             return _AttemptEnd(State.FAILED, problem, 0, ended.peak_bytes)
@@ -404,25 +441,24 @@ class StepRunner:
             host = self._hosts(container["image"])
             if not host.preload or not host.prepared():
                 return
-            env = self._environment(following, host, container)
+            env = _environment(TaskFiles(self._folder, following), host, container)
             command = find_program(container.get("command", ()), env)
         except (PipeyardError, OSError, IndexError):
             return  # the task itself will say what is wrong
         self._prestart.begin(following.path, command, env, host.preload)
 
-    def _take_outputs(self, leaf: Leaf, host: Host) -> step_cache.CacheEntry:
+    def _take_outputs(self, work: _Work) -> step_cache.CacheEntry:
         """Reads the outputs that a successful attempt left.
 
         Raises:
             PipeyardError: a parameter isn't of its declared type.
         """
-        executor_input = self._executor_input(leaf)
-        hidden = HiddenSecrets(leaf.parameters, os.environ)
-        told = hidden.hide(_executor_output(Path(executor_input["outputs"]["outputFile"])))
+        leaf, hidden = work.leaf, work.hidden
+        told = hidden.hide(work.files.told())
         definitions = leaf.component.output_definitions
         parameters = {}
         for name, definition in definitions.parameters.items():
-            path = Path(executor_input["outputs"]["parameters"][name]["outputFile"])
+            path = work.files.parameters[name]
             hidden.hide_in(path)
             try:
                 raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
@@ -431,12 +467,12 @@ class StepRunner:
             parameters[name] = values.coerce(raw, definition.parameter_type, f"the output {name!r}")
         artifacts = {}
         for name, definition in definitions.artifacts.items():
-            path = Path(executor_input["outputs"]["artifacts"][name]["artifacts"][0]["uri"])
+            path = work.files.artifacts[name]
             said = told["artifacts"].get(name, {}).get("artifacts", [{}])[0]
             artifacts[name] = Artifact(
                 name=name,
                 type=definition.artifact_type.schema_title,
-                meaning=host.meanings.get(name, ""),
+                meaning=work.host.meanings.get(name, ""),
                 uri=str(path),
                 digest=digest.of_tree(path),
                 bytes=_size(path),
@@ -511,51 +547,16 @@ class StepRunner:
             fingerprints,
         )
 
-    def _task_folder(self, leaf: Leaf) -> Path:
-        return self._folder / leftovers.TASKS_FOLDER / leaf.path
-
-    def _environment(self, leaf: Leaf, host: Host, container: Mapping[str, Any]) -> dict[str, str]:
-        """Returns a task's environment variables: the host's, those that the pipeline sets, and where it reports."""
-        given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
-        report = module_reads.report_path(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
-        return {**host.env, **given, module_reads.REPORT: str(report.absolute())}
-
-    def _module_reads(self, leaf: Leaf, env: Mapping[str, str]) -> tuple[module_reads.ModuleReads, str]:
+    def _module_reads(self, work: _Work) -> tuple[module_reads.ModuleReads, str]:
         """Returns what the module of a task that has ended read; and why that can't be known."""
-        inputs = [artifact.uri for artifact in _flat(leaf.artifacts.values())]
-        report = module_reads.report_path(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
-        return module_reads.taken(report, env, [str(self._folder.absolute()), *inputs])
+        inputs = [artifact.uri for artifact in _flat(work.leaf.artifacts.values())]
+        return module_reads.taken(work.files.module_reads, work.env, [self._absolute, *inputs])
 
-    def _executor_input(self, leaf: Leaf) -> dict[str, Any]:
-        """Returns KFP's ExecutorInput. Outputs of a retry stand where the failed attempt's would have.
 
-        So a step finds what it left beside its outputs, its checkpoints for one, when it is tried again.
-        """
-        outputs = str(self._task_folder(leaf) / leftovers.OUTPUTS_FOLDER)
-        definitions = leaf.component.output_definitions
-        return {
-            "inputs": {
-                "parameterValues": dict(leaf.parameters),
-                "artifacts": {name: _artifact_list(value) for name, value in leaf.artifacts.items()},
-            },
-            "outputs": {
-                "parameters": {name: {"outputFile": f"{outputs}/{name}"} for name in definitions.parameters},
-                "artifacts": {
-                    name: {
-                        "artifacts": [
-                            {
-                                "name": name,
-                                "type": json_format.MessageToDict(definition.artifact_type),
-                                "uri": f"{outputs}/{name}",
-                                "metadata": {},
-                            }
-                        ]
-                    }
-                    for name, definition in definitions.artifacts.items()
-                },
-                "outputFile": f"{outputs}/executor_output.json",
-            },
-        }
+def _environment(place: TaskFiles, host: Host, container: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a task's environment variables: the host's, those that the pipeline sets, and where it reports."""
+    given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
+    return {**host.env, **given, module_reads.REPORT: str(place.module_reads.absolute())}
 
 
 def _facts(leaf: Leaf, component: str) -> dict[str, Any]:
@@ -575,55 +576,3 @@ def _flat(values_of_artifacts: Iterable[Any]) -> list[Artifact]:
 def _size(path: Path) -> int:
     every = [path] if path.is_file() else [item for item in path.rglob("*") if item.is_file()]
     return sum(file.stat().st_size for file in every)
-
-
-def _artifact_list(value: Any) -> dict[str, Any]:
-    several = value if isinstance(value, list) else [value]
-    return {
-        "artifacts": [
-            {"name": each.name, "type": {"schemaTitle": each.type}, "uri": each.uri, "metadata": each.metadata}
-            for each in several
-        ]
-    }
-
-
-def _clear(executor_input: Mapping[str, Any]) -> None:
-    """Removes what a failed attempt left at the outputs' places, and makes their folder."""
-    outputs = executor_input["outputs"]
-    folder = Path(outputs["outputFile"]).parent
-    try:
-        folder.mkdir(parents=True)
-        return  # nothing was there before
-    except FileExistsError:
-        pass
-    paths = [Path(each["outputFile"]) for each in outputs["parameters"].values()]
-    paths += [Path(each["artifacts"][0]["uri"]) for each in outputs["artifacts"].values()]
-    leftovers.remove_hidden(folder)
-    for path in [*paths, Path(outputs["outputFile"])]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _unwritten(executor_input: Mapping[str, Any]) -> list[str]:
-    outputs = executor_input["outputs"]
-    told = _executor_output(Path(outputs["outputFile"]))["parameterValues"]
-    missing = [
-        name
-        for name, each in outputs["parameters"].items()
-        if not Path(each["outputFile"]).exists() and name not in told
-    ]
-    missing += [name for name, each in outputs["artifacts"].items() if not Path(each["artifacts"][0]["uri"]).exists()]
-    return sorted(missing)
-
-
-def _executor_output(path: Path) -> dict[str, Any]:
-    """Reads what the step said of its outputs, if it said anything (KFP's ExecutorOutput)."""
-    told: dict[str, Any] = {}
-    if path.exists():
-        try:
-            told = jsons.read(path)
-        except ValueError as error:
-            raise PipeyardError(f"its executor output isn't valid JSON ({error}).") from error
-    return {"parameterValues": told.get("parameterValues", {}), "artifacts": told.get("artifacts", {})}

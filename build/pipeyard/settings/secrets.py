@@ -28,6 +28,8 @@ _PASSWORD_NAMED = re.compile(
     r"secret_?access_?key|client_?secret|access_?token|auth_?token)=(?![\s;&'\"]|$)[^\s;&]+",
     re.IGNORECASE,
 )
+# Signed URLs of Google, Amazon, Azure and CloudFront: who has one needs no other key.
+_SIGNATURE = re.compile(r"[?&](?:X-Goog-Signature|X-Amz-Signature|Signature|sig)=[^\s&]{16}", re.IGNORECASE)
 # Names of resources in which secrets are kept, and places: these may be told.
 _REFERENCE = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(/versions/\w+)?|gs://\S+|/\S+|")
 
@@ -69,6 +71,8 @@ def _in_text(whole: str, key: Key, kept: str) -> Iterator[tuple[Key, str, str]]:
         yield key, "a password is in the URL", _INSTEAD
     elif _PASSWORD_NAMED.search(text):
         yield key, "a password is in the text", _INSTEAD
+    elif _SIGNATURE.search(text):
+        yield key, "the URL is signed: whoever reads it may use it", _INSTEAD
     elif _FORMS.search(text):
         yield key, "this looks like a key or token", _FIX
     elif _is_named(str(key[-1]), text) and not _REFERENCE.fullmatch(text):

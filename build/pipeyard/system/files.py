@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ _LITTLE_BYTES = 64 * 1024
 
 def aside_of(path: Path) -> Path:
     """Returns a hidden path beside a path, that nobody else has, for what is to take its place."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_ASIDE}")
+    return path.parent / f".{path.name}.{os.urandom(4).hex()}{_ASIDE}"
 
 
 def write_whole(path: Path, content: str | bytes, synced: bool = True) -> None:
@@ -153,10 +152,10 @@ def _held(path: Path, make: Callable[[Path], object], remove: Callable[[Path], o
     """Makes what is aside of a path, holds it against `sweep`, and removes it unless it was renamed meanwhile."""
     aside, descriptor = aside_of(path), None
     try:
-        while descriptor is None:
+        make(aside)
+        while (descriptor := _hold(aside)) is None:
             aside = aside_of(path)
             make(aside)
-            descriptor = _hold(aside)
         yield aside
     finally:
         with contextlib.suppress(OSError):  # what went wrong before tells more; the next sweep tries again

@@ -1,6 +1,8 @@
+import contextlib
 import datetime
 import gzip
 import json
+import sqlite3
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -212,3 +214,29 @@ def test_a_damaged_tfrecord_among_good_ones(extract, csv):
     csv(framed(*EXAMPLES), "1.tfrecord")
     bad = csv(damaged(-1), "2.tfrecord")
     assert f"{str(bad)!r}, record 3: its bytes don't" in extract.fails(extract.folder / "*.tfrecord", *ONE_SPLIT)
+
+
+def test_fractions_of_no_format_are_rounded_to_a_given_whole_type(extract, jsonl, tmp_path):
+    whole, database = ("--column-types", '{"a": "BIGINT"}'), tmp_path / "a.db"
+    pq.write_table(pa.table({"a": [1.0, -2.5]}), tmp_path / "a.parquet")
+    with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+        opened.executescript("CREATE TABLE t (a REAL); INSERT INTO t VALUES (1), (-2.5)")
+    query = ("--query", "SELECT a FROM t")
+    for source, more in (
+        (jsonl({"a": 1}, {"a": -2.5}), ()),
+        (tmp_path / "a.parquet", ()),
+        (f"sqlite:///{database}", query),
+    ):
+        error = extract.fails(source, *ONE_SPLIT, *whole, *more)
+        assert "Column 'a' has fractions, but --column-types says BIGINT (-2.5). Say DOUBLE, or round it" in error
+    assert extract.rows(jsonl({"a": 1.0}, {"a": None}, {"a": "007"}, {"a": 2**62}), *whole) == [
+        {"a": 1},
+        {"a": None},
+        {"a": 7},
+        {"a": 2**62},
+    ]
+
+
+def test_a_key_without_a_name_is_refused(extract, jsonl):
+    error = extract.fails(jsonl({"": 1, "b": 2}), *ONE_SPLIT)
+    assert "has a key without a name, which no column can have. Name it." in error

@@ -13,7 +13,7 @@ from extract.inference import Column
 from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
-from extract.types import plain_type
+from extract.types import is_whole
 from stepkit.errors import StepError
 
 _SAMPLE_LINES = 400
@@ -225,8 +225,8 @@ class _Reader:
         return known
 
     def _refuse_rounding(self, name: str, texts: Any, rows: int) -> None:
-        declared = self.connection.sql(f"SELECT CAST(NULL AS {self.column_types[name]})").types[0]
-        if plain_type(declared) == "BIGINT" and (row := inference.first_fraction(texts)) is not None:
+        whole = is_whole(self.connection, self.column_types[name])
+        if whole and (row := inference.first_fraction(texts)) is not None:
             raise StepError(
                 f"Column {name!r} in {self.path!r} has fractions, but --column-types says {self.column_types[name]} "
                 f"(row {rows + row + 1}: {texts[row].as_py()!r}). Say DOUBLE, or round it in --query."

@@ -21,6 +21,7 @@ from extract.names import refuse_clashes
 from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
+from extract.types import is_whole
 from stepkit.errors import StepError
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
@@ -59,7 +60,13 @@ def table(
     refuse_clashes(columns, "The source")
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
     kinds = {name: "VARCHAR" if column.kind == "NULL" else column.kind for name, column in inferred.items()}
-    kinds = {name: column_types.get(name) or kinds[name] for name in columns}
+    # DuckDB's reader rounds fractions to a whole type. As text they reach the cast, which refuses them.
+    rounded = {name for known in types.values() for name, column in known.items() if column.kind == "VARCHAR"}
+    given = {
+        name: "VARCHAR" if name in rounded and is_whole(connection, kind) else kind
+        for name, kind in column_types.items()
+    }
+    kinds = {name: given.get(name) or kinds[name] for name in columns}
     reasons = {name: column.reason for name, column in inferred.items() if column.reason}
     paths = [file.path for file in files]
     sql = (
@@ -90,7 +97,9 @@ def _infer(
     for name, kind in structure.items():
         if kind == "JSON" and name not in column_types:
             raise _changing(path, name)
-    columns = {name: Column("VARCHAR" if name in column_types else _sql_type(kind)) for name, kind in structure.items()}
+    columns = {
+        name: Column(_given_kind(kind) if name in column_types else _sql_type(kind)) for name, kind in structure.items()
+    }
     leaves = [leaf for name, kind in structure.items() if name not in column_types for leaf in _numbers([name], kind)]
     if long and leaves:
         _warn_of_rounding(connection, path)
@@ -98,6 +107,11 @@ def _infer(
         for name in {leaf[0] for leaf in leaves}:
             columns[name] = _exact(structure[name], [name], found)
     return columns
+
+
+def _given_kind(kind: Any) -> str:
+    """Returns VARCHAR for what may have fractions among the values of a column whose type is given."""
+    return "VARCHAR" if kind in ("DOUBLE", "VARCHAR", "JSON") else "NULL"
 
 
 def _warn_of_rounding(connection: Any, path: str) -> None:
@@ -137,6 +151,8 @@ def _check_keys(path: str, structure: Any) -> None:
     elif isinstance(structure, dict):
         seen: dict[str, str] = {}
         for name, kind in structure.items():
+            if not name:
+                raise StepError(f"{path!r} has a key without a name, which no column can have. Name it.")
             if name.lower() in seen:
                 raise StepError(
                     f"{path!r} has the keys {seen[name.lower()]!r} and {name!r}, which SQL takes for the same. "

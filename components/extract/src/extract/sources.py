@@ -13,14 +13,17 @@ from extract.dialect import Dialect
 from extract.errors import explain
 from extract.files import SourceFile, describe, find, format_of
 from extract.inference import Column, learn
-from extract.sql import identifier
+from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
+from extract.types import is_whole
 from stepkit import uris
 from stepkit.errors import StepError, UsageError, near_misses
 
 TABLE = "source"
 _STREAM = "source_stream"
+# DuckDB types of columns whose numbers may have fractions.
+_WITH_FRACTIONS = ("varchar", "double", "float", "decimal")
 _ALL = f"SELECT * FROM {_STREAM}"
 
 
@@ -158,16 +161,30 @@ def check_type(connection: Any, name: str, kind: Any) -> None:
 
 def _create(connection: Any, select: str, column_types: Mapping[str, str]) -> None:
     try:
-        present = connection.sql(select).columns
+        source = connection.sql(select)
     except duckdb.Error as error:
         raise explain(str(error)) from error
+    present = dict(zip(source.columns, source.types, strict=True))
     for name in column_types:
         if name not in present:
             raise StepError(
                 f"--column-types names {name!r}, which the source doesn't have. {near_misses(name, present)}"
             )
     casts = ", ".join(
-        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}" for name, kind in column_types.items()
+        f"{_cast(connection, name, kind, present[name])} AS {identifier(name)}" for name, kind in column_types.items()
     )
     replace = f" REPLACE ({casts})" if casts else ""
     connection.execute(f"CREATE VIEW {TABLE} AS SELECT *{replace} FROM (\n{select}\n)")
+
+
+def _cast(connection: Any, name: str, kind: str, source: Any) -> str:
+    """Returns the SQL that gives a column a type. DuckDB would round fractions to whole numbers: they are refused."""
+    column = identifier(name)
+    cast = f"CAST({column} AS {kind})"
+    if source.id not in _WITH_FRACTIONS or not is_whole(connection, kind):
+        return cast
+    problem = f"Column {name!r} has fractions, but --column-types says {kind} ("
+    remedy = "). Say DOUBLE, or round it in --query"
+    number = f"TRY_CAST({column} AS DOUBLE)"
+    told = f"error({literal(problem)} || CAST({column} AS VARCHAR) || {literal(remedy)})"
+    return f"CASE WHEN {number} <> trunc({number}) THEN CAST({told} AS {kind}) ELSE {cast} END"
