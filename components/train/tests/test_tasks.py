@@ -9,10 +9,10 @@ import odd
 import pytest
 import tensorflow as tf
 from conftest import example
-
-from stepkit import model_description
 from train import trial_batch
 from train.labels import Target
+
+from stepkit import model_description
 
 TASKS = {
     "binary": ("yes", ["no", "yes"], ["probabilities"]),
