@@ -38,6 +38,8 @@ class ColumnFacts:
         missing: rows without a value.
         distinct: different values.
         words: of a text, on average; 0 for all else.
+        dates: what all values of a text are: `date` or `timestamp`, year first, which `features.date_parts` reads;
+            `other` if they look like dates in another order; empty: none of these.
         rarest: rows that have the rarest value; known of the label alone.
         mean, deviation: of numbers.
     """
@@ -48,6 +50,7 @@ class ColumnFacts:
     missing: int = 0
     distinct: int = 0
     words: float = 0
+    dates: str = ""
     rarest: int = 0
     mean: float = 0
     deviation: float = 0
@@ -56,6 +59,11 @@ class ColumnFacts:
     def is_number(self) -> bool:
         """Whether it has whole or other numbers."""
         return self.type.startswith(_NUMBERS)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether its dates have a time of day."""
+        return self.type.startswith("timestamp") or self.dates == "timestamp"
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def plan(columns: Sequence[ColumnFacts], label: str, task: str = "") -> ColumnPl
     if not any(kinds.values()):
         told = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items()) or "the label is the only one"
         raise PipeyardError(f"No column is left to predict {label!r} by: {told}. Give data with more columns.")
-    times = any(known[name].type.startswith("timestamp") for name in kinds["dates"].values())
+    times = any(known[name].has_times for name in kinds["dates"].values())
     warnings = _warnings(target, chosen)
     return ColumnPlan(chosen, target, names[label], **kinds, times=times, left_out=left_out, warnings=warnings)
 
@@ -169,7 +177,7 @@ def _kind_of(column: ColumnFacts, name: str) -> tuple[str, str]:
         return "", "it names the row"
     if column.is_number:
         return "numbers", ""
-    if column.type.startswith(_DATES):
+    if column.type.startswith(_DATES) or column.dates in _DATES:
         return "dates", ""
     if column.type not in ("string", "large_string", "bool"):
         return "", f"nothing is known to be made of {column.type}"
@@ -179,6 +187,8 @@ def _kind_of(column: ColumnFacts, name: str) -> tuple[str, str]:
         return "texts", ""
     if column.distinct * _RETURNS <= present and column.distinct <= _MOST_VALUES:
         return "categories", ""
+    if column.dates:
+        return "", "its dates don't begin with the year; written as 2024-02-29 they would be an input"
     return "", "nearly every row has a value of its own"
 
 

@@ -24,6 +24,10 @@ folder, label = sys.argv[1:]
 files = sorted(str(path) for path in __import__("pathlib").Path(folder).rglob("*.parquet"))
 types = {field.name: str(field.type) for field in pyarrow.parquet.read_schema(files[0])}
 source = duckdb.read_parquet(files)
+year_first = "[0-9]{4}(-[0-9]{2}-|/[0-9]{2}/|[.][0-9]{2}[.])[0-9]{2}"
+clock = "[ T][0-9]{2}:[0-9]{2}.*"
+forms = {"date": year_first, "timestamp": f"{year_first}({clock})?",
+         "other": f"[0-9]{{1,2}}([-/.])[0-9]{{1,2}}[-/.][0-9]{{2,4}}( .*)?"}
 found = []
 for name, kind in types.items():
     column = '"' + name.replace('"', '""') + '"'
@@ -33,12 +37,16 @@ for name, kind in types.items():
     moments = f"avg({column}) {finite}, stddev_pop({column}) {finite}" if number and name == label else "0, 0"
     counts = f"count(*), count(*) - count({column}), count(DISTINCT {column}), {words}, {moments}"
     rows, missing, distinct, words, mean, deviation = source.aggregate(counts).fetchall()[0]
+    dates = ""
+    for form, pattern in reversed(forms.items()) if kind == "string" and rows > missing else ():
+        if source.aggregate(f"bool_and(regexp_full_match({column}, '{pattern}'))").fetchall()[0][0]:
+            dates = form
     rarest = 0
     if name == label:
         per_value = source.filter(f"{column} IS NOT NULL").aggregate("count(*) AS n", column)
         rarest = per_value.aggregate("min(n)").fetchall()[0][0] or 0
     found.append(dict(name=name, type=kind, rows=rows, missing=missing, distinct=distinct, words=words or 0,
-                      rarest=rarest, mean=mean or 0, deviation=deviation or 0))
+                      dates=dates, rarest=rarest, mean=mean or 0, deviation=deviation or 0))
 print(json.dumps(found))
 """
 # In data_validation's: the schema of the columns that are read, in which SERVING has all but the label.

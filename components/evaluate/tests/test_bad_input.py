@@ -205,6 +205,7 @@ def test_champion_that_is_gone_or_wants_other_features(failing, tmp_path, new_re
     champion(4, tmp_path / "gone")
     message = failing(registry_uri=uri, model_name="taxi")
     assert f"No champion version 4 at '{tmp_path}/gone'" in message
+    assert "give the alias 'champion' to a version that works on this data, or remove it from version 4" in message
 
     champion(5, tmp_path)
     message = failing(registry_uri=uri, model_name="taxi")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import sklearn.metrics as sk
 from conftest import write_examples
-from many_tasks import CLASSES, LABELS, TAGS, WORSE, make_table, predict, step_of, write_all, write_model
+from many_tasks import CLASSES, GOOD, LABELS, TAGS, WORSE, make_table, predict, step_of, write_all, write_model
 
 from stepkit import tasks
 
@@ -97,6 +97,26 @@ def test_classes_as_scikit_learn_has_them(tmp_path, shared, table, weighted):
     for words in ("predicted crow", "Precision and recall", "Calibration", "multiclass"):
         assert words in page
     assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("task", "weights", "named"),
+    [
+        (tasks.MULTICLASS, GOOD, ""),
+        (tasks.MULTICLASS, [*GOOD[:2], [0, 0, -100]], "'crow'"),
+        (tasks.MULTICLASS, [[0, 0, 100], *GOOD[1:]], "'bee', 'crow'"),
+        (tasks.BINARY, [[0, 0, -1]] * 3, "'yes'"),
+    ],
+)
+def test_classes_that_are_never_predicted_are_named(tmp_path, shared, capsys, task, weights, named):
+    step = step_of(tmp_path, shared, task)
+    assert step.run(model=write_model(tmp_path / "model", task, np.array(weights))) == 0
+    warning = f"evaluate: warning: the model never predicts {named} on split 'eval'"
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if "warning" in line] == ([warning] if named else [])
+    shown = f"Never predicted</span>: {named.replace(chr(39), '')}</p>"
+    assert (shown if named else "predicted crow") in step.text("report")
+    assert ("Never predicted" in step.text("report")) == bool(named)
 
 
 def test_many_labels_as_scikit_learn_has_them(tmp_path, shared, table):

@@ -67,7 +67,7 @@ def test_jsonl_type_that_changes_between_files(extract, jsonl):
     [
         (['{"a": 1}', "", '{"a":', '{"a": 2}'], "line 3: not JSON"),
         (['{"a": 1}', "[1]"], "line 2: list, not an object. Write one object a line"),
-        (['[{"a": 1},', '{"a": 2}]'], "line 1: not JSON"),
+        (['[{"a": 1},', '{"a": 2}]'], "line 1: not JSON Lines, but the start of an array. Write one object a line"),
         (['{"a": "caf\udce9"}'], "line 1: the bytes aren't UTF-8 text"),
         (['{"a": 1}', '{"a": "x"}'], "Column 'a' changes its type in"),
         (['{"a": 1}', '{"a": "x"}'], "number in line 1, str in line 2"),

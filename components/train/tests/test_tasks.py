@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import odd
 import pytest
 import tensorflow as tf
 from conftest import example
+from train import trial_batch
+from train.labels import Target
 
 from stepkit import model_description
 
@@ -109,3 +112,26 @@ def test_report_names_task_and_classes(trained):
     task, done, _ = trained
     html = (done.out / "report.html").read_text(encoding="utf-8")
     assert task in html and all(name in html for name in TASKS[task][1]) and "counts" in html
+
+
+NEVER = "Warning: the model never predicts the {} of the label {!r} in the split"
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "scores", "seen", "named"),
+    [
+        ("binary", ("no", "yes"), [0.1, 0.4], {0, 1}, "class 'yes'"),
+        ("binary", ("no", "yes"), [0.1, 0.6], {0, 1}, ""),
+        ("multiclass", ("a", "b", "c"), [[0.4, 0.3, 0.3]] * 2, {0, 1, 2}, "classes 'b', 'c'"),
+        ("multiclass", ("a", "b", "c"), [[0.4, 0.3, 0.3]] * 2, {0, 2}, "class 'c'"),  # none of b is there
+        ("multilabel", ("0", "1"), [[0.9, 0.1], [0.6, 0.2]], {0, 1}, "class '1'"),
+        ("multilabel", ("0", "1"), [[0.9, 0.1], [0.6, 0.7]], {0, 1}, ""),
+        ("regression", (), [1.0, 2.0], set(), ""),
+    ],
+)
+def test_classes_that_are_never_predicted_are_named(task, classes, scores, seen, named):
+    model = SimpleNamespace(inputs={}, predict=lambda batches, verbose: np.array(scores))
+    source = SimpleNamespace(rows=len(scores), seen=seen, batches=lambda names: None)
+    said = []
+    trial_batch.never_predicted(model, source, Target("kind", task, classes), said.append)
+    assert [line.partition(" that it is")[0] for line in said] == ([NEVER.format(named, "kind")] if named else [])

@@ -43,6 +43,9 @@ def _rows(parts):
 def test_dates_as_text():
     found = _rows(tf.function(features.date_parts)(tf.constant([[time] for time in TIMES])))
     assert found == [_expected(datetime.fromisoformat(time)) for time in TIMES]
+    for mark in "/.":
+        parts = features.date_parts(tf.constant([[time.replace("-", mark)] for time in TIMES]))
+        assert _rows(parts) == found
 
 
 def test_every_day_of_eight_years_as_seconds():
@@ -51,7 +54,9 @@ def test_every_day_of_eight_years_as_seconds():
     assert found == [_expected(datetime.fromtimestamp(each, UTC)) for each in seconds]
 
 
-@pytest.mark.parametrize("value", ["", "yesterday", "2023-02-30", "2023-13-01", "2023-1-1", "2023-01-01T25:00", None])
+@pytest.mark.parametrize(
+    "value", ["", "yesterday", "2023-02-30", "2023-13-01", "2023-1-1", "2023-01/01", "2023-01-01T25:00", None]
+)
 def test_what_is_no_date(value):
     assert _rows(features.date_parts(_sparse([value], tf.string))) == [[-1] * 7]
 

@@ -117,6 +117,18 @@ def test_weights_that_do_not_weigh(inputs, refused, weight, message):
     assert message in refused(inputs.with_splits(train=[table(60, 1)]).with_module(module))
 
 
+@pytest.mark.parametrize(
+    ("weight", "message"), [("c", "The weight 'c' (WEIGHT of the module) is text"), ("f", "'f', which is the label")]
+)
+def test_weights_that_are_none_are_known_without_data(inputs, capsys, weight, message):
+    module = f"LABEL, WEIGHT = 'f', {weight!r}\n" + (
+        "def preprocessing_fn(inputs):\n    return {'f': inputs['fare'], 'c': inputs['city']}\n"
+    )
+    argv = inputs.with_module(module).arguments("--check")
+    assert cli.main(argv) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_targets_that_preprocessing_fn_does_not_return(inputs, refused):
     module = "def preprocessing_fn(inputs):\n    return {'tip': inputs['tips']}\n"
     assert "returns no 'tips', the label. Did you mean 'tip'?" in refused(

@@ -68,6 +68,13 @@ def test_an_unknown_label_is_told_with_near_misses():
         (ColumnFacts("note", "string", 900, distinct=800, words=7), "texts"),
         (ColumnFacts("day", "date32[day]", 900, distinct=300), "dates"),
         (ColumnFacts("seen", "timestamp[us]", 900, distinct=300), "dates"),
+        (ColumnFacts("day", "string", 900, distinct=890, words=1, dates="date"), "dates"),
+        (ColumnFacts("seen", "string", 900, distinct=20, words=2, dates="timestamp"), "dates"),
+        (
+            ColumnFacts("day", "string", 900, distinct=890, words=1, dates="other"),
+            "its dates don't begin with the year; written as 2024-02-29 they would be an input",
+        ),
+        (ColumnFacts("part", "string", 900, distinct=20, words=1, dates="other"), "categories"),
         (ColumnFacts("at", "time64[us]", 900, distinct=300), r"nothing is known to be made of time64[us]"),
         (ColumnFacts("same", "int64", 900, distinct=1), "it has one value alone"),
         (ColumnFacts("none", "string", 900, missing=900), "it is empty"),

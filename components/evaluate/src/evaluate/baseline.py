@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evaluate import models
 from stepkit import registry, uris
-from stepkit.errors import UsageError
+from stepkit.errors import StepError, UsageError
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ def find(baseline_model_uri: str, registry_uri: str, model_name: str) -> Iterato
         f"Give the alias {registry.CHAMPION!r} to a version that works on this data, or remove it from version "
         f"{champion.version}; or name a model by --baseline-model-uri."
     )
-    with uris.local_copy(champion.uri, f"champion version {champion.version}") as path:
-        name = f"champion version {champion.version}"
+    name = f"champion version {champion.version}"
+    with contextlib.ExitStack() as copies:
+        try:
+            path = copies.enter_context(uris.local_copy(champion.uri, name))
+        except StepError as error:
+            raise StepError(f"{error} If it was removed on purpose: {remedy[0].lower()}{remedy[1:]}") from error
         yield Baseline(champion.version, name, champion.uri, models.load(path, what, remedy))

@@ -131,8 +131,9 @@ def run(args: argparse.Namespace) -> None:
         print(f"evaluate: scored {planned.rows:,} rows in {time.monotonic() - began:.1f} s", flush=True)
         judged = judge(planned, scores, aggregator, eval_config, args.min_slice_size, champion)
         if never := judged.curves["candidate"].never_predicted(problem):
-            shown = ", ".join(never[:_NAMED]) + (f" and {len(never) - _NAMED} more" if len(never) > _NAMED else "")
-            print(f"evaluate: warning: the model predicts for no row of {args.eval_split!r}: {shown}", flush=True)
+            more = f" and {len(never) - _NAMED} more" if never[_NAMED:] else ""
+            shown = ", ".join(map(repr, never[:_NAMED])) + more
+            print(f"evaluate: warning: the model never predicts {shown} on split {args.eval_split!r}", flush=True)
         _write(args, outputs, planned, judged, eval_config, champion)
         outputs.parameter(args.operating_point, point.described(args.eval_split, judged.metrics[0]) if point else {})
     verdict = judged.verdict

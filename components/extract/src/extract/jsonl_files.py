@@ -242,6 +242,11 @@ def _bad_line(path: str) -> StepError | None:
         except KeyError as error:
             return StepError(f"{path!r}, line {number}: it has the key {error} twice. Write it once.")
         except ValueError as error:
+            if number == 1 and line.lstrip().startswith(b"["):
+                return StepError(
+                    f"{path!r}, line 1: not JSON Lines, but the start of an array. Write one object a line, as "
+                    "`jq -c '.[]'` does."
+                )
             return StepError(f"{path!r}, line {number}: not JSON ({error}). Correct it: each line is one JSON object.")
         if not isinstance(value, dict):
             return StepError(

@@ -1,7 +1,7 @@
 """The label and the weight among the transformed features: which they are, and whether a model can learn from them."""
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ from stepkit.errors import StepError, near_misses
 _MOST_CLASSES = 1000
 # Classes that an error names.
 _NAMED = 5
+_TEXT = "string"  # of TensorFlow's types
 Transform = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
@@ -55,16 +56,25 @@ def of_module(module: ModuleType, label_key: str) -> Targets:
     return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key), is_class)
 
 
-def among(targets: Targets, outputs: Collection[str]) -> Targets:
+def among(targets: Targets, outputs: Mapping[str, Any]) -> Targets:
     """Returns those that preprocessing_fn returns.
 
+    Args:
+        outputs: transformed feature to its tensor.
+
     Raises:
-        StepError: it doesn't return one that it must.
+        StepError: it doesn't return one that it must, or the weight can't be one.
     """
     wanted = [("label", targets.label)] if targets.asked else []
     for what, name in [*wanted, ("WEIGHT", targets.weight)]:
         if name and name not in outputs:
             raise StepError(f"preprocessing_fn returns no {name!r}, the {what}. {near_misses(name, outputs)}")
+    if targets.weight and targets.weight == targets.label:
+        raise StepError(f"WEIGHT is {targets.weight!r}, which is the label. Name another transformed feature.")
+    if targets.weight and outputs[targets.weight].dtype.name == _TEXT:
+        raise StepError(
+            f"The weight {targets.weight!r} (WEIGHT of the module) is text. Have preprocessing_fn return a number."
+        )
     return replace(targets, label=targets.label if targets.label in outputs else "")
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import tensorflow as tf  # pylint: disable=import-error
 
-# ISO 8601, as the columns of dates and times come; what follows the minutes doesn't count.
-_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
+# ISO 8601, as the columns of dates and times come, or with slashes or dots in the date; what follows the minutes
+# doesn't count.
+_DATE = r"^\d{4}(-\d{2}-|/\d{2}/|\.\d{2}\.)\d{2}([T ]\d{2}:\d{2}.*)?$"
 _NO_WORD = r"[^\p{L}\p{N}']+"
 _DAY_SECONDS = 86_400
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
@@ -88,8 +89,8 @@ def date_parts(feature: Any) -> dict[str, tf.Tensor]:
     """Takes dates and times apart.
 
     Args:
-        feature: text as ISO 8601 (`2024-02-29` or `2024-02-29T23:10`, as columns of dates and times come), or integers:
-            seconds since 1970 in UTC.
+        feature: text as ISO 8601 (`2024-02-29` or `2024-02-29T23:10`, as columns of dates and times come), or with
+            slashes or dots (`2024/02/29`); or integers: seconds since 1970 in UTC.
 
     Returns:
         `year`, `month` (1 to 12), `day` (1 to 31), `day_of_year` (1 to 366), `weekday` (0, Monday, to 6), `hour` and

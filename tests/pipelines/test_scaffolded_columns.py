@@ -1,0 +1,27 @@
+"""What `pipeyard new pipeline` knows of data's columns, from extract's own environment."""
+
+from pathlib import Path
+
+from pipeyard.repository.project import Project
+from pipeyard.scaffolds import column_roles, data_facts
+
+ROWS = [
+    "day,at,american,code,size,label",
+    "2012/01/01,2012-01-01 10:00,1/31/2012,x,1.5,sun",
+    ",2012-01-02 11:30,12/31/99,2012-01-01,2,rain",
+    "2012/01/03,2012-01-03 00:00,2/1/2012,y,2.5,rain",
+]
+
+
+def test_texts_that_are_dates_are_found(tmp_path):
+    (tmp_path / "rows.csv").write_text("\n".join(ROWS) + "\n", encoding="utf-8")
+    reader = data_facts.DataReader(Project(Path(__file__).parents[2]), tmp_path / "read", lambda _: None)
+    columns = reader.columns(data_facts.source_of(tmp_path / "rows.csv"), "label")
+    assert {each.name: (each.type, each.dates) for each in columns if each.dates} == {
+        "day": ("string", "date"),
+        "american": ("string", "other"),
+    }
+    plan = column_roles.plan(columns, "label")
+    assert plan.dates == {"day": "day", "at": "at"}
+    assert plan.times  # of the column that is a timestamp
+    assert [each.rarest for each in columns if each.name == "label"] == [1]
