@@ -14,7 +14,7 @@ from pipeyard.runs.record import Task
 
 ROOT = Path(__file__).parents[2]
 READERS = Path(__file__).parent / "readers"
-STEP_SECONDS = 240
+STEP_SECONDS = 600
 _PROJECT = project.find(ROOT)
 
 
