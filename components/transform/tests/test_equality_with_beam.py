@@ -110,7 +110,7 @@ def _both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Inputs, Inputs]:
     folder = tmp_path_factory.mktemp("equality")
     schema = folder / "schema.pbtxt"
     schema.write_text(SCHEMA, encoding="utf-8")
-    splits = {"train": [_table(40_000, 1), _table(700, 2), _table(0, 3)], "eval": [_table(300, 4)]}
+    splits = {"train": [_table(10_000, 1), _table(700, 2), _table(0, 3)], "eval": [_table(300, 4)]}
     here = Inputs(write_examples(folder / "examples", splits), schema, folder / "here", MODULE)
     on_beam = replace(here, outputs=folder / "on_beam")
     parquet = ("--output-format", "parquet")
