@@ -72,7 +72,7 @@ def test_same_as_plain_tfma_by_slice_weight_and_of_the_change(tmp_path, shared, 
         return partition(lambda item, _: buckets[label_of(item[1])], number)
 
     monkeypatch.setattr(beam, "Partition", same_buckets)
-    expected = intervals(stock(shared, eval_config, task, tmp_path))
+    expected = intervals(stock("jackknife", shared, eval_config, task, tmp_path, repr(sorted(buckets.items()))))
     found = intervals(str(step.out / "evaluation"))
     assert len(expected) > 3 * 4 * 3  # three slices, four metrics, of two models and their difference
     expected = {key: numbers for key, numbers in expected.items() if key[1] != "example_count"}  # a change of 0, +- 0

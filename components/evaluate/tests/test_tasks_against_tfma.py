@@ -1,9 +1,11 @@
-"""Every task's numbers are TFMA's own: against `tfma.run_model_analysis`, with weights, slices and a baseline."""
+"""Every task's numbers are TFMA's own: what `tfma.run_model_analysis` said, with weights, slices and a baseline."""
 
+import inspect
+
+import many_tasks
 import pytest
+import stock_tfma
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
-from apache_beam.options.pipeline_options import PipelineOptions
 from evaluate import config, data, entries
 from evaluate.problem import Problem
 from many_tasks import LABELS, TAGS, TYPES, classes_of, step_of, write_all
@@ -57,32 +59,27 @@ def fixture_shared(tmp_path_factory):
     return write_all(tmp_path_factory.mktemp("tasks"))
 
 
-def stock(shared, eval_config, task, folder):
-    """Runs plain TFMA with the same configuration, on the same rows and models."""
-    with tf.io.TFRecordWriter(str(folder / "rows.tfrecord")) as writer:
-        for batch in data.read_parts(examples.split_files(shared / "examples", "eval"), TYPES, []):
-            for record in batch.serialized:
-                row = tf.train.Example.FromString(record)
-                tags = [row.features.feature[name].float_list.value[0] for name in TAGS]
-                row.features.feature["tags"].float_list.value.extend(tags)
-                writer.write(row.SerializeToString())
+def stock(name, shared, eval_config, task, folder, patched=""):
+    """Returns what plain TFMA answers with the same configuration, on the same rows and models."""
+    files = examples.split_files(shared / "examples", "eval")
     paths = {"": task, "candidate": task, "baseline": f"{task}_worse"}
     for spec in eval_config.model_specs:
         spec.signature_name = "serving_default"
         spec.prediction_key = tasks.ANSWERS[task]
         spec.label_key = {"kind": "kind_id", "yes": "yes_id"}.get(LABELS[task], LABELS[task])
-    models = [
-        tfma.default_eval_shared_model(str(shared / paths[spec.name]), eval_config=eval_config, model_name=spec.name)
-        for spec in eval_config.model_specs
-    ]
-    tfma.run_model_analysis(
-        eval_shared_model=models if len(models) > 1 else models[0],
-        eval_config=eval_config,
-        data_location=str(folder / "rows.tfrecord"),
-        output_path=str(folder / "stock"),
-        pipeline_options=PipelineOptions(["--runner=FnApiRunner"]),
-    )
-    return str(folder / "stock")
+    models = {spec.name: shared / paths[spec.name] for spec in eval_config.model_specs}
+    made_by = "\0".join([inspect.getsource(many_tasks), stock_tfma.digest_of_files(files), patched])
+    return stock_tfma.answer(name, eval_config, _with_tags(files), models, made_by, folder)
+
+
+def _with_tags(files):
+    """Yields rows as plain TFMA needs them: the tags as one feature, too."""
+    for batch in data.read_parts(files, TYPES, []):
+        for record in batch.serialized:
+            row = tf.train.Example.FromString(record)
+            tags = [row.features.feature[name].float_list.value[0] for name in TAGS]
+            row.features.feature["tags"].float_list.value.extend(tags)
+            yield row.SerializeToString()
 
 
 @pytest.mark.parametrize("task", tasks.TASKS)
@@ -95,7 +92,7 @@ def test_same_as_plain_tfma_with_weights_and_a_baseline(tmp_path, shared, monkey
 
     problem = Problem(LABELS[task], task, classes_of(task), "weight")
     computed = entries.expand(entries.parse(METRICS[task]), problem)
-    plain = stock(shared, config.build(computed, [], SLICES, problem, True), task, tmp_path)
+    plain = stock(task, shared, config.build(computed, [], SLICES, problem, True), task, tmp_path)
     for name in ("metrics", "plots"):
         expected = protos_by_slice(plain, name)
         assert len(expected) == 3
