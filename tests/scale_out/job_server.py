@@ -169,6 +169,7 @@ def worker_pool(python: Path, env: Mapping[str, str], work: Path) -> Iterator[li
             "--environment_type=EXTERNAL",
             f"--environment_config=127.0.0.1:{port}",
             f"--temp_location={work / 'exchanged'}",
+            "--parallelism=1",  # each worker is a process that imports TensorFlow; every stage has one
         ]
     finally:
         workers.stop()

@@ -29,7 +29,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     Raises:
         PipeyardError: the folder has other things in it, or uv fails.
     """
-    ours = {Path(SOURCE).name, settings.FILE, REQUIREMENTS, _WHEELS}
+    ours = {Path(SOURCE).name, settings.FILE, REQUIREMENTS, _WHEELS, "__pycache__"}  # of who tried the function here
     others = sorted({path.name for path in folder.glob("*")} - ours)
     if others:
         raise PipeyardError(f"{folder} has other things in it ({', '.join(others[:3])}). Name a new folder.")

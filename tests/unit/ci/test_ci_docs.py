@@ -63,7 +63,7 @@ def project(tmp_path):
     root = tmp_path / "project"
     files = {
         "Makefile": _MAKEFILE,
-        ".gitignore": "/runs/\n.venv\n",
+        ".gitignore": "/runs/\n.venv\n__pycache__/\n",
         "settings.yaml": _SETTINGS,
         "build/ci-source": (ROOT / "build/ci-source").read_text(encoding="utf-8"),
         "build/ci-packages": "#!/bin/sh\n",  # nothing is installed for a test
