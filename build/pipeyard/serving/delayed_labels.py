@@ -162,8 +162,8 @@ def _scored(
             "`pipeyard serve start --sample 1`."
         )
     with sample_tables.database(f"What is in {samples}") as database:
-        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples)}")
-        database.execute(f"CREATE VIEW labels AS {sample_tables.parquet(folder.labels(model))}")
+        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples / '*.parquet')}")
+        database.execute(f"CREATE VIEW labels AS {sample_tables.parquet(folder.labels(model) / '*.parquet')}")
         columns = [each[0] for each in database.execute("SELECT * FROM samples LIMIT 0").description]
         metric = metric or (ACCURACY if "_class" in columns else ERROR)
         # A candidate is compared with what the stable version answered meanwhile.

@@ -113,33 +113,31 @@ def compare(
     ]
     component_programs.run(project, "extract", ["-m", "extract", *extract], _PURPOSE, say)
     say("comparing them")
-    statistics = out / "statistics"
-    validation = [
-        *("--examples", str(out / "examples"), "--serving-statistics-uri", str(training)),
-        *("--baseline-statistics-uri", str(statistics), "--skew-threshold", f"{options.threshold:g}"),
-        *("--drift-threshold", f"{options.threshold:g}"),
-        *(("--schema-uri", options.schema) if options.schema else ()),
-        *(("--environments", f'{{"{_SPLIT}": "{options.environment}"}}') if options.environment else ()),
-        *(
-            "--statistics",
-            str(statistics),
-            "--schema",
-            str(out / "schema.pbtxt"),
-            "--anomalies",
-            str(out / "anomalies"),
-        ),
-        *("--report", str(out / "report.html"), "--valid", str(out / "valid")),
-        *("--anomaly-count", str(out / "anomaly_count"), "--drift-detected", str(out / "drift_detected")),
-    ]
+    validation = _validation(out, training, options)
     told = component_programs.run(project, "data_validation", ["-m", "data_validation", *validation], _PURPOSE, say)
     lines = tuple(line for line in told.splitlines() if line.strip())
     return LiveComparison(version, lines, (out / "valid").read_text(encoding="utf-8").strip().lower() == "true", out)
 
 
+def _validation(out: Path, training: Path, options: MonitoringOptions) -> list[str]:
+    """Returns the arguments of data_validation; what it last computed is what the new data may have drifted from."""
+    statistics = out / "statistics"
+    return [
+        *("--examples", str(out / "examples"), "--serving-statistics-uri", str(training)),
+        *("--baseline-statistics-uri", str(statistics), "--skew-threshold", f"{options.threshold:g}"),
+        *("--drift-threshold", f"{options.threshold:g}"),
+        *(("--schema-uri", options.schema) if options.schema else ()),
+        *(("--environments", f'{{"{_SPLIT}": "{options.environment}"}}') if options.environment else ()),
+        *("--statistics", str(statistics), "--schema", str(out / "schema.pbtxt")),
+        *("--anomalies", str(out / "anomalies"), "--report", str(out / "report.html"), "--valid", str(out / "valid")),
+        *("--anomaly-count", str(out / "anomaly_count"), "--drift-detected", str(out / "drift_detected")),
+    ]
+
+
 def _raw_columns(files: Path, say: Callable[[str], None]) -> list[str]:
     """Returns the columns that have statistics: raw ones of single values, as extract's examples have them."""
     with sample_tables.database(f"What is at {files}") as database:
-        select = f"SELECT * FROM read_parquet({sample_tables.text(files)}, union_by_name = true)"
+        select = sample_tables.parquet(files)
         kinds = {name: kind for name, kind, *_ in database.execute(f"DESCRIBE {select}").fetchall()}
     raw = [name for name in kinds if not _ADDED.fullmatch(name)]
     lists = [name for name in raw if kinds[name].endswith("[]")]

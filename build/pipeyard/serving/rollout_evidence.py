@@ -130,7 +130,7 @@ def _sampled(folder: ServingFolder, begin: log.Begin) -> dict[int, dict[str, int
         return {}
     found: dict[int, dict[str, int]] = {}
     with sample_tables.database(f"What is in {samples}") as database:
-        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples)}")
+        database.execute(f"CREATE VIEW samples AS {sample_tables.parquet(samples / '*.parquet')}")
         columns = [each[0] for each in database.execute("SELECT * FROM samples LIMIT 0").description]
         kind = "_class" if "_class" in columns else "''"
         query = f"SELECT _version, {kind}, count(*) FROM samples WHERE epoch(_time) >= {begin.staged_at!r}"

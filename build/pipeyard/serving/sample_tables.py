@@ -31,9 +31,9 @@ def database(what: str) -> Iterator[Any]:
         raise PipeyardError(f"{what} can't be read: {str(error).splitlines()[0]}") from error
 
 
-def parquet(folder: Path) -> str:
-    """Returns a SELECT of all rows of a folder's files; of columns that a file hasn't, NULL."""
-    return f"SELECT * FROM read_parquet({text(folder / '*.parquet')}, union_by_name = true)"
+def parquet(files: Path) -> str:
+    """Returns a SELECT of all rows of the files of a pattern; of columns that a file hasn't, NULL."""
+    return f"SELECT * FROM read_parquet({text(files)}, union_by_name = true)"
 
 
 def text(value: Path | str) -> str:

@@ -62,24 +62,15 @@ class Locks:
     def update(self, names: Iterable[str] = ()) -> dict[str, Comparison]:
         """Locks what the versions that were asked for name now; returns what changed, by component."""
         locked = lock_file.read(self.path)
-        news = {name: self._resolve(name, locked[name]) for name in self._chosen(locked, names)}
-        compared = {
-            name: self._compared(name, locked[name], text)
-            for name, (now, text) in news.items()
-            if now.digest != locked[name].digest
-        }
+        news = self._news(locked, names)
+        compared = self._changes(locked, news)
         self._write({**locked, **{name: now for name, (now, _) in news.items()}}, {n: t for n, (_, t) in news.items()})
         return compared
 
     def diff(self, names: Iterable[str] = ()) -> dict[str, Comparison]:
         """Returns what `update` would change."""
         locked = lock_file.read(self.path)
-        news = {name: self._resolve(name, locked[name]) for name in self._chosen(locked, names)}
-        return {
-            name: self._compared(name, locked[name], text)
-            for name, (now, text) in news.items()
-            if now.digest != locked[name].digest
-        }
+        return self._changes(locked, self._news(locked, names))
 
     def verify(self) -> list[str]:
         """Returns what isn't as the lock says, for each component what is to be done.
@@ -128,6 +119,18 @@ class Locks:
         if not names:
             raise PipeyardError(f"{source} has no components, or can't be listed. Is it a store? See its index.json.")
         return store.load_components(*names)
+
+    def _news(self, locked: dict[str, LockedComponent], names: Iterable[str]) -> dict[str, tuple[LockedComponent, str]]:
+        return {name: self._resolve(name, locked[name]) for name in self._chosen(locked, names)}
+
+    def _changes(
+        self, locked: dict[str, LockedComponent], news: dict[str, tuple[LockedComponent, str]]
+    ) -> dict[str, Comparison]:
+        return {
+            name: self._compared(name, locked[name], text)
+            for name, (now, text) in news.items()
+            if now.digest != locked[name].digest
+        }
 
     def _resolve(self, name: str, asked: LockedComponent) -> tuple[LockedComponent, str]:
         """Returns what is there now of what was asked for, with its specification's text."""
