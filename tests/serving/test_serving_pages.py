@@ -149,7 +149,14 @@ import json, sys, time, urllib.request
 from pathlib import Path
 import duckdb
 served, labels = Path(sys.argv[1]), Path(sys.argv[2])
-url = json.loads((served / ".serve/state.json").read_text())["url"] + "/v1/models/taxi:predict"
+state = served / ".serve/state.json"
+until = time.monotonic() + 30
+while time.monotonic() < until:  # the candidate has its share of the traffic
+    told = json.loads(state.read_text())["models"]["taxi"]["versions"].get("2", {})
+    if told.get("healthy") and told.get("share") == 50:
+        break
+    time.sleep(0.05)
+url = json.loads(state.read_text())["url"] + "/v1/models/taxi:predict"
 for number in range(600):
     headers = {"content-type": "application/json", "x-request-id": f"r{number}"}
     urllib.request.urlopen(urllib.request.Request(url, b'{"instances": [{"fare": 1.5}]}', headers), timeout=10).read()
@@ -158,7 +165,8 @@ until, kept = time.monotonic() + 30, 0
 while kept < 600 and time.monotonic() < until:
     time.sleep(0.05)
     if list((served / ".serve/samples/taxi").glob("*.parquet")):
-        kept = duckdb.sql(f"SELECT count(*) FROM '{served}/.serve/samples/taxi/*.parquet'").fetchall()[0][0]
+        rows = f"SELECT DISTINCT _request_id FROM '{served}/.serve/samples/taxi/*.parquet' WHERE _version IN (1, 2)"
+        kept = duckdb.sql(f"SELECT count(*) FROM ({rows}) WHERE _request_id SIMILAR TO 'r[0-9]+'").fetchall()[0][0]
 """
 
 
