@@ -6,4 +6,4 @@ import duckdb
 
 source, target = sys.argv[1:]
 READ = "read_parquet" if source.endswith(".parquet") else "read_csv"
-duckdb.sql(f"SELECT * FROM (SUMMARIZE SELECT * FROM {READ}('{source}'))").write_csv(target)
+duckdb.execute(f"COPY (SELECT * FROM (SUMMARIZE SELECT * FROM {READ}('{source}'))) TO '{target}' (FORMAT csv, HEADER)")
