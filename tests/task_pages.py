@@ -20,6 +20,7 @@ OF_SERVING = (
     "tasks/roll-out-with-a-canary.md",
     "tasks/watch-what-is-served.md",
     "tasks/ab-with-labels.md",
+    "tasks/score-a-file.md",
 )
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")

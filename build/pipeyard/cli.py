@@ -32,6 +32,7 @@ COMMANDS = {
     "deploy": "pipeyard.commands.deploy",
     "approve": "pipeyard.commands.approve",
     "serve": "pipeyard.commands.serve",
+    "predict": "pipeyard.commands.predict",
     "doctor": "pipeyard.commands.doctor",
     "release": "pipeyard.commands.release",
     "withdraw": "pipeyard.commands.withdraw",

@@ -1,4 +1,4 @@
-"""data_validation, transform and evaluate compute the same on an engine as on one machine."""
+"""data_validation, transform, evaluate and batch_predict compute the same on an engine as on one machine."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from job_server import worker_pool
-from steps import environment, read
+from steps import Step, environment, read
 
 # Of data_validation with slices (`computing.SLICED_ROWS`): a split with more is several.
 MOST_CHUNK_ROWS = 1 << 18
@@ -120,6 +120,22 @@ def test_workers_that_share_nothing_with_the_step_give_the_same(again, here, fli
         there = again("transform", [*flink.beam_args, *where])
     assert_same("transform", there, here("transform"))
     assert "Starting worker" in (tmp_path / "workers.log").read_text()
+
+
+def test_flink_scores_files_as_one_machine_does(on_flink, flink, tmp_path):
+    inputs = {name: on_flink["evaluate"].inputs[name] for name in ("examples", "model")}
+    step = Step("batch_predict", {"columns": ["company"]}, inputs, {}, {"row_count": ""})
+    there, here = (
+        step.again(tmp_path / name, beam_args=args) for name, args in (("there", flink.beam_args), ("here", []))
+    )
+    assert there.values == here.values == {"row_count": "15002"}
+    found, expected = (
+        json.loads((each.outputs["predictions"] / "manifest.json").read_text()) for each in (there, here)
+    )
+    assert len(expected["files"]) > 3
+    assert [column["name"] for column in expected["columns"]] == ["company", "probability", "class", "threshold"]
+    assert found == expected  # with the sha256 of each file
+    assert "batch_predict" in flink.jobs()
 
 
 @pytest.mark.parametrize("component", ["data_validation", "evaluate"])

@@ -6,14 +6,17 @@ What a run of the pipeline would push and stage is pushed and staged by a line o
 import json
 import os
 import random
+import subprocess
 import sys
 from textwrap import dedent
 
+import duckdb
 import pytest
 from served_folders import ROOT, ServedFolder
 from task_pages import OF_SERVING, Walk, terminal
 
 from pipeyard.repository import component_programs, project
+from pipeyard.serving import serving_programs
 from pipeyard.system import marks
 
 _STAGES = """\
@@ -90,8 +93,8 @@ def _rides(fares: tuple[int, int]) -> list[dict]:
 
 
 @pytest.fixture
-def watched(tmp_path, envoy):
-    """A copy of this repository, as far as serving needs it, with a pushed model that was trained on cheap rides."""
+def checkout(tmp_path):
+    """A copy of this repository, as far as serving needs it, in which nothing is pushed."""
     root = tmp_path.resolve() / "project"
     root.mkdir()
     for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
@@ -99,6 +102,13 @@ def watched(tmp_path, envoy):
     if (ROOT / ".tools").exists():
         (root / ".tools").symlink_to(ROOT / ".tools")
     (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
+    return root
+
+
+@pytest.fixture
+def watched(checkout, tmp_path, envoy):
+    """The copy, with a pushed model that was trained on cheap rides."""
+    root = checkout
     rides = tmp_path / "rides.jsonl"
     rides.write_text("\n".join(map(json.dumps, _rides((5, 15)))))
     found = project.find(root)
@@ -199,3 +209,51 @@ def test_a_version_that_labels_show_to_be_worse_is_rolled_back_as_the_page_says(
     text = (tmp_path / "ab.html").read_text()
     assert "Version 2 was rolled back" in text
     assert "labels: the metric is 0 for the candidate and 1 for the stable version" in text
+
+
+_EXPORTED = """\
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import small_models
+small_models.export(Path(sys.argv[2]), "binary")
+"""
+_ANSWERED = """\
+import json, sys
+from pathlib import Path
+from model_server import bodies, saved_models
+model, asked = saved_models.load(Path(sys.argv[1])), json.loads(Path(sys.argv[2]).read_text())
+asked = bodies.read_v1({"instances": asked}, model.reader, 100)
+print(bodies.write_v1(model.answers, model.ask(model.reader.tensors(asked.values, asked.rows)), "1").decode())
+"""
+
+
+def test_files_are_scored_as_the_model_server_answers_as_the_page_says(checkout, tmp_path):
+    found = project.find(checkout)
+    version = checkout / "serving/chicago_taxi/1"
+    exported = ["-c", _EXPORTED, str(ROOT / "components/batch_predict/tests"), str(version)]
+    component_programs.run(found, "batch_predict", exported, "a test's model is made", print)
+    rows = [{"miles": 0.3, "area": 2, "Company Name": "Flash Cab"}, {"miles": 0.25, "area": None, "Company Name": ""}]
+    rows += [{"miles": number / 16, "area": number, "Company Name": f"{number} \u00e4"} for number in range(20)]
+    lines = [f"{row['miles']},{'' if row['area'] is None else row['area']},{row['Company Name']}" for row in rows]
+    text = "miles,area,Company Name,company,fare\n" + "".join(f"{line},C{n},{n}.5\n" for n, line in enumerate(lines))
+    (checkout / "rides.csv").write_text(text, encoding="utf-8")
+    person = Walk(checkout, {}, terminal(tmp_path, {}), tmp_path)
+    (_, told), (_, as_json) = person.follow(OF_SERVING[4])
+    assert "22 rows scored with chicago_taxi, version 1: scores.parquet" in told
+    read = duckdb.sql(f"SELECT * FROM '{checkout}/scores.parquet'")
+    assert read.columns == ["company", "fare", "probability", "class", "threshold"]
+    scored = read.fetchall()
+    assert [row[:2] for row in scored] == [(f"C{number}", number + 0.5) for number in range(22)]
+    (tmp_path / "asked.json").write_text(json.dumps(rows))
+    server = serving_programs.model_server(found, print)
+    command = [server.command[0], "-c", _ANSWERED, str(version), str(tmp_path / "asked.json")]
+    done = subprocess.run(command, env={**os.environ, **server.env}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    served = json.loads(done.stdout)["predictions"]
+    assert [row[2:] for row in scored] == [(each["probability"], each["class"], each["threshold"]) for each in served]
+    assert {each["class"] for each in served} == {"no tip", "tip"}
+    named = json.loads(as_json[as_json.index("{") :])
+    assert [each["name"] for each in named["columns"]] == [f"predicted_{name}" for name in read.columns[2:]]
+    again = duckdb.sql(f"SELECT * FROM '{checkout}/scores/part-00000.parquet'").fetchall()
+    assert again == [row[2:] for row in scored]

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import MODULE, PLAIN, table
-from transform import cli, threads, tracing
+from transform import cli, tracing
 
-from stepkit import digest, examples
+from stepkit import digest, examples, threads
 from stepkit.errors import StepError
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from model_server.answers import Answers
-from model_server.columns import Column, Reader
+from model_server.columns import Reader
 
 from stepkit import tasks
+from stepkit.answers import Answers
 from stepkit.model_description import ModelDescription
+from stepkit.raw_columns import Column
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from conftest import COLUMNS
 from model_server import bodies
-from model_server.answers import Answers
 from model_server.columns import Reader
 from model_server.refusals import Refused
 
 from stepkit import tasks
+from stepkit.answers import Answers
 
 READER = Reader(COLUMNS)
 MILES = {"name": "miles", "shape": [2], "datatype": "FP32", "data": [1, 2]}

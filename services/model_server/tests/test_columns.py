@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import COLUMNS
-from model_server.columns import Column, Reader
+from model_server.columns import Reader
 from model_server.refusals import Refused
+
+from stepkit.raw_columns import Column
 
 READER = Reader(COLUMNS)
 LOWEST = -(2**63)

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import CLASSES, COLUMNS
 from model_server import request_log
-from model_server.answers import Answers
 from model_server.request_log import RequestLog, Sampling
 
 from stepkit import tasks
+from stepkit.answers import Answers
 from stepkit.errors import UsageError
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)

@@ -13,11 +13,11 @@ import tensorflow as tf
 from tensorflow_transform import analyzer_nodes
 from tensorflow_transform.nodes import OperationNode
 
+from stepkit.threads import Map
 from transform import analyzers, shards, tracing
 from transform.analysis_cache import AnalysisCache
 from transform.raw_schema import RawSchema
 from transform.shards import Shard
-from transform.threads import Map
 from transform.tracing import Trace, TracedFunction
 
 

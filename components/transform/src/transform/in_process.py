@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tensorflow_transform as tft
 
+from stepkit import threads
 from stepkit.outputs import Outputs
-from transform import analysis, shards, targets, threads, writing
+from transform import analysis, shards, targets, writing
 from transform.analysis import NeedsBeam
 from transform.analysis_cache import AnalysisCache
 from transform.applying import Transformation

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from stepkit.errors import StepError
+from stepkit.threads import Map
 from transform import tf_example, tfrecord
 from transform.applying import Transformation
-from transform.threads import Map
 
 GZIP_LEVEL = 2  # see the measurement in the README
 

@@ -80,19 +80,9 @@ def read_batches(
             and the column.
     """
     import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
-    import pyarrow.parquet as pq  # pylint: disable=import-outside-toplevel,import-error
 
     for file in files:
-        try:
-            parquet = pq.ParquetFile(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StepError(f"{str(file)!r} can't be read as Parquet ({error}). Run extract again.") from error
-        present = parquet.schema_arrow.names
-        for name in [*types, *keep]:
-            if name not in present:
-                raise StepError(f"Column {name!r} of the schema isn't in {str(file)!r}. {near_misses(name, present)}")
-        wanted = list(dict.fromkeys([*types, *keep]))
-        for batch in _readable(parquet.iter_batches(batch_size=batch_rows, columns=wanted), file):
+        for batch in read_stored(file, [*types, *keep], batch_rows, "the schema"):
             columns = {}
             for name, kind in types.items():
                 try:
@@ -104,6 +94,34 @@ def read_batches(
             for name in keep:
                 columns[f"raw:{name}"] = batch.column(batch.schema.get_field_index(name))
             yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def read_stored(file: Path, columns: Sequence[str], batch_rows: int, wanted_by: str) -> Iterator[Any]:
+    """Streams columns of a Parquet file as they are stored, each once.
+
+    Args:
+        columns: their names.
+        batch_rows: most rows a batch has.
+        wanted_by: whose columns they are, for errors ("the schema").
+
+    Yields:
+        pyarrow.RecordBatch.
+
+    Raises:
+        StepError: the file is damaged, or a column is missing.
+    """
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+    import pyarrow.parquet as pq  # pylint: disable=import-outside-toplevel,import-error
+
+    try:
+        parquet = pq.ParquetFile(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StepError(f"{str(file)!r} can't be read as Parquet ({error}). Run extract again.") from error
+    present = parquet.schema_arrow.names
+    for name in columns:
+        if name not in present:
+            raise StepError(f"Column {name!r} of {wanted_by} isn't in {str(file)!r}. {near_misses(name, present)}")
+    yield from _readable(parquet.iter_batches(batch_size=batch_rows, columns=list(dict.fromkeys(columns))), file)
 
 
 def _readable(batches: Iterator[Any], file: Path) -> Iterator[Any]:
@@ -126,14 +144,7 @@ def to_list_column(column: Any, kind: str) -> Any:
     import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
     import pyarrow.compute as pc  # pylint: disable=import-outside-toplevel,import-error
 
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if kind == "BYTES":
-        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-            column = _as_text(column)
-        values = column.cast(pa.binary())
-    else:
-        values = column.cast({"INT": pa.int64(), "FLOAT": pa.float32()}[kind], safe=kind == "INT")
+    values = to_flat_column(column, kind)
     valid = pc.cast(pc.is_valid(values), pa.int32())
     starts = pc.cumulative_sum(valid) if len(valid) else valid
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), starts.cast(pa.int32())])
@@ -143,6 +154,23 @@ def to_list_column(column: Any, kind: str) -> Any:
         offsets = pc.if_else(mask, pa.scalar(None, pa.int32()), offsets)
         values = values.drop_null()
     return pa.ListArray.from_arrays(offsets, values)
+
+
+def to_flat_column(column: Any, kind: str) -> Any:
+    """Turns a flat Arrow column into int64, float32 or binary, as all of TFX reads it.
+
+    Args:
+        column, kind: as in `to_list_column`.
+    """
+    import pyarrow as pa  # pylint: disable=import-outside-toplevel,import-error
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kind == "BYTES":
+        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            column = _as_text(column)
+        return column.cast(pa.binary())
+    return column.cast({"INT": pa.int64(), "FLOAT": pa.float32()}[kind], safe=kind == "INT")
 
 
 def _as_text(column: Any) -> Any:

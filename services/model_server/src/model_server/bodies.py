@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from model_server.answers import Answers
-from model_server.columns import BYTES, FLOAT, INT, Reader, Values
-from model_server.refusals import BAD_REQUEST, TOO_LARGE, Refused
+from model_server.columns import Reader, Values
+from model_server.refusals import BAD_REQUEST, NO_ANSWER, TOO_LARGE, Refused
 from stepkit import served, tasks
+from stepkit.answers import Answers, NoAnswerError, Prediction
 from stepkit.errors import near_misses
+from stepkit.raw_columns import BYTES, FLOAT, INT
 
 _V1_KEYS = ("instances", "signature_name")
 _V2_KEYS = ("inputs", "id", "parameters", "outputs")
@@ -116,7 +117,14 @@ def read_v2(body: dict[str, Any], reader: Reader, max_rows: int) -> Asked:
 
 def write_v1(answers: Answers, values: np.ndarray, version: str) -> bytes:
     """Returns the V1 answer."""
-    return orjson.dumps({"predictions": answers.predictions(values), "model_version": version})
+    return orjson.dumps({"predictions": _predictions(answers, values), "model_version": version})
+
+
+def _predictions(answers: Answers, values: np.ndarray) -> list[Prediction]:
+    try:
+        return answers.predictions(values)
+    except NoAnswerError as error:
+        raise Refused(NO_ANSWER, str(error)) from error
 
 
 def write_v2(answers: Answers, values: np.ndarray, model: tuple[str, str], request_id: str) -> bytes:
@@ -127,7 +135,7 @@ def write_v2(answers: Answers, values: np.ndarray, model: tuple[str, str], reque
         model: name and version.
         request_id: the body's, or the header's.
     """
-    predictions = answers.predictions(values)
+    predictions = _predictions(answers, values)
     rows = len(predictions)
     shape = [rows, answers.width]
     output: dict[str, Any] = {

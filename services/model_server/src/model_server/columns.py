@@ -6,16 +6,13 @@ of its type (see `stepkit.schemas.MISSING`).
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from model_server.refusals import BAD_REQUEST, Refused
 from stepkit.errors import near_misses
-from stepkit.schemas import MISSING
-
-FLOAT, INT, BYTES = "FLOAT", "INT", "BYTES"
+from stepkit.raw_columns import BYTES, FLOAT, INT, Column
 
 _WORDS = {FLOAT: "a number", INT: "a whole number", BYTES: "text"}
 _PLURALS = {FLOAT: "numbers", INT: "whole numbers", BYTES: "texts"}
@@ -23,40 +20,6 @@ _SHOWN = 60
 
 # Values of one column, one a row; None: missing.
 Values = Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A raw column.
-
-    Attributes:
-        name: as it is in the data.
-        argument: what the signature calls it.
-        dtype: of the signature's tensor; object for text.
-        shape: of a row: (1,) one value; (3,) three; (None,) as many as there are.
-        required: a row without it can't be answered.
-    """
-
-    name: str
-    argument: str
-    dtype: np.dtype
-    shape: tuple[int | None, ...] = (1,)
-    required: bool = False
-
-    @property
-    def kind(self) -> str:
-        """`FLOAT`, `INT` or `BYTES`."""
-        return {"f": FLOAT, "i": INT, "u": INT, "O": BYTES}[self.dtype.kind]
-
-    @property
-    def is_single(self) -> bool:
-        """One value a row."""
-        return self.shape == (1,)
-
-    @property
-    def missing(self) -> Any:
-        """What stands for a missing value."""
-        return MISSING[self.kind]
 
 
 class Reader:

@@ -18,13 +18,13 @@ import numpy as np
 import orjson
 
 from model_server import bodies, refusals
-from model_server.answers import Answers
 from model_server.batching import Batcher
 from model_server.columns import Reader
 from model_server.metrics import Metrics
 from model_server.refusals import Refused
 from model_server.request_bodies import Receive, RequestBody, Send
 from model_server.request_log import RequestLog
+from stepkit.answers import Answers
 from stepkit.errors import near_misses
 
 Scope = Mapping[str, Any]

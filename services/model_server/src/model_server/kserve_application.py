@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from model_server.columns import BYTES, FLOAT, INT, Column
 from model_server.front import Application, Model
+from stepkit.raw_columns import BYTES, FLOAT, INT, Column
 
 _DATATYPES = {FLOAT: "FP32", INT: "INT64", BYTES: "BYTES"}
 _JSON_TYPES = {FLOAT: "number", INT: "integer", BYTES: "string"}

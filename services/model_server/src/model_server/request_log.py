@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from model_server.answers import Answers
-from model_server.columns import Column, Values
+from model_server.columns import Values
+from stepkit.answers import Answers
 from stepkit.errors import UsageError, near_misses
+from stepkit.raw_columns import Column
 
 # A file is written when either is reached, and when the server ends.
 FLUSH_ROWS = 10_000

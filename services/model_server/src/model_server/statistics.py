@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model_server.columns import BYTES, FLOAT, Column
 from stepkit import served
+from stepkit.raw_columns import BYTES, FLOAT, Column
 
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 _DIGITS = 6

@@ -65,7 +65,7 @@ def _called(nodes: dict[str, Any], functions: dict[str, Any]) -> set[str]:
 
 def _without_default(node: Any, nodes: dict[str, Any]) -> frozenset[str] | None:
     # Inputs: serialized, names, sparse_keys, dense_keys, ragged_keys, then a default a dense key.
-    from tensorflow import make_ndarray
+    from tensorflow import make_ndarray  # pylint: disable=import-outside-toplevel,import-error
 
     constants = [nodes.get(_node_of(tensor)) for tensor in node.input[3:]]
     if any(constant is None or constant.op != "Const" for constant in constants):

@@ -19,7 +19,7 @@ def ordered_map() -> Iterator[Map]:
     Results come in the order of the items, whatever the number of threads.
     """
     workers = machine.cpus()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="transform")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
 
     def ordered(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         waiting: deque[Future[Any]] = deque()

@@ -1,0 +1,1 @@
+"""Scores examples with a model, and writes the predictions."""

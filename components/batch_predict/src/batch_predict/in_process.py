@@ -1,0 +1,38 @@
+"""Scores in this process, without Beam."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from batch_predict import writing
+from batch_predict.planning import Plan, Shard
+from batch_predict.scoring import Scorer
+from stepkit import threads
+
+
+def run(plan: Plan, model: Path, folder: Path, file: Path | None, advance: Callable[[int], None]) -> None:
+    """Scores all shards, a few batches at a time.
+
+    Args:
+        model: folder of the SavedModel.
+        folder: gets each shard's target, where there is no `file`.
+        file: gets all rows.
+        advance: called with the number of rows of each batch that is scored.
+
+    Raises:
+        StepError: the model, the examples or the disk.
+    """
+    scorer = Scorer(model, plan)
+    with threads.ordered_map() as mapped:
+
+        def scored(shard: Shard) -> Iterator[pa.RecordBatch]:
+            for batch in mapped(scorer.score, scorer.read(shard)):
+                advance(batch.num_rows)
+                yield batch
+
+        if file:
+            writing.write(file, plan.schema, (batch for shard in plan.shards for batch in scored(shard)))
+            return
+        for shard in plan.shards:
+            writing.write(folder / shard.target, plan.schema, scored(shard))
