@@ -67,9 +67,10 @@ class Scorer:
             if error.row is None:
                 where = f"rows {first} to {first + batch.num_rows - 1} (from 0)"
                 raise StepError(f"There is no answer to a row among {where} of {source!r}. {error}") from error
+            row = first + error.row
             raise StepError(
-                f"The model has no finite answer to row {first + error.row} (from 0) of {source!r}. Check its values: they "
-                "may be beyond what the model was trained with. Leave it out by extract's where if they are right."
+                f"The model has no finite answer to row {row} (from 0) of {source!r}. Check its values, which may be "
+                "beyond what it was trained with. If they are right, leave the row out by extract's where."
             ) from error
         carried = [batch.column(batch.schema.get_field_index(name)) for name in self._plan.carried]
         return pa.RecordBatch.from_arrays([*carried, *found], schema=self._plan.schema)
