@@ -9,6 +9,7 @@ NAMES = (
     "transform",
     "train_input",
     "evaluate",
+    "batch_predict",
     "growth",
     "local_runs",
     "records",

@@ -11,19 +11,17 @@ from batch_predict.scoring import Scorer
 from stepkit import threads
 
 
-def run(plan: Plan, model: Path, folder: Path, file: Path | None, advance: Callable[[int], None]) -> None:
+def run(plan: Plan, scorer: Scorer, folder: Path, file: Path | None, advance: Callable[[int], None]) -> None:
     """Scores all shards, a few batches at a time.
 
     Args:
-        model: folder of the SavedModel.
         folder: gets each shard's target, where there is no `file`.
         file: gets all rows.
         advance: called with the number of rows of each batch that is scored.
 
     Raises:
-        StepError: the model, the examples or the disk.
+        StepError: the examples or the disk.
     """
-    scorer = Scorer(model, plan)
     with threads.ordered_map() as mapped:
 
         def scored(shard: Shard) -> Iterator[pa.RecordBatch]:

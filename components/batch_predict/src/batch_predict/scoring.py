@@ -51,15 +51,24 @@ class Scorer:
                 yield shard.source, row, batch
                 row += batch.num_rows
 
+    def arguments(self, read: Batch) -> dict[str, np.ndarray]:
+        """Returns what the model's signature takes of a batch: argument to its values, [rows, 1].
+
+        Raises:
+            StepError: a value is of another type than the model takes, or missing where it needs one; names file and
+                column.
+        """
+        source, _, batch = read
+        return {column.argument: _tensor(column, batch, source) for column in self._model.columns}
+
     def score(self, read: Batch) -> pa.RecordBatch:
         """Returns the carried columns and the predictions of a batch.
 
         Raises:
-            StepError: a value is of another type than the model takes, or missing where it needs one, or there is no
-                answer; names file, column and row.
+            StepError: as `arguments`, or there is no answer to a row, which is named.
         """
         source, first, batch = read
-        tensors = [_tensor(column, batch, source) for column in self._model.columns]
+        tensors = list(self.arguments(read).values())
         answers = self._plan.answers
         try:
             found = predictions.columns(answers, self._ask(tensors))

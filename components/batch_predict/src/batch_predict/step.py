@@ -117,10 +117,11 @@ def _planned(
 
 
 def _in_process(plan: Plan, model: Path, folder: Path, file: Path | None) -> None:
-    from batch_predict import in_process
+    from batch_predict import in_process, scoring
 
+    scorer = scoring.Scorer(model, plan)
     with progress.bar("scoring", plan.rows) as advance:
-        in_process.run(plan, model, folder, file, advance)
+        in_process.run(plan, scorer, folder, file, advance)
 
 
 def _on_beam(plan: Plan, model: Path, folder: Path, file: Path | None, workplace: Any) -> None:
