@@ -96,9 +96,7 @@ def find_model(text: str, pushed: Callable[[], ServingFolder]) -> ScoredModel:
         return ScoredModel(text if "://" in text else str(Path(text).resolve()))
     name, at, number = text.partition("@")
     if at and not served.is_number(number):
-        raise PipeyardError(
-            f"{text!r} has no version's number after @. Give {name}@3, say, or {name} for the champion."
-        )
+        raise PipeyardError(f"{text!r} has no version's number after @. Give {name}@3, or {name} for the champion.")
     folder = pushed()
     models = folder.models()
     if name not in models:
