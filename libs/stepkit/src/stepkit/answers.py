@@ -91,7 +91,8 @@ class Answers:
         another score's equal.
         """
         if self.task == tasks.MULTICLASS:
-            return values.argmax(axis=1)
+            highest: np.ndarray = values.argmax(axis=1)
+            return highest
         above = values.astype(np.float64) > self.threshold
         return above if self.task == tasks.MULTILABEL else above[:, 0].astype(np.int64)
 
