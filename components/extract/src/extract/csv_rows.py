@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -102,6 +103,13 @@ def _watched(lines: Lines, dialect: Dialect) -> Iterator[str]:
             raise csv.Error(f"{meant[0]!r} may mean a null or a control character")
         lines.starts = False
         yield line
+
+
+def line_of(path: str, dialect: Dialect, columns: int, row: int) -> int:
+    """Returns the line on which a row ends; rows are counted from 1 below the header."""
+    lines = Lines(path, dialect)
+    next(itertools.islice(_rows(path, lines, dialect, columns), row - 1, None), None)
+    return lines.number
 
 
 def find_problem(path: str, dialect: Dialect, columns: int) -> tuple[StepError | None, bool]:

@@ -165,21 +165,6 @@ def comes_back(text: str) -> bool:
     return Decimal(repr(value)) == exact or Decimal(f"{value:.{digits - 1}e}") == exact
 
 
-def first_fraction(texts: pa.Array) -> int | None:
-    """Returns the index of the first text that is a number with a fraction, in any way of writing it."""
-    found = pc.index(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9_]*[.,eE]"), True).as_py()
-    if found < 0:
-        return None
-    for index in range(found, len(texts)):
-        try:
-            value = float((texts[index].as_py() or "").replace(",", "."))
-        except ValueError:
-            continue
-        if math.isfinite(value) and not value.is_integer():
-            return index
-    return None
-
-
 def _are_times(texts: pa.Array, form: str, kind: pa.DataType) -> bool:
     # In SQL the year 0 is 1 BC.
     if not _all(pc.match_substring_regex(texts, form)) or pc.any(pc.match_substring_regex(texts, "^ *0000")).as_py():
