@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from extract import csv_rows, dialect, inference, packed, spool
 from extract.dialect import Dialect
 from extract.files import SourceFile, same_columns
@@ -14,6 +17,8 @@ from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
 from stepkit.errors import StepError
+
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 
 _SAMPLE_LINES = 400
 _SAMPLE_CHARACTERS = 2**20
@@ -204,12 +209,26 @@ class _Reader:
         layout = Layout(str(rewritten), dialect_, layout.columns, parallel=False)
         return layout, self._types(layout)
 
+    def _refuse_header(self, names: Sequence[str], batch: pa.RecordBatch, rows: int) -> None:
+        """Refuses a row that repeats the header, as files have that were joined; one column may well have its name."""
+        if len(names) < 2:
+            return
+        found = pc.equal(batch.column(0), names[0])
+        for index in pc.indices_nonzero(found).to_pylist() if pc.any(found).as_py() else ():
+            if [column[index].as_py() for column in batch.columns] == list(names):
+                raise StepError(
+                    f"{self.path!r} has its header again in row {rows + index + 1}, as files have that were joined: "
+                    "names of columns would be values. Remove that line."
+                )
+
     def _types(self, layout: Layout) -> dict[str, Column]:
         names = [name or _NAMELESS for name in layout.columns]
         known = dict.fromkeys(names, Column())
         rows = 0
         scan = _scan([layout.path], layout, dict.fromkeys(names, "VARCHAR"), self.null_values)
         for batch in stream(self.connection, f"SELECT * FROM {scan}", {layout.path: self.path})[1]:
+            if layout.dialect.header:
+                self._refuse_header(names, batch, rows)
             for name, texts in zip(names, batch.columns, strict=True):
                 if name not in self.column_types:
                     known[name] = inference.learn(known[name], texts, layout.dialect.decimal)

@@ -6,8 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-import fsspec
-
+from extract import packed
 from extract.dialect import LONGEST, Dialect
 from stepkit.errors import StepError
 
@@ -47,7 +46,7 @@ class Lines:
         self.endings.discard("")
 
     def _pieces(self) -> Iterator[str]:
-        with fsspec.open(self._path, "rb", compression="infer") as stored:
+        with packed.unpacked(self._path) as stored:
             if self._dialect.encoding != "utf-8":
                 text = io.TextIOWrapper(stored, encoding=self._dialect.encoding, newline="")
                 yield from text

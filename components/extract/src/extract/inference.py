@@ -9,7 +9,7 @@ DuckDB reads what is inferred here, so each form is one that it and Arrow read a
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -153,7 +153,10 @@ def comes_back(text: str) -> bool:
 
     A whole number beyond 2^53 without point or exponent never counts as kept: those near it would become the same.
     """
-    exact = Decimal(text.strip(" "))
+    try:
+        exact = Decimal(text.strip(" "))
+    except InvalidOperation:  # an exponent beyond any number's
+        return False
     value = float(exact)
     if math.isinf(value) or (not value and exact):
         return False

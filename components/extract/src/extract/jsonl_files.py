@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,6 +36,9 @@ _LONG = "[0-9]{16}|[0-9][eE][+-]?[0-9]{3}"
 _WRITTEN = r"[:,\[]\s*(?:-?[0-9]+[.eE]|-0|-?[nN][aA][nN]|-?[iI][nN][fF])"
 # Types that are read as such: JSON's own objects, arrays and texts of bytes aren't what SQL makes of texts.
 _NOT_BY_TEXT = ("list", "array", "struct", "tuple", "map", "union", "variant", "blob", "bit")
+
+
+_TOO_DEEP = "nested too deep. Write it flatter, or nested values as text."
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,12 @@ def _infer(connection: Any, path: str, column_types: Mapping[str, str], advance:
     if not rows:
         raise StepError(f"{path!r} has no rows. Remove it, or write it again.")
     advance(rows)
-    structure = json.loads(text)
+    try:
+        structure = json.loads(text)
+    except RecursionError as error:
+        raise _bad_line(path) or StepError(f"{path!r} has a value that is {_TOO_DEEP}") from error
     if not isinstance(structure, dict):
-        raise _bad_line(path) or StepError(f"{path!r} has lines that aren't JSON objects. Write one object a line.")
+        raise _bad_line(path) or StepError(f"{path!r} has objects without a key in any line. Write it again.")
     _check_keys(path, structure)
     for name, kind in structure.items():
         if kind == "JSON" and name not in column_types:
@@ -144,7 +149,7 @@ def _infer(connection: Any, path: str, column_types: Mapping[str, str], advance:
     inferred = {name: kind for name, kind in structure.items() if name not in column_types}
     columns = {
         **dict.fromkeys(structure, Column()),
-        **{name: Column(_sql_type(kind)) for name, kind in inferred.items()},
+        **{name: Column(_sql_type(kind, [name])) for name, kind in inferred.items()},
     }
     leaves = [leaf for name, kind in inferred.items() for leaf in _numbers([name], kind)]
     found: dict[Leaf, Column] = {}
@@ -258,6 +263,8 @@ def _sql_type(structure: Any, path: Sequence[str] = (), numbers: Mapping[tuple[s
             f"{identifier(name)} {_sql_type(kind, [*path, name], numbers)}" for name, kind in structure.items()
         )
         return f"STRUCT({fields})"
+    if structure == "NULL" and len(path) > 1:
+        return "VARCHAR"  # SQL has no objects of what has no type
     return (numbers or {}).get(tuple(path)) or _KINDS.get(structure, "VARCHAR")
 
 
@@ -282,6 +289,8 @@ def _bad_line(path: str) -> StepError | None:
             value = json.loads(line, object_pairs_hook=_once)
         except UnicodeDecodeError:
             return StepError(f"{path!r}, line {number}: the bytes aren't UTF-8 text. Save the file as UTF-8.")
+        except RecursionError:
+            return StepError(f"{path!r}, line {number}: it is {_TOO_DEEP}")
         except KeyError as error:
             return StepError(f"{path!r}, line {number}: it has the key {error} twice. Write it once.")
         except ValueError as error:
@@ -321,7 +330,7 @@ def _changing(path: str, name: str) -> StepError:
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with fsspec.open(path, "rb", compression="infer") as stored:
+    with packed.unpacked(path) as stored:
         for number, line in enumerate(stored, start=1):
             if line.strip():
                 yield number, line
