@@ -65,15 +65,15 @@ def load(path: Path) -> CiDocument:
 
 def parse(text: str, path: Path) -> CiDocument:
     """Reads YAML. See `load`."""
+    lines: dict[tuple[str | int, ...], int] = {}
     try:
         node = yamls.compose(text)
+        _note_lines(node, (), lines, path)  # first, as it says what is wrong with a key, and where
         content = yamls.load(text)
     except yaml.YAMLError as error:
         raise PipeyardError(f"{path} isn't valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise PipeyardError(f"{path} is no mapping. Write it as Cloud Build's documentation of its schema says.")
-    lines: dict[tuple[str | int, ...], int] = {}
-    _note_lines(node, (), lines, path)
     return CiDocument(path, content, lines)
 
 

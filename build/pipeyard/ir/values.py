@@ -12,6 +12,7 @@ from google.protobuf import json_format, struct_pb2
 
 from pipeyard.errors import PipeyardError
 from pipeyard.ir.protobuf import pb
+from pipeyard.system import jsons
 from stepkit.cli import canonical
 
 Types = pb.ParameterType
@@ -76,7 +77,7 @@ def _coerce(value: Any, kind: int) -> Any:
         text = value.strip()
         if kind == Types.BOOLEAN:
             return _BOOLEANS[text.lower()]
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=jsons.once)
     if kind == Types.NUMBER_INTEGER:
         if isinstance(value, bool) or float(value) != int(value):
             raise ValueError(value)
@@ -130,7 +131,7 @@ def items(value: Any) -> list[Any]:
     found = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
-            found = json.loads(value, parse_constant=_refuse)
+            found = json.loads(value, parse_constant=_refuse, object_pairs_hook=jsons.once)
     if not isinstance(found, list):
         raise PipeyardError(f"it loops over {as_text(value)!r}, which isn't a list.")
     return canonical(found) if isinstance(value, str) else found

@@ -228,7 +228,8 @@ def test_fractions_of_no_format_are_rounded_to_a_given_whole_type(extract, jsonl
         (f"sqlite:///{database}", query),
     ):
         error = extract.fails(source, *ONE_SPLIT, *whole, *more)
-        assert "Column 'a' has fractions, but --column-types says BIGINT (-2.5). Say DOUBLE, or round it" in error
+        assert "has fractions, but --column-types says BIGINT (row 2: '-2.5'). Say DOUBLE, or round it" in error
+        assert "Column 'a' " in error
     assert extract.rows(jsonl({"a": 1.0}, {"a": None}, {"a": "007"}, {"a": 2**62}), *whole) == [
         {"a": 1},
         {"a": None},

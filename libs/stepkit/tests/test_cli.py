@@ -28,6 +28,8 @@ def test_boolean(text):
         (cli.json_array, "[1"),
         (cli.json_object, "[]"),
         (cli.json_object, ""),
+        (cli.json_object, '{"a": 1, "a": 1}'),
+        (cli.json_array, '[{"b": {"a": 1, "a": 2}}]'),
     ],
 )
 def test_what_does_not_parse(parse, text):

@@ -11,6 +11,8 @@ from pipeyard import ir, settings
 from pipeyard.ci import cloudbuild_rules, documents, linter
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import values
+from pipeyard.ir.protobuf import pb
 from pipeyard.packages import archives
 from pipeyard.repository.project import Project
 from pipeyard.system import jsons, yamls
@@ -81,6 +83,45 @@ def test_anchors_and_aliases_as_people_write_them_are_read():
     text = "base: &base {a: 1, b: [1, 2]}\nmore:\n  <<: *base\n  b: 3\nagain: [*base, *base]\n"
     base = {"a": 1, "b": [1, 2]}
     assert yamls.load(text) == {"base": base, "more": {"a": 1, "b": 3}, "again": [base, base]}
+
+
+TWICE = {
+    "mapping": "a: {b: 1, b: 2}\n",
+    "root": "a: 1\nb: 2\na: 3\n",
+    "list": "- {b: 1, c: 2, b: [1]}\n",
+    "second document": "a: 1\n---\na: {b: 1, b: 2}\n",
+    "metadata of no component": "metadata: {b: 1, b: 2}\n",
+    "beside a merge": "x: &x {b: 1}\ny: {<<: *x, b: 2, b: 3}\n",
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_key_that_stands_twice_with_two_meanings_is_no_yaml(name):
+    with pytest.raises(yaml.YAMLError, match=r"the key '[ab]' stands twice, again in line \d, with another value"):
+        yamls.load_all(TWICE[name])
+    if "---" not in TWICE[name]:
+        with pytest.raises(yaml.YAMLError, match="stands twice"):
+            yamls.load(TWICE[name])
+
+
+def test_a_key_that_stands_twice_in_vain_is_read_as_public_specifications_have_it():
+    assert yamls.load("a: {b: 1, b: 1}\n") == {"a": {"b": 1}}
+    component = "implementation: {container: {image: a}}\nmetadata: {annotations: {b: 1, b: 2}}\n"
+    assert yamls.load(component)["metadata"] == {"annotations": {"b": 2}}
+    assert yamls.load("x: &x {b: 1}\ny: {<<: *x, b: 2}\n")["y"] == {"b": 2}
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 0, "a": 2}}]'])
+def test_a_key_that_stands_twice_is_no_json(text, tmp_path):
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    for read in (lambda: jsons.load(text), lambda: jsons.read(tmp_path / "x.json")):
+        with pytest.raises(ValueError, match="the key 'a' stands twice"):
+            read()
+
+
+def test_a_key_that_stands_twice_in_a_value_is_refused():
+    with pytest.raises(PipeyardError):
+        values.coerce('{"a": 1, "a": 2}', pb.ParameterType.STRUCT, "the parameter p")
 
 
 def test_half_of_a_surrogate_pair_is_no_yaml():

@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from extract import csv_rows, dialect, inference, packed
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract import csv_rows, dialect, inference, packed, spool
 from extract.dialect import Dialect
 from extract.files import SourceFile, same_columns
 from extract.inference import Column
 from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
-from extract.types import is_whole
 from stepkit.errors import StepError
+
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 
 _SAMPLE_LINES = 400
 _SAMPLE_CHARACTERS = 2**20
@@ -87,14 +91,22 @@ def table(
     types: dict[str, dict[str, Column]] = {}
     for number, (path, layout) in enumerate(list(layouts.items())):
         reader = _Reader(connection, path, null_values, column_types, advance)
-        layouts[path], types[path] = reader.read(layout, _temporary(connection) / f"rewritten-{number}.csv")
+        layouts[path], types[path] = reader.read(layout, spool.folder(connection) / f"rewritten-{number}.csv")
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
     kinds = {name: "VARCHAR" if column.kind == "NULL" else column.kind for name, column in inferred.items()}
-    kinds.update({name: kind for name, kind in column_types.items() if name in columns})
     reasons = {name: column.reason for name, column in inferred.items() if column.reason}
     noted = frozenset(name for name, column in inferred.items() if column.lookalike)
     places = {layout.path: path for path, layout in layouts.items() if layout.path != path}
-    return Table(_select(list(layouts.values()), columns, kinds, null_values), reasons, noted, places)
+
+    def place(path: str, number: int) -> str:
+        if path in places:
+            return f"row {number}"
+        layout = next(each for each in layouts.values() if each.path == path)
+        return f"line {csv_rows.line_of(path, layout.dialect, len(layout.columns), number)}"
+
+    parts = {layout.path: _select([layout], columns, kinds, null_values) for layout in layouts.values()}
+    selected = _select(list(layouts.values()), columns, kinds, null_values)
+    return Table(selected, reasons, noted, places, parts=parts, decimal=wanted.decimal, place=place)
 
 
 def _select(
@@ -106,12 +118,6 @@ def _select(
     return " UNION ALL ".join(
         f"SELECT {selected} FROM {_scan([layout.path], layout, kinds, null_values)}" for layout in layouts
     )
-
-
-def _temporary(connection: Any) -> Path:
-    folder = Path(connection.sql("SELECT current_setting('temp_directory')").fetchall()[0][0])
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _layouts(paths: Sequence[str], wanted: Dialect) -> dict[str, Layout]:
@@ -203,16 +209,28 @@ class _Reader:
         layout = Layout(str(rewritten), dialect_, layout.columns, parallel=False)
         return layout, self._types(layout)
 
+    def _refuse_header(self, names: Sequence[str], batch: pa.RecordBatch, rows: int) -> None:
+        """Refuses a row that repeats the header, as files have that were joined; one column may well have its name."""
+        if len(names) < 2:
+            return
+        found = pc.equal(batch.column(0), names[0])
+        for index in pc.indices_nonzero(found).to_pylist() if pc.any(found).as_py() else ():
+            if [column[index].as_py() for column in batch.columns] == list(names):
+                raise StepError(
+                    f"{self.path!r} has its header again in row {rows + index + 1}, as files have that were joined: "
+                    "names of columns would be values. Remove that line."
+                )
+
     def _types(self, layout: Layout) -> dict[str, Column]:
         names = [name or _NAMELESS for name in layout.columns]
         known = dict.fromkeys(names, Column())
         rows = 0
         scan = _scan([layout.path], layout, dict.fromkeys(names, "VARCHAR"), self.null_values)
         for batch in stream(self.connection, f"SELECT * FROM {scan}", {layout.path: self.path})[1]:
+            if layout.dialect.header:
+                self._refuse_header(names, batch, rows)
             for name, texts in zip(names, batch.columns, strict=True):
-                if name in self.column_types:
-                    self._refuse_rounding(name, texts, rows)
-                else:
+                if name not in self.column_types:
                     known[name] = inference.learn(known[name], texts, layout.dialect.decimal)
             rows += batch.num_rows
             self.advance(batch.num_rows)
@@ -223,14 +241,6 @@ class _Reader:
                 f"Column {len(names)} of {self.path!r} has no name in the header. Name it, or give --column-names."
             )
         return known
-
-    def _refuse_rounding(self, name: str, texts: Any, rows: int) -> None:
-        whole = is_whole(self.connection, self.column_types[name])
-        if whole and (row := inference.first_fraction(texts)) is not None:
-            raise StepError(
-                f"Column {name!r} in {self.path!r} has fractions, but --column-types says {self.column_types[name]} "
-                f"(row {rows + row + 1}: {texts[row].as_py()!r}). Say DOUBLE, or round it in --query."
-            )
 
 
 def _scan(paths: Sequence[str], layout: Layout, kinds: Mapping[str, str], null_values: Sequence[str]) -> str:

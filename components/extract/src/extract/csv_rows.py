@@ -2,11 +2,11 @@
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-import fsspec
-
+from extract import packed
 from extract.dialect import LONGEST, Dialect
 from stepkit.errors import StepError
 
@@ -46,7 +46,7 @@ class Lines:
         self.endings.discard("")
 
     def _pieces(self) -> Iterator[str]:
-        with fsspec.open(self._path, "rb", compression="infer") as stored:
+        with packed.unpacked(self._path) as stored:
             if self._dialect.encoding != "utf-8":
                 text = io.TextIOWrapper(stored, encoding=self._dialect.encoding, newline="")
                 yield from text
@@ -102,6 +102,13 @@ def _watched(lines: Lines, dialect: Dialect) -> Iterator[str]:
             raise csv.Error(f"{meant[0]!r} may mean a null or a control character")
         lines.starts = False
         yield line
+
+
+def line_of(path: str, dialect: Dialect, columns: int, row: int) -> int:
+    """Returns the line on which a row ends; rows are counted from 1 below the header."""
+    lines = Lines(path, dialect)
+    next(itertools.islice(_rows(path, lines, dialect, columns), row - 1, None), None)
+    return lines.number
 
 
 def find_problem(path: str, dialect: Dialect, columns: int) -> tuple[StepError | None, bool]:

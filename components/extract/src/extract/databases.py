@@ -5,7 +5,7 @@ import itertools
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,7 @@ def _acceptable(stream: pa.RecordBatchReader, source: str) -> Rows:
                 f"Column {column.name!r} of --query is {name}, which comes as bytes that only the database "
                 f"understands. Cast it there, e.g. {identifier(column.name)}::text."
             )
+    stream = pa.RecordBatchReader.from_batches(stream.schema, _valid(stream))
     schema, convert, notes = types.acceptable(stream.schema)
     numbers = [
         after.name
@@ -135,6 +136,32 @@ def _acceptable(stream: pa.RecordBatchReader, source: str) -> Rows:
     if schema != stream.schema:
         stream = pa.RecordBatchReader.from_batches(schema, map(convert, stream))
     return Rows(stream, numbers, notes)
+
+
+def _valid(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Passes batches on, and refuses text that isn't UTF-8: drivers pass on what the database has."""
+    rows = 0
+    for batch in batches:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                try:
+                    column.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    row = rows + 1 + next(index for index, value in enumerate(column) if not _is_text(value))
+                    raise StepError(
+                        f"column {name!r} of --query has text that isn't UTF-8 in row {row}. Correct it there, or take "
+                        "its bytes: CAST it AS BLOB"
+                    ) from error
+        rows += batch.num_rows
+        yield batch
+
+
+def _is_text(value: pa.Scalar) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unread(column: pa.Field) -> str:
@@ -180,7 +207,7 @@ def _sqlite_rows(cursor: Any, path: Path, query: str, advance: Callable[[int], N
     cursor.execute(f"SELECT {empty} UNION ALL SELECT {cast} FROM {inner}")
     stream = cursor.fetch_record_batch()
     first = stream.read_next_batch().slice(1)
-    rows = pa.RecordBatchReader.from_batches(stream.schema, itertools.chain([first], stream))
+    rows = pa.RecordBatchReader.from_batches(stream.schema, _valid(itertools.chain([first], stream)))
     return Rows(rows, reasons=reasons)
 
 

@@ -41,7 +41,7 @@ def explain(message: str, places: Mapping[str, str] | None = None) -> StepError:
         return StepError(f"{(place or file[1])!r}, {where}: {_problem(message)}")
     if json := re.search(r'in file "(.+?)", in line (\d+): (.+?)(?:\n|$)', message):
         return StepError(
-            f"{json[1]!r}, line {json[2]}: {_shortened(json[3].rstrip('.'))}. "
+            f"{(places or {}).get(json[1], json[1])!r}, line {json[2]}: {_shortened(json[3].rstrip('.'))}. "
             "Correct the line, or say the column's type by --column-types."
         )
     for read, place in (places or {}).items():

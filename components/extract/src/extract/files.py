@@ -1,6 +1,7 @@
 """Finding the files of a source."""
 
 import glob
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _ENDINGS = {
     ".tfrecord": "tfrecord",
     ".tfrecords": "tfrecord",
 }
+_UNREAD = (".bz2", ".xz", ".zip", ".7z", ".lz4", ".br", ".snappy", ".tar", ".tgz")
 _COMPRESSED = (".gz", ".zst")
 
 
@@ -49,8 +51,22 @@ def find(globs: Sequence[str]) -> list[SourceFile]:
         for file in matched:
             if not file.size:
                 raise StepError(f"{file.path!r} is empty. Remove it, or write it again.")
-            found.setdefault(file.path, file)
+            found.setdefault(_spelled(file.path), file)
+    _warn_of_links([file.path for file in found.values()])
     return list(found.values())
+
+
+def _spelled(path: str) -> str:
+    """Returns the one way to write a path, `a/../b.csv` being `b.csv`; links to files stay what they are."""
+    return path if uris.is_remote(path) else str(Path(path).parent.resolve() / Path(path).name)
+
+
+def _warn_of_links(paths: Sequence[str]) -> None:
+    """Tells which names lead to a file that another name led to: somebody may want its rows twice."""
+    seen: dict[Path, str] = {}
+    for path in paths:
+        if not uris.is_remote(path) and (first := seen.setdefault(Path(path).resolve(), path)) != path:
+            print(f"extract: warning: {path!r} is the same file as {first!r}; its rows come twice", file=sys.stderr)
 
 
 def _local(pattern: str) -> list[SourceFile]:
@@ -115,6 +131,8 @@ def format_of(files: Sequence[SourceFile]) -> str:
             suffixes.pop()
         kind = _ENDINGS.get(suffixes[-1] if suffixes else "")
         if not kind:
+            if suffixes and suffixes[-1] in _UNREAD:
+                raise StepError(f"{file.path!r} is packed as {suffixes[-1]}, which isn't read. Pack it as .gz or .zst.")
             raise StepError(
                 f"{file.path!r} doesn't say by its ending what it is. Give --format csv, jsonl, parquet or tfrecord."
             )

@@ -9,7 +9,7 @@ DuckDB reads what is inferred here, so each form is one that it and Arrow read a
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -153,7 +153,10 @@ def comes_back(text: str) -> bool:
 
     A whole number beyond 2^53 without point or exponent never counts as kept: those near it would become the same.
     """
-    exact = Decimal(text.strip(" "))
+    try:
+        exact = Decimal(text.strip(" "))
+    except InvalidOperation:  # an exponent beyond any number's
+        return False
     value = float(exact)
     if math.isinf(value) or (not value and exact):
         return False
@@ -163,21 +166,6 @@ def comes_back(text: str) -> bool:
         return False
     digits = len("".join(map(str, exact.as_tuple().digits)).strip("0"))
     return Decimal(repr(value)) == exact or Decimal(f"{value:.{digits - 1}e}") == exact
-
-
-def first_fraction(texts: pa.Array) -> int | None:
-    """Returns the index of the first text that is a number with a fraction, in any way of writing it."""
-    found = pc.index(pc.match_substring_regex(texts, r"^\s*[+-]?[0-9_]*[.,eE]"), True).as_py()
-    if found < 0:
-        return None
-    for index in range(found, len(texts)):
-        try:
-            value = float((texts[index].as_py() or "").replace(",", "."))
-        except ValueError:
-            continue
-        if math.isfinite(value) and not value.is_integer():
-            return index
-    return None
 
 
 def _are_times(texts: pa.Array, form: str, kind: pa.DataType) -> bool:

@@ -5,23 +5,22 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extract import inference, packed
+from extract import inference, json_texts, packed, spool
 from extract.errors import explain
 from extract.files import SourceFile
 from extract.inference import Column
+from extract.json_texts import ELEMENTS, Leaf
 from extract.names import refuse_clashes
 from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
-from extract.types import is_whole
 from stepkit.errors import StepError
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
@@ -29,11 +28,34 @@ from stepkit.errors import StepError
 # DuckDB calls whole numbers of both signs HUGEINT.
 _WHOLE = ("BIGINT", "UBIGINT", "HUGEINT")
 _KINDS = {"NULL": "NULL", "BOOLEAN": "BOOLEAN", **dict.fromkeys(_WHOLE, "BIGINT"), "DOUBLE": "DOUBLE"}
-_ELEMENTS = "*"
 # What a fraction has that a double may round.
 _DIGITS = "[1-9][0-9.]{16}"
 # What a number has that a double may round or that 64 bits may not hold; most files have none.
 _LONG = "[0-9]{16}|[0-9][eE][+-]?[0-9]{3}"
+# What a number has of which DuckDB may have another text.
+_WRITTEN = r"[:,\[]\s*(?:-?[0-9]+[.eE]|-0|-?[nN][aA][nN]|-?[iI][nN][fF])"
+# Types that are read as such: JSON's own objects, arrays and texts of bytes aren't what SQL makes of texts.
+_NOT_BY_TEXT = ("list", "array", "struct", "tuple", "map", "union", "variant", "blob", "bit")
+
+
+_TOO_DEEP = "nested too deep. Write it flatter, or nested values as text."
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is known of a file.
+
+    Attributes:
+        columns: name to what its values show.
+        leaves: the ways to numbers that become text, within objects and arrays, too.
+        structure: what DuckDB says of its objects.
+        is_written: it may have numbers of which DuckDB has another text.
+    """
+
+    columns: Mapping[str, Column]
+    leaves: Sequence[Leaf]
+    structure: Mapping[str, Any]
+    is_written: bool
 
 
 def table(
@@ -52,66 +74,92 @@ def table(
     Raises:
         StepError: a line isn't a JSON object or has a key twice, or a key's values are of different types.
     """
-    types: dict[str, dict[str, Column]] = {}
+    found: dict[str, _File] = {}
     for file in files:
         packed.verify(file.path)
-        types[file.path] = _infer(connection, file.path, column_types, advance)
+        found[file.path] = _infer(connection, file.path, column_types, advance)
+    types = {path: file.columns for path, file in found.items()}
     columns = list(dict.fromkeys(name for kinds in types.values() for name in kinds))
     refuse_clashes(columns, "The source")
     inferred = inference.unify(types, [name for name in columns if name not in column_types])
     kinds = {name: "VARCHAR" if column.kind == "NULL" else column.kind for name, column in inferred.items()}
-    # DuckDB's reader rounds fractions to a whole type. As text they reach the cast, which refuses them.
-    rounded = {name for known in types.values() for name, column in known.items() if column.kind == "VARCHAR"}
-    given = {
-        name: "VARCHAR" if name in rounded and is_whole(connection, kind) else kind
-        for name, kind in column_types.items()
-    }
-    kinds = {name: given.get(name) or kinds[name] for name in columns}
+    # DuckDB's reader would round to a declared type without a word. As text values reach the cast, which refuses them.
+    kinds.update({name: _read_as(connection, kind) for name, kind in column_types.items() if name in columns})
+    kinds = {name: kinds[name] for name in columns}
+    places = _rewrite(connection, found, [(name,) for name, kind in kinds.items() if kind == "VARCHAR"])
     reasons = {name: column.reason for name, column in inferred.items() if column.reason}
-    paths = [file.path for file in files]
-    sql = (
+    read = {original: path for path, original in places.items()}
+    paths = [read.get(path, path) for path in found]
+    parts = {path: _select([path], kinds) for path in paths}
+    return Table(_select(paths, kinds), reasons, frozenset(reasons), places, parts=parts)
+
+
+def _select(paths: Sequence[str], kinds: Mapping[str, str]) -> str:
+    return (
         f"SELECT * FROM read_json({literal(paths)}, format='newline_delimited', columns={literal(kinds)}, "
         "hive_partitioning=false)"
     )
-    return Table(sql, reasons, frozenset(reasons))
 
 
-def _infer(
-    connection: Any, path: str, column_types: Mapping[str, str], advance: Callable[[int], None]
-) -> dict[str, Column]:
+def _read_as(connection: Any, kind: str) -> str:
+    """Returns the type as which a column is read that has a declared one."""
+    target = connection.sql(f"SELECT CAST(NULL AS {kind})").types[0]
+    return kind if target.id in _NOT_BY_TEXT else "VARCHAR"
+
+
+def _rewrite(connection: Any, found: Mapping[str, _File], texts: Sequence[Leaf]) -> dict[str, str]:
+    """Writes files anew that have numbers where text is wanted, and returns what is read instead of which file."""
+    places = {}
+    for number, (path, file) in enumerate(found.items()):
+        wanted = {leaf: file.structure.get(leaf[0]) for leaf in texts}
+        leaves = [leaf for leaf, structure in wanted.items() if structure not in (None, "NULL", "VARCHAR", "BOOLEAN")]
+        leaves += [leaf for leaf in file.leaves if leaf[:1] not in leaves]
+        # Of an object, DuckDB leaves out the spaces.
+        nested = any(isinstance(structure, dict | list) for structure in wanted.values())
+        if leaves and (file.is_written or nested):
+            written = spool.folder(connection) / f"rewritten-{number}.jsonl"
+            json_texts.rewrite(path, _lines(path), leaves, written)
+            places[str(written)] = path
+    return places
+
+
+def _infer(connection: Any, path: str, column_types: Mapping[str, str], advance: Callable[[int], None]) -> _File:
     scan = (
-        f"SELECT count(*), json_group_structure(json), bool_or(regexp_matches(json, {literal(_LONG)})) "
+        f"SELECT count(*), json_group_structure(json), bool_or(regexp_matches(json, {literal(_LONG)})), "
+        f"bool_or(regexp_matches(json, {literal(_WRITTEN)})) "
         f"FROM read_ndjson_objects({literal([path])})"
     )
     try:
-        rows, text, long = connection.sql(scan).fetchall()[0]
+        rows, text, long, is_written = connection.sql(scan).fetchall()[0]
     except duckdb.Error as error:
         raise _bad_line(path) or _explain(path, str(error)) from error
     if not rows:
         raise StepError(f"{path!r} has no rows. Remove it, or write it again.")
     advance(rows)
-    structure = json.loads(text)
+    try:
+        structure = json.loads(text)
+    except RecursionError as error:
+        raise _bad_line(path) or StepError(f"{path!r} has a value that is {_TOO_DEEP}") from error
     if not isinstance(structure, dict):
-        raise _bad_line(path) or StepError(f"{path!r} has lines that aren't JSON objects. Write one object a line.")
+        raise _bad_line(path) or StepError(f"{path!r} has objects without a key in any line. Write it again.")
     _check_keys(path, structure)
     for name, kind in structure.items():
         if kind == "JSON" and name not in column_types:
             raise _changing(path, name)
+    inferred = {name: kind for name, kind in structure.items() if name not in column_types}
     columns = {
-        name: Column(_given_kind(kind) if name in column_types else _sql_type(kind)) for name, kind in structure.items()
+        **dict.fromkeys(structure, Column()),
+        **{name: Column(_sql_type(kind, [name])) for name, kind in inferred.items()},
     }
-    leaves = [leaf for name, kind in structure.items() if name not in column_types for leaf in _numbers([name], kind)]
+    leaves = [leaf for name, kind in inferred.items() for leaf in _numbers([name], kind)]
+    found: dict[Leaf, Column] = {}
     if long and leaves:
         _warn_of_rounding(connection, path)
         found = _learn(connection, path, leaves)
         for name in {leaf[0] for leaf in leaves}:
             columns[name] = _exact(structure[name], [name], found)
-    return columns
-
-
-def _given_kind(kind: Any) -> str:
-    """Returns VARCHAR for what may have fractions among the values of a column whose type is given."""
-    return "VARCHAR" if kind in ("DOUBLE", "VARCHAR", "JSON") else "NULL"
+    texts = [leaf for leaf, column in found.items() if column.kind == "VARCHAR"]
+    return _File(columns, texts, structure, is_written)
 
 
 def _warn_of_rounding(connection: Any, path: str) -> None:
@@ -165,7 +213,7 @@ def _check_keys(path: str, structure: Any) -> None:
 def _numbers(path: list[str], structure: Any) -> Iterator[tuple[str, ...]]:
     """Yields the paths of the numbers that may be too long; `*` stands for an array's elements."""
     if isinstance(structure, list):
-        yield from _numbers([*path, _ELEMENTS], structure[0])
+        yield from _numbers([*path, ELEMENTS], structure[0])
     elif isinstance(structure, dict):
         for name, kind in structure.items():
             yield from _numbers([*path, name], kind)
@@ -196,9 +244,9 @@ def _learn(connection: Any, path: str, leaves: Sequence[tuple[str, ...]]) -> dic
 
 def _values(leaf: tuple[str, ...]) -> str:
     """Returns the SQL for the texts of a number within objects and arrays, a row each."""
-    steps = ("[*]" if part == _ELEMENTS else f".{json.dumps(part, ensure_ascii=False)}" for part in leaf)
+    steps = ("[*]" if part == ELEMENTS else f".{json.dumps(part, ensure_ascii=False)}" for part in leaf)
     value = f"json_extract_string(json, {literal('$' + ''.join(steps))})"
-    return f"unnest({value})" if _ELEMENTS in leaf else value
+    return f"unnest({value})" if ELEMENTS in leaf else value
 
 
 def _exact(structure: Any, path: list[str], found: Mapping[tuple[str, ...], Column]) -> Column:
@@ -209,12 +257,14 @@ def _exact(structure: Any, path: list[str], found: Mapping[tuple[str, ...], Colu
 
 def _sql_type(structure: Any, path: Sequence[str] = (), numbers: Mapping[tuple[str, ...], str] | None = None) -> str:
     if isinstance(structure, list):
-        return f"{_sql_type(structure[0], [*path, _ELEMENTS], numbers)}[]"
+        return f"{_sql_type(structure[0], [*path, ELEMENTS], numbers)}[]"
     if isinstance(structure, dict):
         fields = ", ".join(
             f"{identifier(name)} {_sql_type(kind, [*path, name], numbers)}" for name, kind in structure.items()
         )
         return f"STRUCT({fields})"
+    if structure == "NULL" and len(path) > 1:
+        return "VARCHAR"  # SQL has no objects of what has no type
     return (numbers or {}).get(tuple(path)) or _KINDS.get(structure, "VARCHAR")
 
 
@@ -239,6 +289,8 @@ def _bad_line(path: str) -> StepError | None:
             value = json.loads(line, object_pairs_hook=_once)
         except UnicodeDecodeError:
             return StepError(f"{path!r}, line {number}: the bytes aren't UTF-8 text. Save the file as UTF-8.")
+        except RecursionError:
+            return StepError(f"{path!r}, line {number}: it is {_TOO_DEEP}")
         except KeyError as error:
             return StepError(f"{path!r}, line {number}: it has the key {error} twice. Write it once.")
         except ValueError as error:
@@ -278,7 +330,7 @@ def _changing(path: str, name: str) -> StepError:
 
 
 def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-    with fsspec.open(path, "rb", compression="infer") as stored:
+    with packed.unpacked(path) as stored:
         for number, line in enumerate(stored, start=1):
             if line.strip():
                 yield number, line

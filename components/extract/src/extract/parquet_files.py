@@ -27,7 +27,7 @@ def table(connection: Any, files: Sequence[SourceFile], column_types: Collection
 
     Args:
         connection: DuckDB's.
-        column_types: the columns that will be cast anyway, so that files may disagree about them.
+        column_types: the columns whose types are declared, so that files may disagree about them.
 
     Raises:
         StepError: a file isn't Parquet, has two columns with the same name, or other columns or types than another.
@@ -56,8 +56,17 @@ def table(connection: Any, files: Sequence[SourceFile], column_types: Collection
     if wide:
         connection.register(_STREAM, _stream(paths))
         return Table(f"SELECT * FROM {_STREAM}", reasons, frozenset(reasons), once=True)
-    sql = f"SELECT * FROM read_parquet({literal(paths)}, union_by_name=true, hive_partitioning=false)"
-    return Table(sql, reasons, frozenset(reasons))
+    # DuckDB would make one type of several, which may round; text doesn't.
+    disagreeing = [name for name in column_types if len({str(found.get(name)) for found in kinds.values()}) > 1]
+    parts = {path: _select([path], disagreeing) for path in paths}
+    sql = " UNION ALL BY NAME ".join(parts.values()) if disagreeing else _select(paths)
+    return Table(sql, reasons, frozenset(reasons), parts=parts)
+
+
+def _select(paths: Sequence[str], as_text: Sequence[str] = ()) -> str:
+    texts = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in as_text)
+    replace = f" REPLACE ({texts})" if texts else ""
+    return f"SELECT *{replace} FROM read_parquet({literal(paths)}, union_by_name=true, hive_partitioning=false)"
 
 
 def _check_footer(connection: Any, path: str) -> bool:

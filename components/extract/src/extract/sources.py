@@ -8,22 +8,19 @@ from typing import Any
 
 import duckdb
 
-from extract import databases, dialect, spool
+from extract import databases, declared, dialect, spool
 from extract.dialect import Dialect
 from extract.errors import explain
 from extract.files import SourceFile, describe, find, format_of
 from extract.inference import Column, learn
-from extract.sql import identifier, literal
+from extract.sql import identifier
 from extract.streaming import stream
 from extract.tables import Table
-from extract.types import is_whole
 from stepkit import uris
-from stepkit.errors import StepError, UsageError, near_misses
+from stepkit.errors import StepError, UsageError
 
 TABLE = "source"
 _STREAM = "source_stream"
-# DuckDB types of columns whose numbers may have fractions.
-_WITH_FRACTIONS = ("varchar", "double", "float", "decimal")
 _ALL = f"SELECT * FROM {_STREAM}"
 
 
@@ -82,7 +79,7 @@ def open_source(
     for path in remote.values():
         connection.register_filesystem(uris.filesystem(path)[0])
     table = _table(connection, kind, found, args, advance)
-    _create(connection, table.sql, args.column_types)
+    _create(connection, table, args.column_types)
     return Source(kind, names, found, table)
 
 
@@ -127,7 +124,7 @@ def _open_database(
     table = Table(_ALL, rows.reasons, frozenset(rows.reasons), once=True)
     if numbers:
         table = _typed(connection, rows, numbers)
-    _create(connection, table.sql, args.column_types)
+    _create(connection, table, args.column_types)
     local = args.source.startswith(databases.SQLITE)
     files = find([str(databases.sqlite_file(args.source))]) if local else []
     return Source("sql", [databases.without_password(args.source)], files, table)
@@ -159,32 +156,9 @@ def check_type(connection: Any, name: str, kind: Any) -> None:
         ) from error
 
 
-def _create(connection: Any, select: str, column_types: Mapping[str, str]) -> None:
+def _create(connection: Any, table: Table, column_types: Mapping[str, str]) -> None:
     try:
-        source = connection.sql(select)
+        select = declared.apply(connection, table, column_types)
+        connection.execute(f"CREATE VIEW {TABLE} AS {select}")
     except duckdb.Error as error:
-        raise explain(str(error)) from error
-    present = dict(zip(source.columns, source.types, strict=True))
-    for name in column_types:
-        if name not in present:
-            raise StepError(
-                f"--column-types names {name!r}, which the source doesn't have. {near_misses(name, present)}"
-            )
-    casts = ", ".join(
-        f"{_cast(connection, name, kind, present[name])} AS {identifier(name)}" for name, kind in column_types.items()
-    )
-    replace = f" REPLACE ({casts})" if casts else ""
-    connection.execute(f"CREATE VIEW {TABLE} AS SELECT *{replace} FROM (\n{select}\n)")
-
-
-def _cast(connection: Any, name: str, kind: str, source: Any) -> str:
-    """Returns the SQL that gives a column a type. DuckDB would round fractions to whole numbers: they are refused."""
-    column = identifier(name)
-    cast = f"CAST({column} AS {kind})"
-    if source.id not in _WITH_FRACTIONS or not is_whole(connection, kind):
-        return cast
-    problem = f"Column {name!r} has fractions, but --column-types says {kind} ("
-    remedy = "). Say DOUBLE, or round it in --query"
-    number = f"TRY_CAST({column} AS DOUBLE)"
-    told = f"error({literal(problem)} || CAST({column} AS VARCHAR) || {literal(remedy)})"
-    return f"CASE WHEN {number} <> trunc({number}) THEN CAST({told} AS {kind}) ELSE {cast} END"
+        raise explain(str(error), table.places) from error

@@ -1,11 +1,19 @@
 """Rows that are kept on disk because they must be read twice: once to know the types, once to write them."""
 
+from pathlib import Path
 from typing import Any
 
 from extract.errors import reading
 from extract.sql import identifier, literal
 
 _DATABASE = "spooled"
+
+
+def folder(connection: Any) -> Path:
+    """Returns DuckDB's temporary folder, which is there then."""
+    path = Path(connection.sql("SELECT current_setting('temp_directory')").fetchall()[0][0])
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def keep(connection: Any, sql: str, name: str) -> str:
@@ -20,8 +28,7 @@ def keep(connection: Any, sql: str, name: str) -> str:
     """
     attached = connection.sql("SELECT database_name FROM duckdb_databases()").fetchall()
     if (_DATABASE,) not in attached:
-        folder = connection.sql("SELECT current_setting('temp_directory')").fetchall()[0][0]
-        connection.execute(f"ATTACH {literal(f'{folder}/{_DATABASE}.db')} AS {_DATABASE}")
+        connection.execute(f"ATTACH {literal(str(folder(connection) / f'{_DATABASE}.db'))} AS {_DATABASE}")
     table = f"{_DATABASE}.{identifier(name)}"
     with reading():
         connection.execute(f"CREATE TABLE {table} AS {sql}")

@@ -79,11 +79,6 @@ def plain_type(kind: Any) -> str:
     return rule(kind).becomes
 
 
-def is_whole(connection: Any, kind: str) -> bool:
-    """True if a SQL type is one of whole numbers."""
-    return plain_type(connection.sql(f"SELECT CAST(NULL AS {kind})").types[0]) == "BIGINT"
-
-
 def is_doubtful(kind: Any) -> bool:
     """True if the values decide what a DuckDB type becomes: not each is a whole number of 64 bits, or a double's."""
     if kind.id == "decimal":

@@ -24,15 +24,29 @@ def load(
         parse_constant: takes NaN, Infinity and -Infinity, which Python reads though JSON hasn't them.
 
     Raises:
-        ValueError: it isn't JSON, isn't UTF-8, or is past a bound (`TooMuch`).
+        ValueError: it isn't JSON, isn't UTF-8, has a key twice, or is past a bound (`TooMuch`).
     """
     bounds.check_size(content, most_bytes)
     try:
-        value = json.loads(content, parse_constant=parse_constant)
+        value = json.loads(content, parse_constant=parse_constant, object_pairs_hook=once)
     except RecursionError as error:
         raise _too_deep(most_depth) from error
     _check_depth(value, most_depth)
     return value
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of its members, for `json.loads`, which would take the last of those with the same key.
+
+    Raises:
+        ValueError: a key stands twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice. Remove one of them.")
+    return found
 
 
 def read(path: Path) -> Any:

@@ -41,8 +41,9 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
     retyped: tuple[Retyped, ...] = ()
     rewritten: tuple[str, ...] = ()
     try:
-        documents = yamls.load_all(text)  # first, as it checks bounds
+        yamls.check(text)  # first, as it checks bounds
         _refuse_keys_that_stand_twice(text)
+        documents = yamls.load_all(text)
         spec = _kfp1_spec(documents)
         if spec:
             if retype:
@@ -71,37 +72,12 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
 
 
 def _refuse_keys_that_stand_twice(text: str) -> None:
-    """Refuses a key that stands twice with two meanings, of which kfp would take the last without a word.
-
-    Below `metadata`, which kfp 2 doesn't read, and with equal values it does no harm: public specifications have that.
-    """
+    """Refuses, in words of its own, what `yamls.load_all` refuses: kfp would take the last without a word."""
     for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
-        for key, value in root.value if isinstance(root, yaml.MappingNode) else []:
-            if key.value != "metadata":
-                _refuse_below(value)
-        _refuse_twice(root)
-
-
-def _refuse_below(node: yaml.Node) -> None:
-    if isinstance(node, yaml.MappingNode):
-        _refuse_twice(node)
-        for _, value in node.value:
-            _refuse_below(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_below(item)
-
-
-def _refuse_twice(node: yaml.Node) -> None:
-    seen: dict[str, str] = {}
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
-        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-            written = yaml.serialize(value)
-            if seen.setdefault(key.value, written) != written:
-                line = key.start_mark.line + 1
-                raise PipeyardError(
-                    f"the key {key.value!r} stands twice, again in line {line}, with another value. Remove one of them."
-                )
+        try:
+            yamls.refuse_keys_that_stand_twice(root)
+        except yaml.MarkedYAMLError as error:
+            raise PipeyardError(str(error.problem)) from error
 
 
 def _newer_kfp(documents: list[Any]) -> str:

@@ -41,13 +41,23 @@ def integer(text: str) -> int:
 
 def _json(text: str, kind: type[T], word: str) -> T:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = json.loads(text, object_pairs_hook=_once)
+    except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error}); give a JSON {word}") from error
     if not isinstance(value, kind):
         raise argparse.ArgumentTypeError(f"{text!r} is not a JSON {word}")
     ordered: T = canonical(value)
     return ordered
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object of its members; `json.loads` would take the last of those with the same key."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} stands twice")
+        found[key] = value
+    return found
 
 
 def canonical(value: Any) -> Any:
