@@ -1,11 +1,9 @@
 """What a model server has counted, read of its /metrics."""
 
+from rollout import metrics
 from rollout.observations import Counters
 
 _SECONDS = 1.0
-_FIRST_ERROR = 400
-# The client went away before it was answered: that says nothing of the version.
-_CLIENT_LEFT = 499
 
 
 def read(port: int, started: float, now: float) -> Counters | None:
@@ -39,17 +37,4 @@ def parse(text: str, started: float, now: float) -> Counters:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             samples.setdefault(sample.name, []).append((sample.labels, sample.value))
-    requests, errors = 0, 0
-    for labels, value in samples.get("pipeyard_requests_total", ()):
-        status = int(labels.get("status", 0))
-        if status != _CLIENT_LEFT:
-            requests += int(value)
-            errors += int(value) if status >= _FIRST_ERROR else 0
-    latency: dict[float, int] = {}
-    for labels, value in samples.get("pipeyard_request_seconds_bucket", ()):
-        bound = float(labels["le"])
-        latency[bound] = latency.get(bound, 0) + int(value)
-    scores: dict[str, dict[float, int]] = {}
-    for labels, value in samples.get("pipeyard_scores_bucket", ()):
-        scores.setdefault(labels.get("output", ""), {})[float(labels["le"])] = int(value)
-    return Counters(now, started, requests, errors, latency, scores)
+    return metrics.to_counters(samples, started, now)

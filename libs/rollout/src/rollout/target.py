@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from rollout.desired import Desired
 from rollout.observations import Window
 
 
@@ -21,7 +22,7 @@ class Staging(Protocol):
         """
 
     def shift(self, version: int, weight: int) -> None:
-        """Gives the candidate another percentage of the traffic."""
+        """Gives the candidate another percentage of the traffic; returns when it is in force."""
 
     def promote(self, version: int, reasons: Sequence[str]) -> None:
         """Gives the candidate all traffic: it is the stable version from now on."""
@@ -31,7 +32,23 @@ class Staging(Protocol):
 
 
 class Target(Staging, Protocol):
-    """A place that also tells what its versions do."""
+    """A place that nobody watches, so that who staged a candidate decides on it: see `rollout.loop`.
 
-    def observe(self) -> tuple[Window, Window]:
-        """Returns what the stable version and the candidate did since the last time."""
+    All that has to be known to go on after a kill is kept there.
+    """
+
+    def read(self) -> Desired | None:
+        """Returns what is desired; None if nothing was ever staged."""
+
+    def remembered(self) -> str:
+        """Returns the text that was given to `remember` last; empty if none was."""
+
+    def remember(self, text: str) -> None:
+        """Keeps a text of at most a few hundred characters."""
+
+    def observe(self, state: Desired, start: float, end: float) -> tuple[Window, Window]:
+        """Returns what the stable version and the candidate did from `start` to `end`, in seconds since the epoch.
+
+        It may be asked again of any time since the candidate was staged, and answers the same. Of what it can't tell it
+        gives a window with `alive=False`, which is no evidence.
+        """
