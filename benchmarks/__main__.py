@@ -9,6 +9,7 @@ NAMES = (
     "transform",
     "train_input",
     "evaluate",
+    "model_server",
     "growth",
     "local_runs",
     "records",
