@@ -10,6 +10,7 @@ NAMES = (
     "train_input",
     "evaluate",
     "batch_predict",
+    "model_server",
     "growth",
     "local_runs",
     "records",

@@ -41,9 +41,10 @@ class ServedFolder:
 
     SERVER = "support.stand_in_model_server"
 
-    def __init__(self, path: Path, envoy: str) -> None:
+    def __init__(self, path: Path, envoy: str, *options: str) -> None:
         self.folder = ServingFolder(path)
         self._envoy = envoy
+        self._options = options
 
     def push(self, version: int, **behaviour: Any) -> None:
         folder = self.folder.path / "taxi" / str(version)
@@ -65,6 +66,7 @@ class ServedFolder:
         if arguments[0] == "start":
             server = f"{sys.executable} -m {self.SERVER}"
             command += ["--router", self._envoy, "--model-server", server]
+            command[5:5] = self._options  # those of the call come later, and count
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PIPEYARD_SERVE_TEST": "1"}
         # What it leaves running must not hold the pipe that its output is read from.
         return subprocess.run(command, check=check, env=env, capture_output=True, text=True, cwd=ROOT, timeout=120)

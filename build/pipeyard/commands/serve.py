@@ -37,7 +37,11 @@ def command(context: click.Context, environment: str, folder: Path | None, proje
 
 @command.command("start")
 @click.argument("models", nargs=-1)
-@click.option("--port", type=click.IntRange(1, 65535), help="Port of 127.0.0.1; default: 8500, or one that is free.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Clients' port; default: 8500, or one that is free.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Others need TLS and a token.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM; read again when renewed.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Tokens, one a line; clients have to send one.")
 @click.option(
     "--operators-port", type=click.IntRange(1, 65535), help="Of the operators' page; default: one that is free."
 )
@@ -88,7 +92,7 @@ def start_command(place: "_ServeOptions", as_json: bool, seconds: float, **optio
     for model in models:
         version = served.state["models"][model]["stable"]
         click.echo(f"Served: version {version} of {model}. Ask it:")
-        click.echo(f"  {start_serving.example(served.options.url, model)}")
+        click.echo(f"  {start_serving.example(served, model)}")
     click.echo(f"Operators' page: {served.options.operators_url} (token: {folder.token})")
     click.echo(f"Stop it: .venv/bin/pipeyard serve{place.options} stop")
 
@@ -315,18 +319,19 @@ class _ServeOptions:
             return f" --folder {shlex.quote(str(self._folder))}"
         return "" if self._environment == "local" else f" --env {self._environment}"
 
-    def start_options(self, models, port, operators_port, log_days, model_server, router, server_options, **sampled):
+    def start_options(self, models, port, operators_port, log_days, model_server, router, server_options, **others):
         import shlex
 
         from pipeyard.errors import PipeyardError, near_misses
-        from pipeyard.serving import sampling, serving_programs, start_serving
+        from pipeyard.serving import router_access, sampling, serving_programs, start_serving
         from pipeyard.serving.start_options import StartOptions
 
         there = self.serving.models()
         for name in models:
             if name not in there:
                 raise PipeyardError(f"No model {name!r} is in {self.serving.path}. {near_misses(name, there)}")
-        sampling.check(sampled["without"], self.serving, models or there)
+        access = router_access.checked(others["host"], others["tls_cert"], others["tls_key"], others["token_file"])
+        sampling.check(others["without"], self.serving, models or there)
         project = self.project
         if model_server:
             server = serving_programs.other_server(shlex.split(model_server))
@@ -344,7 +349,6 @@ class _ServeOptions:
             promotion.command,
             promotion.env,
             log_days,
-            sampling.LiveSampling(
-                sampled["rate"], sampled["without"], sampled["sample_days"], sampled["sample_megabytes"]
-            ),
+            sampling.LiveSampling(others["rate"], others["without"], others["sample_days"], others["sample_megabytes"]),
+            access,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeyard.serving import router_config
 from pipeyard.serving.reconciling import ModelRoute
+from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.router_config import Aggregate
 from pipeyard.serving.serving_folder import ServedVersion
 from pipeyard.system import files
@@ -41,10 +42,13 @@ class EnvoyRouter:
 
     Args:
         folder: of the files.
+        access: who may ask it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, access: RouterAccess | None = None) -> None:
         import requests
+
+        self._access = access or RouterAccess()
 
         self._folder = folder
         self._session = requests.Session()
@@ -56,6 +60,10 @@ class EnvoyRouter:
         """Writes what Envoy starts with; returns its arguments.
 
         Clusters and routes stay as they are: a router that comes back routes as the one before.
+
+        Raises:
+            OSError: a file can't be written.
+            PipeyardError: the file of tokens can't be read any more.
         """
         for name, empty in (
             (router_config.CLUSTERS, router_config.clusters({})),
@@ -63,7 +71,12 @@ class EnvoyRouter:
         ):
             if not (self._folder / name).exists():
                 self._move(name, empty)
-        self._move(router_config.BOOTSTRAP, router_config.bootstrap(str(self._folder.resolve()), port, admin_port))
+        if self._access.tls_cert:
+            self._move(router_config.CERTIFICATE, router_config.certificate_file(self._access))
+        content = router_config.bootstrap(
+            str(self._folder.resolve()), port, admin_port, self._access, self._access.tokens()
+        )
+        self._move(router_config.BOOTSTRAP, content)
         path = str(self._folder / router_config.BOOTSTRAP)
         return ["--config-path", path, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
 
@@ -100,7 +113,7 @@ class EnvoyRouter:
 
     def _move(self, name: str, content: Mapping[str, Any]) -> None:
         # Renamed into place: Envoy reads a file when one is moved there, and never half of one.
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what it starts with has the tokens
         files.write_whole(self._folder / name, json.dumps(content), synced=False)
 
 

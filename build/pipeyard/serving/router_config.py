@@ -8,10 +8,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeyard.serving import router_listener
 from pipeyard.serving.reconciling import ModelRoute
+from pipeyard.serving.router_access import LOOPBACK, RouterAccess
 from pipeyard.serving.serving_folder import ServedVersion
 
 # A model, and versions of which the first is asked, and the next where it can't be.
@@ -20,11 +22,11 @@ Aggregate = tuple[str, tuple[int, ...]]
 CLUSTERS = "clusters.json"
 ROUTES = "routes.json"
 BOOTSTRAP = "envoy.json"
+CERTIFICATE = "certificate.json"
 KEY_HEADER = "x-routing-key"
 VERSION_HEADER = "x-model-version"
 _OURS = "pipeyard"
 _TYPES = "type.googleapis.com/envoy."
-_LOOPBACK = "127.0.0.1"
 # More than clients here will have: what a model server can't take it refuses itself.
 _MOST_REQUESTS = 100_000
 _CONNECT_SECONDS = 0.25
@@ -36,40 +38,30 @@ _HEALTH_TIMEOUT_SECONDS = 1
 _IDLE_SECONDS = 30
 
 
-def bootstrap(folder: str, port: int, admin_port: int) -> dict[str, Any]:
+def bootstrap(
+    folder: str, port: int, admin_port: int, access: RouterAccess, tokens: Sequence[str] = ()
+) -> dict[str, Any]:
     """Returns what Envoy starts with.
 
     Args:
         folder: of the watched files.
         port: clients'.
         admin_port: Envoy's own, which may stop it: of this machine alone.
+        access: where clients come in.
+        tokens: one of which they have to send; none: anybody is answered.
     """
-    manager = {
-        "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "models",
-        "preserve_external_request_id": True,
-        "rds": {"route_config_name": "models", "config_source": _watched(f"{folder}/{ROUTES}")},
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{_TYPES}extensions.filters.http.router.v3.Router"},
-            }
-        ],
-    }
-    listener = {
-        "name": "models",
-        "address": _address(port),
-        "enable_reuse_port": False,  # two routers on one port would each get some of the requests
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
+    routes, certificate = _watched(f"{folder}/{ROUTES}"), _watched(f"{folder}/{CERTIFICATE}")
     return {
         "node": {"id": "pipeyard", "cluster": "pipeyard"},
         "admin": {"address": _address(admin_port)},
         "dynamic_resources": {"cds_config": _watched(f"{folder}/{CLUSTERS}")},
-        "static_resources": {"listeners": [listener]},
+        "static_resources": {"listeners": [router_listener.listener(port, access, tokens, routes, certificate)]},
     }
+
+
+def certificate_file(access: RouterAccess) -> dict[str, Any]:
+    """Returns the file of the certificate."""
+    return _resources([router_listener.certificate(access)])
 
 
 def clusters(ports: Mapping[ServedVersion, int], following: Collection[Aggregate] = ()) -> dict[str, Any]:
@@ -98,7 +90,11 @@ def routes_file(routes: Mapping[str, ModelRoute]) -> dict[str, Any]:
     """Returns the file of routes, of all models."""
     found = [route for model, each in sorted(routes.items()) for route in _routes_of(model, each)]
     served = ", ".join(sorted(routes)) or "none yet"
-    health = {"match": {"path": "/v2/health/live"}, "direct_response": {"status": 200}}
+    health = {
+        "match": {"path": "/v2/health/live"},
+        "direct_response": {"status": 200},
+        **router_listener.without_token(),
+    }
     unknown = {
         "match": {"prefix": "/"},
         **_refusal(404, f"No model is served at this path. Ask /v1/models/NAME:predict; models: {served}."),
@@ -249,7 +245,7 @@ def _refusal(status: int, text: str) -> dict[str, Any]:
 
 
 def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": _LOOPBACK, "port_value": port}}
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}
 
 
 def _watched(path: str) -> dict[str, Any]:

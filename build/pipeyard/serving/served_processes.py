@@ -153,15 +153,15 @@ def log_name(role: str) -> str:
     return f"{role.replace('/', '-')}.log"
 
 
-def free_port(wanted: int = 0) -> int:
-    """Returns a port of 127.0.0.1 that nobody listens on: the wanted one if it is free, else one that is."""
+def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
+    """Returns a port of an address that nobody listens on: the wanted one if it is free, else one that is."""
     for port in (wanted, 0):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
                 return int(probe.getsockname()[1])
-    raise OSError("no port of 127.0.0.1 is free")
+    raise OSError(f"no port of {host} is free")
 
 
 def _started(process: psutil.Process) -> float:

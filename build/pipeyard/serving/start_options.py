@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.sampling import LiveSampling
 from pipeyard.system import files
 
@@ -27,6 +28,7 @@ class StartOptions:
         promotion_env: as `server_env`.
         log_days: so long logs are kept.
         sampling: of requests and answers.
+        access: who may ask the router.
     """
 
     port: int
@@ -40,11 +42,12 @@ class StartOptions:
     promotion_env: Mapping[str, str] = field(default_factory=dict)
     log_days: float = 7.0
     sampling: LiveSampling = field(default_factory=LiveSampling)
+    access: RouterAccess = field(default_factory=RouterAccess)
 
     @property
     def url(self) -> str:
         """Where clients ask."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.access.url(self.port)
 
     @property
     def operators_url(self) -> str:
@@ -76,4 +79,5 @@ def read(path: Path) -> StartOptions:
     sampled = {**content.get("sampling", {})}
     if "without" in sampled:
         sampled["without"] = tuple(sampled["without"])
-    return StartOptions(**{**content, **lists, "sampling": LiveSampling(**sampled)})
+    nested = {"sampling": LiveSampling(**sampled), "access": RouterAccess(**content.get("access", {}))}
+    return StartOptions(**{**content, **lists, **nested})

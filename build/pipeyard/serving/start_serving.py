@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import serving_state, start_options
+from pipeyard.serving.router_access import LOOPBACK, RouterAccess
 from pipeyard.serving.served_processes import ROUTER, ServedProcesses, free_port, log_name
 from pipeyard.serving.serving_folder import ServingFolder
 from pipeyard.serving.start_options import StartOptions
@@ -54,8 +55,8 @@ def start(
         say: takes what is waited for.
 
     Raises:
-        PipeyardError: the port that was asked for is taken, it is served at another one, or a model doesn't answer in
-            time; in the last case what runs runs on.
+        PipeyardError: the port that was asked for is taken, it is served at another one or to others, or a model
+            doesn't answer in time; in the last case what runs runs on.
     """
     lock = hold(folder)
     notes: list[str] = []
@@ -64,6 +65,11 @@ def start(
         if asked_port not in (None, known.port):
             raise PipeyardError(
                 f"{folder.path} is served at {known.url} already. Run `pipeyard serve stop` first, or leave --port out."
+            )
+        if options.access not in (RouterAccess(), known.access):
+            raise PipeyardError(
+                f"{folder.path} is served at {known.url} already, by other --host, --tls-cert, --tls-key or "
+                "--token-file. Run `pipeyard serve stop` first, or leave them out."
             )
         options = known
     else:
@@ -105,34 +111,39 @@ def is_served(folder: ServingFolder) -> bool:
     return False
 
 
-def example(url: str, model: str) -> str:
+def example(served: Served, model: str) -> str:
     """Returns a command that asks a model something, with the row that its server gives as an example."""
     import requests
 
     session = requests.Session()
     session.trust_env = False
     body: Any = {"instances": [{}]}
+    told = served.state["models"][model]
     try:
-        told = session.get(f"{url}/v1/models/{model}", timeout=_SECONDS).json()
-        body = told["example"]
+        # The version's own port wants neither a token nor a certificate's name.
+        port = told["versions"][str(told["stable"])]["port"]
+        body = session.get(f"http://{LOOPBACK}:{port}/v1/models/{model}", timeout=_SECONDS).json()["example"]
     except (requests.RequestException, ValueError, KeyError, TypeError):
         pass
+    access = served.options.access
+    token = f' -H "authorization: Bearer $(head -n 1 {shlex.quote(access.token_file)})"' if access.token_file else ""
     data = shlex.quote(json.dumps(body))
-    return f"curl -sS -H 'content-type: application/json' -d {data} {url}/v1/models/{model}:predict"
+    url = f"{served.options.url}/v1/models/{model}:predict"
+    return f"curl -sS -H 'content-type: application/json'{token} -d {data} {url}"
 
 
 def _choose_ports(folder: ServingFolder, options: StartOptions, asked: int | None, notes: list[str]) -> StartOptions:
     """Returns options with ports that are free, or that a router of a supervisor that was killed has still."""
     processes = ServedProcesses(folder.path, folder.logs)
     router = next((each for each in processes.adopt() if each.role == ROUTER), None)
-    if router and asked in (None, router.ports[0]):
+    if router and asked in (None, router.ports[0]) and _had_access(folder, options.access):
         port = router.ports[0]
     else:
         if router:
             processes.end(ROUTER)
             while processes.reap():
                 time.sleep(_PAUSE_SECONDS)
-        port = free_port(options.port)
+        port = free_port(options.port, options.access.host)
         if port != options.port:
             if asked is not None:
                 raise PipeyardError(f"Port {asked} is taken by another program. Give another --port, or leave it out.")
@@ -140,6 +151,14 @@ def _choose_ports(folder: ServingFolder, options: StartOptions, asked: int | Non
     if options.operators_port == port:
         raise PipeyardError(f"--operators-port is {port}, where models are served. Give another, or leave it out.")
     return replace(options, port=port, operators_port=free_port(options.operators_port or (port + 1) % 65536))
+
+
+def _had_access(folder: ServingFolder, access: RouterAccess) -> bool:
+    """Whether a supervisor that was killed had its router started with this access."""
+    try:
+        return start_options.read(folder.start).access == access
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _leave_running(folder: ServingFolder, lock: int) -> None:

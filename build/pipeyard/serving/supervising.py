@@ -60,7 +60,7 @@ def _supervise(
     """Returns True if it ended because the keeper did."""
     from pipeyard.serving.operators_page import OperatorsPage
 
-    router = EnvoyRouter(folder.router)
+    router = EnvoyRouter(folder.router, options.access)
     supervisor = Supervisor(folder, options, ServingEdges(processes, router, _environment()), router.routes())
     publisher = serving_state.StateWriter(folder, options)
     wanted = WantedReader(folder, options.models)

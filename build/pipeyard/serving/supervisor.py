@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeyard.errors import PipeyardError
 from pipeyard.serving import router_config, sampling, served_processes
 from pipeyard.serving.envoy import RouterView
 from pipeyard.serving.reconciling import (
@@ -208,7 +209,13 @@ class Supervisor:
 
     def _start_router(self) -> None:
         admin_port = self._edges.free_port(0)
-        arguments = self._edges.router.prepare(self._options.port, admin_port)
+        try:
+            arguments = self._edges.router.prepare(self._options.port, admin_port)
+        except PipeyardError as error:
+            _log.error("the router can't be started: %s", error)
+            self._restarts.started(ROUTER, self._edges.now())
+            self._restarts.ended(ROUTER, self._edges.now())
+            return
         ports = (self._options.port, admin_port)
         self._start(ROUTER, [self._options.router, *arguments], {}, ports)
 

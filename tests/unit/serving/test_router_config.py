@@ -5,6 +5,7 @@ import json
 from pipeyard.serving import router_config
 from pipeyard.serving.envoy import EnvoyRouter, view_of
 from pipeyard.serving.reconciling import ModelRoute
+from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.serving_folder import ServedVersion
 
 SPLIT = ModelRoute(((4, 10), (3, 90)), (4, 3), None, (4, 3))
@@ -48,7 +49,9 @@ def test_a_shadow_is_a_mirror():
 
 
 def test_nothing_listens_but_on_the_loopback():
-    text = json.dumps(router_config.bootstrap("/x", 8500, 9901)) + json.dumps(router_config.clusters({STABLE: 9003}))
+    text = json.dumps(
+        [router_config.bootstrap("/x", 8500, 9901, RouterAccess()), router_config.clusters({STABLE: 9003})]
+    )
     assert text.count('"address": "127.0.0.1"') == 3
     assert "0.0.0.0" not in text
 

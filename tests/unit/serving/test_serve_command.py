@@ -1,5 +1,6 @@
 """`pipeyard serve`, without anything served: what it says, and what files it leaves."""
 
+import dataclasses
 import json
 import os
 
@@ -7,6 +8,7 @@ import pytest
 
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import serving_folder, serving_logs, start_options, start_serving
+from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.sampling import LiveSampling
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.serving.start_options import StartOptions
@@ -61,6 +63,7 @@ def test_options_are_read_as_written(folder):
     sampled = LiveSampling(0.5, ("company",), 3.0, 7)
     server = ("/python", "-m", "x")
     options = StartOptions(8500, 8501, "/envoy", server, ("taxi",), ("--max-rows", "1"), {"A": "b"}, sampling=sampled)
+    options = dataclasses.replace(options, access=RouterAccess("::1", "/c", "/k", "/t"))
     options.write(folder.start)
     assert start_options.read(folder.start) == options
     folder.start.write_text(json.dumps({"port": 1, "newer": 2}))
