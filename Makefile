@@ -12,9 +12,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # One more than cores: suites with engines and registries wait half their time.
 JOBS ?= $(shell expr $$(nproc) + 1)
-# A suite a folder that has tests; each runs in the environment of what it tests. Long ones first.
+# A suite a folder that has tests; each runs in the environment of what it tests. Long ones first, by CPU time: what is
+# short fills the cores at the end. What isn't named comes last.
+LONG_FIRST := test/pipelines test/engine test/toolchain test/scale_out test/component/transform test/delivery \
+	test/component/evaluate test/component/train lint
 SUITES := test/engine test/delivery test/pipelines test/scale_out test/serving test/contracts $(patsubst components/%,test/component/%,$(wildcard components/*)) \
 	$(patsubst libs/%,test/library/%,$(wildcard libs/*)) $(patsubst services/%/tests,test/service/%,$(wildcard services/*/tests)) test/toolchain lint
+SUITES := $(filter $(SUITES),$(LONG_FIRST)) $(filter-out $(LONG_FIRST),$(SUITES))
 
 # Environments are made before the suites: a suite that waited for them would let all others go first.
 ENVS := $(if $(PREPARED),,envs)

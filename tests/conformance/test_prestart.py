@@ -15,6 +15,7 @@ from kfp import components, dsl
 from support.tiny_components import Result
 
 from pipeyard.local import runner
+from pipeyard.local.prestart import _PROGRAM as WAITING
 from pipeyard.local.prestart import Prestart
 from pipeyard.runs.record import State
 
@@ -41,7 +42,7 @@ with open(out, "w") as file:
     file.write("no")
 """
 STEPS = """
-import ctypes, os, signal, sys, time
+import ctypes, gc, os, signal, sys, time
 from pathlib import Path
 EVENTS = Path(os.environ["EVENTS"])
 def others():
@@ -58,7 +59,7 @@ def meet_and_kill():
 def talk():
     main = sys.modules["__main__"]
     print(sys.argv[1], __name__, main.__spec__.name, os.path.basename(sys.argv[0]), sys.path[0] == os.getcwd())
-    print(sorted(name for name in vars(main) if name != "__annotations__"))
+    print(sorted(name for name in vars(main) if name != "__annotations__"), gc.isenabled())
     print("of Python", file=sys.stderr)
     sys.stdout.flush()
     os.system("echo of a child")
@@ -152,6 +153,17 @@ def test_each_next_interpreter_starts_while_a_step_runs_and_runs_its_step(run, h
     assert imports[third] > imports[first]
     assert imports[third] > mains[first]  # at most one waits
     assert nothing_waits(result, events)
+
+
+def test_no_garbage_is_looked_for_in_what_was_imported_ahead(tmp_path: Path) -> None:
+    (tmp_path / "ahead.py").write_text("cycles = [[] for _ in range(10)]\n", encoding="utf-8")
+    said = "import ahead, gc; print(gc.isenabled(), any(each is ahead.cycles for each in gc.get_objects()))"
+    (tmp_path / "main.py").write_text(said, encoding="utf-8")
+    command = [sys.executable, str(WAITING), "ahead"]
+    done = subprocess.run(
+        command, cwd=tmp_path, input='["main"]', capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "True False\n"
 
 
 def test_without_it_every_interpreter_starts_with_its_step(run, hosts, events) -> None:

@@ -28,6 +28,7 @@ def _preload(references: list[str]) -> bool:
             module = importlib.import_module(name)
             if function:
                 getattr(module, function)()
+        gc.freeze()  # what stays to the end, a million objects, isn't gone through again and again while the step runs
     except BaseException:  # pylint: disable=broad-exception-caught  # whatever it is, the module will meet it again
         return False
     finally:

@@ -1,5 +1,6 @@
 import argparse
 import errno
+import gc
 import json
 import os
 import signal
@@ -171,6 +172,21 @@ def test_a_check_needs_no_flag_and_does_not_run_the_step(argv):
 def test_a_check_that_fails_ends_as_the_step_would(capsys):
     assert _checkable(["--check", "--depth", "0"], []) == 1
     assert capsys.readouterr().err == "fit: error: --depth is 0; give 1 or more\n"
+
+
+@pytest.mark.parametrize("depth", ["2", "0"])
+def test_no_garbage_is_looked_for_in_a_check_but_afterwards(depth):
+    collecting = []
+    parser = argparse.ArgumentParser(prog="fit")
+    parser.add_argument("--depth", type=int)
+
+    def check(args):
+        collecting.append(gc.isenabled())
+        if not args.depth:
+            raise StepError("no depth")
+
+    cli.run(parser, check, ["--check", "--depth", depth], check)
+    assert [*collecting, gc.isenabled()] == [False, True]
 
 
 def test_without_the_flag_the_step_runs_and_needs_what_it_needs():

@@ -1,5 +1,6 @@
 """The flow, and what is rendered of it."""
 
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ TEN = (
 )
 
 
+@functools.cache  # one test asks for it once a file of the repository
 def _content(name: str) -> dict:
     return documents.load(ROOT / name).content
 
