@@ -14,6 +14,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from pipeyard.ir import Pipeline
+from pipeyard.ir.kubernetes_settings import VOLUME_IMAGES
 from pipeyard.ir.protobuf import pb
 from pipeyard.repository.project import ANNOTATION_PREFIX
 from pipeyard_components import interfaces
@@ -43,7 +44,9 @@ def problems(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> list[str]
     for label, executor in pipeline.executors.items():
         container = executor.get("container")
         spec = specs.get(_key(container or {}))
-        wrong = constructs(spec) if spec else [_NO_COMMAND] if container and not container.get("command") else []
+        # KFP's driver makes and removes volumes itself: these steps have no command.
+        bare = container and not container.get("command") and container["image"] not in VOLUME_IMAGES
+        wrong = constructs(spec) if spec else [_NO_COMMAND] if bare else []
         found += [f"{label.removeprefix('exec-')}: {problem}" for problem in wrong]
     return list(dict.fromkeys(found))
 
