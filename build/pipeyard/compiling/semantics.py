@@ -52,13 +52,20 @@ def problems(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> list[str]
 
 
 def constructs(spec: Mapping[str, Any]) -> list[str]:
-    """Returns what a kfp 1 specification has that KFP's backend ignores or breaks on, each with the reason."""
+    """Returns what a kfp 1 specification has that every backend ignores or breaks on, each with the reason."""
     container = spec.get("implementation", {}).get("container", {})
     found = []
     if "fileOutputs" in container:
         found.append("`fileOutputs` is dropped without a word: outputs would be lost. Use {outputPath: NAME} in args.")
     if not container.get("command"):
         found.append(_NO_COMMAND)
+    return found
+
+
+def portable_constructs(spec: Mapping[str, Any]) -> list[str]:
+    """Returns what a kfp 1 specification has that some backend ignores or breaks on, each with the reason."""
+    container = spec.get("implementation", {}).get("container", {})
+    found = constructs(spec)
     if _has(container.get("command"), "concat") or _has(container.get("args"), "concat"):
         found.append(
             "`concat` reaches the program unresolved on KFP's backend. Pass the parts as arguments of their own."

@@ -152,8 +152,13 @@ def ready(hosts: Callable[[str], Host], say: Callable[[str], None], container: M
     Raises:
         PipeyardError: it can't be made.
     """
-    if lightweight.is_python(container["image"]):
-        host_of(hosts, container).prepare(say)
+    if not lightweight.is_python(container["image"]):
+        return
+    try:
+        host = host_of(hosts, container)
+    except PipeyardError:  # on a condition: it was warned of
+        return
+    host.prepare(say)
 
 
 def _indexes(base: Mapping[str, str]) -> dict[str, str]:

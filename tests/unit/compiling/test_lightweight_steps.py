@@ -62,3 +62,9 @@ def test_commands_that_install_packages_share_no_environment():
 
     assert own("echo done") == own("python3 -c ''") == ""
     assert len({own("pip install a"), own("pip install b"), own("python3 -m pip install a"), ""}) == 4
+
+
+@pytest.mark.parametrize("command", ["apt-get update && apt-get install -y git", "apk add git"])
+def test_a_command_that_would_change_the_machine_is_refused(command):
+    with pytest.raises(PipeyardError, match=r"its command calls ap[tk-]+(get)?, which would change this machine"):
+        lightweight.needed({"image": "python:3.11-alpine", "command": ["sh", "-c", command]})

@@ -1,11 +1,14 @@
 """What `kfp.kubernetes` sets for steps, in the words that plans have."""
 
-from kfp import dsl, kubernetes
+from types import SimpleNamespace
+
 from support.compiled_pipelines import compiled
 
 from pipeyard import ir
-from pipeyard.deployment import records
+from pipeyard.deployment import planner, records
+from pipeyard.deployment.desired import Desired
 from pipeyard.ir import derivation
+from pipeyard.settings import Environment
 
 BODY = """
 from kfp import kubernetes
@@ -45,6 +48,12 @@ SECOND = (
 
 def test_what_is_set_compiles_and_is_told_by_step(tmp_path):
     text = compiled(tmp_path, {}, BODY).text
+    place = Environment(
+        name="dev", target="kfp", host="https://kfp.example", bucket="gs://acme", pipeline_root="gs://acme"
+    )
+    package = SimpleNamespace(pipeline="p", commit="c" * 40, sha256="0" * 64, images={}, text=text)
+    lines = list(planner.plan("dev", "p", Desired(place, package, {}).state, None).lines())
+    assert f"  + run kubernetes of step: {FIRST[:97]}..." in lines
     assert records.kubernetes(text) == {"kubernetes of step": FIRST, "kubernetes of step-2": SECOND}
     # The deadline of an environment isn't the step's own limit.
     limited = derivation.derive(text, 20.0, {})
@@ -52,20 +61,21 @@ def test_what_is_set_compiles_and_is_told_by_step(tmp_path):
     assert ir.parse(limited).kubernetes["exec-step"]["activeDeadlineSeconds"] == "20"
 
 
-def test_every_setting_of_the_installed_kfp_has_words():
-    @dsl.container_component
-    def step():
-        return dsl.ContainerSpec(image="i", command=["true"])
+def test_volumes_that_pods_make_themselves_are_told(tmp_path):
+    body = """
+from kfp import kubernetes
 
-    @dsl.pipeline
-    def pipeline():
-        task = step()
-        kubernetes.empty_dir_mount(task, "room", "/room")
-        kubernetes.add_ephemeral_volume(task, "fast", "/fast", ["ReadWriteOnce"], "1Gi")
-        kubernetes.set_security_context(task, run_as_user=1)
+@dsl.container_component
+def step():
+    return dsl.ContainerSpec(image='acme/step:1', command=['true'])
 
-    (settings,) = pipeline.platform_spec.platforms["kubernetes"]["deploymentSpec"]["executors"].values()
-    from pipeyard.ir import kubernetes_settings
-
-    words = ["empty folder room at /room", "ephemeral volume fast at /fast", "securityContext"]
-    assert list(kubernetes_settings.described(dict(settings))) == words
+@dsl.pipeline
+def p():
+    task = step()
+    kubernetes.empty_dir_mount(task, 'room', '/room')
+    kubernetes.add_ephemeral_volume(task, 'fast', '/fast', ['ReadWriteOnce'], '1Gi')
+    kubernetes.set_security_context(task, run_as_user=1)
+"""
+    told = records.kubernetes(compiled(tmp_path, {}, body).text)
+    words = "empty folder room at /room; ephemeral volume fast at /fast; securityContext"
+    assert told == {"kubernetes of step": words}

@@ -16,6 +16,8 @@ _IMAGE = re.compile(r"(?:docker\.io/|(?:\S+/)?library/)?python(?::(?P<tag>[\w.-]
 _VERSION = re.compile(r"(3(?:\.\d+){1,2})(?:-(?!windows|nanoserver)[\w.-]+)?")
 _EXECUTOR = "kfp.dsl.executor_main"
 _PIP = "-m pip install"
+# What changes more than an environment of Python.
+_SYSTEM = re.compile(r"\b(apt-get|apt|apk|dpkg|dnf|yum)\b(?=\s+\S)")
 _INSTALLS = re.compile(r"\b(pip3?|uv|ensurepip)\b")
 
 
@@ -50,7 +52,8 @@ def needed(container: Mapping[str, Any]) -> PythonStep:
     """Returns what a container of Python's image needs of it.
 
     Raises:
-        PipeyardError: it doesn't say which Python, or lacks kfp, which its function needs.
+        PipeyardError: it doesn't say which Python, lacks kfp, which its function needs, or its command would change the
+            machine.
     """
     image = container["image"]
     name = _name(container)
@@ -64,6 +67,11 @@ def needed(container: Mapping[str, Any]) -> PythonStep:
     if not is_function(container):
         command = [*container.get("command", ()), *container.get("args", ())]
         own = "\n".join(map(str, command))
+        if system := _SYSTEM.search(own):
+            raise PipeyardError(
+                f"its command calls {system[0]}, which would change this machine: it needs a container engine. Run in "
+                "containers (--runner docker), or take an image in which the package is."
+            )
         return PythonStep(name, version[1], own=own if _INSTALLS.search(own) else "")
     bootstrap = _bootstrap(container)
     if not bootstrap:
