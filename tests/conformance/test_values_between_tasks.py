@@ -6,7 +6,7 @@ import json
 from typing import Optional
 
 import pytest
-from kfp import dsl
+from kfp import components, dsl
 from kfp.dsl import Dataset, Input
 from support.tiny_components import component
 
@@ -226,3 +226,29 @@ def test_loops_that_fail_beside_each_other_each_say_why(run):
     failed = {task.path: task.reason for task in result.run.tasks if task.state == FAILED}
     assert len(failed) == 2
     assert {"it loops over 'x', which isn't a list.", "it loops over '3', which isn't a list."} == set(failed.values())
+
+
+def test_concat_and_conditions_in_commands_are_resolved(run):
+    spec = """
+name: join
+inputs: [{name: a, type: String}, {name: b, type: Integer}, {name: c, type: String, optional: true}]
+outputs: [{name: said, type: String}]
+implementation:
+  container:
+    image: tests/python
+    command: [python, -c, "import sys, pathlib; pathlib.Path(sys.argv[-1]).write_text('|'.join(sys.argv[1:-1]))"]
+    args:
+    - concat: ['{"a": "', {inputValue: a}, '", "b": ', {inputValue: b}, '}']
+    - if: {cond: {isPresent: c}, then: [--c, {concat: [c=, {inputValue: c}]}], else: [--none]}
+    - {outputPath: said}
+"""
+    join = components.load_component_from_text(spec)
+
+    @dsl.pipeline(name="p")
+    def pipeline(c: Optional[str] = None):  # noqa: UP045
+        join(a="x", b=3)
+        join(a="y", b=4, c=c)
+
+    result = run(pipeline, c="z")
+    assert result["join"].output_parameters == {"said": '{"a": "x", "b": 3}|--none'}
+    assert result["join-2"].output_parameters == {"said": '{"a": "y", "b": 4}|--c|c=z'}

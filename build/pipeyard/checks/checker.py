@@ -1,5 +1,6 @@
 """All checks together. What they find is collected; one that can't be made keeps no other from being made."""
 
+import functools
 import itertools
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -205,6 +206,7 @@ def _loaded(project: Project, pipeline: Path) -> set[str]:
 def _compiled(project: Project, name: str, notes: list[str]) -> Iterator[Finding]:
     """Yields what is wrong with a pipeline, alone or with its settings; appends to `notes` what can't run here."""
     compiled = compiler.compile_pipeline(project.pipeline(name))
-    notes += [f"pipelines/{name}: {each}" for each in builds.elsewhere(compiled.text, project.component_of)]
+    here = functools.partial(builds.check_here, project, False)
+    notes += [f"pipelines/{name}: {each}" for each in builds.elsewhere(compiled.text, here)]
     for each in builds.with_settings(project, name, compiled.text):
         yield Finding(f"pipelines/{name}", "parameters", each)

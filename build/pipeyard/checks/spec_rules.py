@@ -65,7 +65,7 @@ def findings(component: Component, part: str) -> Iterator[Finding]:
             SemanticVersion.parse(interface.version)
     except PipeyardError as error:
         yield Finding(part, "spec", str(error).rstrip("."))
-    for problem in semantics.constructs(spec):
+    for problem in semantics.portable_constructs(spec):
         yield Finding(part, "spec", problem)
     if container.get("command") and container["command"] != ["python", "-m", component.name]:
         yield Finding(

@@ -129,7 +129,8 @@ def _check(folder: Path, pipeline: "Pipeline", loaded: "list[LoadedComponent]") 
     problems = [*semantics.problems(pipeline, loaded), *unstartable]
     if problems:
         raise PipeyardError(f"{folder / 'pipeline.py'}: {' '.join(problems)}")
-    return [*semantics.warnings(pipeline), *doubtful]
+    elsewhere = [f"{each} It can't be deployed to Kubeflow Pipelines as it is." for each in driver.unresolved(pipeline)]
+    return [*semantics.warnings(pipeline), *doubtful, *elsewhere]
 
 
 def sizes_of(pipeline: "Pipeline", parameters: Mapping[str, Any], what: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from pipeyard.ir import Pipeline
+from pipeyard.ir.kubernetes_settings import VOLUME_IMAGES
 from pipeyard.ir.protobuf import pb
 from pipeyard.repository.project import ANNOTATION_PREFIX
 from pipeyard_components import interfaces
@@ -43,19 +44,28 @@ def problems(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> list[str]
     for label, executor in pipeline.executors.items():
         container = executor.get("container")
         spec = specs.get(_key(container or {}))
-        wrong = constructs(spec) if spec else [_NO_COMMAND] if container and not container.get("command") else []
+        # KFP's driver makes and removes volumes itself: these steps have no command.
+        bare = container and not container.get("command") and container["image"] not in VOLUME_IMAGES
+        wrong = constructs(spec) if spec else [_NO_COMMAND] if bare else []
         found += [f"{label.removeprefix('exec-')}: {problem}" for problem in wrong]
     return list(dict.fromkeys(found))
 
 
 def constructs(spec: Mapping[str, Any]) -> list[str]:
-    """Returns what a kfp 1 specification has that KFP's backend ignores or breaks on, each with the reason."""
+    """Returns what a kfp 1 specification has that every backend ignores or breaks on, each with the reason."""
     container = spec.get("implementation", {}).get("container", {})
     found = []
     if "fileOutputs" in container:
         found.append("`fileOutputs` is dropped without a word: outputs would be lost. Use {outputPath: NAME} in args.")
     if not container.get("command"):
         found.append(_NO_COMMAND)
+    return found
+
+
+def portable_constructs(spec: Mapping[str, Any]) -> list[str]:
+    """Returns what a kfp 1 specification has that some backend ignores or breaks on, each with the reason."""
+    container = spec.get("implementation", {}).get("container", {})
+    found = constructs(spec)
     if _has(container.get("command"), "concat") or _has(container.get("args"), "concat"):
         found.append(
             "`concat` reaches the program unresolved on KFP's backend. Pass the parts as arguments of their own."

@@ -57,6 +57,7 @@ class Desired:
             "service_account": self.environment.service_account,
             "experiment": self.experiment,
             **records.limits(self.environment.deadline_of(self.pipeline), self.retries),
+            **records.kubernetes(self.package.text),
         }
         return DeployedPipeline(
             self.package.commit,

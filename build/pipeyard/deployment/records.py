@@ -7,15 +7,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeyard import ir
 from pipeyard.deployment import cache_keys, pointers, uploads
 from pipeyard.deployment.planner import DeployedPipeline
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import kubernetes_settings
 from pipeyard.packages.packages import Package
 from pipeyard.settings import durations
 from pipeyard.system.bucket import Bucket
 
 _DEADLINE = "deadline"
 _RETRIES_OF = "retries of "
+_KUBERNETES_OF = "kubernetes of "
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Record:
 
     Attributes:
         package: `<commit>-<content>` in the bucket.
-        run: what runs have but parameters: pipeline_root, service_account, experiment, deadline, retries of a step.
+        run: what runs have but parameters: pipeline_root, service_account, experiment, deadline, retries of a step,
+            what Kubernetes is told of a step.
         schedule: as settings.yaml has it; None: there is none.
         server: ids that the target gave: of the pipeline and version, or of the template.
     """
@@ -59,6 +63,19 @@ def limits(deadline: float | None, retries: Mapping[str, int]) -> dict[str, str]
     """
     told = {} if deadline is None else {_DEADLINE: durations.as_text(deadline)}
     return told | {f"{_RETRIES_OF}{path}": str(count) for path, count in sorted(retries.items())}
+
+
+def kubernetes(text: str) -> dict[str, str]:
+    """Returns what a compiled pipeline sets for its steps on Kubernetes, as `Record.run` has it."""
+    pipeline = ir.parse(text)
+    found = {}
+    for label, settings in pipeline.kubernetes.items():
+        told = {name: value for name, value in settings.items() if name != kubernetes_settings.TIMEOUT}
+        if label in pipeline.timeouts:  # its own, not the environment's deadline
+            told[kubernetes_settings.TIMEOUT] = pipeline.timeouts[label]
+        if words := "; ".join(kubernetes_settings.described(told)):
+            found[f"{_KUBERNETES_OF}{label.removeprefix('exec-')}"] = words
+    return dict(sorted(found.items()))
 
 
 def limits_of(record: Record) -> dict[str, str]:

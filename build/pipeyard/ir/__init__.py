@@ -4,6 +4,7 @@ pipeline        a compiled pipeline as protobuf, checked; what is used of it is 
 protobuf        its protobuf, without kfp's SDK
 values          parameter values: types, text forms
 cache_override  KFP's cache on or off for all steps
+kubernetes_settings  what `kfp.kubernetes` sets for its steps
 derivation      a pipeline with the deadline and the retries of an environment
 """
 

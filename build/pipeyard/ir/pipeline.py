@@ -9,23 +9,11 @@ import yaml
 from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
-from pipeyard.ir import reference_check
+from pipeyard.ir import kubernetes_settings, reference_check
 from pipeyard.ir.protobuf import pb
 from pipeyard.system import yamls
 
 SCHEMA_VERSION = "2.1.0"
-# Of kfp.kubernetes' settings, those that place a pod but don't change what it computes.
-_WITHOUT_EFFECT = {
-    "enabledSharedMemory",
-    "imagePullPolicy",
-    "imagePullSecret",
-    "nodeAffinity",
-    "nodeSelector",
-    "podAffinity",
-    "podMetadata",
-    "securityContext",
-    "tolerations",
-}
 
 
 @dataclass(frozen=True)
@@ -36,6 +24,7 @@ class Pipeline:
         text: the YAML it was read from.
         timeouts: executor label to seconds, from the kubernetes platform's `activeDeadlineSeconds`; without those that
             limit nothing, as the run's deadline comes first.
+        kubernetes: executor label to what `kfp.kubernetes` sets for it, see `kubernetes_settings`.
         deadline: seconds of a whole run, from the platform's `pipelineConfig`; None: none.
     """
 
@@ -44,6 +33,7 @@ class Pipeline:
     executors: dict[str, dict[str, Any]]
     timeouts: dict[str, int] = field(default_factory=dict)
     deadline: int | None = None
+    kubernetes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -106,8 +96,9 @@ def parse(text: str) -> Pipeline:
                 raise PipeyardError(f"{name!r} is a pipeline with retries. Set them on its steps instead.")
     kubernetes = [(each or {}).get("platforms", {}).get("kubernetes", {}) for each in documents[1:]]
     deadline = _deadline(kubernetes)
-    timeouts = {label: seconds for label, seconds in _timeouts(kubernetes).items() if seconds < (deadline or math.inf)}
-    return Pipeline(spec, text, executors, timeouts, deadline)
+    of_steps = kubernetes_settings.of_executors(kubernetes)
+    timeouts = {label: seconds for label, seconds in _timeouts(of_steps).items() if seconds < (deadline or math.inf)}
+    return Pipeline(spec, text, executors, timeouts, deadline, of_steps)
 
 
 def _deadline(platforms: list[dict[str, Any]]) -> int | None:
@@ -116,14 +107,7 @@ def _deadline(platforms: list[dict[str, Any]]) -> int | None:
     return min(filter(None, set_), default=None)
 
 
-def _timeouts(platforms: list[dict[str, Any]]) -> dict[str, int]:
+def _timeouts(of_steps: dict[str, dict[str, Any]]) -> dict[str, int]:
     """Reads what `kfp.kubernetes.set_timeout` wrote into the platform document."""
-    timeouts = {}
-    for kubernetes in platforms:
-        for label, config in kubernetes.get("deploymentSpec", {}).get("executors", {}).items():
-            unknown = sorted(set(config) - _WITHOUT_EFFECT - {"activeDeadlineSeconds"})
-            if unknown:
-                raise PipeyardError(f"executor {label!r} needs a cluster for {', '.join(unknown)}.")
-            if "activeDeadlineSeconds" in config:
-                timeouts[label] = int(config["activeDeadlineSeconds"])
-    return timeouts
+    key = kubernetes_settings.TIMEOUT
+    return {label: int(settings[key]) for label, settings in of_steps.items() if key in settings}

@@ -12,6 +12,8 @@ kfp, with what KFP's documentation says they do.
     scheduler   DAGs, conditions, loops, exit handlers
     steps       one task: cache, attempts, outputs
     launcher    how a step's process is started
+    python_environments  what steps of Python's image run in
+    cluster_objects      secrets and config maps in a cluster's place
     prestart    one that starts ahead of its step
     containers  one container in its place
     sandbox     what it may touch, as whom

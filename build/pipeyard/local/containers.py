@@ -1,6 +1,7 @@
 """The launcher of containers: each attempt of a task is one container of its image."""
 
 import contextlib
+import functools
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeyard.compiling.passes import lightweight
 from pipeyard.errors import PipeyardError
 from pipeyard.local import reaper, resources, sandbox
 from pipeyard.local.engine import Engine
@@ -127,10 +129,19 @@ def image_hosts(
             if image not in known:
                 name = components.get(image, "")
                 fields = declarations(project.components[name]) if name else {}
-                known[image] = Host(name or last_segment(image), digest_of(image), {}, **fields)
+                made = Host(name or last_segment(image), digest_of(image), {}, **fields)
+                known[image] = replace(made, of_container=functools.partial(_with_home, made))
         return known[image]
 
     return host
+
+
+def _with_home(host: Host, container: Mapping[str, Any]) -> Host:
+    """Returns the host of a container, with a place for the packages that a function's command installs for its user.
+
+    The image's own place for them can't be written to.
+    """
+    return replace(host, env={**host.env, "HOME": sandbox.TMP}) if lightweight.is_function(container) else host
 
 
 def arguments_of(

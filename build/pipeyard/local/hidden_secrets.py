@@ -22,13 +22,17 @@ class HiddenSecrets:
     Args:
         parameters: with references, as they are recorded.
         env: where secrets are, by name.
+        variables: environment variables that the task is given, with references, too.
     """
 
-    def __init__(self, parameters: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Any], env: Mapping[str, str], variables: Mapping[str, str] | None = None
+    ) -> None:
         self._parameters = parameters
         self._env = env
         written: dict[str, str] = {}
-        self._names = secret_references.names(dict(parameters))
+        self._variables = variables or {}
+        self._names = secret_references.names([dict(parameters), dict(self._variables)])
         for name in self._names:
             for form in _forms(env.get(name, "")):
                 written.setdefault(form, f"${{secret:{name}}}")
@@ -43,6 +47,15 @@ class HiddenSecrets:
             PipeyardError: a secret isn't there.
         """
         given = dict(self._parameters)
+        return secret_references.resolve(given, self._env) if self._names else given
+
+    def variables(self) -> dict[str, str]:
+        """Returns the environment variables with the secrets in them.
+
+        Raises:
+            PipeyardError: a secret isn't there.
+        """
+        given = dict(self._variables)
         return secret_references.resolve(given, self._env) if self._names else given
 
     def hide(self, value: Any) -> Any:

@@ -26,7 +26,7 @@ from pipeyard.local import external, step_cache
 from pipeyard.local.hidden_secrets import HiddenSecrets
 from pipeyard.local.launcher import run_logged
 from pipeyard.local.placeholders import Resolver
-from pipeyard.local.steps import Host
+from pipeyard.local.steps import Host, host_of
 from pipeyard.settings import nested
 from pipeyard.system import logs
 from stepkit import digest
@@ -86,7 +86,7 @@ def planned(pipeline: Pipeline, parameters: Mapping[str, Any], hosts: Callable[[
         if not container.get("command"):
             continue
         try:
-            host = hosts(container["image"])
+            host = host_of(hosts, container)
         except PipeyardError:  # under a condition: told as a warning, see `local_images`
             continue
         if host.check:

@@ -9,20 +9,23 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pipeyard import ir
+from pipeyard.compiling.passes import lightweight
 from pipeyard.errors import PipeyardError, disk_problem, near_misses
 from pipeyard.ir import values
-from pipeyard.local import external, leftovers, step_cache
+from pipeyard.local import cluster_objects, external, leftovers, python_environments, step_cache
+from pipeyard.local.cluster_objects import ClusterObjects
 from pipeyard.local.deadline import Deadline
 from pipeyard.local.display import Display
 from pipeyard.local.launcher import Launcher, Processes
 from pipeyard.local.prestart import Prestart
+from pipeyard.local.python_environments import PythonEnvironments
 from pipeyard.local.run_tracker import RunTracker, UnwritableError, kept
 from pipeyard.local.scheduler import Scheduler, TaskOutcome
 from pipeyard.local.steps import Host, StepRunner
@@ -75,6 +78,7 @@ def run(
     launchers: Launchers | None = None,
     interrupts: Callable[[threading.Event], AbstractContextManager[None]] | None = None,
     name: str = "",
+    objects: ClusterObjects | None = None,
 ) -> tuple[Run, Path]:
     """Runs a compiled pipeline to its end.
 
@@ -85,6 +89,7 @@ def run(
         resumed: folder of an earlier run to go on with: what it did is kept, and it keeps its id.
         launchers: makes what starts steps; default: processes of this machine.
         interrupts: context that sets its event when the user wants to stop; default: Ctrl-C and SIGTERM.
+        objects: secrets and config maps that steps take of a cluster.
         name: of the run's folder, which appears with the run's record in it; default: one that no other run has.
 
     Returns:
@@ -97,6 +102,8 @@ def run(
     """
     options = options or Options()
     complete = complete_parameters(pipeline, parameters)
+    if lacking := cluster_objects.problems(pipeline, objects or ClusterObjects(), os.environ)[0]:
+        raise PipeyardError(f"The pipeline {pipeline.name!r} can't run: " + "\n".join(lacking))
     folder = resumed or root / (name or _new_name(pipeline.name))
     stop = threading.Event()
     with _beginning(pipeline.name, folder, resumed), nullcontext(resumed) if resumed else _appearing(folder) as place:
@@ -130,6 +137,7 @@ def run(
         # What a step reads may point to such a place: a model registry to where models are served.
         places=external.places(complete),
         overrun=lambda: deadline.told,
+        objects=objects,
     )
     signals = interrupts(stop) if interrupts else _interrupts(stop, launcher.kill_all)
     with lock, closing(launcher), signals, display, deadline:
@@ -264,17 +272,26 @@ def complete_parameters(pipeline: ir.Pipeline, given: Mapping[str, Any]) -> dict
     return complete
 
 
-def project_hosts(project: Project) -> Callable[[str], Host]:
-    """Returns what maps an image to the component of the project that it is built from, see `Project.component_of`."""
+def project_hosts(project: Project, pythons: PythonEnvironments | None = None) -> Callable[[str], Host]:
+    """Returns what maps an image to the component of the project that it is built from, see `Project.component_of`.
+
+    Args:
+        pythons: environments for steps of Python's image; None: the user's.
+    """
     known: dict[str, Host] = {}
     lock = threading.Lock()
+    environments = pythons or PythonEnvironments(
+        python_environments.default_folder(os.environ), functools.partial(venvs.uv, project), os.environ
+    )
 
     def host(image: str) -> Host:
+        if lightweight.is_python(image):
+            return environments.image_host(image)
         component = project.component_of(image)
         with lock:
             if component.name not in known:
                 venvs.check(component)
-                known[component.name] = Host(
+                made = Host(
                     component=component.name,
                     source_digest=component.source_digest,
                     env=venvs.variables(component, os.environ),
@@ -286,8 +303,14 @@ def project_hosts(project: Project) -> Callable[[str], Host]:
                     prepare=functools.partial(venvs.sync, project, component.folder),
                     digest_now=functools.partial(_source_digest, component.folder),
                 )
+                known[component.name] = replace(made, of_container=functools.partial(_no_function, made))
         return known[component.name]
 
+    return host
+
+
+def _no_function(host: Host, container: Mapping[str, Any]) -> Host:
+    lightweight.check_component(host.component, container)
     return host
 
 

@@ -1,10 +1,12 @@
 """Runs one task: looks for its outputs in the cache, else starts its command, and takes its outputs up."""
 
+import contextlib
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any, Protocol
 
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import Pipeline, values
-from pipeyard.local import external, module_reads, placeholders, step_cache
+from pipeyard.local import cluster_objects, external, module_reads, placeholders, step_cache, task_files
+from pipeyard.local.cluster_objects import ClusterObjects, StepVariables
 from pipeyard.local.hidden_secrets import HiddenSecrets
 from pipeyard.local.launcher import Launch, Launcher, find_program
 from pipeyard.local.placeholders import Resolver
@@ -48,6 +51,9 @@ class Host:
         preload: what its steps import, see `pipeyard.local.prestart`.
         check: arguments by which its program only checks its parameters, see `pipeyard.local.program_checks`.
         check_reads: URI templates of what it reads outside the run when it does.
+        scratch: its processes get a folder of their own for temporary files, as a container would be: they leave some.
+        of_container: gives the host of a container of the image, where that depends on its command; raises
+            PipeyardError for one that can't run here.
     """
 
     component: str
@@ -63,6 +69,21 @@ class Host:
     check: Sequence[str] = ()
     check_reads: Sequence[str] = ()
     digest_now: Callable[[], str] | None = None
+    scratch: bool = False
+    of_container: "Callable[[Mapping[str, Any]], Host] | None" = None
+
+
+def host_of(hosts: Callable[[str], Host], container: Mapping[str, Any]) -> Host:
+    """Returns the host of a container.
+
+    Args:
+        hosts: gives the host of an image.
+
+    Raises:
+        PipeyardError: it can't run here.
+    """
+    host = hosts(container["image"])
+    return host.of_container(container) if host.of_container else host
 
 
 @dataclass(frozen=True)
@@ -131,6 +152,7 @@ class StepRunner:
         prestart: starts interpreters ahead of their steps; None: none is.
         places: URIs that every step may read, besides what it declares.
         overrun: says why, where the run was stopped because it took too long; '': it wasn't.
+        objects: secrets and config maps that tasks take of a cluster.
     """
 
     def __init__(
@@ -150,6 +172,7 @@ class StepRunner:
         prestart: Prestart | None = None,
         places: Sequence[str] = (),
         overrun: Callable[[], str] = lambda: "",
+        objects: ClusterObjects | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._pipeline = pipeline
@@ -168,6 +191,7 @@ class StepRunner:
         self._prestart = prestart
         self._places = places
         self._overrun = overrun
+        self._objects = objects or ClusterObjects()
         self._now = now
         self._ahead: dict[str, Leaf] = {}
         self._external: list[tuple[Leaf, Host, step_cache.CacheEntry, dict[str, str]]] = []
@@ -219,7 +243,7 @@ class StepRunner:
     # -- the parts of a task ------------------------------------------------------------------------------------------
 
     def _run_container(self, leaf: Leaf, container: Mapping[str, Any]) -> TaskOutcome:
-        host = self._hosts(container["image"])
+        host = host_of(self._hosts, container)
         fingerprints = external.fingerprint(host.external_state, leaf.parameters)
         known = fingerprints is not None and all(each.digest for each in _flat(leaf.artifacts.values()))
         cache_key = self._key(leaf, host, fingerprints) if known and fingerprints is not None else ""
@@ -238,7 +262,8 @@ class StepRunner:
         ran: dict[str, Any] = {}
         if not entry:
             host.prepare(self._tracker.note)
-            work = _Work(leaf, host, container, place, env, HiddenSecrets(leaf.parameters, os.environ))
+            hidden = HiddenSecrets(leaf.parameters, os.environ, self._cluster_variables(leaf).told)
+            work = _Work(leaf, host, container, place, env, hidden)
             end = self._attempts(work)
             if end.state == State.CANCELED:
                 return self._canceled_outcome(leaf)
@@ -387,7 +412,7 @@ class StepRunner:
             component=host.component,
             image=container["image"],
             command=resolver.command([*container["command"], *container.get("args", [])]),
-            env=work.env,
+            env={**work.env, **hidden.variables()},
             log=log,
             outputs=work.files.outputs,
             reads=[
@@ -404,7 +429,9 @@ class StepRunner:
         )
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         try:
-            ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
+            with _scratch(host) as own:
+                launch = replace(launch, env={**launch.env, **own})
+                ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
         finally:
             hidden.hide_in(log)
         if ended.canceled:
@@ -418,6 +445,7 @@ class StepRunner:
             lacking = files.without_room(log.parent)
             full = f" (the disk of {self._folder} has no {lacking} left: make room there)" if lacking else ""
             return _AttemptEnd(State.FAILED, f"{ended.text}: {last}{full}{more}", ended.code, ended.peak_bytes)
+        work.files.settle()
         missing = work.files.unwritten()
         if missing:
             problem = f"it ended well but did not write its outputs {', '.join(missing)}"
@@ -438,7 +466,7 @@ class StepRunner:
         if not following or not container:
             return
         try:
-            host = self._hosts(container["image"])
+            host = host_of(self._hosts, container)
             if not host.preload or not host.prepared():
                 return
             env = _environment(TaskFiles(self._folder, following), host, container)
@@ -467,16 +495,16 @@ class StepRunner:
             parameters[name] = values.coerce(raw, definition.parameter_type, f"the output {name!r}")
         artifacts = {}
         for name, definition in definitions.artifacts.items():
-            path = work.files.artifacts[name]
-            said = told["artifacts"].get(name, {}).get("artifacts", [{}])[0]
+            uri = work.files.uri(name)
+            local = external.local_path(uri)
             artifacts[name] = Artifact(
                 name=name,
                 type=definition.artifact_type.schema_title,
                 meaning=work.host.meanings.get(name, ""),
-                uri=str(path),
-                digest=digest.of_tree(path),
-                bytes=_size(path),
-                metadata=said.get("metadata", {}),
+                uri=uri,
+                digest=digest.of_tree(Path(local[0])) if local else _remote_digest(uri),
+                bytes=_size(Path(local[0])) if local else 0,
+                metadata=task_files.said_of(told, name).get("metadata", {}),
             )
         return step_cache.CacheEntry(run=self._folder.name, task=leaf.path, parameters=parameters, artifacts=artifacts)
 
@@ -531,7 +559,7 @@ class StepRunner:
         if "importer" in executor:
             return "importer"
         try:
-            return self._hosts(executor["container"]["image"]).component
+            return host_of(self._hosts, executor["container"]).component
         except PipeyardError:
             return executor["container"]["image"]
 
@@ -540,12 +568,20 @@ class StepRunner:
         counted = {name: value for name, value in leaf.parameters.items() if name not in host.cache_ignores}
         return step_cache.key(
             [*container.get("command", []), *container.get("args", [])],
-            {each["name"]: each.get("value", "") for each in container.get("env", [])},
+            {
+                **{each["name"]: each.get("value", "") for each in container.get("env", [])},
+                **self._cluster_variables(leaf).written,
+            },
             host.source_digest,
             counted,
             leaf.artifacts,
             fingerprints,
         )
+
+    def _cluster_variables(self, leaf: Leaf) -> StepVariables:
+        settings = self._pipeline.kubernetes.get(leaf.component.executor_label, {})
+        told = placeholders.of_task(self._job, leaf.name, leaf.path)
+        return cluster_objects.variables(settings, self._objects, told, os.environ)
 
     def _module_reads(self, work: _Work) -> tuple[module_reads.ModuleReads, str]:
         """Returns what the module of a task that has ended read; and why that can't be known."""
@@ -557,6 +593,21 @@ def _environment(place: TaskFiles, host: Host, container: Mapping[str, Any]) -> 
     """Returns a task's environment variables: the host's, those that the pipeline sets, and where it reports."""
     given = {each["name"]: each.get("value", "") for each in container.get("env", [])}
     return {**host.env, **given, module_reads.REPORT: str(place.module_reads.absolute())}
+
+
+def _remote_digest(uri: str) -> str:
+    """Returns a digest of what a step has put into a store; '' if that tells no checksum."""
+    return next(iter((external.fingerprint([uri], {}) or {}).values()), "")
+
+
+@contextlib.contextmanager
+def _scratch(host: Host) -> Iterator[dict[str, str]]:
+    """Gives the variable of a folder for temporary files, where a host's processes get one of their own."""
+    if not host.scratch:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="pipeyard-step-", ignore_cleanup_errors=True) as folder:
+        yield {"TMPDIR": folder}
 
 
 def _facts(leaf: Leaf, component: str) -> dict[str, Any]:

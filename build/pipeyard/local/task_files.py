@@ -5,15 +5,19 @@ Each place is made once a task: a run of many tasks would spend a third of its t
 
 import functools
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import json_format
 
 from pipeyard.errors import PipeyardError
-from pipeyard.local import leftovers, module_reads
+from pipeyard.local import external, leftovers, module_reads
 from pipeyard.local.scheduler import Leaf
 from pipeyard.system import jsons
+
+# What these say is in their metadata.
+_METRICS = frozenset({"system.Metrics", "system.ClassificationMetrics", "system.SlicedClassificationMetrics"})
 
 
 class TaskFiles:
@@ -93,13 +97,37 @@ class TaskFiles:
             else:
                 path.unlink(missing_ok=True)
 
+    def uri(self, name: str) -> str:
+        """Returns where an output artifact is: at its place, unless the step says otherwise, as with `dsl.get_uri`."""
+        return str(said_of(self.told(), name).get("uri") or self.artifacts[name])
+
+    def settle(self) -> None:
+        """Brings what a step says of its output artifacts to where the next step looks, as KFP's launcher does.
+
+        An artifact of a path of its own (`custom_path`) is copied to its place. One that consists of its metadata, as
+        metrics do, gets an empty file.
+        """
+        for name, definition in self._leaf.component.output_definitions.artifacts.items():
+            said, path = said_of(self.told(), name), self.artifacts[name]
+            own = Path(said.get("custom_path") or path)
+            if own != path and own.is_dir():
+                shutil.copytree(own, path, dirs_exist_ok=True)
+            elif own != path and own.exists():
+                shutil.copy2(own, path)
+            metrics = definition.artifact_type.schema_title in _METRICS
+            if (said.get("metadata") or (said and metrics)) and self.uri(name) == str(path) and not path.exists():
+                path.touch()
+
     def unwritten(self) -> list[str]:
         """Returns the outputs that aren't there."""
         missing = [name for name, path in self.parameters.items() if not path.exists()]
         if missing:
             told = self.told()["parameterValues"]
             missing = [name for name in missing if name not in told]
-        missing += [name for name, path in self.artifacts.items() if not path.exists()]
+        for name in self.artifacts:
+            local = external.local_path(self.uri(name))
+            if local and not Path(local[0]).exists():
+                missing.append(name)
         return sorted(missing)
 
     def told(self) -> dict[str, Any]:
@@ -115,6 +143,12 @@ class TaskFiles:
             except ValueError as error:
                 raise PipeyardError(f"its executor output isn't valid JSON ({error}).") from error
         return {"parameterValues": told.get("parameterValues", {}), "artifacts": told.get("artifacts", {})}
+
+
+def said_of(told: Mapping[str, Any], artifact: str) -> Mapping[str, Any]:
+    """Returns what a step said of an output artifact; empty: nothing."""
+    listed = told["artifacts"].get(artifact, {}).get("artifacts") or [{}]
+    return cast("Mapping[str, Any]", listed[0])
 
 
 def _artifact_list(value: Any) -> dict[str, Any]:

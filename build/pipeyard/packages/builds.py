@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeyard import settings
 from pipeyard.compiling import compiler
+from pipeyard.compiling.passes import lightweight
 from pipeyard.errors import PipeyardError
 from pipeyard.images import image_lock
 from pipeyard.packages import archives, component_specs, dist_folder
-from pipeyard.repository import changes, commits, venvs
-from pipeyard.repository.project import Component, Project
+from pipeyard.repository import changes, commits, interpreters, venvs
+from pipeyard.repository.project import Project
 from pipeyard.settings import fit
 from pipeyard.system import files
 
@@ -90,7 +92,7 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[PackageFiles
     }
     warnings = [*compiled.warnings, *with_settings(project, pipeline, text)]
     dev = build.commit == UNCOMMITTED
-    warnings += elsewhere(text, partial(component_here, project) if dev else project.component_of)
+    warnings += elsewhere(text, partial(check_here, project, dev))
     try:
         contents[archives.VERTEX] = archives.vertex(text)
     except PipeyardError as error:
@@ -102,18 +104,27 @@ def package(project: Project, pipeline: str, build: Build) -> tuple[PackageFiles
     return contents, tuple(warnings)
 
 
-def component_here(project: Project, image: str) -> Component:
-    """Returns the component that an image is built from, if it has what its environment is made of.
+def check_here(project: Project, whole: bool, container: Mapping[str, Any]) -> None:
+    """Checks that a container can run on a machine without a container engine.
+
+    Args:
+        whole: on this one, too: what its environment is made of is there.
 
     Raises:
-        PipeyardError: it is none of this project's, or a file is missing.
+        PipeyardError: it can't.
     """
-    component = project.component_of(image)
-    venvs.check(component)
-    return component
+    if lightweight.is_python(container["image"]):
+        step = lightweight.needed(container)
+        if whole:
+            interpreters.find(venvs.uv(project), step.version)
+        return
+    component = project.component_of(container["image"])
+    lightweight.check_component(component.name, container)
+    if whole:
+        venvs.check(component)
 
 
-def elsewhere(text: str, find: Callable[[str], object]) -> list[str]:
+def elsewhere(text: str, find: Callable[[Mapping[str, Any]], object]) -> list[str]:
     """Returns the steps of a compiled pipeline that this machine can't run without a container engine, with reasons.
 
     Args:

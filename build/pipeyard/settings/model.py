@@ -354,6 +354,16 @@ class Environment(Strict):
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of every pipeline that has an input of the name."
     )
+    secrets: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="local: Kubernetes secrets that steps take as environment variables: name to its keys, and of each "
+        "the value, such as ${secret:DB_PASSWORD}.",
+    )
+    config_maps: dict[str, str] = Field(
+        default_factory=dict,
+        description="local: Kubernetes config maps that steps take as environment variables: name to a YAML or JSON "
+        "file of its keys and values, or of its manifest.",
+    )
     pipelines: dict[str, PipelineSettings] = Field(
         default_factory=dict, description="What is set for one pipeline, by the name of its folder."
     )

@@ -221,10 +221,10 @@ class _SettingsReader:
             if key and isinstance(key[-1], str) and "${" in key[-1]:
                 self._problem(key, "a variable in a key", "Write the key itself: only values can have variables.")
         for key, name in secret_references.used(self._data):
-            if "parameters" not in key:
+            if not {"parameters", "secrets"} & set(key):
                 self._problem(
                     key,
-                    f"${{secret:{name}}} stands outside of parameters",
+                    f"${{secret:{name}}} stands outside of parameters and secrets",
                     "Name an environment variable or a file there, as auth.token_env and auth.token_file do.",
                 )
         for key, name in variables.used(self._data):

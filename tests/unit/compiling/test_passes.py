@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,9 +12,10 @@ from support.compiled_pipelines import compiled
 
 from pipeyard.compiling import compiler as compiling
 from pipeyard.deployment import cache_keys, planner
+from pipeyard.deployment.targets.kfp import OnKubeflow
 from pipeyard.errors import PipeyardError
 from pipeyard.ir import cache_override as caches
-from pipeyard.packages import builds
+from pipeyard.packages import archives, builds
 from pipeyard.repository.project import Project
 
 ROOT = Path(__file__).parents[3]
@@ -194,7 +196,6 @@ def test_an_optional_input_without_default_stays_out_and_its_condition_is_decide
 @pytest.mark.parametrize(
     ("args", "call", "told"),
     [
-        ("{inputValue: note}", "note()", "note: KFP 2.17 can't start it without its input 'note'"),
         (
             "{if: {cond: {isPresent: data}, then: [{inputPath: data}]}}",
             "note(data=note(note='x').outputs['made'])",
@@ -210,11 +211,26 @@ def test_an_optional_input_without_default_stays_out_and_its_condition_is_decide
             "note(note='x')",
             "has a condition or `concat` inside",
         ),
+        (
+            "{concat: [a, {inputValue: note}]}",
+            "note(note='x')",
+            "note: `concat` reaches the program unresolved on Kubeflow Pipelines",
+        ),
     ],
 )
-def test_what_the_driver_of_2_17_0_gets_wrong_is_refused(tmp_path, args, call, told):
-    with pytest.raises(PipeyardError, match=told):
-        compiled(tmp_path, {"note": OPTIONAL.format(args=args)}, f"@dsl.pipeline\ndef p(): {call}")
+def test_what_kubeflow_alone_gets_wrong_is_refused_there(tmp_path, args, call, told):
+    made = compiled(tmp_path, {"note": OPTIONAL.format(args=args)}, f"@dsl.pipeline\ndef p(): {call}")
+    (warning,) = made.warnings
+    assert told in warning and warning.endswith("It can't be deployed to Kubeflow Pipelines as it is.")
+    assert "Concat" in archives.vertex(made.text) or "IfPresent" in archives.vertex(made.text)
+    place = SimpleNamespace(name="dev")
+    with pytest.raises(PipeyardError, match="p can't run in 'dev', which is on Kubeflow Pipelines: note"):
+        OnKubeflow.check_package(place, SimpleNamespace(pipeline="p", text=made.text))
+
+
+def test_a_step_without_a_value_for_its_input_is_refused(tmp_path):
+    with pytest.raises(PipeyardError, match="note: KFP 2.17 can't start it without its input 'note'"):
+        compiled(tmp_path, {"note": OPTIONAL.format(args="{inputValue: note}")}, "@dsl.pipeline\ndef p(): note()")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from support import trigger_projects
 from support.compiled_pipelines import compiled
+from support.fake_python import FakePython
 
 from pipeyard import settings
 from pipeyard.checks import checker
@@ -18,7 +19,7 @@ from pipeyard.runs.record import State
 HEAD = """
 from pathlib import Path
 from typing import Optional
-from kfp import dsl
+from kfp import dsl, kubernetes
 from pipeyard.component_store import ComponentStore
 components = ComponentStore(local_search_paths=[Path(__file__).parents[2] / "components"])
 read = components.load_component("read")
@@ -26,9 +27,15 @@ foreign = components.load_component("foreign")
 unlocked = components.load_component("unlocked")
 bare = components.load_component("bare")
 
-@dsl.component(base_image="python:3.11")
-def light(number: int) -> int:
+def _function(number: int) -> int:
     return number
+
+light = dsl.component(base_image="python:3.11")(_function)
+absent = dsl.component(base_image="python:3.99-slim")(_function)
+unsaid = dsl.component(base_image="library/python:latest")(_function)
+inside = dsl.component(base_image="tiny/read:dev")(_function)
+without = dsl.component(base_image="python:3.11", install_kfp_package=False)(_function)
+lost = dsl.component(base_image="python:3.11", packages_to_install=["nosuch==9"])(_function)
 
 @dsl.pipeline
 def _inner(source: Optional[str] = None):
@@ -44,9 +51,30 @@ LACKING = (
 # The body of the pipeline, after a step that would run, to what is told.
 REFUSED = {
     "another repository's image": ("(): foreign(source='s')", f"foreign: {FOREIGN}"),
-    "a lightweight component": (
-        "(): light(number=read(source='s').output)",
-        "light: the image 'python:3.11' isn't one of this project's",
+    "a function of a Python that isn't here": (
+        "(): absent(number=read(source='s').output)",
+        "function: Python 3.99 isn't on this machine. Install it (`uv python install 3.99`)",
+    ),
+    "a function of some Python": (
+        "(): unsaid(number=1)",
+        "function: the image 'library/python:latest' doesn't say which Python 3 it has",
+    ),
+    "a function in a component's image": (
+        "(): inside(number=1)",
+        "function: its base_image is that of the component 'read', which has neither pip nor kfp to call the function "
+        "'_function' with. Use base_image='python:3.11'",
+    ),
+    "a function without kfp": (
+        "(): without(number=1)",
+        "function: the function '_function' is called by kfp, which the image 'python:3.11' hasn't got.",
+    ),
+    "a package that no index has": (
+        "(): lost(number=read(source='s').output)",
+        "function: The packages of '_function' can't be installed in Python 3.11",
+    ),
+    "a secret that isn't declared": (
+        "(): kubernetes.use_secret_as_env(read(source='s'), secret_name='db', secret_key_to_env={'a': 'A'})",
+        "read: the Kubernetes secret 'db' isn't declared for runs here.",
     ),
     "in a loop": ("():\n  with dsl.ParallelFor(['a']) as i: foreign(source=i)", f"/foreign: {FOREIGN}"),
     "in an exit handler": (
@@ -84,8 +112,11 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def start(project, monkeypatch):
+def start(project, monkeypatch, tmp_path):
     """Starts a run of a pipeline with a body, compiled in this process; returns it, and what it warned of."""
+    python = FakePython(tmp_path / "python")
+    monkeypatch.setenv("UV", str(python.uv))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(compiler, "compile_apart", compiler.compile_pipeline)
 
     def run(body, parameters=None, **manner):
@@ -131,6 +162,30 @@ def test_a_step_that_only_runs_on_a_condition_is_warned_of(start):
     assert [each for each in warned if each.startswith(f"condition-1/foreign: {FOREIGN}")]
 
 
+def test_a_function_runs_beside_components(start):
+    ran, warned = start("(): light(number=read(source='abc').output)")
+    assert ran.record.state == State.SUCCEEDED, ran.record.error
+    told = {task.name: task.output_parameters for task in ran.record.tasks}
+    assert told["function"] == {"Output": told["read"]["length"]}
+    assert not warned
+
+
+def test_a_function_on_a_condition_is_warned_of_if_its_packages_lack(start):
+    ran, warned = start("():\n  with dsl.If(read(source='s').output == 0): lost(number=1)")
+    assert ran.record.state == State.SUCCEEDED
+    assert any(each.startswith("condition-1/function: The packages of '_function' can't") for each in warned)
+
+
+def test_an_environment_s_secrets_reach_its_runs(project, start, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "open-sesame")
+    here = {"target": "local", "pipeline_root": "${PROJECT_ROOT}/runs"}
+    secrets = {"db": {"password": "${secret:DB_PASSWORD}"}}
+    trigger_projects.configure(project.root, {}, here={**here, "secrets": secrets})
+    body = "(): kubernetes.use_secret_as_env(read(source='s'), secret_name='db', secret_key_to_env={'password': 'A'})"
+    ran, _ = start(body)
+    assert ran.record.state == State.SUCCEEDED
+
+
 def test_an_engine_may_have_any_image(project, start):
     hosts = runner.project_hosts(project)
     ran, _ = start(REFUSED["another repository's image"][0], hosts=lambda image: hosts("tiny/read:dev"))
@@ -143,8 +198,11 @@ def _warnings(project, body, build=None):
 
 
 def test_compile_warns_of_what_runs_here_in_containers_alone(project):
-    told = _warnings(project, "():\n  light(number=1)\n  unlocked(source='s')")
-    assert [each.partition(" ")[0] for each in told if "isn't one of this project's" in each] == ["light:"]
+    told = _warnings(
+        project, "():\n  light(number=1)\n  inside(number=1)\n  foreign(source='s')\n  unlocked(source='s')"
+    )
+    assert [each.partition(" ")[0] for each in told if "isn't one of this project's" in each] == ["foreign:"]
+    assert [each.partition(":")[0] for each in told if "its base_image" in each] == ["function-2"]
     assert any(each.startswith("unlocked: ") and "uv.lock is missing" in each for each in told)
     shipped = builds.Build("c" * 40, {}, project.root / "components")
     assert not any("uv.lock" in each for each in _warnings(project, "(): unlocked(source='s')", shipped))

@@ -10,10 +10,12 @@ import pytest
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import engine, sandbox
-from pipeyard.local.containers import arguments_of
+from pipeyard.local.containers import arguments_of, image_hosts
 from pipeyard.local.launcher import Launch
 from pipeyard.local.resources import ResourceLimits, limits_of
 from pipeyard.local.sandbox import Bind, User
+from pipeyard.local.steps import host_of
+from pipeyard.repository.project import Project
 
 
 def _launch(folder, **fields):
@@ -36,6 +38,15 @@ def test_a_container_sees_its_inputs_its_outputs_and_what_its_component_declares
         Bind(str(tmp_path / "outputs"), True),
         Bind(str(tmp_path / "serving"), True),
     ]
+
+
+def test_a_function_s_packages_have_a_place_that_its_container_can_write_to(tmp_path):
+    docker = mock.Mock(spec=engine.Engine)
+    docker.image_id.return_value = "sha256:0"
+    hosts = image_hosts(Project(tmp_path), {}, docker, print)
+    function = {"image": "python:3.11", "command": ["sh", "-ec", "python3 -m kfp.dsl.executor_main"]}
+    assert host_of(hosts, function).env == {"HOME": "/tmp"}
+    assert host_of(hosts, {"image": "python:3.11", "command": ["python3", "-c", ""]}).env == {}
 
 
 def test_of_a_glob_a_container_sees_the_folder_and_of_a_database_what_lies_beside_it(tmp_path):

@@ -16,6 +16,7 @@ from pipeyard.ir import Pipeline
 
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
 _SERVER = "KFP 2.17"
+_CONCAT = '{"Concat":'
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def check(pipeline: Pipeline) -> tuple[list[str], list[str]]:
     """
     problems: list[str] = []
     maybe: dict[str, str] = {}
-    for visit, name, absence in _lacking(pipeline, (), problems):
+    for visit, name, absence in _lacking(pipeline, (), []):
         if absence.parameter:
             maybe.setdefault(absence.parameter, visit.path)
         else:
@@ -54,6 +55,21 @@ def check(pipeline: Pipeline) -> tuple[list[str], list[str]]:
         for name, path in sorted(maybe.items())
     ]
     return list(dict.fromkeys(problems)), warnings
+
+
+def unresolved(pipeline: Pipeline) -> list[str]:
+    """Returns what of commands Kubeflow Pipelines alone doesn't resolve; this machine does, and so does Vertex AI."""
+    found: list[str] = []
+    for _ in _lacking(pipeline, (), found):
+        pass  # what lacks a value is `check`'s
+    for visit in visits(pipeline, {}, lambda *_: None):
+        container = pipeline.executors.get(visit.component.executor_label, {}).get("container", {})
+        if any(part.strip().startswith(_CONCAT) for part in _parts(container)):
+            found.append(
+                f"{visit.path}: `concat` reaches the program unresolved on Kubeflow Pipelines. Pass the parts as "
+                "arguments of their own."
+            )
+    return list(dict.fromkeys(found))
 
 
 def missing(pipeline: Pipeline, given: Collection[str]) -> list[str]:
@@ -104,8 +120,12 @@ def _needed(pipeline: Pipeline, visit: Visit[_MaybeAbsent], problems: list[str])
     declared = visit.component.input_definitions.parameters
     yield from sorted(name for name in passed if not declared[name].is_optional)
     container = pipeline.executors.get(visit.component.executor_label, {}).get("container", {})
-    for part in (*container.get("command", []), *container.get("args", [])):
+    for part in _parts(container):
         yield from _of_element(part, visit, problems)
+
+
+def _parts(container: Mapping[str, Any]) -> list[str]:
+    return [*container.get("command", []), *container.get("args", [])]
 
 
 def _of_element(part: str, visit: Visit[_MaybeAbsent], problems: list[str]) -> Iterator[str]:

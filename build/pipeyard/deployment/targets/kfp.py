@@ -66,7 +66,12 @@ class OnKubeflow(ServerTarget):
 
     @classmethod
     def check_package(cls, environment: "Environment", package: "Package") -> None:
-        """Every package is fine."""
+        """Refuses placeholders in commands that the server leaves unresolved."""
+        if problems := driver.unresolved(ir.parse(package.text)):
+            raise PipeyardError(
+                f"{package.pipeline} can't run in {environment.name!r}, which is on Kubeflow Pipelines: "
+                f"{' '.join(problems)}"
+            )
 
     def missing(self, desired: "Desired", record: "Record | None") -> tuple[Discrepancy, ...]:
         found = []

@@ -13,7 +13,9 @@ from pipeyard.compiling.passes import driver, local_images
 from pipeyard.deployment.targets.interface import Finished, Started
 from pipeyard.errors import PipeyardError, disk_problem
 from pipeyard.ir import derivation
-from pipeyard.local import display, program_checks, runner
+from pipeyard.local import cluster_objects, display, program_checks, python_environments, runner
+from pipeyard.local.cluster_objects import ClusterObjects
+from pipeyard.local.steps import host_of
 from pipeyard.runs import record, report, run_lock, stored_runs
 from pipeyard.runs.report import page
 from pipeyard.servers.outcome import FailedStep, RunOutcome
@@ -216,6 +218,7 @@ class OnThisMachine:
             environment=self.environment.name,
             launchers=manner.launchers,
             name=name,
+            objects=self._objects,
         )
         try:
             report.render(folder)
@@ -240,11 +243,12 @@ class OnThisMachine:
         """
         complete = runner.complete_parameters(package, parameters)
         problems = driver.missing(package, [name for name, value in complete.items() if value is not None])
+        problems += self._told(cluster_objects.problems(package, self._objects, os.environ))
         if hosts:
-            always, perhaps = local_images.problems(package, hosts)
-            problems += always
-            for each in perhaps:
-                self.manner.warn(each)
+            problems += self._told(local_images.problems(package, partial(host_of, hosts)))
+            if not problems:  # installing packages takes a while, and may fail as a step would
+                ready = partial(python_environments.ready, hosts, (self.manner.shown or _on_stderr()).note)
+                problems += self._told(local_images.problems(package, ready))
             if self.manner.ask and not problems:
                 problems = program_checks.problems(
                     program_checks.planned(package, complete, hosts),
@@ -254,6 +258,17 @@ class OnThisMachine:
                 )
         if problems:
             raise PipeyardError(f"The pipeline {package.name!r} can't run: " + "\n".join(problems))
+
+    @property
+    def _objects(self) -> ClusterObjects:
+        return ClusterObjects(self.environment.secrets, self.environment.config_maps)
+
+    def _told(self, problems: tuple[list[str], list[str]]) -> list[str]:
+        """Returns what keeps a run from starting; of steps that run on a condition only, it warns."""
+        always, perhaps = problems
+        for each in perhaps:
+            self.manner.warn(each)
+        return always
 
     def _found(self, folder: Path, parameters: Mapping[str, Any]) -> LocalRun:
         return LocalRun(folder.name, str(folder / page.FILE), parameters, folder)
