@@ -14,6 +14,7 @@ NAMES = (
     "records",
     "images",
     "triggers",
+    "catalog",
 )
 
 
