@@ -16,6 +16,7 @@ NAMES = (
     "records",
     "images",
     "triggers",
+    "catalog",
 )
 
 

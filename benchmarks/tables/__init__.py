@@ -2,6 +2,7 @@
 
 from benchmarks.table import Table
 from benchmarks.tables import (
+    catalog,
     evaluate,
     growth,
     images,
@@ -29,5 +30,6 @@ TABLES: dict[str, Table] = {
         records,
         images,
         triggers,
+        catalog,
     )
 }

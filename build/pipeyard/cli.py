@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": "pipeyard.commands.doctor",
     "release": "pipeyard.commands.release",
     "withdraw": "pipeyard.commands.withdraw",
+    "catalog": "pipeyard.commands.catalog",
     "ci": "pipeyard.commands.ci",
     "trigger": "pipeyard.commands.trigger",
 }

@@ -22,6 +22,7 @@ class Bucket:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = {f"components/{path}": data for path, data in files.items()}
         self.cache_control: dict[str, str | None] = {}
+        self.content_type: dict[str, str] = {}
         self.denied = False
         self._lock = threading.Lock()
         bucket = self
@@ -76,8 +77,8 @@ class Bucket:
         query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
         boundary = kind.partition('boundary="')[2].rstrip('"').encode()
         # Two parts: of JSON, and of data.
-        about, body = (part.partition(b"\n\n")[2][:-1] for part in body.split(b"--" + boundary)[1:3])
-        told = json.loads(about)
+        (_, about), (head, body) = (part.split(b"\n\n", 1) for part in body.split(b"--" + boundary)[1:3])
+        told, body = json.loads(about), body[:-1]
         name = told["name"]
         with self._lock:
             now = self._generation(name) if name in self.files else "0"
@@ -85,6 +86,7 @@ class Bucket:
                 return 412, "application/json", b'{"error": {"code": 412, "message": "no"}}'
             self.files[name] = body
             self.cache_control[name] = told.get("cacheControl")
+            self.content_type[name] = head.decode().partition("Content-Type:")[2].strip()
             return 200, "application/json", self._about(name)
 
     def _generation(self, name: str) -> str:
@@ -92,6 +94,7 @@ class Bucket:
 
     def _about(self, name: str) -> bytes:
         about = {"name": name, "bucket": BUCKET, "size": str(len(self.files[name]))}
+        about |= {"contentType": self.content_type[name]} if name in self.content_type else {}
         return json.dumps({**about, "generation": self._generation(name)}).encode()
 
     def _list(self, google: bool, prefix: str, delimiter: str) -> tuple[int, str, bytes]:

@@ -10,6 +10,7 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
+    from pipeyard.releases.publication import Ledger
     from pipeyard.releases.shipments import Shipment
     from pipeyard.repository.project import Project
 
@@ -64,8 +65,8 @@ def command(
 
     Components, lock, provenance, SBOMs and pipeline packages. ComponentStore loads them from there by digest, by the
     commit, and by channel. What a commit was released as never changes. A channel isn't moved away from a later commit,
-    but with --existing,
-    nor to what breaks its users while a component's version doesn't say so. Notes say what changes.
+    but with --existing, nor to what breaks its users while a component's version doesn't say so. Notes say what
+    changes, and the store's catalog, in releases/catalog, shows all of it.
     """
     import json
 
@@ -100,8 +101,17 @@ def command(
         publication.publish(ledger, release, shipment.specs, shipment.files)
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
     notes = release_notes.write(ledger, release, moves)
-    told = {**publication.summary(ledger, release, moves), "notes": notes}
+    told = {"catalog": _publish_catalog(ledger, store), **publication.summary(ledger, release, moves), "notes": notes}
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
+
+
+def _publish_catalog(ledger: "Ledger", store: str) -> str:
+    """Publishes the store's catalog anew; returns where its search is."""
+    from pipeyard.catalog import catalog_pages, catalog_stores, published_catalog
+
+    for problem in published_catalog.publish(ledger, catalog_stores.place_of(store)):
+        verbosity.note(f"Not in the catalog: {problem}")
+    return f"{published_catalog.FOLDER}/{catalog_pages.SEARCH}"
 
 
 def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
@@ -116,6 +126,7 @@ def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
     if not rehearsal:
         yield from (f"what changes: {path}" for path in told["notes"])
         yield f"wrote {len(written)} files to {store}" if written else "everything was there already"
+        yield f"catalog: {told['catalog']}"
     yield f"commit {commit}, release {told['digest']}"
 
 

@@ -165,6 +165,16 @@ def check_channel(channel: str) -> str:
     return _tag(channel)
 
 
+def is_commit(tag: str) -> bool:
+    """True if a tag is a commit, which no channel is called like."""
+    return bool(_COMMIT.fullmatch(tag))
+
+
+def path_of(tag: str) -> str:
+    """Returns where the release of a commit, or of what a channel names, is in a store."""
+    return _commit_path(tag) if is_commit(tag) else _channel_path(tag)
+
+
 def open_store(store: str) -> Writable:
     """Returns the store at a folder, or a URL of a bucket (gs://, s3://, or what else fsspec can write).
 
@@ -215,7 +225,7 @@ def find(ledger: Ledger, name: str) -> Release:
     Raises:
         PipeyardError: the store has neither.
     """
-    path = _commit_path(name) if _COMMIT.fullmatch(name) else _channel_path(name)
+    path = path_of(name)
     data = ledger.read(path)
     if data is not None:
         return _parse(ledger, path, data)

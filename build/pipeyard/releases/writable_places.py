@@ -19,6 +19,8 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 # Scheme to the field of fsspec's file information that differs from version to version.
 _MARKS = {"gs": "generation", "gcs": "generation", "s3": "ETag", "s3a": "ETag"}
 _UNKNOWN = "unknown"
+# Pages, which browsers show only if they are told that they are.
+_PAGE = "text/html; charset=utf-8"
 # What moves is asked for anew each time: Cloud Storage lets public objects be kept for an hour where nothing is said.
 _NOT_KEPT = "no-cache"
 
@@ -106,6 +108,8 @@ class WritableBucket(BucketPlace):
             options["CacheControl"] = _NOT_KEPT
         elif layout.moves(path) and mark == "generation":
             options["fixed_key_metadata"] = {"cache_control": _NOT_KEPT}
+        if path.endswith(".html") and mark:
+            options["ContentType" if mark == "ETag" else "content_type"] = _PAGE
         if over == NO_FILE:
             self._do("pipe_file", path, data, mode="create", **options)
         elif over in {None, _UNKNOWN}:

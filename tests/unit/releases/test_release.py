@@ -396,6 +396,16 @@ def test_another_commit_s_build_or_package_is_not_released(tmp_path, project):
         shipments.collect(project, folder)
 
 
+def test_pages_are_told_to_be_pages(place):
+    target, _ = place
+    target.write("releases/catalog/index.html", b"<p>", NO_FILE)
+    target.write("releases/catalog/index.html", b"<p>1</p>")
+    assert target.read("releases/catalog/index.html") == b"<p>1</p>"
+    if isinstance(target, WritableBucket):
+        about = target._do("info", "releases/catalog/index.html")
+        assert (about.get("contentType") or about.get("ContentType")) == "text/html; charset=utf-8"
+
+
 def _run(project: Project, *arguments: str, **options):
     return CliRunner().invoke(command, [*arguments, "--project", str(project.root)], **options)
 
@@ -413,6 +423,10 @@ def test_the_command_publishes_rehearses_and_goes_back(tmp_path, project, first,
     assert done.exit_code == 0, done.output
     assert re.search(rf"wrote \d+ files to {store}$", done.stdout, re.MULTILINE)
     assert f"latest is {second.release.commit} (was new)" in done.stdout
+    assert "catalog: releases/catalog/index.html\n" in done.stdout
+    assert second.release.components["show"] in (
+        tmp_path / "store/releases/catalog/components/components/show.html"
+    ).read_text(encoding="utf-8")
     assert "aren't signed" in done.stderr
     assert "everything was there already" in _run(project, store, "--channel", "latest").stdout
     first.publish(WritableFolder(tmp_path / "store"))

@@ -149,14 +149,11 @@ def meanings(spec: Mapping[str, Any], direction: str) -> dict[str, str]:
 def _of_spec(spec: Mapping[str, Any], user: str | None) -> Interface:
     annotations = dict(_annotations(spec))
     told = {key: _json_object(annotations, key) for key in ("domains", "units")}
-    ports = {
-        side: {
-            port.name: port
-            for each in spec.get(f"{side}s") or []
-            for port in [_port(each, side == "input", meanings(spec, side), told)]
-        }
-        for side in ("input", "output")
-    }
+    ports = {}
+    for side in ("input", "output"):
+        means = meanings(spec, side)
+        found = [_port(each, side == "input", means, told) for each in spec.get(f"{side}s") or []]
+        ports[side] = {port.name: port for port in found}
     container = dict(spec["implementation"]["container"])
     image = str(container.pop("image", ""))
     version = str(annotations.pop(VERSION, ""))

@@ -39,7 +39,7 @@ class Task:
 
     def __getattr__(self, name: str) -> Any: ...
 '''
-_PYTHON = {
+PYTHON_TYPES = {
     "String": "str",
     "Integer": "int",
     "Float": "float",
@@ -58,14 +58,14 @@ def render(components: Mapping[str, LoadedComponent]) -> str:
         attribute = re.sub(r"\W", "_", name.rpartition("/")[2])
         class_ = f"_{''.join(each.capitalize() for each in re.split(r'[^A-Za-z0-9]+', name))}"
         parts += ["", *_component(class_, interface)]
-        if _is_name(attribute):
+        if is_name(attribute):
             attributes.append(f"    {attribute}: {class_}")
     attributes += ["    def __getitem__(self, name: str) -> LoadedComponent: ..."]
     return "\n".join([*parts, *attributes, "", "components: _All", ""])
 
 
 def _component(class_: str, interface: interfaces.Interface) -> Iterator[str]:
-    outputs = {_sanitized(name): _given(port) for name, port in interface.outputs.items()}
+    outputs = {argument_name(name): _given(port) for name, port in interface.outputs.items()}
     pairs = ", ".join(f'"{name}": {type_}' for name, type_ in outputs.items())
     yield f'{class_}Outputs = TypedDict("{class_}Outputs", {{{pairs}}})'
     yield ""
@@ -83,21 +83,21 @@ def _component(class_: str, interface: interfaces.Interface) -> Iterator[str]:
 
 
 def _argument(port: Port) -> Iterator[str]:
-    name = _sanitized(port.name)
-    if port.type != "PipelineTaskFinalStatus" and _is_name(name):  # kfp gives that one
+    name = argument_name(port.name)
+    if port.type != "PipelineTaskFinalStatus" and is_name(name):  # kfp gives that one
         yield f"{name}: {_taken(port)}{'' if port.required else ' = ...'}"
 
 
 def _taken(port: Port) -> str:
     if port.type not in interfaces.VALUES:
         return "ArtifactOutput"
-    plain = _PYTHON[port.type]
+    plain = PYTHON_TYPES[port.type]
     values = "Value[int] | Value[float]" if port.type == "Float" else f"Value[{plain}]"
     return f"{plain} | {values}"
 
 
 def _given(port: Port) -> str:
-    return f"Value[{_PYTHON[port.type]}]" if port.type in _PYTHON else "ArtifactOutput"
+    return f"Value[{PYTHON_TYPES[port.type]}]" if port.type in PYTHON_TYPES else "ArtifactOutput"
 
 
 def _quoted(interface: interfaces.Interface) -> str:
@@ -105,10 +105,11 @@ def _quoted(interface: interfaces.Interface) -> str:
     return repr(" | ".join(" ".join(each.split()) for each in lines if each.strip()))
 
 
-def _sanitized(name: str) -> str:
-    # As kfp names a component's arguments.
+def argument_name(name: str) -> str:
+    """Returns how kfp calls the argument for an input."""
     return re.sub(r"\W+", "_", name.lower()).strip("_")
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """True if Python takes it as a name."""
     return text.isidentifier() and not keyword.iskeyword(text)
