@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from conftest import Inputs, write_examples
-from transform import analysis, cli, raw_schema
+from transform import analysis, cli, raw_schema, shards
 from transform.preprocessing import Preprocessing
 from transform.tracing import Trace
 
@@ -19,6 +19,8 @@ from stepkit import examples
 
 # Sums are added up in another order than on Beam, in float32 or float64.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+# Rows of a batch, so few that there are several without many rows, which take Beam a minute of a core.
+BATCH = 512
 # TFT's sketch of quantiles promises their ranks within a hundredth, and depends on how accumulators were merged.
 EPSILON = 0.01
 SKETCHED = {"bucket": 7, "weighted_bucket": 5, "int_bucket": 4, "thrice": 5}  # to the number of buckets
@@ -106,16 +108,19 @@ def _table(rows: int, seed: int) -> pa.Table:
 
 @pytest.fixture(name="both", scope="module")
 def _both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Inputs, Inputs]:
-    """Runs in this process and on Beam, over two files of several batches each."""
+    """Runs in this process and on Beam, over two files of several batches each, and one of none."""
     folder = tmp_path_factory.mktemp("equality")
     schema = folder / "schema.pbtxt"
     schema.write_text(SCHEMA, encoding="utf-8")
-    splits = {"train": [_table(10_000, 1), _table(700, 2), _table(0, 3)], "eval": [_table(300, 4)]}
+    splits = {"train": [_table(2500, 1), _table(700, 2), _table(0, 3)], "eval": [_table(300, 4)]}
     here = Inputs(write_examples(folder / "examples", splits), schema, folder / "here", MODULE)
     on_beam = replace(here, outputs=folder / "on_beam")
     parquet = ("--output-format", "parquet")
-    assert cli.main(here.arguments(*parquet)) == 0
-    assert cli.main(on_beam.arguments(*parquet, "--beam-args", json.dumps(["--runner=FnApiRunner"]))) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_MOST_ROWS", "_FEWEST_ROWS"):
+            patch.setattr(shards, name, BATCH)
+        assert cli.main(here.arguments(*parquet)) == 0
+        assert cli.main(on_beam.arguments(*parquet, "--beam-args", json.dumps(["--runner=FnApiRunner"]))) == 0
     return here, on_beam
 
 
