@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import pyarrow.compute as pc
+
 from extract import spool
 from extract.sql import identifier, literal
 from extract.streaming import stream
 from extract.tables import Table
 from extract.types import plain_type
 from stepkit.errors import StepError, near_misses
+
+# pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 
 _TEXTS = ("varchar", "enum", "variant", "union")  # these are read by way of text
 _FLOATS = {"float": 7, "double": 15}  # and how many digits a whole number may have to be one of theirs for certain
@@ -230,8 +234,8 @@ def apply(connection: Any, table: Table, column_types: Mapping[str, str]) -> str
     if checked and table.once:
         select = spool.keep(connection, select, "declared")
     for path, part in (parts or {"": select}).items() if checked else ():
-        for plan in _plans(connection, part, {name: column_types[name] for name in checked}, table.decimal):
-            _check(connection, table, path, part, plan)
+        asked = {name: column_types[name] for name in checked}
+        _check(connection, table, path, part, _plans(connection, part, asked, table.decimal))
     casts = ", ".join(f"{plan.cast()} AS {identifier(plan.name)}" for plan in plans)
     return f"SELECT * REPLACE ({casts}) FROM (\n{select}\n)" if casts else select
 
@@ -250,17 +254,14 @@ def _plans(connection: Any, select: str, column_types: Mapping[str, str], decima
     ]
 
 
-def _check(connection: Any, table: Table, path: str, part: str, plan: Declared) -> None:
-    row = 0
-    value, made = plan.asked()
-    for batch in stream(connection, f"SELECT {value}, {made} FROM (\n{part}\n)", table.places)[1]:
-        if batch.column(0).null_count < batch.num_rows:
-            for number, (text, becomes) in enumerate(zip(*map(_texts, batch.columns), strict=True), start=row + 1):
-                if text is not None and not plan.kept(text, becomes):
-                    raise plan.refusal(text, becomes, table.places.get(path, path), table.place(path, number))
-        row += batch.num_rows
-
-
-def _texts(column: Any) -> list[str | None]:
-    texts: list[str | None] = column.to_pylist()
-    return texts
+def _check(connection: Any, table: Table, path: str, part: str, plans: Sequence[Declared]) -> None:
+    asked = ", ".join(f"{value}, {made}" for value, made in (plan.asked() for plan in plans))
+    rows = 0
+    for batch in stream(connection, f"SELECT {asked} FROM (\n{part}\n)", table.places)[1]:
+        for plan, value, made in zip(plans, batch.columns[::2], batch.columns[1::2], strict=True):
+            for row in pc.indices_nonzero(value.is_valid()).to_pylist():
+                text, becomes = value[row].as_py(), made[row].as_py()
+                if not plan.kept(text, becomes):
+                    place = table.place(path, rows + row + 1)
+                    raise plan.refusal(text, becomes, table.places.get(path, path), place)
+        rows += batch.num_rows
