@@ -2,6 +2,7 @@
 
 from benchmarks.table import Table
 from benchmarks.tables import (
+    batch_predict,
     evaluate,
     growth,
     images,
@@ -24,6 +25,7 @@ TABLES: dict[str, Table] = {
         transform,
         train_input,
         evaluate,
+        batch_predict,
         growth,
         local_runs,
         records,
