@@ -2,11 +2,13 @@
 
 from benchmarks.table import Table
 from benchmarks.tables import (
+    batch_predict,
     catalog,
     evaluate,
     growth,
     images,
     local_runs,
+    model_server,
     records,
     statistics,
     train_input,
@@ -25,6 +27,8 @@ TABLES: dict[str, Table] = {
         transform,
         train_input,
         evaluate,
+        batch_predict,
+        model_server,
         growth,
         local_runs,
         records,

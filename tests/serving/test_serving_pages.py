@@ -237,8 +237,9 @@ def test_files_are_scored_as_the_model_server_answers_as_the_page_says(checkout,
     rows += [{"miles": number / 16, "area": number, "Company Name": f"{number} \u00e4"} for number in range(20)]
     lines = [f"{row['miles']},{'' if row['area'] is None else row['area']},{row['Company Name']}" for row in rows]
     text = "miles,area,Company Name,company,fare\n" + "".join(f"{line},C{n},{n}.5\n" for n, line in enumerate(lines))
-    (checkout / "rides.csv").write_text(text, encoding="utf-8")
-    person = Walk(checkout, {}, terminal(tmp_path, {}), tmp_path)
+    rides = tmp_path / "rides.csv"
+    rides.write_text(text, encoding="utf-8")
+    person = Walk(checkout, {"rides.csv": str(rides)}, terminal(tmp_path, {}), tmp_path)
     (_, told), (_, as_json) = person.follow(OF_SERVING[4])
     assert "22 rows scored with chicago_taxi, version 1: scores.parquet" in told
     read = duckdb.sql(f"SELECT * FROM '{checkout}/scores.parquet'")
