@@ -55,7 +55,8 @@ def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             self._answer(False)
 
         def _answer(self, body: bool) -> None:
-            port = self.server.server_address[1]
+            assert isinstance(self.server, ThreadingHTTPServer)
+            port = self.server.server_port
             if self.headers.get("host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
                 # A name that somebody else's page had resolved to this machine.
                 self._send(HTTPStatus.FORBIDDEN, "text/plain", b"Ask by 127.0.0.1 or localhost.\n", body)

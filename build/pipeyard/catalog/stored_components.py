@@ -192,11 +192,11 @@ def _files(ledger: Ledger, store: CatalogStore, name: str, entry: IndexEntry) ->
     found.older = max(0, len(found.order) - MOST_VERSIONS)
     found.order = found.order[found.older :]
     if newest is not None:
-        digest = layout.pointer(newest) or layout.digest_of(newest)
-        found.newest = digest
-        found.specs[digest] = newest
-        if digest not in found.order:
-            found.order.append(digest)
+        pointed = layout.pointer(newest)
+        found.newest = pointed or layout.digest_of(newest)
+        found.specs |= {} if pointed else {found.newest: newest}
+        if found.newest not in found.order:
+            found.order.append(found.newest)
     for digest in found.order:
         path = layout.digest_path(name, digest)
         data = found.specs.get(digest) or taken(path)

@@ -3,8 +3,7 @@
 import html
 import json
 import re
-import subprocess
-import sys
+import runpy
 
 import pytest
 from click.testing import CliRunner
@@ -106,17 +105,18 @@ def test_nothing_that_a_store_says_gets_out_of_its_place(pages):
     assert html.unescape(pages["components/others/wicked.html"]).count(EVIL) > 8
 
 
-def test_the_same_stores_give_the_same_bytes(stock, pages, places):
+def test_the_same_stores_give_the_same_bytes(stock, pages):
     again = stored_components.read(stock.stores)
     assert {path: data.decode() for path, data in catalog_pages.render(again).items()} == pages
 
 
-def test_the_snippet_runs(places, stock, tmp_path):
+def test_the_snippet_runs(stock, tmp_path, monkeypatch):
     train = next(each for each in stock.components if each.name == "train" and each.store.name == "ours")
     text = snippets.python(train.store, "train", train.current.digest, train.current.interface)
     assert f'digest="sha256:{layout.digest_of(TRAIN_2)}"' in text
     (tmp_path / "use.py").write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, "use.py"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("use.py")
     compiled = (tmp_path / "pipeline.yaml").read_text(encoding="utf-8")
     assert "name: use-train" in compiled and "reg/one@sha256:1" in compiled
 
@@ -171,6 +171,17 @@ def test_the_newest_versions_are_shown_and_the_others_counted(tmp_path):
     (echo,) = stored_components.read(catalog_stores.of([str(tmp_path)])).components
     assert echo.older == 3 and len(echo.versions) == count - 3
     assert echo.current.interface.images[""] == f"busybox:{count - 1}"
+
+
+def test_files_that_refer_to_a_version_are_followed_as_git_servers_give_them(tmp_path):
+    old, new = component_stores.spec(image="busybox:1"), component_stores.spec(image="busybox:2")
+    files = {layout.digest_path("echo", layout.digest_of(each)): each for each in (old, new)}
+    files["echo/component.yaml"] = files["echo/versions/tags/v2"] = f"versions/sha256/{layout.digest_of(new)}".encode()
+    component_stores.write(tmp_path, files)
+    stock = stored_components.read(catalog_stores.of([str(tmp_path)]))
+    (echo,) = stock.components
+    assert stock.problems == () and len(echo.versions) == 2
+    assert (echo.current.digest, echo.current.tags) == (layout.digest_of(new), ("v2",))
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_shown(tmp_path):
