@@ -17,6 +17,7 @@ from support.checkout import ROOT
 # Pages that tests/serving follows; tests/delivery follows all others.
 OF_SERVING = (
     "tasks/serve-here.md",
+    "tasks/serve-on-kserve.md",
     "tasks/roll-out-with-a-canary.md",
     "tasks/watch-what-is-served.md",
     "tasks/ab-with-labels.md",

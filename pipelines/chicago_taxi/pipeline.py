@@ -33,6 +33,8 @@ def chicago_taxi(
     alias: str = "champion",
     strategy: str = "direct",
     rollout_policy: dict = {},
+    serving_target: str = "local",
+    serving_options: dict = {},
     beam_args: list = [],
 ):
     """Extract, validate, transform, train, evaluate; deploy if the evaluation blesses the model."""
@@ -92,5 +94,7 @@ def chicago_taxi(
                     alias=alias,
                     strategy=strategy,
                     rollout_policy=rollout_policy,
+                    serving_target=serving_target,
+                    serving_options=serving_options,
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )

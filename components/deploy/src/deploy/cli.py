@@ -53,7 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--serving-target",
         default="local",
-        help="what serves: local (follows rollout.json) or tfserving (reads models.config)",
+        help="what serves: local (follows rollout.json), tfserving (reads models.config) or kserve (a cluster)",
+    )
+    inputs.add_argument(
+        "--serving-options",
+        type=cli.json_object,
+        default={},
+        help='where and how the target serves, e.g. of kserve {"namespace": "models", "mode": "Standard", ...}; no '
+        "secret",
     )
     inputs.add_argument("--eval-split", default="eval", help="split that sample rows are taken from")
     inputs.add_argument(

@@ -1,179 +1,337 @@
-"""Manifests of KServe: the project's ServingRuntime, and an InferenceService of a model's desired state.
+"""The target `kserve`: an InferenceService that deploy brings in line with the desired state, and follows itself.
 
-The two canary forms are those of its deployment modes (https://kserve.github.io/website/docs/reference/crd-api).
-Standard mode (0.20 on) has `spec.canary`, with a predictor of its own for each version. Knative mode splits between
-revisions of one predictor: `canaryTrafficPercent` goes to the one that is applied, the rest to the one that had all
-before. KServe remembers that one, also from a canary that was rolled back (kserve/kserve#2130), so there a canary is
-applied in two steps: first the stable version alone, at 100%, then the candidate at its share. Each predictor names
-its version.
-
-Nothing here is applied; shadow isn't offered, as KServe copies no requests.
+The state is in the cluster, in a ConfigMap beside the InferenceService: whoever goes on, from wherever, finds it.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from deploy import kserve_manifests as manifests
+from deploy import kserve_plan, serving
+from deploy.desired_target import DeployTarget, FollowedTarget, Rules
+from deploy.kserve_manifests import Manifest
+from deploy.kserve_options import Place, check, read, to_service_name
+from deploy.kubernetes_api import (
+    CONFIG_MAP,
+    INFERENCE_SERVICE,
+    REVISION,
+    SERVING_RUNTIME,
+    Cluster,
+    Conflict,
+    connect,
+)
+from deploy.prometheus import Prometheus
+from rollout import desired
 from rollout.desired import Desired
-from rollout.policy import SHADOW
-from stepkit.errors import StepError, near_misses
+from rollout.errors import RolloutError
+from rollout.loop import Rhythm
+from rollout.observations import Window
+from stepkit.errors import StepError
 
-STANDARD = "Standard"
-KNATIVE = "Knative"
-MODES = (STANDARD, KNATIVE)
+__all__ = ["NAME", "Edges", "check", "open_target"]
 
-RUNTIME = "pipeyard-model-server"
-FORMAT = "pipeyard-saved-model"
-# Where KServe's storage initializer puts what `storageUri` names, https://kserve.github.io/website.
-_MODELS = "/mnt/models"
-_CREDENTIALS = "/etc/pipeyard"
-_PORT = 8080
-_VERSION_LABEL = "pipeyard.dev/version"
+NAME = "kserve"
 
-Manifest = dict[str, Any]
+_STATE, _PREDICTORS, _PROGRESS = desired.FILE, "predictors.json", "progress.json"
+_POLL_SECONDS = 2.0
+_MOST_CONFLICTS = 20
+# An InferenceService that so often in a row isn't as it was written is somebody else's, or of a KServe that is too old.
+_MOST_WRITES = 5
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and how models are served.
+class Edges:
+    """What the target touches of the world.
 
     Attributes:
-        mode: of KServe's deployments: `Standard` or `Knative`.
-        secret: Secret with `token`, `tls.crt` and `tls.key`: the server answers nobody outside of its host without.
-        service_account: whose credentials read the models' bucket; empty: the namespace's.
+        connect: to a namespace, by a kubeconfig's context.
+        sleep: waits so many seconds.
+        now: seconds, of which only differences count.
     """
 
+    connect: Callable[[str, str], Cluster] = connect
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.monotonic
+
+
+_EDGES = Edges()
+
+
+class NotReady(Exception):
+    """A version isn't ready in time."""
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """The desired state of a model, and what else has to be known, in a ConfigMap: `deploy.states.State` and `Memory`.
+
+    Attributes:
+        service: the InferenceService's name.
+    """
+
+    cluster: Cluster
     namespace: str
-    mode: str
-    secret: str
-    service_account: str = ""
-    min_replicas: int = 1
-    max_replicas: int = 2
-    resources: Mapping[str, Any] = field(
-        default_factory=lambda: {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
-    )
+    service: str
 
-    def __post_init__(self) -> None:
-        """Raises StepError for a mode that there isn't."""
-        if self.mode not in MODES:
-            raise StepError(f"KServe has no deployment mode {self.mode!r}. {near_misses(self.mode, MODES)}")
+    @property
+    def name(self) -> str:
+        """The ConfigMap's name."""
+        return f"{self.service}-rollout"
 
+    def read(self) -> Desired | None:
+        """See `State`."""
+        return self._desired(self._data(self._live()))
 
-def serving_runtime(image: str, place: Place) -> Manifest:
-    """Returns the ServingRuntime of the project's model server.
+    def update(self, change: Callable[[Desired | None], Desired]) -> Desired:
+        """See `State`."""
+        made: list[Desired] = []
 
-    Args:
-        image: by digest, as it was built and pushed.
-    """
-    probe = {"httpGet": {"path": "/v2/health/ready", "port": _PORT, "scheme": "HTTPS"}}
-    container = {
-        "name": "kserve-container",
-        "image": image,
-        "args": [
-            f"--path={_MODELS}",
-            "--host=0.0.0.0",
-            f"--port={_PORT}",
-            f"--token-file={_CREDENTIALS}/token",
-            f"--tls-cert={_CREDENTIALS}/tls.crt",
-            f"--tls-key={_CREDENTIALS}/tls.key",
-        ],
-        "ports": [{"containerPort": _PORT, "protocol": "TCP"}],
-        "readinessProbe": {**probe, "periodSeconds": 2},
-        "resources": dict(place.resources),
-        "volumeMounts": [{"name": "credentials", "mountPath": _CREDENTIALS, "readOnly": True}],
-        "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": True},
-    }
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": RUNTIME, "namespace": place.namespace},
-        "spec": {
-            "annotations": {
-                "prometheus.kserve.io/path": "/metrics",
-                "prometheus.kserve.io/port": str(_PORT),
-            },
-            "supportedModelFormats": [{"name": FORMAT, "version": "1", "autoSelect": False}],
-            "protocolVersions": ["v1", "v2"],
-            "containers": [container],
-            "volumes": [{"name": "credentials", "secret": {"secretName": place.secret}}],
-        },
-    }
+        def changed(data: Mapping[str, str]) -> dict[str, str]:
+            current = self._desired(data)
+            try:
+                made.append(change(current))
+            except RolloutError as error:
+                raise StepError(str(error)) from error
+            return dict(data) if made[-1] == current else {**data, _STATE: made[-1].to_text()}
 
+        self._change(changed)
+        return made[-1]
 
-def inference_services(name: str, state: Desired, uri: Callable[[int], str], place: Place) -> Sequence[Manifest]:
-    """Returns what is to be applied for a desired state, one after another, each when the one before is ready.
+    def remembered(self) -> str:
+        """See `Memory`."""
+        return self._data(self._live()).get(_PROGRESS, "")
 
-    Args:
-        name: the model's, as it is registered.
-        uri: of a version.
+    def remember(self, text: str) -> None:
+        """See `Memory`."""
+        self._change(lambda data: {**data, _PROGRESS: text})
 
-    Raises:
-        StepError: the name is none of Kubernetes', or the state is a shadow's.
-    """
-    if state.strategy == SHADOW and state.candidate is not None:
-        raise StepError("KServe copies no requests to a version, so --strategy shadow can't be followed; use canary.")
-    service = to_service_name(name)
-    alone = _service(service, place, _predictor(name, state.stable, uri, place))
-    if state.candidate is None:
-        return [alone if place.mode == STANDARD else _at(alone, 100)]
-    tried = _predictor(name, state.candidate, uri, place)
-    if place.mode == KNATIVE:
-        return [_at(alone, 100), _at(_service(service, place, tried), state.weight)]
-    both = _service(service, place, _predictor(name, state.stable, uri, place))
-    both["spec"]["canary"] = [{"trafficPercent": state.weight, "predictor": {"name": f"v{state.candidate}", **tried}}]
-    return [both]
+    def predictors(self, state: Desired, make: Callable[[int], Manifest]) -> dict[int, Manifest]:
+        """Returns what serves the stable version and the candidate: as they were begun, or else made now and kept."""
+        wanted = [number for number in (state.stable, state.candidate) if number is not None]
 
+        def changed(data: Mapping[str, str]) -> dict[str, str]:
+            kept = _to_predictors(data)
+            parts = {number: kept.get(number) or make(number) for number in wanted}
+            return dict(data) if parts == kept else {**data, _PREDICTORS: json.dumps(parts, sort_keys=True)}
 
-def to_service_name(name: str) -> str:
-    """Returns a model's name as Kubernetes takes it: a DNS label.
+        return _to_predictors(self._change(changed))
 
-    Raises:
-        StepError: it has other characters than letters, digits, `_`, `.` and `-`, or is too long for the names that
-            KServe makes of it.
-    """
-    service = name.lower().replace("_", "-").replace(".", "-").strip("-")
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", service):
+    def forget(self, version: int) -> None:
+        """Lets a version be made anew, by the options of now."""
+
+        def changed(data: Mapping[str, str]) -> dict[str, str]:
+            kept = _to_predictors(data)
+            kept.pop(version, None)
+            return {**data, _PREDICTORS: json.dumps(kept, sort_keys=True)}
+
+        self._change(changed)
+
+    def _live(self) -> Manifest | None:
+        return self.cluster.read(CONFIG_MAP, self.name)
+
+    def _data(self, live: Manifest | None) -> dict[str, str]:
+        return dict((live or {}).get("data") or {})
+
+    def _desired(self, data: Mapping[str, str]) -> Desired | None:
+        text = data.get(_STATE)
+        try:
+            return desired.from_text(text, f"{_STATE} of ConfigMap {self.name!r}") if text else None
+        except RolloutError as error:
+            raise StepError(str(error)) from error
+
+    def _change(self, change: Callable[[Mapping[str, str]], dict[str, str]]) -> dict[str, str]:
+        """Changes the data if no one else does meanwhile; else begins anew from what they made of it."""
+        for _ in range(_MOST_CONFLICTS):
+            live = self._live()
+            data = self._data(live)
+            new = change(data)
+            if live is not None and new == data:
+                return new
+            try:
+                if live is None:
+                    self.cluster.create(CONFIG_MAP, self._manifest(new))
+                else:
+                    self.cluster.replace(CONFIG_MAP, {**live, "data": new})
+                return new
+            except Conflict:
+                continue
         raise StepError(
-            f"The model name {name!r} can't be an InferenceService's. Begin it with a letter, and use up to 40 "
-            "letters, digits and '-'."
+            f"ConfigMap {self.name!r} in namespace {self.namespace!r} is changed by somebody else all the time. End "
+            "other deployments of the model, and run the step again."
         )
-    return service
+
+    def _manifest(self, data: Mapping[str, str]) -> Manifest:
+        metadata = {
+            "name": self.name,
+            "namespace": self.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "pipeyard"},
+        }
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
 
 
-def _predictor(name: str, version: int, uri: Callable[[int], str], place: Place) -> Manifest:
-    predictor: Manifest = {
-        "minReplicas": place.min_replicas,
-        "maxReplicas": place.max_replicas,
-        "labels": {_VERSION_LABEL: str(version)},
-        "model": {
-            "name": "",  # required in `spec.canary`; KServe fills it in
-            "modelFormat": {"name": FORMAT, "version": "1"},
-            "runtime": RUNTIME,  # named, so that KServe doesn't choose TF Serving's old image
-            "protocolVersion": "v1",
-            "storageUri": uri(version),
-            "args": [f"--name={name}", f"--version={version}"],
-        },
-    }
-    if place.service_account:
-        predictor["serviceAccountName"] = place.service_account
-    return predictor
+def _to_predictors(data: Mapping[str, str]) -> dict[int, Manifest]:
+    try:
+        return {int(number): dict(part) for number, part in json.loads(data.get(_PREDICTORS) or "{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}  # somebody edited it: they are made anew
 
 
-def _service(service: str, place: Place, predictor: Manifest) -> Manifest:
-    return {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": {
-            "name": service,
-            "namespace": place.namespace,
-            "annotations": {"serving.kserve.io/deploymentMode": place.mode},
-        },
-        "spec": {"predictor": predictor},
-    }
+@dataclass
+class Service:
+    """A model's InferenceService, which is brought in line with the desired state.
+
+    Attributes:
+        part: makes the predictor of a version.
+    """
+
+    place: Place
+    name: str
+    state: ClusterState
+    part: Callable[[int], Manifest]
+    edges: Edges
+    _versions: dict[str, int | None] = field(default_factory=dict)
+
+    def publish(self) -> None:
+        """Brings the InferenceService in line, and waits until it serves so.
+
+        A candidate that isn't ready in time is rolled back.
+
+        Raises:
+            StepError: the stable version isn't ready in time; what served before still does.
+        """
+        state = self.state.read()
+        while state is not None:
+            try:
+                self._converge(state)
+                return
+            except NotReady as error:
+                if state.candidate is None:
+                    raise StepError(
+                        f"Version {state.stable} isn't served by InferenceService {self.name!r} in namespace "
+                        f"{self.place.namespace!r}: {error}. What served before still does. See `kubectl describe` of "
+                        "it and of its pods, mend it, and run the step again."
+                    ) from error
+                state = self._roll_back(state.candidate, f"it isn't served: {error}")
+
+    def _roll_back(self, tried: int, reason: str) -> Desired:
+        print(f"version {tried} is rolled back: {reason}", file=sys.stderr)
+
+        def changed(current: Desired | None) -> Desired:
+            found = desired.staged(current, tried)
+            return desired.roll_back(found, tried, [reason], time.time()) if found.candidate == tried else found
+
+        return self.state.update(changed)
+
+    def _converge(self, state: Desired) -> None:
+        self._ensure_runtime()
+        parts = self.state.predictors(state, self.part)
+        until = self.edges.now() + self.place.ready_seconds
+        written: Manifest | None = None
+        writes = 0
+        while True:
+            live = self.state.cluster.read(INFERENCE_SERVICE, self.name)
+            settled = live is not None and not kserve_plan.pending(live, live, state, self._version)
+            step = kserve_plan.plan(live, settled, state, parts, self.place, self.name)
+            if live is None or not kserve_plan.covers(live["spec"], step.manifest["spec"]):
+                if step.manifest != written:
+                    written, writes = step.manifest, 0
+                if writes > _MOST_WRITES:
+                    raise NotReady(
+                        "its spec isn't what was written. Does somebody else write it, or is this KServe older than "
+                        "0.20, which doesn't know spec.canary?"
+                    )
+                writes += self._write(live, step.manifest)
+                continue
+            problem = kserve_plan.pending(live, step.manifest, state, self._version)
+            if not problem and step.last:
+                return
+            if self.edges.now() >= until:
+                raise NotReady(f"after {self.place.ready_seconds:g} s {problem or 'it is on its way'}")
+            self.edges.sleep(_POLL_SECONDS)
+
+    def _write(self, live: Manifest | None, wanted: Manifest) -> bool:
+        """Returns False if KServe or somebody else was quicker: then it is to be read again."""
+        try:
+            if live is None:
+                self.state.cluster.create(INFERENCE_SERVICE, wanted)
+                return True
+            metadata = dict(live["metadata"])
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted["metadata"]["annotations"]}
+            self.state.cluster.replace(INFERENCE_SERVICE, {**live, "metadata": metadata, "spec": wanted["spec"]})
+            return True
+        except Conflict:
+            return False
+
+    def _ensure_runtime(self) -> None:
+        runtime = manifests.serving_runtime(self.place)
+        if self.state.cluster.read(SERVING_RUNTIME, runtime["metadata"]["name"]) is None:
+            with contextlib.suppress(Conflict):  # its name says what it is, whoever made it
+                self.state.cluster.create(SERVING_RUNTIME, runtime)
+
+    def _version(self, revision: str) -> int | None:
+        """Returns the version that a revision of Knative's serves. Revisions never change."""
+        if revision not in self._versions:
+            found = self.state.cluster.read(REVISION, revision)
+            if found is None:
+                return None
+            self._versions[revision] = manifests.version_of(found["metadata"])
+        return self._versions[revision]
 
 
-def _at(manifest: Manifest, percent: int) -> Manifest:
-    """Returns a manifest of Knative mode whose version gets that share of the traffic."""
-    predictor = {**manifest["spec"]["predictor"], "canaryTrafficPercent": percent}
-    return {**manifest, "spec": {"predictor": predictor}}
+@dataclass(frozen=True, kw_only=True)
+class KServeTarget(FollowedTarget):
+    """See `FollowedTarget`.
+
+    Attributes:
+        forget: lets a version be served by the options of now, also where it was served by others before.
+    """
+
+    forget: Callable[[int], None]
+
+    def stage(self, version: int) -> None:
+        """See `Staging`."""
+        state = self.read()
+        if state is not None and state.candidate is None and self.planned(version) == desired.STABLE:
+            self.forget(version)
+        super().stage(version)
+
+
+def open_target(serving_uri: str, model_name: str, rules: Rules, edges: Edges = _EDGES) -> DeployTarget:
+    """Returns the target of one model."""
+    place = read(rules.options)
+    name = to_service_name(model_name)
+    state = ClusterState(edges.connect(place.namespace, place.context), place.namespace, name)
+    versions = serving.open_versions(serving_uri, model_name)
+
+    def part(version: int) -> Manifest:
+        return manifests.predictor(model_name, version, versions.uri(version), place)
+
+    service = Service(place, name, state, part, edges)
+    source = Prometheus(place.prometheus, place.prometheus_token_file)
+
+    def look(current: Desired, start: float, end: float) -> tuple[Window, Window]:
+        if current.candidate is None:
+            raise StepError("There is no candidate to observe.")
+        return source.observe(model_name, current.stable, current.candidate, start, end)
+
+    def reach() -> None:
+        state.read()
+        state.cluster.read(INFERENCE_SERVICE, name)
+        if place.prometheus:
+            source.reach()
+
+    return KServeTarget(
+        name=NAME,
+        state=state,
+        rules=rules,
+        publish=service.publish,
+        memory=state,
+        look=look,
+        rhythm=Rhythm(place.window_seconds, lag=place.window_seconds / 4),
+        reach=reach,
+        forget=state.forget,
+    )

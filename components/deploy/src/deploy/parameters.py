@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from deploy.targets import TARGETS
+from deploy.targets import TARGETS, Given
 from rollout.errors import RolloutError
 from rollout.policy import DIRECT, STRATEGIES, Policy
 from stepkit import registry
@@ -19,7 +19,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         StepError: no model and no registry can be called so, or a number of the operating point isn't finite.
         UsageError: fewer than one sample row is asked for, the serving URI is empty, or the rollout can't be: an
-            unknown target, strategy or key of its policy, or what doesn't go together.
+            unknown target, strategy, key of its policy or of the target's options, or what doesn't go together.
     """
     if args.model_name is not None:
         _check_name(args.model_name)
@@ -38,6 +38,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--serving-target {args.serving_target} can't follow --strategy {args.strategy}: {kind.instead}"
         )
+    kind.check(Given(args.serving_options, args.strategy, args.serving_uri, args.model_name))
     if args.strategy != DIRECT and args.alias == registry.CHALLENGER:
         raise UsageError(
             f"--alias challenger is for --strategy direct; by {args.strategy} a version is challenger until it is "

@@ -48,9 +48,15 @@ def align(serving_uri: str, model_name: str, registry_uri: str = "") -> Desired:
             f"Model {model_name!r} has no desired state below {serving_uri!r}: nothing was deployed there. Check both."
         )
     targets.publish(state, serving_uri)
+    align_with(state, serving_uri, model_name, registry_uri)
+    return state
+
+
+def align_with(state: Desired, serving_uri: str, model_name: str, registry_uri: str = "") -> None:
+    """Points the aliases at the versions of a state, wherever that is kept; see `align`."""
     where = registry_uri or state.registry_uri
     if not where:
-        return state
+        return
     registry.promote(where, _registered(serving_uri, model_name, state.stable), registry.CHAMPION)
     if state.candidate is not None:
         registry.promote(where, _registered(serving_uri, model_name, state.candidate), registry.CHALLENGER)
@@ -60,7 +66,6 @@ def align(serving_uri: str, model_name: str, registry_uri: str = "") -> Desired:
             registry.withdraw(where, decided, registry.CHALLENGER)
         said = f"{state.decided.action}: {'; '.join(state.decided.reasons)}"
         registry.tag(where, decided, {ROLLOUT_TAG: said[:_LONGEST]})
-    return state
 
 
 def _registered(serving_uri: str, model_name: str, number: int) -> registry.ModelVersion:

@@ -48,12 +48,15 @@ class Deployed:
         pushed: False if the same SavedModel was there already.
         role: what it is at its target: `stable`, `candidate` or `other`.
         alias: what the registry calls it; empty: nothing, as it was rolled back before.
+        decided: how the rollout ended that deploy itself has followed: `promoted`, `rolled_back`, `superseded`; empty:
+            it followed none.
     """
 
     version: registry.ModelVersion
     pushed: bool
     role: str
     alias: str
+    decided: str = ""
 
 
 def deploy_now(
@@ -79,7 +82,7 @@ def deploy_now(
         try:
             version = register(candidate, number, versions.uri(number), registry_uri)
             planned = _planned(target, number, alias)
-            _name(version, registry_uri, _alias_of(planned, alias))
+            _name(version, registry_uri, alias_of(planned, alias))
         except BaseException as error:
             if not pushed:
                 raise
@@ -89,8 +92,8 @@ def deploy_now(
             raise
         role = _stage(target, number, alias)
         if role != planned:  # the rollout of this version was decided in between
-            _name(version, registry_uri, _alias_of(role, alias))
-        return Deployed(version, pushed, role, _alias_of(role, alias))
+            _name(version, registry_uri, alias_of(role, alias))
+        return Deployed(version, pushed, role, alias_of(role, alias))
 
 
 def _planned(target: DeployTarget | None, number: int, alias: str) -> str:
@@ -109,7 +112,12 @@ def _stage(target: DeployTarget | None, number: int, alias: str) -> str:
     return target.role(number)
 
 
-def _alias_of(role: str, alias: str) -> str:
+def alias_of(role: str, alias: str) -> str:
+    """Returns what the registry calls a version of that role.
+
+    Args:
+        alias: of a version that all traffic goes to.
+    """
     return {STABLE: alias, CANDIDATE: registry.CHALLENGER, OTHER: ""}[role]
 
 
@@ -128,7 +136,7 @@ def push(candidate: Candidate, versions: serving.Versions, alias: str, target: D
     pushed_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def describe(number: int) -> serving.Record:
-        gets = _alias_of(_planned(target, number, alias), alias)
+        gets = alias_of(_planned(target, number, alias), alias)
         return {**to_record(candidate, number, versions.uri(number), gets), "pushed_at": pushed_at}
 
     return versions.push(candidate.folder, describe, candidate.beside)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deploy import infra, parameters, rollout, sampling, serving, targets
+from deploy import following, infra, parameters, rollout, sampling, serving, targets
 from rollout.desired import OTHER
 from rollout.policy import DIRECT
 from stepkit import digest, examples, registry, schemas, served
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> None:
     metrics = read_metrics(Path(args.metrics))
     # Before the model is loaded and pushed: a registry that can't be reached is the most likely failure.
     registry.get_by_alias(args.registry_uri, args.model_name, args.alias)
+    target = _target(args)
+    following.reach(target)
 
     model, schema, folder = Path(args.model), Path(args.schema), Path(args.examples)
     types = schemas.read_types(args.schema, schemas.SERVING)
@@ -53,12 +55,15 @@ def run(args: argparse.Namespace) -> None:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
         described = outputs.file(args.pushed_model)
         versions = serving.open_versions(args.serving_uri, args.model_name)
-        deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, _target(args))
+        deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, target)
+        deployed = following.follow(deployed, target, args.serving_uri, args.alias, time.sleep)
         version = deployed.version
         record = rollout.to_record(candidate, version.version, version.uri, deployed.alias)
         record |= {"pushed": deployed.pushed}
         if args.strategy != DIRECT:
             record |= {"strategy": args.strategy, "role": deployed.role}
+        if deployed.decided:
+            record |= {"decided": deployed.decided}
         _write_json(described, record)
         outputs.metadata("pushed_model", {key: value for key, value in record.items() if key not in _NO_METADATA})
         outputs.parameter(args.pushed_uri, version.uri)
@@ -80,11 +85,14 @@ def _target(args: argparse.Namespace) -> targets.DeployTarget:
         registry_uri=registry.absolute(args.registry_uri),
         run_id=args.run_id,
         now=time.time,
+        options=args.serving_options,
     )
     return targets.open_target(args.serving_target, args.serving_uri, args.model_name, rules)
 
 
 def _standing(deployed: rollout.Deployed) -> str:
+    if deployed.decided:
+        return f"{deployed.decided} and {deployed.alias or 'not served'}"
     if deployed.role == OTHER:
         return "decided on before and not tried again (another rollout_policy does, or strategy direct)"
     return deployed.alias
