@@ -24,6 +24,8 @@ def test_the_page_leads_to_settings_and_options_that_hold(tmp_path):
     instead = {
         "IMAGE_DIGEST": "0" * 64,
         "HOST/PATH": "registry.example/path",
+        "BUCKET": "trips",
+        "PIPELINE_BUCKET": "PIPELINE_BUCKET",
         "pipeyard sync": f"pipeyard sync --project {ROOT}",
     }
     said = Walk(root, instead, terminal(programs, {}), tmp_path).follow(PAGE)

@@ -25,7 +25,7 @@ OPTIONS = {
         "namespace": "models",
         "mode": mode,
         "image": IMAGE,
-        "credentials": "serving-credentials",
+        "secret_name": "serving-credentials",
         "prometheus": "http://prometheus:9090",
         "service_account": "reader",
     }

@@ -13,7 +13,7 @@ GOOD = {
     "namespace": "models",
     "mode": "Standard",
     "image": f"host/model_server@sha256:{'0' * 64}",
-    "credentials": "serving-credentials",
+    "secret_name": "serving-credentials",
     "prometheus": "http://prometheus.monitoring:9090",
 }
 
@@ -28,7 +28,7 @@ def test_good_options() -> None:
     check(GOOD)
     check({**GOOD, "min_replicas": 2.0, "max_replicas": 3.0, "window_seconds": 30, "resources": {"limits": {}}})
     assert kserve_options.read({**GOOD, "min_replicas": 2.0}).min_replicas == 2
-    check({key: value for key, value in GOOD.items() if key != "credentials"} | {"mode": "Knative"})
+    check({key: value for key, value in GOOD.items() if key != "secret_name"} | {"mode": "Knative"})
     check({key: value for key, value in GOOD.items() if key != "prometheus"}, "direct")
     targets.TARGETS["kserve"].check(Given(GOOD, "canary", None, None))
     assert isinstance(kserve_options.read(GOOD), Place)
@@ -41,8 +41,8 @@ def test_good_options() -> None:
         ({"namespace": ""}, "lacks 'namespace', which --serving-target kserve needs"),
         ({"namespace": "Models"}, "'Models' can't be a namespace's name"),
         ({"mode": "standard"}, "KServe has no deployment mode 'standard'. Did you mean 'Standard'"),
-        ({"credentials": ""}, "lacks 'credentials', the name of the Secret with token"),
-        ({"credentials": "eyJh bGci"}, "Never give what is secret itself"),
+        ({"secret_name": ""}, "lacks 'secret_name', the name of the Secret with token"),
+        ({"secret_name": "eyJh bGci"}, "Never give what is secret itself"),
         ({"image": "host/model_server:latest"}, "name the model server's image by digest"),
         ({"prometheus": "prometheus:9090"}, "prometheus is its base URL"),
         ({"prometheus": "http://me:word@prometheus"}, "without a user or a password in it"),

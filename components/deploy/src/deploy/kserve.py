@@ -3,6 +3,7 @@
 The state is in the cluster, in a ConfigMap beside the InferenceService: whoever goes on, from wherever, finds it.
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -268,10 +269,8 @@ class Service:
     def _ensure_runtime(self) -> None:
         runtime = manifests.serving_runtime(self.place)
         if self.state.cluster.read(SERVING_RUNTIME, runtime["metadata"]["name"]) is None:
-            try:
+            with contextlib.suppress(Conflict):  # its name says what it is, whoever made it
                 self.state.cluster.create(SERVING_RUNTIME, runtime)
-            except Conflict:
-                return  # its name says what it is
 
     def _version(self, revision: str) -> int | None:
         """Returns the version that a revision of Knative's serves. Revisions never change."""
@@ -295,7 +294,7 @@ class KServeTarget(FollowedTarget):
 
     def stage(self, version: int) -> None:
         """See `Staging`."""
-        state = self.state.read()
+        state = self.read()
         if state is not None and state.candidate is None and self.planned(version) == desired.STABLE:
             self.forget(version)
         super().stage(version)

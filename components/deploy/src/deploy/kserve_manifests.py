@@ -53,7 +53,7 @@ def serving_runtime(place: Place) -> Manifest:
     }
     if place.mode == STANDARD:
         container["volumeMounts"] = [{"name": "credentials", "mountPath": _CREDENTIALS, "readOnly": True}]
-        spec["volumes"] = [{"name": "credentials", "secret": {"secretName": place.credentials}}]
+        spec["volumes"] = [{"name": "credentials", "secret": {"secretName": place.secret_name}}]
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
@@ -111,7 +111,8 @@ def standard(
     """Returns the InferenceService of Standard mode: a main predictor, and one with a share of the traffic.
 
     The predictor of `spec.canary` has a Deployment of its own, named after it. As the main one is named, too, a canary
-    is promoted by being the main predictor from then on: its pods serve on (https://github.com/kserve/kserve/pull/5672).
+    is promoted by being the main predictor from then on, and its pods serve on
+    (https://github.com/kserve/kserve/pull/5672).
     A canary has no fields of autoscaling: KServe refuses them.
     """
     spec: Manifest = {"predictor": {**main, "minReplicas": place.min_replicas, "maxReplicas": place.max_replicas}}

@@ -32,7 +32,7 @@ class Place:
         namespace: of the InferenceService, the ServingRuntime and the state.
         mode: of KServe's deployments: `Standard` (0.20 or newer) or `Knative`.
         image: of the project's model server, by digest.
-        credentials: Secret with `token`, `tls.crt` and `tls.key`: in Standard mode the server listens at its pod's
+        secret_name: Secret with `token`, `tls.crt` and `tls.key`: in Standard mode the server listens at its pod's
             address, and answers nobody there without. In Knative mode it listens to the pod's own proxy alone, and
             needs none.
         prometheus: base URL of the Prometheus that scrapes the model servers; needed for canaries.
@@ -47,7 +47,7 @@ class Place:
     namespace: str
     mode: str
     image: str
-    credentials: str = ""
+    secret_name: str = ""
     prometheus: str = ""
     prometheus_token_file: str = ""
     context: str = ""
@@ -132,16 +132,16 @@ def _check_names(place: Place) -> None:
         )
     if not _LABEL.fullmatch(place.namespace):
         raise UsageError(f"--serving-options: {place.namespace!r} can't be a namespace's name")
-    for name in ("credentials", "service_account"):
+    for name in ("secret_name", "service_account"):
         value = getattr(place, name)
         if value and not _NAME.fullmatch(value):
             raise UsageError(
                 f"--serving-options: {name} is the name of an object in the namespace, which {value!r} can't be. Never "
                 "give what is secret itself: parameters are recorded"
             )
-    if place.mode == STANDARD and not place.credentials:
+    if place.mode == STANDARD and not place.secret_name:
         raise UsageError(
-            "--serving-options lacks 'credentials', the name of the Secret with token, tls.crt and tls.key: in "
+            "--serving-options lacks 'secret_name', the name of the Secret with token, tls.crt and tls.key: in "
             "Standard mode the model server answers nobody outside of its pod without"
         )
     if not _DIGEST.fullmatch(place.image):

@@ -36,6 +36,7 @@ class Cluster(Protocol):
 
     def read(self, kind: Kind, name: str) -> Manifest | None:
         """Returns an object; None if there is none."""
+        raise NotImplementedError
 
     def create(self, kind: Kind, manifest: Manifest) -> None:
         """Makes an object.

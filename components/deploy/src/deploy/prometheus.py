@@ -1,7 +1,8 @@
 """What both versions of a model did in a window of time, as Prometheus has scraped it of their servers.
 
-Counters are read at both ends of the window (https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries),
-process by process, and subtracted: `rate` and `increase` would extrapolate, and a restart would look like traffic.
+Counters are read at both ends of the window, process by process, and subtracted: `rate` and `increase` would
+extrapolate, and a restart would look like traffic. The queries are instant ones:
+https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 """
 
 import sys
@@ -92,7 +93,9 @@ class Prometheus:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(max_retries=repeated))
             headers = (
-                {"authorization": f"Bearer {Path(self.token_file).read_text().strip()}"} if self.token_file else {}
+                {"authorization": f"Bearer {Path(self.token_file).read_text(encoding='utf-8').strip()}"}
+                if self.token_file
+                else {}
             )
             answer = session.post(
                 f"{self.url.rstrip('/')}/api/v1/query",
