@@ -131,7 +131,7 @@ class ReleaseReader:
             data = self._ledger.read(path) if path else None
             return None if data is None else parse(data)
         except (PipeyardError, ValidationError, ValueError) as error:
-            first = str(error).strip().split("\n")[0].rstrip(".")
+            first = str(error).strip().partition("\n")[0].rstrip(".")
             self.problems.append(f"{self._ledger.place.location(path)}: {first}.")
             return None
 
