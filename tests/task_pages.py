@@ -21,6 +21,7 @@ OF_SERVING = (
     "tasks/roll-out-with-a-canary.md",
     "tasks/watch-what-is-served.md",
     "tasks/ab-with-labels.md",
+    "tasks/serve-on-vertex.md",
 )
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
