@@ -22,6 +22,7 @@ OF_SERVING = (
     "tasks/watch-what-is-served.md",
     "tasks/ab-with-labels.md",
     "tasks/score-a-file.md",
+    "tasks/serve-on-vertex.md",
 )
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")

@@ -25,6 +25,23 @@ def test_others_reach_it_by_tls_and_token_alone(place: Place, has_token: bool) -
     with pytest.raises(UsageError, match="can be reached from other machines: give --tls-cert, --tls-key and --token"):
         serving.check_place(place, has_token)
     serving.check_place(Place(place.host, 0, PEM, PEM), True)
+    if place.certificate is None:
+        serving.check_place(place, False, behind_proxy=True)
+
+
+def test_a_version_in_an_object_store_is_fetched() -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    MemoryFileSystem().pipe_file("/serving/taxi/3/assets.extra/model.json", b"{}")
+    with cli._folder("memory://serving/taxi/3") as folder:
+        assert (folder / "assets.extra/model.json").read_bytes() == b"{}"
+    with cli._folder("/serving/taxi/3") as folder:
+        assert folder == Path("/serving/taxi/3")
+    with (
+        pytest.raises(StepError, match="No version of a model at 'memory://serving/taxi/4'"),
+        cli._folder("memory://serving/taxi/4"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])

@@ -53,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--serving-target",
         default="local",
-        help="what serves: local (follows rollout.json), tfserving (reads models.config) or kserve (a cluster)",
+        help="what serves: local (follows rollout.json), tfserving (reads models.config), kserve (a cluster) or vertex "
+        "(an endpoint of Vertex AI)",
     )
     inputs.add_argument(
         "--serving-options",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deploy import kserve, states, tfserving
 from deploy.desired_target import DeployTarget, DesiredTarget, FollowedTarget, Given, Rules
+from deploy.vertex import target as vertex
 from rollout.desired import Desired
 from rollout.policy import CANARY, DIRECT, SHADOW
 from stepkit.errors import UsageError
@@ -17,6 +18,7 @@ __all__ = ["TARGETS", "DeployTarget", "DesiredTarget", "FollowedTarget", "Given"
 LOCAL = "local"
 TFSERVING = tfserving.NAME
 KSERVE = kserve.NAME
+VERTEX = vertex.NAME
 
 
 def _local(serving_uri: str, model_name: str, rules: Rules) -> DeployTarget:
@@ -62,6 +64,12 @@ TARGETS: Mapping[str, Kind] = {
         (DIRECT, CANARY),
         "KServe copies no requests to a version; use canary, or the target local",
         kserve.check,
+    ),
+    VERTEX: Kind(
+        vertex.open_target,
+        (DIRECT, CANARY),
+        "an endpoint of Vertex AI copies no requests; use canary, or the target local",
+        vertex.check,
     ),
 }
 

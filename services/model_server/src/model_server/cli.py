@@ -6,11 +6,11 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepkit import cli
+from stepkit import cli, uris
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """Returns the command line's parser."""
     found = argparse.ArgumentParser("model_server", description=__import__("model_server").__doc__)
     add = found.add_argument
-    add("--path", type=Path, required=True, help="the version's folder: SERVING_URI/NAME/N")
+    add("--path", required=True, help="the version's folder: SERVING_URI/NAME/N; one in an object store is fetched")
     add("--name", required=True, help="of the model, in URLs")
     add("--version", required=True, type=_at_least(1), help="its number, in answers")
     add("--host", default="127.0.0.1", help="address to listen at (127.0.0.1); others need TLS and a token")
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--token-file", type=Path, help="tokens, one a line, of which a client must send one")
     add("--tls-cert", type=Path, help="PEM")
     add("--tls-key", type=Path, help="PEM")
+    add("--behind-proxy", action="store_true", help="only what checks who asks can reach it: neither TLS nor token")
     return found
 
 
@@ -59,9 +60,26 @@ def serve(args: argparse.Namespace) -> None:
 
     place = serving.Place(args.host, args.port, args.tls_cert, args.tls_key)
     tokens = serving.read_tokens(args.token_file)
-    serving.check_place(place, bool(tokens))
+    serving.check_place(place, bool(tokens), args.behind_proxy)
+    with _folder(args.path) as folder:
+        _serve_folder(folder, args, place, tokens)
+
+
+@contextlib.contextmanager
+def _folder(path: str) -> Iterator[Path]:
+    """Gives the version's files as a folder of this machine."""
+    if not uris.is_remote(path):
+        yield uris.local_part(path)
+        return
+    with uris.local_copy(path, "version of a model") as folder:
+        yield folder
+
+
+def _serve_folder(folder: Path, args: argparse.Namespace, place: Any, tokens: Sequence[bytes]) -> None:
+    from model_server import serving
+
     bound = serving.bind(place)
-    front = _front(args, tokens)
+    front = _front(folder, args, tokens)
     gc.collect()
     _give_back_memory()
     gc.freeze()  # what the model is made of is never gone through again: it made the slowest requests ten times slower
@@ -81,7 +99,7 @@ def serve(args: argparse.Namespace) -> None:
         front.close()
 
 
-def _front(args: argparse.Namespace, tokens: Sequence[bytes]) -> Any:
+def _front(folder: Path, args: argparse.Namespace, tokens: Sequence[bytes]) -> Any:
     import prometheus_client
 
     from model_server import kserve_application, saved_models, statistics
@@ -90,9 +108,9 @@ def _front(args: argparse.Namespace, tokens: Sequence[bytes]) -> Any:
     from model_server.request_log import RequestLog, Sampling
     from stepkit import tasks
 
-    model = saved_models.load(args.path)
+    model = saved_models.load(folder)
     version = str(args.version)
-    known = statistics.read(args.path)
+    known = statistics.read(folder)
     example = {"instances": [statistics.example(known, model.reader.columns)]}
     bounds: list[float] | None = score_bounds()
     if model.answers.task == tasks.REGRESSION:

@@ -36,15 +36,19 @@ class Place:
     key: Path | None = None
 
 
-def check_place(place: Place, has_token: bool) -> None:
-    """Raises UsageError if others could reach the server and it hasn't both TLS and a token."""
+def check_place(place: Place, has_token: bool, behind_proxy: bool = False) -> None:
+    """Raises UsageError if others could reach the server and it hasn't both TLS and a token.
+
+    Args:
+        behind_proxy: others can't, whatever the address: a platform lets nobody to it whom it hasn't checked.
+    """
     if (place.certificate is None) != (place.key is None):
         raise UsageError("--tls-cert and --tls-key go together; give both or none")
-    if is_local(place.host) or (place.certificate and has_token):
+    if is_local(place.host) or behind_proxy or (place.certificate and has_token):
         return
     raise UsageError(
         f"--host {place.host} can be reached from other machines: give --tls-cert, --tls-key and --token-file, or "
-        "leave --host at 127.0.0.1"
+        "leave --host at 127.0.0.1 (--behind-proxy is for where only what checks who asks can reach it)"
     )
 
 
