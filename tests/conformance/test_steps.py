@@ -453,7 +453,7 @@ def test_settings_that_need_a_cluster_are_refused(run):
         "---\nplatforms:\n  kubernetes:\n    deploymentSpec:\n      executors:\n"
         "        exec-show:\n          nodeSelector: {}\n          pvcMount: []\n"
     )
-    with pytest.raises(PipeyardError, match="'exec-show' needs a cluster for pvcMount"):
+    with pytest.raises(PipeyardError, match="show: it needs a cluster for pvcMount"):
         run(pipeline, platform=platform)
 
 

@@ -17,16 +17,22 @@ from servers.kubeflow.execution import LocalRunner
 from servers.storage import BUCKET
 from shop import DATA, PIPEYARD, ROOT, Ended, states, substitutions, versions
 
+from pipeyard import settings
 from pipeyard.local import containers
 from pipeyard.local import engine as engines
 from pipeyard.repository import project
+from pipeyard.repository.dependency_graph import loaded_components
 from pipeyard.repository.project import last_segment
 
 pytestmark = [pytest.mark.whole_delivery, pytest.mark.timeout(7200)]
 
 PREFIX = "pipeyard"
 COMPONENTS = sorted(project.find(ROOT).components)
-PIPELINES = sorted(project.find(ROOT).pipelines)
+# What settings.yaml has in the environment that is delivered to; and what those load.
+PIPELINES = sorted(settings.load(ROOT).environment("test").pipelines)
+LOADED = sorted(
+    set().union(*(loaded_components(ROOT / "pipelines" / name / "pipeline.py", COMPONENTS) for name in PIPELINES))
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +116,11 @@ def test_the_commit_becomes_images_packages_versions_a_run_and_a_model(place, de
     assert states(place.server) == ["SUCCEEDED"]
     assert f"{BUCKET}/test/serving/chicago_taxi/1/saved_model.pb" in place.objects
     text = json.dumps(versions(place.server), default=str)
-    for name in COMPONENTS:
+    for name in LOADED:
         assert f"{registry.host}/{PREFIX}/{name}@sha256:" in text
 
 
-def test_again_nothing_is_built_or_deployed_and_it_takes_less_than_half_a_minute(place, delivered, registry):
+def test_again_nothing_is_built_or_deployed(place, delivered, registry):
     tags = {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS}
     before = (versions(place.server), place.objects)
     ended = place.deliver()
@@ -123,4 +129,3 @@ def test_again_nothing_is_built_or_deployed_and_it_takes_less_than_half_a_minute
     assert {name: registry.tags(f"{PREFIX}/{name}") for name in COMPONENTS} == tags
     for name in ("build-images", "push-images", "rewrite-specs"):
         assert "built" not in ended.log(name)
-    assert ended.seconds < 30

@@ -13,7 +13,7 @@ from textwrap import dedent
 import duckdb
 import pytest
 from served_folders import ROOT, ServedFolder
-from task_pages import OF_SERVING, Walk, terminal
+from task_pages import Walk, terminal
 
 from pipeyard.repository import component_programs, project
 from pipeyard.serving import serving_programs
@@ -140,7 +140,7 @@ def test_live_data_that_drift_fire_the_trigger_as_the_page_says(watched, tmp_pat
     path = os.pathsep.join((str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")))
     person = Walk(watched, instead, terminal(tmp_path, {"PYTHONPATH": path}), tmp_path)
     try:
-        said = person.follow(OF_SERVING[2])
+        said = person.follow("tasks/watch-what-is-served.md")
     finally:
         marks.kill({"PIPEYARD_SERVE": str(watched / "serving")})
     texts = {line.rpartition("pipeyard ")[2].split(" chicago_taxi")[0]: text for line, text in said}
@@ -203,7 +203,7 @@ def test_a_version_that_labels_show_to_be_worse_is_rolled_back_as_the_page_says(
         **person.instead,
     }
     person.instead = dict(sorted(person.instead.items(), key=lambda item: -len(item[0])))
-    said = "".join(text for _, text in person.follow(OF_SERVING[3]))
+    said = "".join(text for _, text in person.follow("tasks/ab-with-labels.md"))
     assert "600 labels taken." in said
     assert "candidate less stable: -1, between -1 and -1 (look 1, " in said
     text = (tmp_path / "ab.html").read_text()
@@ -240,7 +240,7 @@ def test_files_are_scored_as_the_model_server_answers_as_the_page_says(checkout,
     rides = tmp_path / "rides.csv"
     rides.write_text(text, encoding="utf-8")
     person = Walk(checkout, {"rides.csv": str(rides)}, terminal(tmp_path, {}), tmp_path)
-    (_, told), (_, as_json) = person.follow(OF_SERVING[4])
+    (_, told), (_, as_json) = person.follow("tasks/score-a-file.md")
     assert "22 rows scored with chicago_taxi, version 1: scores.parquet" in told
     read = duckdb.sql(f"SELECT * FROM '{checkout}/scores.parquet'")
     assert read.columns == ["company", "fare", "probability", "class", "threshold"]

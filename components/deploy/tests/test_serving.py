@@ -239,6 +239,26 @@ def test_a_model_that_is_there_already_gets_the_newest_statistics(
         assert names(tmp_path / "taxi") == [".lock", "1"]
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_is_the_same_is_not_written_again(
+    store: MemoryFileSystem, model: Path, tmp_path: Path, remote: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = RemoteVersions("memory://models/taxi") if remote else LocalVersions(tmp_path / "taxi")
+    (tmp_path / "statistics").write_bytes(b"first")
+    beside: dict[str, Path | bytes] = {STATISTICS: tmp_path / "statistics", "assets.extra/operating_point.json": b"{}"}
+    with versions.locked():
+        versions.push(model, describe, beside)
+    written = []
+    monkeypatch.setattr(serving, "_put", lambda fs, source, target: written.append(target))
+    monkeypatch.setattr(serving, "_copy", lambda files, target: written.extend(files))
+    versions.renew(1, beside)
+    assert [name for name in written if name] == []
+    monkeypatch.undo()
+    versions.renew(1, {**beside, STATISTICS: b"second"})
+    with uris.local_copy(f"{versions.uri(1)}/{STATISTICS}", "statistics") as copy:
+        assert copy.read_bytes() == b"second"
+
+
 def test_a_version_that_is_pushed_elsewhere_gets_the_statistics_of_that_push(model: Path, tmp_path: Path) -> None:
     (tmp_path / "statistics").write_bytes(b"first")
     first, second = LocalVersions(tmp_path / "first"), LocalVersions(tmp_path / "second")

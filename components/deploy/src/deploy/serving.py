@@ -67,7 +67,7 @@ class Versions(Protocol):
         """
 
     def renew(self, number: int, beside: Beside) -> None:
-        """Puts files beside a version's SavedModel, each whole, in the place of what is there.
+        """Puts those files beside a version's SavedModel that are others than what is there, each whole.
 
         Of those beside it that aren't given, only the record stays: the others were true of an earlier deployment.
 
@@ -138,9 +138,10 @@ class LocalVersions:
 
     def renew(self, number: int, beside: Beside) -> None:
         """See `Versions`."""
+        new = _others(beside, lambda name: (self.folder / str(number) / name).read_bytes())
         with self._aside() as aside:
-            _copy(beside, aside)
-            for name in beside:
+            _copy(new, aside)
+            for name in new:
                 target = self.folder / str(number) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (aside / name).replace(target)
@@ -231,7 +232,8 @@ class RemoteVersions:
         """See `Versions`."""
         fs, base = uris.filesystem(self.base)
         with self._writing():
-            for name, source in beside.items():
+            new = _others(beside, lambda name: fs.cat_file(f"{base}/{number}/{name}"))
+            for name, source in new.items():
                 _put(fs, source, f"{base}/{number}/{name}")
             for name in _outdated(beside):
                 with contextlib.suppress(FileNotFoundError):
@@ -265,6 +267,21 @@ def _claim(fs: Any, base: str) -> int:
 
 def _outdated(beside: Beside) -> list[str]:
     return [name for name in BESIDE if name != RECORD and name not in beside]
+
+
+def _others(beside: Beside, read: Callable[[str], bytes]) -> dict[str, Path | bytes]:
+    """Returns those files that aren't there as they are given: what stays the same isn't written again.
+
+    Args:
+        read: returns what is there.
+    """
+    found = {}
+    for name, source in beside.items():
+        with contextlib.suppress(FileNotFoundError):
+            if read(name) == (source if isinstance(source, bytes) else source.read_bytes()):
+                continue
+        found[name] = source
+    return found
 
 
 def _files(model: Path, beside: Beside) -> dict[str, Path | bytes]:
