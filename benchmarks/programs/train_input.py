@@ -15,11 +15,12 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 # pylint: disable=wrong-import-position
 import keras
 import tensorflow as tf
-from train import dataset, fitting, pipeline_model, reading
-from train.labels import find_target
-from train.transform_graph import TransformGraph
+from train import dataset, fitting, pipeline_model
 
 from stepkit import modules
+from trainkit import reading
+from trainkit.labels import find_target
+from trainkit.transform_graph import TransformGraph
 
 
 class _Clock(keras.callbacks.Callback):

@@ -1,7 +1,8 @@
 """New York flights: does the flight arrive more than 15 minutes late?
 
 Carried in the compiled pipeline as source: `transform` calls preprocessing_fn, `train` calls build_model and, when it
-tunes, hyperparameter_space. Libraries that only one of them has are imported inside the functions.
+tunes, hyperparameter_space; `train_trees` calls tree_parameters and tree_hyperparameter_space instead. Libraries that
+only one of them has are imported inside the functions.
 """
 
 import tensorflow as tf
@@ -17,6 +18,7 @@ TAILNUM_HASHES = 512
 CATEGORIES = {"month": 13, "day": 32, "hour": 24}
 
 DEFAULT_HYPERPARAMETERS = {"hidden_units": [64, 32], "learning_rate": 0.002, "embedding_width": 8}
+DEFAULT_TREE_HYPERPARAMETERS = {"eta": 0.1, "max_depth": 6, "subsample": 0.8}
 
 
 def preprocessing_fn(inputs):
@@ -86,6 +88,21 @@ def hyperparameter_space(hp):
         "hidden_units": [width, width // 2],
         "learning_rate": hp.Float("learning_rate", 5e-4, 1e-2, sampling="log"),
         "embedding_width": hp.Choice("embedding_width", [4, 8, 16]),
+    }
+
+
+def tree_parameters(transform, hyperparameters):
+    """Returns XGBoost's parameters, and which features are categories; the others have an order."""
+    del transform
+    return dict(hyperparameters), [*VOCABULARIES, "tailnum"]
+
+
+def tree_hyperparameter_space(hp):
+    """Returns the hyperparameters of one Keras Tuner trial of trees."""
+    return {
+        "eta": hp.Float("eta", 0.03, 0.3, sampling="log"),
+        "max_depth": hp.Int("max_depth", 4, 9),
+        "subsample": hp.Choice("subsample", [0.6, 0.8, 1.0]),
     }
 
 

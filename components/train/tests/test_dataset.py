@@ -6,9 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from conftest import TRAIN_ROWS, example, write_examples
-from train import cache, dataset, reading
-from train.labels import Target
-from train.transform_graph import TransformGraph
+from train import dataset
+
+from trainkit import cache, reading
+from trainkit.labels import Target
+from trainkit.transform_graph import TransformGraph
 
 BLOCK_ROWS = 50
 BLOCK_BYTES = BLOCK_ROWS * (4 * 8 + 2 * 4)  # four integers and two floats a row

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from train import dataset, labels, reading, trial_batch
-from train.labels import Target
-from train.reading import Split
+from train import dataset, trial_batch
 
 from stepkit.errors import StepError
+from trainkit import labels, reading
+from trainkit.labels import Target
+from trainkit.reading import Split
 
 KINDS = {"text": tf.string, "whole": tf.int64, "number": tf.float32}
 THREE = Target("y", "multiclass", ("a", "b", "c"))

@@ -7,10 +7,10 @@ import numpy as np
 import processes
 import pytest
 from conftest import MODULE, Step, equal
-from train import checkpoints, cli, fitting
-from train import step as train_step
+from train import cli, fitting
 
 from stepkit import code, digest, modules
+from trainkit import checkpoints
 
 # Keras resets the metrics before each epoch and before each validation: the module kills its process at the given one.
 # It reads when to do so after the run has its name, which depends on what the module has read by then.
@@ -165,7 +165,7 @@ def test_other_contents_are_another_run(step, run_name, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(code, "fingerprint", lambda *packages: asked.append(packages) or "other code")
     names.append(run_name(step.argv()))
-    assert asked == [("train", "stepkit")]
+    assert asked == [("train", "trainkit", "stepkit")]
     assert len(set(names)) == len(names) == 7
 
 
@@ -177,9 +177,8 @@ def _run_name():
         args = cli.build_parser().parse_args(argv)
         module = modules.load(args.module, args.module_uri)
         hyperparameters = {**module.DEFAULT_HYPERPARAMETERS, **args.hyperparameters}
-        return train_step.name_of_run(
-            args, module, hyperparameters, Path(args.transformed_examples), Path(args.transform_graph), workers
-        )
+        folders = Path(args.transformed_examples), Path(args.transform_graph)
+        return checkpoints.name_of_run(args, module, hyperparameters, *folders, "train", workers)
 
     return run_name
 

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from conftest import example
 from train import trial_batch
-from train.labels import Target
 
 from stepkit import model_description
+from trainkit.labels import Target
 
 TASKS = {
     "binary": ("yes", ["no", "yes"], ["probabilities"]),

@@ -13,8 +13,10 @@ import keras
 
 from stepkit import modules, tasks, uris
 from stepkit.errors import UsageError
-from train import labels, pipeline_model, reading
-from train.transform_graph import TransformGraph
+from train import pipeline_model
+from trainkit import labels, reading
+from trainkit.hyperparameters import default_hyperparameters, merge_hyperparameters
+from trainkit.transform_graph import TransformGraph
 
 
 def functions(args: argparse.Namespace) -> list[str]:
@@ -36,8 +38,8 @@ def check(args: argparse.Namespace) -> None:
     module = modules.load(args.module, args.module_uri, functions(args))
     declared = tasks.declared(module)
     labels.class_weights(module, declared.task, declared.classes)
-    defaults = pipeline_model.default_hyperparameters(module)
-    hyperparameters = pipeline_model.merge_hyperparameters(defaults, args.hyperparameters)
+    defaults = default_hyperparameters(module)
+    hyperparameters = merge_hyperparameters(defaults, args.hyperparameters)
     if args.transform_graph and args.label_key:
         with uris.local_copy(args.transform_graph, "transform graph") as folder:
             _check_inputs(args, module, declared, TransformGraph(folder), hyperparameters)

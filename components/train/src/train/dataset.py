@@ -1,6 +1,6 @@
 """A split as tf.data: decoded and checked once, then served in an order that only the seed and the epoch decide.
 
-The examples are kept as Arrow (see `train.cache`). Rows are picked in Arrow, many batches at a time, and cut into
+The examples are kept as Arrow (see `trainkit.cache`). Rows are picked in Arrow, many batches at a time, and cut into
 batches by TensorFlow, so that a step waits for neither parsing nor Python.
 """
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 import tensorflow as tf
 
 from stepkit.progress import bar
-from train import reading
-from train.cache import Cache
-from train.labels import WEIGHTS, Encoder, Target
-from train.schema import FeatureSpec
+from trainkit import reading
+from trainkit.cache import Cache
+from trainkit.labels import WEIGHTS, Encoder, Target
+from trainkit.schema import FeatureSpec
 
 # Most bytes of a split's decoded examples that stay in memory.
 MEMORY_BUDGET_BYTES = 1 << 30
@@ -44,7 +44,7 @@ def open_split(
 
     Raises:
         StepError: a file is corrupt, doesn't fit the spec or has another number of rows than the manifest says, or the
-            label or the weights are useless (see `train.labels`).
+            label or the weights are useless (see `trainkit.labels`).
     """
     kept = {name: feature for name, feature in spec.items() if name != target.weight}
     kept[target.label] = target.encoded(kept[target.label])

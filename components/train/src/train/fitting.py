@@ -17,16 +17,11 @@ import tensorflow as tf
 from stepkit.errors import StepError
 from train.dataset import Source
 from train.pipeline_model import input_names
+from trainkit.course import DivergedError, Log
 
 # Optimizer steps between two returns to Python: on small models the way there and back takes as long as a step. Workers
 # return after each, because their exchange of gradients can't be in TensorFlow's loop.
 STEPS_PER_EXECUTION = 32
-
-Log = dict[str, float]
-
-
-class DivergedError(StepError):
-    """The loss is no longer a finite number."""
 
 
 @dataclass

@@ -1,6 +1,5 @@
-"""The pipeline module's part: hyperparameters and the model."""
+"""The pipeline module's part: the model."""
 
-import json
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -9,46 +8,8 @@ import keras
 
 from stepkit import modules
 from stepkit.errors import StepError, near_misses
-from train.transform_graph import Transform
-
-
-def default_hyperparameters(module: ModuleType) -> dict[str, Any]:
-    """Returns a copy of the module's DEFAULT_HYPERPARAMETERS; empty if it has none.
-
-    Raises:
-        StepError: they aren't a dict.
-    """
-    defaults = getattr(module, "DEFAULT_HYPERPARAMETERS", {})
-    if not isinstance(defaults, dict):
-        raise StepError(f"The pipeline module's DEFAULT_HYPERPARAMETERS is {_article(defaults)}. Make it a dict.")
-    try:
-        json.dumps(defaults)
-    except (TypeError, ValueError) as error:
-        raise StepError(
-            f"The pipeline module's DEFAULT_HYPERPARAMETERS can't be written as JSON ({error}). "
-            "Use numbers, text, lists and dicts only."
-        ) from error
-    return dict(defaults)
-
-
-def merge_hyperparameters(
-    defaults: Mapping[str, Any], overrides: Mapping[str, Any], where: str = "--hyperparameters"
-) -> dict[str, Any]:
-    """Returns `defaults` with `overrides`. A module without defaults takes any.
-
-    Args:
-        where: what gave the overrides, for the error.
-
-    Raises:
-        StepError: an override is unknown.
-    """
-    for name in overrides:
-        if defaults and name not in defaults:
-            raise StepError(
-                f"Hyperparameter {name!r} ({where}) isn't in the pipeline module's DEFAULT_HYPERPARAMETERS. "
-                f"{near_misses(name, defaults)}"
-            )
-    return {**defaults, **overrides}
+from trainkit.hyperparameters import described
+from trainkit.transform_graph import Transform
 
 
 def build(
@@ -68,7 +29,7 @@ def build(
     """
     model = modules.call(module.build_model, transform, dict(hyperparameters))
     if not isinstance(model, keras.Model):
-        raise StepError(f"The pipeline module's build_model returned {_article(model)}. Return a Keras 3 model.")
+        raise StepError(f"The pipeline module's build_model returned {described(model)}. Return a Keras 3 model.")
     if not model.compiled or model.optimizer is None or not hasattr(model, "loss"):
         raise StepError(
             "The pipeline module's build_model returned a model that isn't compiled. "
@@ -90,7 +51,3 @@ def input_names(model: keras.Model) -> list[str] | None:
     """Returns the names of a functional model's inputs when they are given by name; None if it takes what it likes."""
     structure = getattr(model, "_inputs_struct", None)
     return list(structure) if isinstance(structure, dict) else None
-
-
-def _article(value: object) -> str:
-    return "None" if value is None else f"an object of type {type(value).__name__!r}"

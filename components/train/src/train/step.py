@@ -3,10 +3,8 @@
 import argparse
 import errno
 import gc
-import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
@@ -15,27 +13,16 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
 import keras
 import tensorflow as tf
 
-from stepkit import code, digest, examples, module_reads, modules, tasks, uris
+from stepkit import modules, tasks, uris
 from stepkit.errors import StepError
-from stepkit.outputs import Outputs
-from train import (
-    checking,
-    cluster,
-    dataset,
-    export,
-    fitting,
-    labels,
-    outcome,
-    pipeline_model,
-    reading,
-    served_inputs,
-    trial_batch,
-)
-from train.checkpoints import PLACES, Checkpoints, fingerprint
-from train.transform_graph import TransformGraph
+from train import checking, cluster, dataset, fitting, pipeline_model, scoring, trial_batch
+from trainkit import labels, reading, served_inputs, writing
+from trainkit.checkpoints import Checkpoints, name_of_run
+from trainkit.hyperparameters import default_hyperparameters, merge_hyperparameters
+from trainkit.transform_graph import TransformGraph
 
 if TYPE_CHECKING:
-    from train import tuning
+    from trainkit import tuning
 
 # Keras collects garbage for every model that is built; with the libraries' own objects that takes 0.3 s each time.
 gc.freeze()
@@ -58,8 +45,8 @@ def run(args: argparse.Namespace) -> None:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(args.seed)
     module = modules.load(args.module, args.module_uri, checking.functions(args))
-    defaults = pipeline_model.default_hyperparameters(module)
-    hyperparameters = pipeline_model.merge_hyperparameters(defaults, args.hyperparameters)
+    defaults = default_hyperparameters(module)
+    hyperparameters = merge_hyperparameters(defaults, args.hyperparameters)
     with (
         uris.local_copy(args.transformed_examples, "transformed examples") as examples_folder,
         uris.local_copy(args.transform_graph, "transform graph") as graph_folder,
@@ -77,13 +64,14 @@ def run(args: argparse.Namespace) -> None:
 
         tried = build(hyperparameters)  # for its errors, before the long work
         checkpoints = _checkpoints(
-            args, name_of_run(args, module, hyperparameters, examples_folder, graph_folder, workers.workers)
+            args,
+            name_of_run(args, module, hyperparameters, examples_folder, graph_folder, "train", workers.workers),
         )
         sources = [_read(split, graph, target) for split in splits]
         labels.check_eval(target, (splits[0].name, sources[0].seen), (splits[1].name, sources[1].seen))
         _say("Trying the model on one batch")
         trial_batch.check(tried, sources[0], target, args.batch_size)
-        interface = served_inputs.find(graph, target, tried)
+        interface = served_inputs.find(graph, target, scoring.of_model(tried))
         del tried
         try:
             trials = []
@@ -95,7 +83,11 @@ def run(args: argparse.Namespace) -> None:
             if workers.chief:
                 try:
                     trial_batch.never_predicted(model, sources[1], target, _say)
-                    _write(args, model, interface, target, state, hyperparameters, trials, sources)
+                    _say("Exporting the model")
+                    result = writing.Result(scoring.of_model(model), state, hyperparameters, trials)
+                    rows = (sources[0].rows, sources[1].rows)
+                    facts = writing.facts(target, rows, args.seed, {"Weights": f"{model.count_params():,}"})
+                    writing.write(args, result, interface, target, facts)
                 except tf.errors.ResourceExhaustedError as error:  # what TensorFlow makes of a full disk
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), args.model) from error
         except StepError:
@@ -115,37 +107,6 @@ def _checkpoints(args: argparse.Namespace, name: str) -> Checkpoints:
     return Checkpoints(folder, name, private=not args.checkpoint_uri)
 
 
-def name_of_run(
-    args: argparse.Namespace,
-    module: Any,
-    hyperparameters: dict[str, Any],
-    examples_folder: Path,
-    graph_folder: Path,
-    workers: int,
-) -> str:
-    """Returns a name that two runs share only if one can go on where the other was stopped.
-
-    Args:
-        args: every flag counts, but those that `train.checkpoints.PLACES` names.
-        module: the pipeline's, loaded.
-        hyperparameters: that the model is built with if there is no tuning.
-        examples_folder: local; its manifest has the digest of every file.
-        graph_folder: local.
-        workers: how many train.
-    """
-    return fingerprint(
-        examples=digest.of_file(examples_folder / examples.MANIFEST),
-        transform_graph=digest.of_tree(graph_folder),
-        module=digest.of_file(Path(module.__file__)),
-        module_reads=module_reads.contents(module) if workers == 1 else [],  # each worker has variables of its own
-        hyperparameters=hyperparameters,
-        workers=workers,
-        code=code.fingerprint("train", "stepkit"),
-        one_dnn=os.environ.get("TF_ENABLE_ONEDNN_OPTS"),  # its results differ
-        flags={flag: value for flag, value in vars(args).items() if flag not in PLACES},
-    )
-
-
 def _tune(
     args: argparse.Namespace,
     module: Any,
@@ -154,7 +115,7 @@ def _tune(
     sources: list[dataset.Source],
     checkpoints: Checkpoints,
 ) -> list["tuning.Trial"]:
-    from train import tuning
+    from trainkit import tuning
 
     def space(hp: Any) -> dict[str, Any]:
         chosen = modules.call(module.hyperparameter_space, hp)
@@ -162,20 +123,29 @@ def _tune(
             raise StepError(
                 f"The pipeline module's hyperparameter_space returned {chosen!r}. Return a dict of hyperparameters."
             )
-        merged = pipeline_model.merge_hyperparameters(defaults, chosen, "from hyperparameter_space")
-        return pipeline_model.merge_hyperparameters(merged, args.hyperparameters)
+        merged = merge_hyperparameters(defaults, chosen, "from hyperparameter_space")
+        return merge_hyperparameters(merged, args.hyperparameters)
+
+    def fit(hyperparameters: dict[str, Any], epochs: int, saved: bytes | None) -> fitting.State:
+        model = build(hyperparameters)
+        fitting.make_variables(model, sources[0])
+        return fitting.fit(
+            model,
+            *sources,
+            state=(saved and fitting.State.unpack(saved)) or fitting.State(),
+            epochs=epochs,
+            batch_rows=args.batch_size,
+            patience=args.early_stopping_patience,
+            seed=args.seed,
+        )
 
     return tuning.search(
         tuning.Plan(
             space=space,
-            build=build,
-            train=sources[0],
-            validation=sources[1],
+            fit=fit,
             algorithm=args.tune_algorithm,
             trials=args.tune_trials,
             epochs=args.epochs,
-            batch_rows=args.batch_size,
-            patience=args.early_stopping_patience,
             seed=args.seed,
             restore=lambda: checkpoints.load(_TUNING),
             keep=lambda content: checkpoints.save(_TUNING, content),
@@ -221,42 +191,3 @@ def _train(
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _write(
-    args: argparse.Namespace,
-    model: keras.Model,
-    interface: served_inputs.Interface,
-    target: labels.Target,
-    state: fitting.State,
-    hyperparameters: dict[str, Any],
-    trials: list["tuning.Trial"],
-    sources: list[dataset.Source],
-) -> None:
-    facts = {
-        "Examples": f"{sources[0].rows:,} to train, {sources[1].rows:,} to validate",
-        "Weights": f"{model.count_params():,}",
-        "Label": target.label,
-        "Task": target.task,
-        **({"Classes": _shown_classes(target)} if target.classes else {}),
-        **({"Weight of a row": _shown_weight(target)} if target.weighted else {}),
-        "Seed": str(args.seed),
-    }
-    _say("Exporting the model")
-    with Outputs(args.executor_input) as outputs:
-        export.save(model, interface, target, outputs.directory(args.model))
-        outcome.write_tensorboard(outputs.directory(args.tensorboard_logs), state)
-        outputs.file(args.report).write_text(outcome.render(state, hyperparameters, facts, trials), encoding="utf-8")
-        outputs.file(args.best_hyperparameters).write_text(json.dumps(hyperparameters, indent=2), encoding="utf-8")
-        outputs.file(args.metrics).write_text(json.dumps(outcome.metrics(state), indent=2), encoding="utf-8")
-        outputs.metadata("metrics", outcome.shown_metrics(state))
-
-
-def _shown_classes(target: labels.Target) -> str:
-    shown = ", ".join(map(str, target.classes[:20]))
-    return shown if len(target.classes) <= 20 else f"{shown} and {len(target.classes) - 20} more"
-
-
-def _shown_weight(target: labels.Target) -> str:
-    by_class = [f"{name}: {weight:g}" for name, weight in zip(target.classes, target.class_weights, strict=False)]
-    return "; ".join([*([target.weight] if target.weight else []), *([", ".join(by_class)] if by_class else [])])

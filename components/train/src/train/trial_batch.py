@@ -10,8 +10,9 @@ from stepkit import tasks
 from stepkit.errors import StepError
 from train.dataset import Source
 from train.fitting import cause
-from train.labels import Target
 from train.pipeline_model import input_names
+from trainkit import missed
+from trainkit.labels import Target
 
 _TOLERANCE = 1e-3
 _LAST_LAYERS = {
@@ -100,16 +101,4 @@ def never_predicted(model: keras.Model, source: Source, target: Target, say: Cal
         return
     scores = np.asarray(model.predict(source.batches(input_names(model)), verbose=0)).reshape(source.rows, -1)
     model.predict_function = None
-    if target.task == tasks.BINARY:
-        answered = set((scores[:, 0] >= 0.5).astype(int).tolist())
-    elif target.task == tasks.MULTICLASS:
-        answered = set(scores.argmax(axis=1).tolist())
-    else:
-        answered = set(np.flatnonzero((scores >= 0.5).any(axis=0)).tolist())
-    missed = [repr(target.classes[index]) for index in sorted(source.seen - answered)]
-    if missed:
-        what = "class" if len(missed) == 1 else "classes"
-        say(
-            f"Warning: the model never predicts the {what} {', '.join(missed)} of the label {target.label!r} in "
-            "the split that it is validated with. Train for longer, or give rare classes more weight (CLASS_WEIGHTS)."
-        )
+    missed.warn(scores, source.seen, target, say)

@@ -9,8 +9,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import schemas
 from stepkit.errors import StepError, near_misses
-from train.labels import Target
-from train.schema import FeatureSpec, feature_spec
+from trainkit.labels import Target
+from trainkit.schema import FeatureSpec, feature_spec
 
 _TRANSFORM_FN = "transform_fn"
 _RAW_SCHEMA = "metadata/schema.pbtxt"

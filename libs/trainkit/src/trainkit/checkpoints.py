@@ -1,15 +1,18 @@
 """Where a run keeps what it needs to go on after being killed."""
 
+import argparse
 import hashlib
 import json
+import os
 import shutil
 import uuid
+from pathlib import Path
 from typing import Any
 
-from stepkit import uris
+from stepkit import code, digest, examples, module_reads, uris
 
 # Flags that say where things are, not what they are. Every other one decides the result: checkpoints of a run with
-# another value of it aren't resumed (see `train.step.name_of_run`).
+# another value of it aren't resumed (see `name_of_run`).
 PLACES = frozenset(
     [
         "transformed_examples",  # its manifest counts, which has the digest of every file
@@ -34,6 +37,39 @@ def fingerprint(**parts: Any) -> str:
         parts: JSON values.
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def name_of_run(
+    args: argparse.Namespace,
+    module: Any,
+    hyperparameters: dict[str, Any],
+    examples_folder: Path,
+    graph_folder: Path,
+    program: str,
+    workers: int = 1,
+) -> str:
+    """Returns a name that two runs share only if one can go on where the other was stopped.
+
+    Args:
+        args: every flag counts, but those that `PLACES` names.
+        module: the pipeline's, loaded.
+        hyperparameters: that the model is built with if there is no tuning.
+        examples_folder: local; its manifest has the digest of every file.
+        graph_folder: local.
+        program: the component's package, whose sources count with those of trainkit and stepkit.
+        workers: how many train.
+    """
+    return fingerprint(
+        examples=digest.of_file(examples_folder / examples.MANIFEST),
+        transform_graph=digest.of_tree(graph_folder),
+        module=digest.of_file(Path(module.__file__)),
+        module_reads=module_reads.contents(module) if workers == 1 else [],  # each worker has variables of its own
+        hyperparameters=hyperparameters,
+        workers=workers,
+        code=code.fingerprint(program, "trainkit", "stepkit"),
+        one_dnn=os.environ.get("TF_ENABLE_ONEDNN_OPTS"),  # its results differ
+        flags={flag: value for flag, value in vars(args).items() if flag not in PLACES},
+    )
 
 
 class Checkpoints:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,24 @@ import tensorflow as tf
 from markupsafe import Markup
 
 from stepkit import report
-from train.fitting import Log, State
+from trainkit.course import Course, Log
 
 _VALIDATION = "val_"
 
 
-def metrics(state: State) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Words:
+    """What the report calls the steps of a training, and what is exported of it."""
+
+    step: str
+    steps: str
+    exported: str
+
+
+EPOCHS = Words("epoch", "epochs", "weights")
+
+
+def metrics(state: Course) -> dict[str, Any]:
     """Returns the `metrics` artifact.
 
     `best` are the values after the epoch whose weights were exported, `last` those after the last; `history` has one
@@ -31,7 +44,7 @@ def metrics(state: State) -> dict[str, Any]:
     }
 
 
-def shown_metrics(state: State) -> dict[str, float]:
+def shown_metrics(state: Course) -> dict[str, float]:
     """Returns the numbers that KFP shows for the Metrics artifact: those of the exported weights."""
     best = {name: value for name, value in _finite(state.history[state.best_epoch]).items() if value is not None}
     return {**best, "epochs": len(state.history), "best_epoch": state.best_epoch + 1}
@@ -44,7 +57,7 @@ _VERSION = "brain.Event:2"
 _SCALARS = "scalars"  # TensorBoard's plugin
 
 
-def write_tensorboard(folder: Path, state: State) -> None:
+def write_tensorboard(folder: Path, state: Course) -> None:
     """Writes event files, always of the same names: the runs `train` and `validation`, a scalar a metric and epoch.
 
     TensorFlow's writer would record when it wrote each scalar. Here an epoch's time is its number in seconds, so that
@@ -70,16 +83,22 @@ def _scalar(tag: str, value: float, epoch: int) -> tf.compat.v1.Event:
     return event
 
 
-def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str, Any], trials: Sequence[Any]) -> str:
+def render(
+    state: Course,
+    hyperparameters: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    trials: Sequence[Any],
+    words: Words = EPOCHS,
+) -> str:
     """Returns the report as HTML.
 
     Args:
         facts: what else to say about the run, by label.
-        trials: `train.tuning.Trial`s, best first.
+        trials: `trainkit.tuning.Trial`s, best first.
     """
     sections = [
-        report.Section("Result", report.table(["", ""], _summary(state, facts))),
-        report.Section("Learning curves", _curves(state.history)),
+        report.Section("Result", report.table(["", ""], _summary(state, facts, words))),
+        report.Section("Learning curves", _curves(state.history, words)),
         report.Section("Metrics", report.table(["Metric", "Training", "Validation"], _rows(state))),
         report.Section(
             "Hyperparameters",
@@ -87,7 +106,7 @@ def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str,
         ),
     ]
     if trials:
-        headers = ["Trial", "Validation loss", "Epochs", "Hyperparameters", "Outcome"]
+        headers = ["Trial", "Validation loss", words.steps.capitalize(), "Hyperparameters", "Outcome"]
         rows = [
             [
                 trial.name,
@@ -102,16 +121,17 @@ def render(state: State, hyperparameters: Mapping[str, Any], facts: Mapping[str,
     return report.page("Training", sections)
 
 
-def _summary(state: State, facts: Mapping[str, Any]) -> list[list[Any]]:
-    ended = "the validation loss had stopped improving" if state.stopped else "all epochs were done"
+def _summary(state: Course, facts: Mapping[str, Any], words: Words) -> list[list[Any]]:
+    ended = "the validation loss had stopped improving" if state.stopped else f"all {words.steps} were done"
+    best = f"those after {words.step} {state.best_epoch + 1}"
     own = {
-        "Epochs": f"{len(state.history)}: {ended}",
-        "Exported weights": f"those after epoch {state.best_epoch + 1}, with the lowest validation loss",
+        words.steps.capitalize(): f"{len(state.history)}: {ended}",
+        f"Exported {words.exported}": f"{best}, with the lowest validation loss",
     }
     return [[label, value] for label, value in {**own, **facts}.items()]
 
 
-def _curves(history: Sequence[Log]) -> Any:
+def _curves(history: Sequence[Log], words: Words) -> Any:
     charts = [Markup('<div class="charts">')]
     epochs = [float(epoch + 1) for epoch in range(len(history))]
     for name in history[0]:
@@ -120,11 +140,11 @@ def _curves(history: Sequence[Log]) -> Any:
         series = {"training": (epochs, [log[name] for log in history])}
         if _VALIDATION + name in history[0]:
             series["validation"] = (epochs, [log[_VALIDATION + name] for log in history])
-        charts.append(report.lines(series, "epoch", name))
+        charts.append(report.lines(series, words.step, name))
     return Markup("").join([*charts, Markup("</div>")])
 
 
-def _rows(state: State) -> list[list[Any]]:
+def _rows(state: Course) -> list[list[Any]]:
     best = state.history[state.best_epoch]
     names = [name for name in best if not name.startswith(_VALIDATION)]
     return [[name, best[name], best.get(_VALIDATION + name)] for name in names]

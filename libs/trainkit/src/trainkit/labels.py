@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from stepkit import schemas, tasks
 from stepkit.errors import StepError, near_misses
-from train import reading
-from train.schema import FeatureSpec
+from trainkit import reading
+from trainkit.schema import FeatureSpec
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 

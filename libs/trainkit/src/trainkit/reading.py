@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from stepkit import examples
 from stepkit.errors import StepError, near_misses
-from train.schema import FeatureSpec
+from trainkit.schema import FeatureSpec
 
 # pylint: disable=no-member  # pyarrow.compute makes its functions when it is imported
 

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 
 from stepkit.errors import StepError
-from train import fitting
-from train.dataset import Source
+from trainkit.course import Course, DivergedError
 
 _OBJECTIVE = keras_tuner.Objective("val_loss", "min")
 _PROJECT = "search"
@@ -51,7 +49,8 @@ class Plan:
 
     Attributes:
         space: the module's `hyperparameter_space` merged with what is fixed: gives a trial's hyperparameters.
-        build: returns a compiled model for hyperparameters, seeded alike each time.
+        fit: trains with hyperparameters until so many epochs have been done in all; goes on from what the course of an
+            earlier training packed, if that is given.
         algorithm: `random`, `bayesian` or `hyperband`.
         trials: most trials.
         restore: returns what `keep` was last called with, or None.
@@ -59,14 +58,10 @@ class Plan:
     """
 
     space: Callable[[Any], dict[str, Any]]
-    build: Callable[[dict[str, Any]], keras.Model]
-    train: Source
-    validation: Source
+    fit: Callable[[dict[str, Any], int, bytes | None], Course]
     algorithm: str
     trials: int
     epochs: int
-    batch_rows: int
-    patience: int
     seed: int
     restore: Callable[[], bytes | None]
     keep: Callable[[bytes], None]
@@ -143,7 +138,7 @@ class _Tuner(BaseTuner):
         del args, kwargs
         try:
             state = self._fit(trial)
-        except fitting.DivergedError:
+        except DivergedError:
             return {_OBJECTIVE.name: math.nan}  # Keras Tuner's mark of a trial that counts, but can't be the best
         except Exception as error:
             # Keras Tuner would go on with the next trial after any other exception.
@@ -168,24 +163,13 @@ class _Tuner(BaseTuner):
         listed = [self._describe(trial) for trial in self.oracle.trials.values()]
         return sorted(listed, key=lambda trial: (trial.val_loss is None, trial.val_loss or 0.0, trial.name))
 
-    def _fit(self, trial: Any) -> fitting.State:
+    def _fit(self, trial: Any) -> Course:
         plan, chosen = self._plan, trial.hyperparameters
         hyperparameters = plan.space(chosen)
-        model = plan.build(hyperparameters)
-        fitting.make_variables(model, plan.train)
         # Hyperband lets promising trials go on: those name the trial to continue and the epochs to reach.
         parent = chosen.values.get("tuner/trial_id")
-        state = fitting.State.unpack((self._dir(parent) / _STATE).read_bytes()) if parent else None
-        state = fitting.fit(
-            model,
-            plan.train,
-            plan.validation,
-            state=state or fitting.State(),
-            epochs=chosen.values.get("tuner/epochs", plan.epochs),
-            batch_rows=plan.batch_rows,
-            patience=plan.patience,
-            seed=plan.seed,
-        )
+        saved = (self._dir(parent) / _STATE).read_bytes() if parent else None
+        state = plan.fit(hyperparameters, chosen.values.get("tuner/epochs", plan.epochs), saved)
         if plan.algorithm == "hyperband":
             (self._dir(trial.trial_id) / _STATE).write_bytes(state.pack())
         result = {"hyperparameters": hyperparameters, "epochs": len(state.history)}

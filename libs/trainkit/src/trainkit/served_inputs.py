@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import model_description, schemas
 from stepkit.errors import StepError, tensorflow_cause
-from train import dependencies
-from train.labels import Target
-from train.pipeline_model import input_names
-from train.schema import FeatureSpec
-from train.transform_graph import TransformGraph
+from trainkit import dependencies
+from trainkit.labels import Target
+from trainkit.schema import FeatureSpec
+from trainkit.scorer import Scorer
+from trainkit.transform_graph import TransformGraph
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Interface:
         )
 
 
-def find(graph: TransformGraph, target: Target, model: keras.Model) -> Interface:
+def find(graph: TransformGraph, target: Target, scorer: Scorer) -> Interface:
     """Returns what the served model is asked with.
 
     A column of which only the weight is made isn't asked for.
@@ -61,10 +60,10 @@ def find(graph: TransformGraph, target: Target, model: keras.Model) -> Interface
     transform = graph.load()
     made_of = _made_of(transform, graph)
     features = {feature.name: feature for feature in schemas.in_use(graph.raw_schema, schemas.SERVING)}
-    names = input_names(model)
+    names = scorer.inputs
     taken = set(made_of) - {target.label, target.weight} if names is None else set(names)
     if names is None and any(made_of[name] - set(features) for name in taken):
-        taken = _used(model, {name: graph.transformed_spec[name] for name in sorted(taken)})
+        taken = _used(scorer, {name: graph.transformed_spec[name] for name in sorted(taken)})
     for name in sorted(taken):
         for column in sorted(made_of[name] - set(features)):
             raise StepError(
@@ -143,9 +142,9 @@ def _parts(feature: Any) -> int:
     return 1 if isinstance(feature, tf.io.FixedLenFeature) else 3
 
 
-def _used(model: keras.Model, spec: FeatureSpec) -> set[str]:
+def _used(scorer: Scorer, spec: FeatureSpec) -> set[str]:
     """Returns the features that the answer of a model depends on that gets all of them."""
-    function = _traced(lambda features: tf.nest.flatten(model(features, training=False)), spec)
+    function = _traced(lambda features: tf.nest.flatten(scorer.answer(features)), spec)
     return set().union(*dependencies.of(function, _sources(spec)))
 
 

@@ -18,33 +18,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from stepkit import model_description, saved_models, schemas, tasks
 from stepkit.errors import StepError
-from train.labels import Target
-from train.pipeline_model import input_names
-from train.schema import FeatureSpec, single_valued
-from train.served_inputs import Interface
+from trainkit.labels import Target
+from trainkit.schema import FeatureSpec, single_valued
+from trainkit.scorer import Scorer
+from trainkit.served_inputs import Interface
 
-# Beside Keras' variables: what layers of one's own may have.
-_SAVED_PARTS = (tf.Variable, tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
 _EXAMPLES = [tf.TensorSpec([None], tf.string, name="examples")]
 
 
-def save(model: keras.Model, interface: Interface, target: Target, folder: Path) -> None:
+def save(scorer: Scorer, interface: Interface, target: Target, folder: Path) -> None:
     """Writes the SavedModel, and beside its graph what it says of itself.
 
     Args:
-        model: takes the transformed features; gives the answer to the task.
+        scorer: takes the transformed features; gives the answer to the task.
         folder: empty.
 
     Raises:
         StepError: the transform graph needs raw features that its schema doesn't have.
     """
-    served = _Served(model, interface, target)
+    served = _Served(scorer, interface, target)
     # Without AutoGraph, as Keras trains: of thousands of columns it takes a third of the time.
     signatures = {
         "serving_default": tf.function(served.serve_examples, input_signature=_EXAMPLES, autograph=False),
@@ -71,13 +68,13 @@ def save(model: keras.Model, interface: Interface, target: Target, folder: Path)
 
 
 class _Served(tf.Module):
-    def __init__(self, model: keras.Model, interface: Interface, target: Target) -> None:
+    def __init__(self, scorer: Scorer, interface: Interface, target: Target) -> None:
         super().__init__()
-        self.parameters = _parameters(model)
+        self.parameters = list(scorer.parts)
         self.transform = interface.transform
-        self._answers = lambda features: model(features, training=False)  # a function isn't tracked
+        self._answers = scorer.answer
         self._call_transform = interface.transform_function
-        self._names = input_names(model)
+        self._names = scorer.inputs
         self._target = target
         self._shapes = interface.transformed_spec
         self._spec = interface.spec
@@ -132,16 +129,6 @@ class _Served(tf.Module):
             if isinstance(spec, tf.io.FixedLenFeature):
                 transformed[name] = _shaped(transformed[name], spec)
         return transformed
-
-
-def _parameters(model: keras.Model) -> list[Any]:
-    """Returns what of a model is saved: its variables as TensorFlow has them, and its tables.
-
-    Keras' own variables are saved as copies, and the restore operation restores the copies alone: who loads the model
-    into a session, as TF Serving does, finds what the signatures read uninitialized. Keras' ExportArchive does so, too.
-    """
-    parts = [each for each in tf.train.TrackableView(model).descendants() if isinstance(each, _SAVED_PARTS)]
-    return [variable.value for variable in model.variables] + parts
 
 
 def _cause(error: Exception) -> str:

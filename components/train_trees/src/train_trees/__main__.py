@@ -1,0 +1,5 @@
+import sys
+
+from train_trees.cli import main
+
+sys.exit(main())
