@@ -11,7 +11,7 @@ import pytest
 from conftest import ROWS
 from small_models import CLASSES, THRESHOLD
 
-from stepkit import loaded_models, tasks, testing
+from stepkit import loaded_models, tasks
 
 ON_BEAM = ("--beam-args", '["--runner=FnApiRunner"]')
 
@@ -107,15 +107,6 @@ def test_beam_writes_what_one_process_writes(model, examples, program, tmp_path)
     target = tmp_path / "all.parquet"
     assert program.run(examples, model, *flags, *ON_BEAM, "--output-uri", str(target)) == 0
     assert pq.read_table(target)["id"].to_pylist() == [row["id"] for row in ROWS]
-
-
-def test_the_same_inputs_give_the_same_bytes(model, examples, tmp_path):
-    def arguments(given, out):
-        return ["--examples", str(given), "--model", str(model), "--predictions", str(out / "predictions")]
-
-    first, second = testing.run_in_unlike_places("batch_predict", examples, arguments, tmp_path)
-    assert "predictions/eval/part-00001.parquet" in first
-    assert first == second
 
 
 def test_row_groups_are_of_one_size_however_batches_come(tmp_path, monkeypatch):
