@@ -13,15 +13,10 @@ from saved_model_rows import loaded
 class SavedModel(Model):
     """A SavedModel."""
 
-    def __init__(self, path: str, name: str) -> None:
-        super().__init__(name)
-        self._path = path
-
-    def load(self) -> bool:
-        """Loads it."""
-        self._ask = loaded(self._path)
+    def __init__(self, path: str, called: str) -> None:
+        super().__init__(called)
+        self._ask = loaded(path)
         self.ready = True
-        return True
 
     def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> dict[str, Any]:
         """Answers V1's request."""
@@ -31,6 +26,4 @@ class SavedModel(Model):
 
 if __name__ == "__main__":
     saved, name, port = sys.argv[1:]
-    model = SavedModel(saved, name)
-    model.load()
-    ModelServer(http_port=int(port), enable_grpc=False, workers=1).start([model])
+    ModelServer(http_port=int(port), enable_grpc=False, workers=1).start([SavedModel(saved, name)])

@@ -21,7 +21,8 @@ class SavedModel(MLModel):
 
     async def load(self) -> bool:
         """Loads it."""
-        self._ask = loaded(self.settings.parameters.uri)
+        # MLServer's way: made before it is loaded, without arguments of its own.
+        self._ask = loaded(self.settings.parameters.uri)  # pylint: disable=attribute-defined-outside-init
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:

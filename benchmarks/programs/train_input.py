@@ -19,6 +19,7 @@ from train import dataset, fitting, pipeline_model
 
 from stepkit import modules
 from trainkit import reading
+from trainkit.hyperparameters import default_hyperparameters
 from trainkit.labels import find_target
 from trainkit.transform_graph import TransformGraph
 
@@ -63,7 +64,7 @@ def main() -> None:
     graph = TransformGraph(args.transform_graph)
     split = reading.find_split(args.transformed_examples, "train")
     target = find_target(module, split, graph.transformed_spec, args.label_key)
-    model = pipeline_model.build(module, graph.for_module(target), pipeline_model.default_hyperparameters(module))
+    model = pipeline_model.build(module, graph.for_module(target), default_hyperparameters(module))
     # Train's fit runs several steps a call; so does every side here, or more than the feeding would differ.
     model.steps_per_execution = fitting.STEPS_PER_EXECUTION
     names = pipeline_model.input_names(model)

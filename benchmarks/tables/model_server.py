@@ -132,9 +132,9 @@ def _verdicts(result: TableResult) -> list[Verdict]:
             "throughput of 8 clients at least 1.3x kserve's", quotient(of(OURS, "rate_8"), of(KSERVE, "rate_8")), 1.3
         ),
         at_most("p99 at most 5 times p50", quotient(of(OURS, "p99_ms"), of(OURS, "p50_ms")), 5),
-        at_most("ready in 6 s", of(OURS, "ready_s"), 6, "{:.1f} s".format),
-        at_most("700 MB for the first version", of(OURS, "first_mb"), 700, "{:.0f} MB".format),
-        at_most("250 MB of its own for each further one", of(OURS, "further_mb"), 250, "{:.0f} MB".format),
+        at_most("ready in 6 s", of(OURS, "ready_s"), 6, lambda value: f"{value:.1f} s"),
+        at_most("700 MB for the first version", of(OURS, "first_mb"), 700, lambda value: f"{value:.0f} MB"),
+        at_most("250 MB of its own for each further one", of(OURS, "further_mb"), 250, lambda value: f"{value:.0f} MB"),
     ]
 
 

@@ -50,12 +50,12 @@ def bootstrap(
         access: where clients come in.
         tokens: one of which they have to send; none: anybody is answered.
     """
-    routes, certificate = _watched(f"{folder}/{ROUTES}"), _watched(f"{folder}/{CERTIFICATE}")
+    routes, secret = _watched(f"{folder}/{ROUTES}"), _watched(f"{folder}/{CERTIFICATE}")
     return {
         "node": {"id": "pipeyard", "cluster": "pipeyard"},
         "admin": {"address": _address(admin_port)},
         "dynamic_resources": {"cds_config": _watched(f"{folder}/{CLUSTERS}")},
-        "static_resources": {"listeners": [router_listener.listener(port, access, tokens, routes, certificate)]},
+        "static_resources": {"listeners": [router_listener.listener(port, access, tokens, routes, secret)]},
     }
 
 

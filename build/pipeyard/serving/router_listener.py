@@ -19,14 +19,14 @@ _CERTIFICATE = "certificate"
 
 
 def listener(
-    port: int, access: RouterAccess, tokens: Sequence[str], routes: Mapping[str, Any], certificate: Mapping[str, Any]
+    port: int, access: RouterAccess, tokens: Sequence[str], routes: Mapping[str, Any], secret: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns the listener.
 
     Args:
         tokens: one of which a client has to send; none: anybody is answered.
         routes: source of the routes.
-        certificate: source of the certificate, if `access` has one.
+        secret: source of the certificate, if `access` has one.
     """
     router = {
         "name": "envoy.filters.http.router",
@@ -45,7 +45,7 @@ def listener(
         "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     }
     if access.tls_cert:
-        chain["transport_socket"] = _tls(certificate)
+        chain["transport_socket"] = _tls(secret)
     return {
         "name": "models",
         "address": {"socket_address": {"address": access.host, "port_value": port}},

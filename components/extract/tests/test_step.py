@@ -265,7 +265,10 @@ BAD = {
     "query: no select": (["--query", "CREATE TABLE a (b INT)"], "--query isn't one SELECT"),
     "query: two": (["--query", "SELECT 1; SELECT 2"], "--query isn't one SELECT"),
     "query: nested": (["--query", "SELECT [id] AS ids FROM source"], "Column 'ids' is BIGINT[]: examples hold single"),
-    "query: at run time": (["--query", 'SELECT "group"::INT AS g FROM source'], "Could not convert string 'g0'"),
+    "query: at run time": (
+        ["--query", 'SELECT "group"::INT AS g FROM source'],
+        "line 2: column 'group' has 'g0', which is no INTEGER",
+    ),
     "columns": (["--columns", '["id", "grop"]'], "--columns names 'grop', which isn't a column. Did you mean 'group'?"),
     "columns twice": (["--columns", '["id", "id"]'], "--columns names 'id' twice"),
     "column types": (["--column-types", '{"ammount": "DOUBLE"}'], "--column-types names 'ammount', which the source"),

@@ -229,7 +229,7 @@ def test_doubles_beyond_2_to_the_53_are_warned_of_by_name(extract, csv, tmp_path
 def test_fractions_far_down_are_not_rounded_to_a_given_integer_type(extract, csv):
     source = csv("a\n" + "007\n" * 5 + "25e-1\n")
     error = extract.fails(source, *ONE_SPLIT, "--column-types", '{"a": "BIGINT"}')
-    assert "has fractions, but --column-types says BIGINT (row 6: '25e-1')" in error
+    assert "has fractions, but --column-types says BIGINT (line 7: '25e-1')" in error
 
 
 EXACT = {

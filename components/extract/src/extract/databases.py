@@ -147,7 +147,7 @@ def _valid(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                 try:
                     column.validate(full=True)
                 except pa.ArrowInvalid as error:
-                    row = rows + 1 + next(index for index, value in enumerate(column) if not _is_text(value))
+                    row = rows + 1 + next((index for index, value in enumerate(column) if not _is_text(value)), 0)
                     raise StepError(
                         f"column {name!r} of --query has text that isn't UTF-8 in row {row}. Correct it there, or take "
                         "its bytes: CAST it AS BLOB"

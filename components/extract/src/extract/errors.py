@@ -69,6 +69,7 @@ def _problem(message: str) -> str:
     ):
         return (
             f"column {value[1]!r} has {value[2]!r}, which is no {value[3]}. "
-            f'Correct it, add it to --null-values, or say {{"{value[1]}": "VARCHAR"}} in --column-types.'
+            f'Correct it, add it to --null-values, or say {{"{value[1]}": "VARCHAR"}} in --column-types. '
+            "If --where or --query casts it, change that."
         )
     return f"{short(Exception(message))}. Check --where, --query and --column-types."

@@ -24,8 +24,8 @@ def verify(path: str) -> None:
     if not path.lower().endswith(".gz"):
         return
     try:
-        with fsspec.open(path, "rb") as stored, gzip.GzipFile(fileobj=stored) as unpacked:
-            while unpacked.read(_PIECE):
+        with fsspec.open(path, "rb") as stored, gzip.GzipFile(fileobj=stored) as content:
+            while content.read(_PIECE):
                 pass
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise StepError(f"{path!r} is damaged or isn't whole (gzip: {error}). Write it again.") from error
