@@ -11,14 +11,12 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from stepkit.progress import bar
 from trainkit import reading
 from trainkit.cache import Cache
-from trainkit.labels import WEIGHTS, Encoder, Target
+from trainkit.decoded import MEMORY_BUDGET_BYTES, decode
+from trainkit.labels import WEIGHTS, Target
 from trainkit.schema import FeatureSpec
 
-# Most bytes of a split's decoded examples that stay in memory.
-MEMORY_BUDGET_BYTES = 1 << 30
 # Bytes of examples that are in memory at a time, and shuffled among each other, where a split is larger than that.
 WINDOW_BYTES = 64 << 20
 _PIECE_ROWS = 16_384
@@ -46,20 +44,9 @@ def open_split(
         StepError: a file is corrupt, doesn't fit the spec or has another number of rows than the manifest says, or the
             label or the weights are useless (see `trainkit.labels`).
     """
-    kept = {name: feature for name, feature in spec.items() if name != target.weight}
-    kept[target.label] = target.encoded(kept[target.label])
-    if target.weighted:
-        kept[WEIGHTS] = tf.io.FixedLenFeature([], tf.float32)
-    schema = reading.arrow_schema(kept)
-    cache = Cache(schema, budget)
-    encoder = Encoder(target, split.name)
-    with bar(f"Reading {split.name}", split.rows) as advance:
-        for file, block in reading.read(split, spec):
-            cache.add(encoder.encode(str(file), block, schema))
-            advance(block.num_rows)
-    encoder.finish()
-    cache.finish()
-    return Source(cache, kept, target.label, window, encoder.seen)
+    features = {name: feature for name, feature in spec.items() if name != target.weight}
+    decoded = decode(split, spec, features, target, budget)
+    return Source(decoded.cache, decoded.spec, target.label, window, decoded.seen)
 
 
 class Source:

@@ -8,8 +8,10 @@ import keras
 
 from stepkit import modules
 from stepkit.errors import StepError, near_misses
-from trainkit.hyperparameters import described
+from trainkit.hyperparameters import ModuleNames, described
 from trainkit.transform_graph import Transform
+
+NAMES = ModuleNames("build_model", "hyperparameter_space")
 
 
 def build(

@@ -15,10 +15,9 @@ import tensorflow as tf
 
 from stepkit import modules, tasks, uris
 from stepkit.errors import StepError
-from train import checking, cluster, dataset, fitting, pipeline_model, scoring, trial_batch
+from train import cluster, dataset, fitting, pipeline_model, scoring, trial_batch
 from trainkit import labels, reading, served_inputs, writing
 from trainkit.checkpoints import Checkpoints, name_of_run
-from trainkit.hyperparameters import default_hyperparameters, merge_hyperparameters
 from trainkit.transform_graph import TransformGraph
 
 if TYPE_CHECKING:
@@ -44,9 +43,8 @@ def run(args: argparse.Namespace) -> None:
         )
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(args.seed)
-    module = modules.load(args.module, args.module_uri, checking.functions(args))
-    defaults = default_hyperparameters(module)
-    hyperparameters = merge_hyperparameters(defaults, args.hyperparameters)
+    module = modules.load(args.module, args.module_uri, pipeline_model.NAMES.functions(args))
+    hyperparameters = pipeline_model.NAMES.hyperparameters(module, args.hyperparameters)
     with (
         uris.local_copy(args.transformed_examples, "transformed examples") as examples_folder,
         uris.local_copy(args.transform_graph, "transform graph") as graph_folder,
@@ -63,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
             return pipeline_model.build(module, transform, chosen, target.withheld)
 
         tried = build(hyperparameters)  # for its errors, before the long work
-        checkpoints = _checkpoints(
+        checkpoints = Checkpoints.of_step(
             args,
             name_of_run(args, module, hyperparameters, examples_folder, graph_folder, "train", workers.workers),
         )
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         try:
             trials = []
             if args.tune_trials:
-                trials = _tune(args, module, build, defaults, sources, checkpoints)
+                trials = _tune(args, module, build, sources, checkpoints)
                 hyperparameters = dict(trials[0].hyperparameters)
             model = build(hyperparameters)
             state = _train(args, model, sources, checkpoints, workers)
@@ -102,29 +100,14 @@ def _read(split: reading.Split, graph: TransformGraph, target: labels.Target) ->
     return dataset.open_split(split, graph.transformed_spec, target)
 
 
-def _checkpoints(args: argparse.Namespace, name: str) -> Checkpoints:
-    folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
-    return Checkpoints(folder, name, private=not args.checkpoint_uri)
-
-
 def _tune(
     args: argparse.Namespace,
     module: Any,
     build: Callable[[dict[str, Any]], keras.Model],
-    defaults: dict[str, Any],
     sources: list[dataset.Source],
     checkpoints: Checkpoints,
 ) -> list["tuning.Trial"]:
     from trainkit import tuning
-
-    def space(hp: Any) -> dict[str, Any]:
-        chosen = modules.call(module.hyperparameter_space, hp)
-        if not isinstance(chosen, dict):
-            raise StepError(
-                f"The pipeline module's hyperparameter_space returned {chosen!r}. Return a dict of hyperparameters."
-            )
-        merged = merge_hyperparameters(defaults, chosen, "from hyperparameter_space")
-        return merge_hyperparameters(merged, args.hyperparameters)
 
     def fit(hyperparameters: dict[str, Any], epochs: int, saved: bytes | None) -> fitting.State:
         model = build(hyperparameters)
@@ -141,7 +124,7 @@ def _tune(
 
     return tuning.search(
         tuning.Plan(
-            space=space,
+            space=pipeline_model.NAMES.search_space(module, args.hyperparameters),
             fit=fit,
             algorithm=args.tune_algorithm,
             trials=args.tune_trials,

@@ -1,19 +1,9 @@
-"""What can be known before a run: whether flags, the pipeline's module and the inputs that are there fit together."""
+"""What can be known before a run: see `trainkit.checking`; here with the pipeline's parameters of trees."""
 
 import argparse
-from pathlib import Path
 
-from stepkit import modules, tasks, uris
-from stepkit.errors import UsageError
 from train_trees import parameters
-from trainkit import labels, reading
-from trainkit.hyperparameters import default_hyperparameters, merge_hyperparameters
-from trainkit.transform_graph import TransformGraph
-
-
-def functions(args: argparse.Namespace) -> list[str]:
-    """Returns the functions that the pipeline's module has to define."""
-    return [parameters.FUNCTION] + ([parameters.SPACE] if args.tune_trials else [])
+from trainkit import checking
 
 
 def check(args: argparse.Namespace) -> None:
@@ -23,23 +13,4 @@ def check(args: argparse.Namespace) -> None:
         UsageError: the module is given twice.
         StepError: the step would fail.
     """
-    if args.module and args.module_uri:
-        raise UsageError("give the pipeline module by exactly one of --module and --module-uri")
-    if not args.module and not args.module_uri:
-        return  # it comes from another step
-    module = modules.load(args.module, args.module_uri, functions(args))
-    declared = tasks.declared(module)
-    labels.class_weights(module, declared.task, declared.classes)
-    defaults = default_hyperparameters(module, parameters.DEFAULTS)
-    hyperparameters = merge_hyperparameters(defaults, args.hyperparameters, declared=parameters.DEFAULTS)
-    if not args.transform_graph or not args.label_key:
-        return
-    with uris.local_copy(args.transform_graph, "transform graph") as folder:
-        graph = TransformGraph(folder)
-        labels.check_spec(graph.transformed_spec, args.label_key, declared)
-        if not args.transformed_examples:
-            return
-        with uris.local_copy(args.transformed_examples, "transformed examples") as examples_folder:
-            splits = [reading.find_split(Path(examples_folder), name) for name in (args.train_split, args.eval_split)]
-            target = labels.find_target(module, splits[0], graph.transformed_spec, args.label_key)
-        parameters.ask(module, graph.for_module(target), hyperparameters, target)
+    checking.check(args, parameters.NAMES, parameters.ask)

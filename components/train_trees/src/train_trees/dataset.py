@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 import xgboost
 
-from stepkit.progress import bar
 from train_trees.columns import Column, check_values, feature_types, to_matrix
 from trainkit import reading
 from trainkit.cache import Cache
-from trainkit.labels import WEIGHTS, Encoder, Target
+from trainkit.decoded import MEMORY_BUDGET_BYTES, decode
+from trainkit.labels import WEIGHTS, Target
 from trainkit.schema import FeatureSpec
 
-# Most bytes of a split's decoded examples that stay in memory.
-MEMORY_BUDGET_BYTES = 1 << 30
 # Rows that XGBoost gets at a time; of a split on disk they are a page of its own files.
 PIECE_ROWS = 1 << 16
 
@@ -76,22 +73,15 @@ def open_split(
         StepError: a file is corrupt, doesn't fit the spec or has another number of rows than the manifest says; the
             label or the weights are useless (see `trainkit.labels`); or trees can't be trained on a value.
     """
-    kept = {each.name: spec[each.name] for each in columns}
-    asked = {**kept, **{name: spec[name] for name in (target.label, target.weight) if name}}
-    kept[target.label] = target.encoded(spec[target.label])
-    if target.weighted:
-        kept[WEIGHTS] = tf.io.FixedLenFeature([], tf.float32)
-    schema = reading.arrow_schema(kept)
-    cache = Cache(schema, budget)
-    encoder = Encoder(target, split.name)
-    with bar(f"Reading {split.name}", split.rows) as advance:
-        for file, block in reading.read(split, asked):
-            check_values(to_matrix(block, columns), columns, f"{str(file)!r} (split {split.name!r})")
-            cache.add(encoder.encode(str(file), block, schema))
-            advance(block.num_rows)
-    encoder.finish()
-    cache.finish()
-    return Source(cache, tuple(columns), target, split.rows, frozenset(encoder.seen), cache.nbytes > budget)
+    features = {each.name: spec[each.name] for each in columns}
+    asked = {**features, **{name: spec[name] for name in (target.label, target.weight) if name}}
+
+    def check(file: Path, block: pa.RecordBatch) -> None:
+        check_values(to_matrix(block, columns), columns, f"{str(file)!r} (split {split.name!r})")
+
+    decoded = decode(split, asked, features, target, budget, check)
+    on_disk = decoded.cache.nbytes > budget
+    return Source(decoded.cache, tuple(columns), target, split.rows, decoded.seen, on_disk)
 
 
 class _Pieces(xgboost.DataIter):

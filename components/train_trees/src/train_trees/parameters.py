@@ -10,13 +10,12 @@ from stepkit.errors import StepError, near_misses
 from train_trees import columns
 from train_trees.columns import Column
 from train_trees.objectives import OF_TASK, Objective
-from trainkit.hyperparameters import described
+from trainkit.hyperparameters import ModuleNames, described
 from trainkit.labels import Target
 from trainkit.transform_graph import Transform
 
 FUNCTION = "tree_parameters"
-SPACE = "tree_hyperparameter_space"
-DEFAULTS = "DEFAULT_TREE_HYPERPARAMETERS"
+NAMES = ModuleNames(FUNCTION, "tree_hyperparameter_space", "DEFAULT_TREE_HYPERPARAMETERS")
 
 # XGBoost's parameters that may be given, as "XGBoost Parameters" of its documentation names them.
 _TAKEN = frozenset(

@@ -13,11 +13,10 @@ import xgboost
 
 from stepkit import modules, tasks, uris
 from stepkit.errors import StepError
-from train_trees import boosting, checking, dataset, exported, parameters
+from train_trees import boosting, dataset, exported, parameters
 from train_trees.parameters import Recipe
 from trainkit import labels, missed, reading, served_inputs, writing
 from trainkit.checkpoints import Checkpoints, name_of_run
-from trainkit.hyperparameters import default_hyperparameters, merge_hyperparameters
 from trainkit.outcome import Words
 from trainkit.scorer import Scorer
 from trainkit.transform_graph import TransformGraph
@@ -36,9 +35,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         StepError: bad input; nothing is written then.
     """
-    module = modules.load(args.module, args.module_uri, checking.functions(args))
-    defaults = default_hyperparameters(module, parameters.DEFAULTS)
-    hyperparameters = merge_hyperparameters(defaults, args.hyperparameters, declared=parameters.DEFAULTS)
+    module = modules.load(args.module, args.module_uri, parameters.NAMES.functions(args))
+    hyperparameters = parameters.NAMES.hyperparameters(module, args.hyperparameters)
     with (
         uris.local_copy(args.transformed_examples, "transformed examples") as examples_folder,
         uris.local_copy(args.transform_graph, "transform graph") as graph_folder,
@@ -58,13 +56,13 @@ def run(args: argparse.Namespace) -> None:
         sources = [_read(split, graph, first, target) for split in splits]
         labels.check_eval(target, (splits[0].name, set(sources[0].seen)), (splits[1].name, set(sources[1].seen)))
         forest = _Forest(args, recipe, first, target, sources, Path(scratch))
-        checkpoints = _checkpoints(
+        checkpoints = Checkpoints.of_step(
             args, name_of_run(args, module, hyperparameters, examples_folder, graph_folder, "train_trees")
         )
         try:
             trials = []
             if args.tune_trials:
-                trials = _tune(args, module, defaults, forest, checkpoints)
+                trials = _tune(args, module, forest, checkpoints)
                 hyperparameters = dict(trials[0].hyperparameters)
             state, booster = _train(args, hyperparameters, forest, checkpoints)
             _write(args, forest, interface, hyperparameters, state, booster, trials)
@@ -120,24 +118,10 @@ def _read(split: reading.Split, graph: TransformGraph, recipe: Recipe, target: l
     return dataset.open_split(split, graph.transformed_spec, recipe.columns, target)
 
 
-def _checkpoints(args: argparse.Namespace, name: str) -> Checkpoints:
-    folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
-    return Checkpoints(folder, name, private=not args.checkpoint_uri)
-
-
 def _tune(
-    args: argparse.Namespace, module: ModuleType, defaults: dict[str, Any], forest: _Forest, checkpoints: Checkpoints
+    args: argparse.Namespace, module: ModuleType, forest: _Forest, checkpoints: Checkpoints
 ) -> list["tuning.Trial"]:
     from trainkit import tuning
-
-    def space(hp: Any) -> dict[str, Any]:
-        chosen = modules.call(getattr(module, parameters.SPACE), hp)
-        if not isinstance(chosen, dict):
-            raise StepError(
-                f"The pipeline module's {parameters.SPACE} returned {chosen!r}. Return a dict of hyperparameters."
-            )
-        merged = merge_hyperparameters(defaults, chosen, f"from {parameters.SPACE}", parameters.DEFAULTS)
-        return merge_hyperparameters(merged, args.hyperparameters, declared=parameters.DEFAULTS)
 
     def fit(hyperparameters: dict[str, Any], rounds: int, saved: bytes | None) -> boosting.State:
         state = (saved and boosting.State.unpack(saved)) or boosting.State()
@@ -145,7 +129,7 @@ def _tune(
 
     return tuning.search(
         tuning.Plan(
-            space=space,
+            space=parameters.NAMES.search_space(module, args.hyperparameters),
             fit=fit,
             algorithm=args.tune_algorithm,
             trials=args.tune_trials,

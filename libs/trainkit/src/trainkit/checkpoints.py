@@ -84,6 +84,12 @@ class Checkpoints:
         self._run = run
         self._private = private
 
+    @classmethod
+    def of_step(cls, args: argparse.Namespace, run: str) -> "Checkpoints":
+        """Returns those of a step: in `--checkpoint-uri`, or else beside the model, where nobody else's are."""
+        folder = args.checkpoint_uri or f"{args.model.rstrip('/')}.checkpoints"
+        return cls(folder, run, private=not args.checkpoint_uri)
+
     def load(self, kind: str) -> bytes | None:
         """Returns what was last saved as `kind`; None if nothing was."""
         uri = self._uri(kind)
