@@ -22,6 +22,17 @@ UNDECIDED = Policy(steps=(10, 20, 50, 100), min_requests=10**9, latency_ratio=No
 _SECONDS = 30
 
 
+def link_checkout(folder: Path) -> Path:
+    """Makes a folder a copy of this repository, as far as serving needs it, in which nothing is pushed; returns it."""
+    folder.mkdir()
+    for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
+        (folder / name).symlink_to(ROOT / name)
+    if (ROOT / ".tools").exists():
+        (folder / ".tools").symlink_to(ROOT / ".tools")
+    (folder / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
+    return folder
+
+
 class Load:
     """A process that asks a model until it is ended."""
 

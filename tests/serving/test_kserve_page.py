@@ -6,18 +6,14 @@ What deploy does in a cluster is tested in components/deploy/tests/test_kserve.p
 import shlex
 
 import yaml
-from served_folders import ROOT
+from served_folders import ROOT, link_checkout
 from task_pages import Walk, stand_in, terminal
 
 PAGE = "tasks/serve-on-kserve.md"
 
 
 def test_the_page_leads_to_settings_and_options_that_hold(tmp_path):
-    root = tmp_path / "project"
-    root.mkdir()
-    for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
-        (root / name).symlink_to(ROOT / name)
-    (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
+    root = link_checkout(tmp_path / "project")
     programs = tmp_path / "programs"
     programs.mkdir()
     notes = stand_in("kubectl", programs)

@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import duckdb
 import pytest
-from served_folders import ROOT, ServedFolder
+from served_folders import ROOT, ServedFolder, link_checkout
 from task_pages import Walk, terminal
 
 from pipeyard.repository import component_programs, project
@@ -95,14 +95,7 @@ def _rides(fares: tuple[int, int]) -> list[dict]:
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of this repository, as far as serving needs it, in which nothing is pushed."""
-    root = tmp_path.resolve() / "project"
-    root.mkdir()
-    for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
-        (root / name).symlink_to(ROOT / name)
-    if (ROOT / ".tools").exists():
-        (root / ".tools").symlink_to(ROOT / ".tools")
-    (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
-    return root
+    return link_checkout(tmp_path.resolve() / "project")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ server of deploy's own tests; the clock is the server's.
 
 import json
 
-from served_folders import ROOT
+from served_folders import link_checkout
 from task_pages import Walk, terminal
 
 from pipeyard.repository import component_programs, project
@@ -50,13 +50,7 @@ print(json.dumps({"action": state.decided.action, "endpoint": endpoint, "gaps": 
 
 
 def test_the_page_leads_to_a_promoted_version(tmp_path):
-    root = tmp_path / "project"
-    root.mkdir()
-    for name in ("components", "pipelines", "services", "libs", "build", ".venv", "pyproject.toml", "uv.lock"):
-        (root / name).symlink_to(ROOT / name)
-    if (ROOT / ".tools").exists():
-        (root / ".tools").symlink_to(ROOT / ".tools")
-    (root / "settings.yaml").write_text((ROOT / "settings.yaml").read_text())
+    root = link_checkout(tmp_path / "project")
     (tmp_path / "deploys.py").write_text(_DEPLOYS)
     component_programs.run(project.find(root), "deploy", ["-c", ""], "a version is deployed", print)
     sources = [root / "components/deploy/src", root / "components/deploy/tests"]

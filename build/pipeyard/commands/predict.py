@@ -42,13 +42,15 @@ def command(model: str, inputs: tuple[str, ...], environment: str, project_folde
     """
     import json
 
-    from pipeyard.serving import file_scoring
+    from pipeyard.serving import file_scoring, serving_folder
 
     project = find_project(project_folder)
     found = file_scoring.score(
         project,
         file_scoring.ScoringRequest(
-            file_scoring.find_model(model, lambda: _pushed(project.root, options["folder"], environment)),
+            file_scoring.find_model(
+                model, lambda: serving_folder.find(options["folder"], lambda: project.root, environment)
+            ),
             ",".join(inputs),
             options["output"],
             _names(options["columns"]),
@@ -63,16 +65,6 @@ def command(model: str, inputs: tuple[str, ...], environment: str, project_folde
     names = ", ".join(column["name"] for column in found.manifest["columns"])
     click.echo(f"{found.manifest['rows']:,} rows scored with {found.request.model}: {found.request.output}")
     click.echo(f"Columns: {names}")
-
-
-def _pushed(root: Path, folder: Path | None, environment: str):
-    from pipeyard import settings
-    from pipeyard.serving import serving_folder
-
-    if folder:
-        return serving_folder.ServingFolder(folder.resolve())
-    parameters = settings.load(root).environment(environment).parameters
-    return serving_folder.of_uri(str(parameters.get("serving_uri", "")), environment)
 
 
 def _names(text: str) -> list[str]:

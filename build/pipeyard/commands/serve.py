@@ -293,12 +293,7 @@ class _ServeOptions:
     def serving(self) -> "ServingFolder":
         from pipeyard.serving import serving_folder
 
-        if self._folder:
-            return serving_folder.ServingFolder(self._folder.resolve())
-        from pipeyard import settings
-
-        environment = settings.load(self.project.root).environment(self._environment)
-        return serving_folder.of_uri(str(environment.parameters.get("serving_uri", "")), self._environment)
+        return serving_folder.find(self._folder, lambda: self.project.root, self._environment)
 
     @property
     def runs(self) -> Path | None:

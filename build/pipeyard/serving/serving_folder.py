@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,24 @@ class ServingFolder:
             return []
         numbers = sorted((int(name) for name in names if served.is_number(name)), reverse=True)
         return [number for number in numbers if (self.path / model / str(number) / served.SAVED_MODEL).is_file()]
+
+
+def find(given: Path | None, root: Callable[[], Path], environment: str) -> ServingFolder:
+    """Returns the folder of pushed models that a command is about.
+
+    Args:
+        given: the folder itself; None: that of the environment.
+        root: gives the project's folder, which only an environment needs.
+
+    Raises:
+        PipeyardError: settings.yaml has no such environment, or its folder isn't set or isn't one of this machine.
+    """
+    if given:
+        return ServingFolder(given.resolve())
+    from pipeyard import settings
+
+    parameters = settings.load(root()).environment(environment).parameters
+    return of_uri(str(parameters.get("serving_uri", "")), environment)
 
 
 def of_uri(uri: str, environment: str) -> ServingFolder:
