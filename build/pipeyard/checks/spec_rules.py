@@ -11,7 +11,7 @@ from pipeyard.compiling import semantics
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.findings import Finding
 from pipeyard.repository.project import ANNOTATION_PREFIX, Component
-from pipeyard_components import interfaces
+from pipeyard_components import interfaces, misread
 from pipeyard_components.semantic_versions import SemanticVersion
 
 _CONTAINER_KEYS = {"image", "command", "args"}
@@ -65,6 +65,8 @@ def findings(component: Component, part: str) -> Iterator[Finding]:
             SemanticVersion.parse(interface.version)
     except PipeyardError as error:
         yield Finding(part, "spec", str(error).rstrip("."))
+    for problem in misread.defaults((component.folder / "component.yaml").read_text(encoding="utf-8")):
+        yield Finding(part, "spec", problem.rstrip("."))
     for problem in semantics.portable_constructs(spec):
         yield Finding(part, "spec", problem)
     if container.get("command") and container["command"] != ["python", "-m", component.name]:

@@ -12,6 +12,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.system import yamls
 
 _KEYS = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
+_MISREAD = "to YAML 1.1, which gcloud reads, {written} is {read}, and to others it isn't"
 _NO_KEY = "a key is a mapping or a list"
 
 
@@ -53,7 +54,7 @@ def load(path: Path) -> CiDocument:
 
     Raises:
         PipeyardError: it is missing, isn't YAML, is past a bound (`yamls`), is no mapping, or has a key that stands
-            twice or isn't text; with file and line.
+            twice or isn't text, or a value that YAML's versions read unlike (`no`, `012`); with file and line.
     """
     try:
         return parse(path.read_text(encoding="utf-8"), path)
@@ -83,6 +84,9 @@ def _note_lines(
     if node is None:
         return
     lines.setdefault(way, node.start_mark.line + 1)
+    if read := yamls.misread(node):
+        problem = _MISREAD.format(written=node.value, read=read)
+        raise PipeyardError(f"{path}:{node.start_mark.line + 1}: {problem}. Put it in quotes, or write {read}.")
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:

@@ -579,7 +579,9 @@ class StepRunner:
         )
 
     def _cluster_variables(self, leaf: Leaf) -> StepVariables:
-        settings = self._pipeline.kubernetes.get(leaf.component.executor_label, {})
+        settings = self._pipeline.kubernetes.get(leaf.component.executor_label)
+        if not settings:
+            return StepVariables({}, {})
         told = placeholders.of_task(self._job, leaf.name, leaf.path)
         return cluster_objects.variables(settings, self._objects, told, os.environ)
 

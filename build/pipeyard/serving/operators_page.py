@@ -15,6 +15,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.serving import operating
 from pipeyard.serving.serving_folder import ServingFolder
 from pipeyard.serving.start_options import StartOptions
+from pipeyard.system import jsons
 from rollout.errors import RolloutError
 
 _PAGE = Path(__file__).with_name("operators_page.html")
@@ -93,7 +94,7 @@ def _handler(
                 self._answer(HTTPStatus.FORBIDDEN, {"error": f"Give the token in {folder.token.name} of .serve/."})
                 return
             try:
-                asked = json.loads(body)
+                asked = jsons.load(body)
                 change = {"/promote": operating.promote, "/rollback": operating.roll_back}[self.path]
                 new = change(folder, str(asked["model"]), int(asked["version"]), "by hand, on the operators' page")
                 self._answer(HTTPStatus.OK, {"stable": new.stable, "candidate": new.candidate})

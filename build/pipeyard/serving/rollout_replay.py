@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
-from pipeyard.system import files
+from pipeyard.system import files, jsons
 from rollout import log
 from rollout.decision import HOLD, Decision
 from rollout.errors import RolloutError
@@ -46,7 +46,7 @@ def replay(path: Path, policy: str = "") -> list[ReplayedRollout]:
     try:
         with path.open(encoding="utf-8") as lines:
             found = log.read(lines, str(path))
-        changed = json.loads(policy) if policy else {}
+        changed = jsons.load(policy) if policy else {}
         return [
             ReplayedRollout(
                 each.begin, list(log.replay(each, Policy.from_json({**each.begin.policy.to_json(), **changed})))

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.sampling import LiveSampling
-from pipeyard.system import files
+from pipeyard.system import files, jsons
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read(path: Path) -> StartOptions:
         OSError: it isn't there.
         ValueError: it was written by another version of Pipeyard.
     """
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = jsons.read(path)
     known = {each.name for each in dataclasses.fields(StartOptions)}
     if set(content) - known:
         raise ValueError(f"{path} is of another version of Pipeyard")

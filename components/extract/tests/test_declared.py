@@ -236,6 +236,28 @@ def test_numbers_of_json_that_are_inferred_to_be_text_are_the_text_that_came(ext
     ]
 
 
+LOST = {
+    "too small beside whole numbers": (["1", "1E-400"], "x", ["1", "1E-400"]),
+    "too small, written with zeros": (["1.5", f"0.{'0' * 330}7"], "x", ["1.5", f"0.{'0' * 330}7"]),
+    "too small and negative": (["-1e-9999", "2"], "x", ["-1e-9999", "2"]),
+    "too few digits left": (["1.5", "1.23456789e-320"], "x", ["1.5", "1.23456789e-320"]),
+    "within an object": (['{"y": 1}', '{"y": 1e-400}'], "x.y", ["1", "1e-400"]),
+    "within an array": (["[1, 2e-400]", "[1.50]"], "unnest(x)", ["1", "2e-400", "1.50"]),
+    "a zero": (["0e-400", "1"], "x", [0.0, 1.0]),
+    "the least double": (["5e-324", "1"], "x", [5e-324, 1.0]),
+    "many digits, rounded": (["0.12345678901234567890e-305", "1"], "x", [0.12345678901234567890e-305, 1.0]),
+}
+
+
+@pytest.mark.parametrize(("values", "column", "expected"), LOST.values(), ids=LOST)
+def test_numbers_of_json_that_a_double_loses_stay_as_they_are(extract, csv, values, column, expected):
+    source = csv("".join(f'{{"x": {value}}}\n' for value in values), "data.jsonl")
+    rows = extract.rows(source, "--query", f"SELECT {column} AS x FROM source")
+    assert [row["x"] for row in rows] == expected
+    if isinstance(expected[0], str) and column == "x":
+        assert "than a double keeps" in extract.ok(source)["notes"]["x"]
+
+
 def test_json_that_becomes_numbers_is_taken_exactly(extract, csv):
     source = csv('{"x": 1e2, "d": 1.10}\n{"x": "2", "d": 2}\n', "data.jsonl")
     rows = extract.rows(source, "--column-types", '{"x": "BIGINT", "d": "DECIMAL(4, 2)"}')

@@ -12,9 +12,8 @@ from batch_predict import writing
 from batch_predict.planning import Plan, Shard
 from batch_predict.scoring import Scorer
 from stepkit import uris
-from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from stepkit.workplace import Workplace, reason
+from stepkit.workplace import Workplace, explained
 
 
 def run(plan: Plan, model: Path, folder: Path, workplace: Workplace) -> None:
@@ -30,23 +29,14 @@ def run(plan: Plan, model: Path, folder: Path, workplace: Workplace) -> None:
     """
     # Logs every exception of a worker with a traceback, besides passing it on.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
-    try:
-        with workplace.folder(folder) as target, beam.Pipeline(options=workplace.options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(plan.shards)
-                | "Spread" >> beam.Reshuffle()
-                | "Score" >> beam.ParDo(_Score(plan, workplace.sent(model), target))
-            )
-    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
-        logging.debug("Beam", exc_info=True)
-        if known := reason(error):
-            raise known from error
-        lines = str(error).strip().splitlines() or [""]
-        raise StepError(
-            f"Scoring failed on Beam: {type(error).__name__}: {lines[-1]}. Check --beam-args and the runner's own log; "
-            "without --beam-args it is done in this process."
-        ) from error
+    failing = explained("Scoring", "it is done in this process")
+    with failing, workplace.folder(folder) as target, beam.Pipeline(options=workplace.options) as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(plan.shards)
+            | "Spread" >> beam.Reshuffle()
+            | "Score" >> beam.ParDo(_Score(plan, workplace.sent(model), target))
+        )
 
 
 class _Score(beam.DoFn):

@@ -1,6 +1,5 @@
 """The same statistics on a Beam runner: the functions of `computing`, with the merging as a combiner."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from data_validation import computing, reading, slicing, storing
 from stepkit import uris
-from stepkit.errors import StepError
-from stepkit.workplace import Workplace, open_workplace, reason
+from stepkit.workplace import Workplace, explained, open_workplace
 
 Splits = Mapping[str, tuple[Sequence[reading.Chunk], computing.Task]]
 
@@ -52,18 +50,9 @@ def of_splits(
         UsageError: the runner is unknown, or workers are elsewhere and there is no `--temp_location`.
         StepError: the runner fails, a worker met wrong input, or there are too many slices.
     """
-    try:
-        with open_workplace(beam_args, "data_validation") as workplace:
-            found = _run(splits, workplace, source)
-    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
-        logging.debug("Beam", exc_info=True)
-        if known := reason(error):
-            raise known from error
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise StepError(
-            f"The statistics failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {lines[-1]}. "
-            "Check the options and the runner's own log; without --beam-args they are computed on this machine."
-        ) from error
+    failing = explained("The statistics", "they are computed on this machine", beam_args)
+    with failing, open_workplace(beam_args, "data_validation") as workplace:
+        found = _run(splits, workplace, source)
     result: dict[str, dict[str, statistics_pb2.DatasetFeatureStatistics]] = {name: {} for name in splits}
     for (name, of), dataset in sorted(found.items()):
         result[name][of] = dataset

@@ -1,6 +1,5 @@
 """The same scoring on a Beam runner: files spread over workers, what is known of their rows merged."""
 
-import logging
 import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,7 @@ from evaluate import models, scoring
 from evaluate.aggregate import Aggregator
 from evaluate.scoring import Scores
 from stepkit import uris
-from stepkit.errors import StepError
-from stepkit.workplace import Workplace, open_workplace, reason
+from stepkit.workplace import Workplace, explained, open_workplace
 
 
 def score(
@@ -29,18 +27,9 @@ def score(
         UsageError: the runner is unknown, or workers are elsewhere and there is no `--temp_location`.
         StepError: the runner fails, or a worker met wrong input.
     """
-    try:
-        with open_workplace(beam_args, "evaluate") as workplace:
-            return _run(task, by_name, parts, workplace)
-    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
-        logging.debug("Beam", exc_info=True)
-        if known := reason(error):
-            raise known from error
-        lines = str(error).strip().splitlines() or [""]
-        raise StepError(
-            f"The evaluation failed on Beam with --beam-args {list(beam_args)}: {type(error).__name__}: {lines[-1]}. "
-            "Check the options and the runner's own log; without --beam-args it is done in this process."
-        ) from error
+    failing = explained("The evaluation", "it is done in this process", beam_args)
+    with failing, open_workplace(beam_args, "evaluate") as workplace:
+        return _run(task, by_name, parts, workplace)
 
 
 def _run(

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extract import inference, json_texts, packed, spool
+from extract import inference, json_numbers, json_texts, packed, reasons, spool
 from extract.errors import explain
 from extract.files import SourceFile
 from extract.inference import Column
@@ -156,6 +156,9 @@ def _infer(connection: Any, path: str, column_types: Mapping[str, str], advance:
     if long and leaves:
         _warn_of_rounding(connection, path)
         found = _learn(connection, path, leaves)
+        for leaf, shown in json_numbers.lost(connection, path).items():
+            if leaf in found:
+                found[leaf] = Column("VARCHAR", reason=reasons.lost(shown), lookalike=True)
         for name in {leaf[0] for leaf in leaves}:
             columns[name] = _exact(structure[name], [name], found)
     texts = [leaf for leaf, column in found.items() if column.kind == "VARCHAR"]

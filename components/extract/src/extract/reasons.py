@@ -12,6 +12,7 @@ _KINDS = {
     "TIMESTAMPTZ": "time with a zone",
 }
 _NUMBERS = ("BIGINT", "DOUBLE")
+_NOT_KEPT = "has more digits, or is larger or smaller, than a double keeps"
 # Forms that some reader takes for a value, and what it would lose.
 _LOOKALIKES = (
     (r"[+-]?0[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?", "has leading zeros, which a number would lose"),
@@ -39,7 +40,7 @@ def of_text(text: str, alone: str, before: str, decimal: str) -> tuple[str, bool
     Returns:
         The reason, and whether the value looks like something else than text.
     """
-    shown = repr(text if len(text) <= 40 else text[:40] + "…")
+    shown = _shown(text)
     if alone in _NUMBERS and before in _NUMBERS:
         return f"{LARGE_AND_FRACTIONS} ({shown})", True
     if alone != "VARCHAR":
@@ -51,12 +52,21 @@ def of_text(text: str, alone: str, before: str, decimal: str) -> tuple[str, bool
     return f"{shown} is no {_KINDS[before]}, as each value before it is", False
 
 
+def lost(text: str) -> str:
+    """Explains why a column is text that has a number which a double can't hold."""
+    return f"{_shown(text)} {_NOT_KEPT}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
 def _lookalike(text: str, trimmed: str, before: str, decimal: str) -> str:
     point, other = re.escape(decimal), "," if decimal == "." else "."
     if re.fullmatch(r"[+-]?[1-9][0-9]{15,}", trimmed):
         return "is beyond 2^53, and a double would round it" if before == "DOUBLE" else "is too long for 64 bits"
     if re.fullmatch(rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?", trimmed):
-        return "has more digits, or is larger or smaller, than a double keeps"
+        return _NOT_KEPT
     if re.fullmatch(rf"[+-]?[0-9]+{re.escape(other)}[0-9]+", trimmed):
         return f"has {other!r} where the decimal point is {decimal!r}; say --decimal {other!r} if it is one"
     if trimmed != text.strip() and re.fullmatch(r"[0-9.,:+\-T \s]+", trimmed):

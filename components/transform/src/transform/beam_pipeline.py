@@ -1,5 +1,6 @@
 """Analyses and applies on Beam: any runner, and all that TFT can analyse."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import tensorflow_transform.beam as tft_beam
 from stepkit import uris
 from stepkit.errors import StepError
 from stepkit.outputs import Outputs
-from stepkit.workplace import reason
+from stepkit.workplace import explained
 from transform import shards, writing
 from transform.applying import Transformation, graph_failed
 from transform.job import Job
@@ -41,12 +42,10 @@ def run(job: Job, options: Any, scratch: str, graph: str, transformed: str) -> N
     context = tft_beam.Context(temp_dir=uris.join(scratch, "tft"), use_deep_copy_optimization=True)
     # Logs every exception of a worker with a traceback, besides passing it on.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
-    try:
-        with context, apache_beam.Pipeline(options=options) as pipeline:
-            written = analyze(pipeline, job) | "WriteGraph" >> tft_beam.WriteTransformFn(graph)
-            apply(pipeline, job, graph, transformed, written)
-    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise their own types
-        raise _translated(error) from error
+    failing = explained("The transformation", "it runs in this process")
+    with failing, _translated(), context, apache_beam.Pipeline(options=options) as pipeline:
+        written = analyze(pipeline, job) | "WriteGraph" >> tft_beam.WriteTransformFn(graph)
+        apply(pipeline, job, graph, transformed, written)
 
 
 def analyze(pipeline: Any, job: Job) -> Any:
@@ -91,14 +90,19 @@ class _ApplyShard(apache_beam.DoFn):
         return iter(())
 
 
-def _translated(error: Exception) -> BaseException:
-    if known := reason(error):
-        return known
-    text = str(error)
-    if found := _FULL.findall(text):
-        return StepError(
-            f"Can't write {found[-1]!r}: No space left on device. Nothing was kept; make room and run again."
-        )
-    if found := _TFT_ERROR.findall(text):
-        return StepError(graph_failed(found[-1]))
-    return error
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Makes errors of what a worker or TFT can tell only by text."""
+    try:
+        yield
+    except StepError:
+        raise
+    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise their own types
+        text = str(error)
+        if found := _FULL.findall(text):
+            raise StepError(
+                f"Can't write {found[-1]!r}: No space left on device. Nothing was kept; make room and run again."
+            ) from error
+        if found := _TFT_ERROR.findall(text):
+            raise StepError(graph_failed(found[-1])) from error
+        raise

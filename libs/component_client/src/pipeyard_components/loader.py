@@ -12,7 +12,7 @@ import yaml
 from kfp import components as kfp_components
 from kfp.dsl.types import type_utils
 
-from pipeyard_components import session, spec_mistakes, yamls
+from pipeyard_components import misread, session, spec_mistakes, yamls
 from pipeyard_components.components import LoadedComponent, Retyped
 from pipeyard_components.errors import PipeyardError
 
@@ -46,6 +46,8 @@ def load(text: str, location: str, digest: str, *, retype: bool) -> LoadedCompon
         documents = yamls.load_all(text)
         spec = _kfp1_spec(documents)
         if spec:
+            for problem in misread.defaults(text):
+                _log.warning("%s: %s", location, problem)
             if retype:
                 retyped = _retype(spec)
             else:

@@ -7,6 +7,7 @@ values is refused at once. A key that stands twice with two meanings is refused,
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -18,6 +19,8 @@ _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What PyYAML's constructors let through of Python's own, for `2020-13-01`, `!!int x` and the like.
 _ODD = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError)
 _MERGE = "tag:yaml.org,2002:merge"
+# Numbers of YAML 1.1 that YAML 1.2 reads otherwise: octal, to the base of 2 or 60, with underscores.
+_ODD_NUMBER = re.compile(r"[-+]?(0[0-9_]+|0b[01_]+|(?=[0-9.]*_)[0-9][0-9_]*(\.[0-9_]*)?|[0-9_]+(:[0-9.]+)+)")
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
@@ -178,6 +181,25 @@ class _Count:
             raise TooMuch(problem, event.start_mark)
         if self._nodes > bounds.MOST_NODES:
             raise TooMuch(f"it has more than {bounds.MOST_NODES:,} values", event.start_mark)
+
+
+def misread(node: yaml.Node) -> str:
+    """Returns what PyYAML reads, as YAML 1.1 has it, where YAML 1.2 reads another value: 012 as 10, no as false.
+
+    Args:
+        node: of `compose`.
+
+    Returns:
+        The value; empty: both read the same, or it is in quotes.
+    """
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return ""
+    kind, text = node.tag.rpartition(":")[2], str(node.value)
+    if kind == "bool" and text.lower() not in ("true", "false"):
+        return str(yaml.safe_load(text)).lower()
+    if kind in ("int", "float") and _ODD_NUMBER.fullmatch(text):
+        return str(yaml.safe_load(text))
+    return ""
 
 
 def unshared(node: Any) -> Any:

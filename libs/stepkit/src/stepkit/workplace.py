@@ -4,6 +4,7 @@ Needs Beam, which a component brings.
 """
 
 import contextlib
+import logging
 import re
 import tempfile
 import uuid
@@ -129,6 +130,34 @@ def open_workplace(beam_args: Sequence[str], program: str) -> Iterator[Workplace
     finally:
         if fs.exists(path):  # object stores have no folder until there is something in it
             fs.rm(path, recursive=True)
+
+
+@contextlib.contextmanager
+def explained(what: str, instead: str, beam_args: Sequence[str] = ()) -> Iterator[None]:
+    """Makes whatever a runner raises an error that says what failed, and what to do.
+
+    Args:
+        what: was done on Beam, with a capital.
+        instead: what becomes of it without `--beam-args`.
+        beam_args: to be named, where they aren't known to be good yet.
+
+    Raises:
+        StepError: as a worker raised it; or of any other failure.
+        SystemExit: the step is being cancelled.
+    """
+    try:
+        yield
+    except Exception as error:  # pylint: disable=broad-exception-caught  # runners raise whatever they like
+        logging.debug("Beam", exc_info=True)
+        if known := reason(error):
+            raise known from error
+        last = (str(error).strip().splitlines() or [""])[-1]
+        by = f" with --beam-args {list(beam_args)}" if beam_args else ""
+        cause = f"{type(error).__name__}: {last}".rstrip(": .")
+        raise StepError(
+            f"{what} failed on Beam{by}: {cause}. Check --beam-args and the runner's own log; without --beam-args "
+            f"{instead}."
+        ) from error
 
 
 def reason(error: Exception) -> StepError | SystemExit | None:
