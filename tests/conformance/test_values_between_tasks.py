@@ -11,6 +11,7 @@ from kfp.dsl import Dataset, Input
 from support.tiny_components import component
 
 from pipeyard.errors import PipeyardError
+from pipeyard.ir import values
 from pipeyard.runs.record import State
 
 OK, FAILED, SKIPPED = State.SUCCEEDED, State.FAILED, State.SKIPPED
@@ -252,3 +253,59 @@ implementation:
     result = run(pipeline, c="z")
     assert result["join"].output_parameters == {"said": '{"a": "x", "b": 3}|--none'}
     assert result["join-2"].output_parameters == {"said": '{"a": "y", "b": 4}|--c|c=z'}
+
+
+WRITTEN = [
+    ("Integer", "3\n", 3),
+    ("Integer", "+5", 5),
+    ("Integer", "007", 7),
+    ("Integer", "9007199254740994", 9007199254740994),
+    ("Integer", "3.0", "which isn't a whole number"),
+    ("Integer", "1e3", "which isn't a whole number"),
+    ("Integer", "1_000", "which isn't a whole number"),
+    ("Integer", "9007199254740993", "9007199254740993, which KFP would round"),
+    ("Integer", "1" + "0" * 400, "of more than 300 digits, which KFP would round"),
+    ("Float", ".5", 0.5),
+    ("Float", "NaN", "which isn't a number"),
+    ("Float", "1e400", "which isn't a number"),
+    ("Boolean", "T", True),
+    ("Boolean", "False\n", False),
+    ("Boolean", "yes", "which isn't true or false"),
+    ("JsonArray", '[{"a": 1, "a": 2}]', "the key 'a' stands twice"),
+    ("JsonArray", "[" * 5000 + "]" * 5000, "nested more than 100 deep"),
+    ("JsonObject", '{"id": [9007199254740993]}', "9007199254740993, which KFP would round"),
+    ("JsonObject", '{"id": 1e300}', {"id": int(1e300)}),
+    ("String", "a\r\nb\rc\n", "a\r\nb\rc\n"),
+]
+
+
+def test_outputs_are_read_as_the_launcher_reads_them():
+    for kind, text, expected in WRITTEN:
+        declared = {"Integer": "NUMBER_INTEGER", "Float": "NUMBER_DOUBLE", "JsonArray": "LIST", "JsonObject": "STRUCT"}
+        type_ = getattr(values.Types, declared.get(kind, kind.upper()))
+        try:
+            found = values.written(text, type_, "the output 'o'")
+        except PipeyardError as error:
+            assert isinstance(expected, str) and expected in str(error), (kind, text)
+        else:
+            assert (found, type(found)) == (expected, type(expected)), (kind, text)
+
+
+def test_line_ends_in_an_output_stay_what_they_are(run):
+    ends = component("ends", {}, {"said": "String"}, "open(OUT['said'], 'w', newline='').write('a\\r\\nb\\rc')")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        ends()
+
+    assert run(pipeline)["ends"].output_parameters == {"said": "a\r\nb\rc"}
+
+
+def test_a_deep_output_fails_its_step(run):
+    deep = component("deep", {}, {"rows": "JsonArray"}, "write(OUT['rows'], '[' * 5000 + ']' * 5000)")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        deep()
+
+    assert "nested more than 100 deep" in run(pipeline)["deep"].reason

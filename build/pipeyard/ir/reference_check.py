@@ -14,6 +14,10 @@ from pipeyard.ir.protobuf import pb
 
 _CHANNEL = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _IN_CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
+_TEXT = re.compile(r"'[^'\\]*'")
+_ODD = re.compile(r"['\\]|\|\||#\s*[=!<>]+\s*#")  # kfp knows no `or`, and compares no text with another
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_CEL_WORDS = {"int", "double", "string", "bool", "true", "false", "null", "in", "e", "E"}
 # dsl.PIPELINE_*_PLACEHOLDER; and those that KFP's driver puts a value in place of, where they are a whole input:
 # kubeflow/pipelines, backend/src/v2/driver/resolver/parameters.go.
 _PLACEHOLDER = re.compile(r"\{\{\$(?:\.(pipeline_\w+|outputs\.output_file))?\}\}")
@@ -62,6 +66,7 @@ def _of_task(
         if other not in around.dag.tasks:
             yield f"it waits for {other!r}, which isn't beside it. {_GROUPS}"
     yield from _bound(task, component)
+    yield from _condition(task.trigger_policy.condition)
     for key, parameter in sorted(task.inputs.parameters.items()):
         yield from _parameter(spec, around, task, key, parameter)
     for key, artifact in sorted(task.inputs.artifacts.items()):
@@ -71,6 +76,16 @@ def _of_task(
         else:
             output = artifact.task_output_artifact
             yield from _output(spec, around.dag, key, output.producer_task, "artifacts", output.output_artifact_key)
+
+
+def _condition(condition: str) -> Iterator[str]:
+    """Yields why a condition says something else than the DSL: kfp writes texts into it as they are."""
+    rest = _TEXT.sub("#", _IN_CONDITION.sub("@", condition))
+    if _ODD.search(rest) or set(_WORD.findall(rest)) - _CEL_WORDS:
+        yield (
+            f"kfp wrote a text with a quote or a backslash into its condition as it is, where CEL reads another text: "
+            f"{condition}. Compare with a parameter of the pipeline that has the text as its default."
+        )
 
 
 def _bound(task: pb.PipelineTaskSpec, component: pb.ComponentSpec) -> Iterator[str]:

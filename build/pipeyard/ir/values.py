@@ -16,6 +16,14 @@ from pipeyard.system import jsons
 from stepkit.cli import canonical
 
 Types = pb.ParameterType
+_LARGEST = 10**300
+_EXACT = 2**53  # a double has every whole number up to here
+# What KFP's launcher reads of numbers and booleans, but for what JSON hasn't (NaN) and Go's hexadecimal floats.
+_WRITTEN = {
+    Types.NUMBER_INTEGER: re.compile(r"[+-]?[0-9]+"),
+    Types.NUMBER_DOUBLE: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+    Types.BOOLEAN: re.compile(r"1|t|T|TRUE|true|True|0|f|F|FALSE|false|False"),
+}
 _BOOLEANS = {"true": True, "false": False}
 _WORDS = {
     Types.NUMBER_INTEGER: "a whole number",
@@ -47,9 +55,42 @@ def coerce(value: Any, kind: int, what: str) -> Any:
     """
     try:
         return _coerce(value, kind)
+    except _RoundedError as error:
+        raise PipeyardError(
+            f"{what} has the number {error}, which KFP would round: it keeps numbers as doubles. Hand it on as text."
+        ) from error
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        shown = value if len(str(value)) < 80 else f"{str(value)[:80]}..."
-        raise PipeyardError(f"{what} is {shown!r}, which isn't {_WORDS.get(kind, 'known')}.") from error
+        why = f" ({error})" if kind in (Types.LIST, Types.STRUCT) and isinstance(error, ValueError) else ""
+        raise _unlike(value, kind, what, why) from error
+
+
+def written(text: str, kind: int, what: str) -> Any:
+    """Reads what a step wrote as an output parameter, by the rules of KFP's launcher.
+
+    Protocol: kubeflow/pipelines, backend/src/v2/component/launcher_v2.go, `textToPbValue`: Go's `strconv.ParseInt`,
+    `ParseFloat` and `ParseBool` of what is between white space.
+
+    Raises:
+        PipeyardError: the launcher would refuse it, or KFP would round it.
+    """
+    form = _WRITTEN.get(kind)
+    if form is None:
+        return coerce(text, kind, what)
+    found = form.fullmatch(text.strip())
+    if not found:
+        raise _unlike(text, kind, what)
+    if kind == Types.BOOLEAN:
+        return found[0][0] in "1tT"
+    try:
+        number = int(found[0]) if kind == Types.NUMBER_INTEGER else float(found[0])
+    except ValueError as error:  # more digits than Python takes
+        raise _unlike(text, kind, what) from error
+    return coerce(number, kind, what)
+
+
+def _unlike(value: Any, kind: int, what: str, why: str = "") -> PipeyardError:
+    shown = value if len(str(value)) < 80 else f"{str(value)[:80]}..."
+    return PipeyardError(f"{what} is {shown!r}, which isn't {_WORDS.get(kind, 'known')}{why}.")
 
 
 def typed(value: Any, kind: int, what: str) -> Any:
@@ -77,7 +118,9 @@ def _coerce(value: Any, kind: int) -> Any:
         text = value.strip()
         if kind == Types.BOOLEAN:
             return _BOOLEANS[text.lower()]
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=jsons.once)
+        value = jsons.load(text, parse_constant=_refuse)
+    if isinstance(value, bool | int | float | dict | list):
+        _refuse_rounded(value)
     if kind == Types.NUMBER_INTEGER:
         if isinstance(value, bool) or float(value) != int(value):
             raise ValueError(value)
@@ -90,8 +133,25 @@ def _coerce(value: Any, kind: int) -> Any:
         return float(value)
     expected = {Types.BOOLEAN: bool, Types.LIST: list, Types.STRUCT: dict, Types.TASK_FINAL_STATUS: dict}.get(kind)
     if expected and not isinstance(value, expected):
-        raise ValueError(value)
+        raise TypeError(value)
     return canonical(value) if kind in (Types.LIST, Types.STRUCT) else value
+
+
+class _RoundedError(ValueError):
+    """A whole number that a double would round."""
+
+
+def _refuse_rounded(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, int) and abs(each) > _EXACT and (abs(each) >= _LARGEST or int(float(each)) != each):
+            text = str(each) if abs(each) < _LARGEST else "of more than 300 digits"
+            raise _RoundedError(text)
 
 
 def _refuse(constant: str) -> None:
@@ -131,7 +191,7 @@ def items(value: Any) -> list[Any]:
     found = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
-            found = json.loads(value, parse_constant=_refuse, object_pairs_hook=jsons.once)
+            found = jsons.load(value, parse_constant=_refuse)
     if not isinstance(found, list):
         raise PipeyardError(f"it loops over {as_text(value)!r}, which isn't a list.")
     return canonical(found) if isinstance(value, str) else found
@@ -148,7 +208,10 @@ def select(value: Any, selector: str) -> Any:
         raise PipeyardError(f"the parameter expression {selector!r} isn't one that this runner knows.")
     for key in re.findall(r"\[\"([^\"]*)\"\]", match.group(1)):
         if isinstance(value, str):
-            value = json.loads(value)
+            try:
+                value = jsons.load(value)
+            except ValueError as error:
+                raise PipeyardError(f"{value!r} has no field {key!r}: it isn't JSON ({error}).") from error
         if not isinstance(value, Mapping) or key not in value:
             raise PipeyardError(f"{as_text(value)!r} has no field {key!r}.")
         value = value[key]

@@ -488,11 +488,15 @@ class StepRunner:
         for name, definition in definitions.parameters.items():
             path = work.files.parameters[name]
             hidden.hide_in(path)
+            kind, what = definition.parameter_type, f"the output {name!r}"
+            if not path.exists():
+                parameters[name] = values.coerce(told["parameterValues"][name], kind, what)
+                continue
             try:
-                raw = path.read_text(encoding="utf-8") if path.exists() else told["parameterValues"][name]
+                text = path.read_bytes().decode()  # not as lines: `\r\n` stays what it is
             except UnicodeDecodeError as error:
-                raise PipeyardError(f"the output {name!r} isn't UTF-8 text ({error}).") from error
-            parameters[name] = values.coerce(raw, definition.parameter_type, f"the output {name!r}")
+                raise PipeyardError(f"{what} isn't UTF-8 text ({error}).") from error
+            parameters[name] = values.written(text, kind, what)
         artifacts = {}
         for name, definition in definitions.artifacts.items():
             uri = work.files.uri(name)

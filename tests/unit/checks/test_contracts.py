@@ -299,6 +299,11 @@ def test_an_unpinned_base(project, old, new, told):
         ("default: '', optional: true, description: 'Base", "default: '', description: 'Base", "required: the input"),
         ("{name: serving_uri, type: String, default: '',", "{name: serving_uri, type: String,", "required: the input"),
         ("type: String, description: 'Id of the run'", "description: 'Id of the run'", "spec: the input run_id has no"),
+        (
+            "{name: serving_uri, type: String, default: '',",
+            "{name: serving_uri, type: String, default: no,",
+            "spec: the default of input 'serving_uri' is no in line",
+        ),
         ('{"summary": "RunSummary"}', "{}", "spec: nothing says what the artifact summary means"),
     ],
 )

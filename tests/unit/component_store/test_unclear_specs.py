@@ -96,3 +96,26 @@ def test_merge_keys_and_aliases_are_no_keys_that_stand_twice(tmp_path: Path) -> 
     shared = GREET.replace("- {name: name, type: String}", "- &a {name: name, type: String}\n- {<<: *a, name: other}")
     path.write_text(shared)
     assert ComponentStore(local_search_paths=[tmp_path]).load_component_from_file(str(path)).name == "greet"
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ("String, default: 012", "the default of input 'name' is 012 in line 3, which kfp reads as 10. Put it in quotes."),
+        ("Integer, default: 012", "which kfp reads as 10"),
+        ("String, default: no", "is no in line 3, which kfp reads as false"),
+        ("String, default: 1:30", "which kfp reads as 90"),
+        ("String, default: 1.10", "which kfp reads as 1.1"),
+        ("Integer, default: 1_000", "which kfp reads as 1000"),
+        ("String, default: '012'", ""),
+        ("Boolean, default: yes", ""),
+        ("Integer, default: 12", ""),
+        ("String, default: 1.5", ""),
+    ],
+)
+def test_a_default_that_kfp_reads_unlike_it_is_written_is_told(tmp_path, caplog, declared, told):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(GREET.replace("type: String", f"type: {declared}"))
+    ComponentStore(local_search_paths=[tmp_path]).load_component_from_file(str(spec))
+    assert told in caplog.text
+    assert bool(told) == ("kfp reads" in caplog.text)

@@ -219,3 +219,30 @@ def test_each_reference_to_nothing_names_task_and_input(right: str, wrong: str, 
     assert yaml.safe_load(text)
     with pytest.raises(PipeyardError, match=message):
         ir.parse(text)
+
+
+@pytest.mark.parametrize("text", ["it's", "a'b'c", "C:\\new", "\\", "' || '' == '", "x' && 'y' == 'y"])
+def test_texts_that_kfp_writes_unescaped_into_a_condition_are_refused(tmp_path, text):
+    @dsl.pipeline(name="p")
+    def pipeline(mode: str = "a"):
+        with dsl.If(mode == text):
+            say(text="a")
+
+    with pytest.raises(PipeyardError, match="condition-1: kfp wrote a text with a quote or a backslash into"):
+        _parsed(pipeline, tmp_path)
+
+
+@pytest.mark.parametrize("value", ["", 'a "b" é (int) && true', -1, 1.5e-7, True])
+def test_other_constants_of_conditions_are_not(tmp_path, value):
+    @dsl.pipeline(name="p")
+    def pipeline(text: str = "a", whole: int = 1, number: float = 1.0, flag: bool = True):
+        with dsl.If({str: text, int: whole, float: number, bool: flag}[type(value)] == value):
+            say(text="a")
+
+    assert _parsed(pipeline, tmp_path)
+
+
+def _parsed(pipeline: Any, tmp_path: Path) -> ir.Pipeline:
+    path = tmp_path / "pipeline.json"
+    compiler.Compiler().compile(pipeline, str(path))
+    return ir.parse(path.read_text())
