@@ -275,6 +275,10 @@ WRITTEN = [
     ("JsonArray", "[" * 5000 + "]" * 5000, "nested more than 100 deep"),
     ("JsonObject", '{"id": [9007199254740993]}', "9007199254740993, which KFP would round"),
     ("JsonObject", '{"id": 1e300}', {"id": int(1e300)}),
+    ("JsonObject", r'{"a": ["\ud800"]}', r"the character '\ud800', which no command"),
+    ("JsonArray", r'["\u0000"]', r"the character '\x00'"),
+    ("String", "a\0b", r"the character '\x00', which no command and no record can have. Leave it out."),
+    ("JsonArray", "[1e999]", "isn't a JSON array (inf)"),
     ("String", "a\r\nb\rc\n", "a\r\nb\rc\n"),
 ]
 
@@ -309,3 +313,46 @@ def test_a_deep_output_fails_its_step(run):
         deep()
 
     assert "nested more than 100 deep" in run(pipeline)["deep"].reason
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_a_parameter_that_no_command_can_have_is_refused_before_the_run(run, value):
+    @dsl.pipeline(name="p")
+    def pipeline(text: str):
+        echo(value=text)
+
+    with pytest.raises(PipeyardError, match="the parameter 'text' has the character .* Leave it out"):
+        run(pipeline, text=value)
+
+
+def test_a_number_that_is_none_is_refused_at_any_depth(run):
+    @dsl.pipeline(name="p")
+    def pipeline(words: list):
+        listed(words=words)
+
+    with pytest.raises(PipeyardError, match="the parameter 'words' is .*isn't a JSON array"):
+        run(pipeline, words=[{"a": float("inf")}])
+
+
+def test_an_output_that_is_a_pipe_fails_its_step(run):
+    pipe = component("pipe", {}, {"said": "String"}, "import os; os.mkfifo(OUT['said'])")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        pipe()
+
+    assert run(pipeline)["pipe"].reason.startswith("the output 'said' is no file. Write its value into a file")
+
+
+@pytest.mark.parametrize(
+    "said", ["[1]", '{"artifacts": []}', '{"parameterValues": 1}', '{"artifacts": {"data": {"artifacts": [1]}}}']
+)
+def test_an_executor_output_that_is_none_fails_its_step(run, said):
+    code = f"open(OUT['data'] + '/../executor_output.json', 'w').write({said!r})"
+    tell = component("tell", {}, {"data": "Dataset"}, f"import os; os.makedirs(OUT['data']); {code}")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        tell()
+
+    assert run(pipeline)["tell"].reason.startswith("its executor output ")

@@ -18,6 +18,7 @@ from stepkit.cli import canonical
 Types = pb.ParameterType
 _LARGEST = 10**300
 _EXACT = 2**53  # a double has every whole number up to here
+_UNSENT = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of surrogate pairs
 # What KFP's launcher reads of numbers and booleans, but for what JSON hasn't (NaN) and Go's hexadecimal floats.
 _WRITTEN = {
     Types.NUMBER_INTEGER: re.compile(r"[+-]?[0-9]+"),
@@ -55,10 +56,8 @@ def coerce(value: Any, kind: int, what: str) -> Any:
     """
     try:
         return _coerce(value, kind)
-    except _RoundedError as error:
-        raise PipeyardError(
-            f"{what} has the number {error}, which KFP would round: it keeps numbers as doubles. Hand it on as text."
-        ) from error
+    except _UnkeptError as error:
+        raise PipeyardError(f"{what} has {error}.") from error
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         why = f" ({error})" if kind in (Types.LIST, Types.STRUCT) and isinstance(error, ValueError) else ""
         raise _unlike(value, kind, what, why) from error
@@ -85,6 +84,8 @@ def written(text: str, kind: int, what: str) -> Any:
         number = int(found[0]) if kind == Types.NUMBER_INTEGER else float(found[0])
     except ValueError as error:  # more digits than Python takes
         raise _unlike(text, kind, what) from error
+    if isinstance(number, float) and not math.isfinite(number):
+        raise _unlike(text, kind, what)
     return coerce(number, kind, what)
 
 
@@ -113,14 +114,14 @@ def typed(value: Any, kind: int, what: str) -> Any:
 
 def _coerce(value: Any, kind: int) -> Any:
     if kind == Types.STRING:
+        _refuse_unkept(value)
         return value if isinstance(value, str) else as_text(value)
     if isinstance(value, str):
         text = value.strip()
         if kind == Types.BOOLEAN:
             return _BOOLEANS[text.lower()]
         value = jsons.load(text, parse_constant=_refuse)
-    if isinstance(value, bool | int | float | dict | list):
-        _refuse_rounded(value)
+    _refuse_unkept(value)
     if kind == Types.NUMBER_INTEGER:
         if isinstance(value, bool) or float(value) != int(value):
             raise ValueError(value)
@@ -137,21 +138,27 @@ def _coerce(value: Any, kind: int) -> Any:
     return canonical(value) if kind in (Types.LIST, Types.STRUCT) else value
 
 
-class _RoundedError(ValueError):
-    """A whole number that a double would round."""
+class _UnkeptError(ValueError):
+    """A value that KFP, or a command, can't keep as it is; the message says what it has, and the remedy."""
 
 
-def _refuse_rounded(value: Any) -> None:
+def _refuse_unkept(value: Any) -> None:
     waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
-            waiting += each.values()
+            waiting += [*each, *each.values()]
         elif isinstance(each, list):
             waiting += each
+        elif isinstance(each, str) and (match := _UNSENT.search(each)):
+            raise _UnkeptError(f"the character {match[0]!r}, which no command and no record can have. Leave it out")
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise ValueError(each)
         elif isinstance(each, int) and abs(each) > _EXACT and (abs(each) >= _LARGEST or int(float(each)) != each):
             text = str(each) if abs(each) < _LARGEST else "of more than 300 digits"
-            raise _RoundedError(text)
+            raise _UnkeptError(
+                f"the number {text}, which KFP would round: it keeps numbers as doubles. Hand it on as text"
+            )
 
 
 def _refuse(constant: str) -> None:

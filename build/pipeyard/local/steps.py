@@ -492,6 +492,10 @@ class StepRunner:
             if not path.exists():
                 parameters[name] = values.coerce(told["parameterValues"][name], kind, what)
                 continue
+            if not path.is_file():  # to open a pipe would wait for ever
+                raise PipeyardError(
+                    f"{what} is no file. Write its value into a file at the path that the step is given."
+                )
             try:
                 text = path.read_bytes().decode()  # not as lines: `\r\n` stays what it is
             except UnicodeDecodeError as error:

@@ -134,7 +134,7 @@ class TaskFiles:
         """Returns what the step said of its outputs, if it said anything (KFP's ExecutorOutput).
 
         Raises:
-            PipeyardError: it isn't JSON.
+            PipeyardError: it isn't JSON, or no such object.
         """
         told: dict[str, Any] = {}
         if self.executor_output.exists():
@@ -142,12 +142,21 @@ class TaskFiles:
                 told = jsons.read(self.executor_output)
             except ValueError as error:
                 raise PipeyardError(f"its executor output isn't valid JSON ({error}).") from error
+            parts = [told, *(told.get(key, {}) for key in ("parameterValues", "artifacts"))] if _is(told) else [told]
+            if not all(map(_is, parts)) or not all(map(_is, told.get("artifacts", {}).values())):
+                raise PipeyardError("its executor output isn't KFP's: an object with parameterValues and artifacts.")
         return {"parameterValues": told.get("parameterValues", {}), "artifacts": told.get("artifacts", {})}
+
+
+def _is(told: Any) -> bool:
+    return isinstance(told, dict)
 
 
 def said_of(told: Mapping[str, Any], artifact: str) -> Mapping[str, Any]:
     """Returns what a step said of an output artifact; empty: nothing."""
     listed = told["artifacts"].get(artifact, {}).get("artifacts") or [{}]
+    if not isinstance(listed, list) or not isinstance(listed[0], dict):
+        raise PipeyardError(f"its executor output says of {artifact!r} what isn't a list of artifacts.")
     return cast("Mapping[str, Any]", listed[0])
 
 

@@ -128,7 +128,8 @@ def _structured(content: Mapping[str, Any], named: Mapping[str, str], now: datet
 
 
 def _cloud_event(about: CloudEvent, data: Any, headers: Mapping[str, str], now: datetime) -> Event:
-    identity = "|".join(filter(None, (about.source, about.id)))
+    # One without an id isn't known again by its source alone, which the next has, too.
+    identity = "|".join(filter(None, (about.source, about.id))) if about.id else ""
     if about.type in _HAPPENINGS:
         return _stored(about.type, data, identity, about.time, now)
     if about.type == _PUBLISHED:

@@ -101,7 +101,10 @@ def test_merge_keys_and_aliases_are_no_keys_that_stand_twice(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("declared", "told"),
     [
-        ("String, default: 012", "the default of input 'name' is 012 in line 3, which kfp reads as 10. Put it in quotes."),
+        (
+            "String, default: 012",
+            "default of input 'name' is 012 in line 3, which kfp reads as 10. Put it in quotes.",
+        ),
         ("Integer, default: 012", "which kfp reads as 10"),
         ("String, default: no", "is no in line 3, which kfp reads as false"),
         ("String, default: 1:30", "which kfp reads as 90"),

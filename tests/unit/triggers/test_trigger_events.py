@@ -126,3 +126,11 @@ def test_what_is_no_event_is_told_apart_with_what_to_send(headers, content, told
     with pytest.raises(events.Unreadable) as caught:
         parse(headers, content)
     assert told in str(caught.value)
+
+
+def test_events_without_an_id_are_not_each_other_though_one_source_sends_them():
+    headers = {name: value for name, value in BINARY.items() if name.lower() != "ce-id"}
+    assert "ce-source" in {name.lower() for name in headers}
+    first, second = (parse(headers, {**RESOURCE, "name": name}) for name in ("a", "b"))
+    assert (first.id, second.id) == ("", "")
+    assert first.subject != second.subject
