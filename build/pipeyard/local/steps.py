@@ -430,7 +430,7 @@ class StepRunner:
         timeout = self._pipeline.timeouts.get(leaf.component.executor_label) or self._task_timeout
         try:
             with _scratch(host) as own:
-                launch = replace(launch, env={**launch.env, **own})
+                launch = replace(launch, env={**launch.env, **own}) if own else launch
                 ended = self._launcher.run(launch, self._canceled, timeout, lambda: self._start_next(leaf))
         finally:
             hidden.hide_in(log)
@@ -493,9 +493,7 @@ class StepRunner:
                 parameters[name] = values.coerce(told["parameterValues"][name], kind, what)
                 continue
             if not path.is_file():  # to open a pipe would wait for ever
-                raise PipeyardError(
-                    f"{what} is no file. Write its value into a file at the path that the step is given."
-                )
+                raise PipeyardError(f"{what} is no file. Write its value into a file, at the path that is given.")
             try:
                 text = path.read_bytes().decode()  # not as lines: `\r\n` stays what it is
             except UnicodeDecodeError as error:
