@@ -87,11 +87,11 @@ def table(
     kinds.update({name: _read_as(connection, kind) for name, kind in column_types.items() if name in columns})
     kinds = {name: kinds[name] for name in columns}
     places = _rewrite(connection, found, [(name,) for name, kind in kinds.items() if kind == "VARCHAR"])
-    reasons = {name: column.reason for name, column in inferred.items() if column.reason}
+    notes = {name: column.reason for name, column in inferred.items() if column.reason}
     read = {original: path for path, original in places.items()}
     paths = [read.get(path, path) for path in found]
     parts = {path: _select([path], kinds) for path in paths}
-    return Table(_select(paths, kinds), reasons, frozenset(reasons), places, parts=parts)
+    return Table(_select(paths, kinds), notes, frozenset(notes), places, parts=parts)
 
 
 def _select(paths: Sequence[str], kinds: Mapping[str, str]) -> str:
