@@ -15,6 +15,7 @@ from pipeyard.repository.project import Project
 from pipeyard.scaffolds.column_roles import ColumnFacts, ColumnPlan
 
 _SQLITE = b"SQLite format 3\0"
+_EXTRACT = "extract: "  # what its lines begin with
 
 # In extract's environment: what the Parquet files of its output have.
 _COUNT = """
@@ -77,10 +78,17 @@ class DataSource:
     Attributes:
         location: a path, or an address of a database.
         query: SQL; empty for files.
+        nulls: texts that stand for a missing value, besides the empty one.
     """
 
     location: str
     query: str = ""
+    nulls: tuple[str, ...] = ()
+
+    @property
+    def null_values(self) -> list[str]:
+        """What extract is given; empty: its default."""
+        return ["", *self.nulls] if self.nulls else []
 
 
 def source_of(file: Path, table: str = "") -> DataSource:
@@ -137,13 +145,13 @@ class DataReader:
         self._say = say
 
     def columns(self, source: DataSource, label: str) -> list[ColumnFacts]:
-        """Returns what is known of each column.
+        """Returns what is known of each column; says what extract tells of their types.
 
         Raises:
             PipeyardError: the data can't be read.
         """
         self._say("reading the data")
-        examples = self._examples(source, "all", ())
+        examples = self._examples(source, "all", (), self._tell)
         told = self._python("extract", "-c", _COUNT, str(examples), label)
         return [ColumnFacts(**each) for each in json.loads(told)]
 
@@ -167,15 +175,22 @@ class DataReader:
         )
         return self._python("data_validation", "-c", _KEPT, str(schema), json.dumps(plan.columns), plan.label.name)
 
-    def _examples(self, source: DataSource, name: str, more: Sequence[str]) -> Path:
+    def _tell(self, line: str) -> None:
+        if line.startswith(f"{_EXTRACT}column "):
+            self._say(line.removeprefix(_EXTRACT).replace("--null-values", "--null"))
+
+    def _examples(
+        self, source: DataSource, name: str, more: Sequence[str], hear: Callable[[str], object] = lambda line: None
+    ) -> Path:
         folder = self._folder / name
         query = ["--query", source.query] if source.query else []
+        query += ["--null-values", json.dumps(source.null_values)] if source.nulls else []
         outputs = [
             *("--examples", str(folder / "examples"), "--manifest", str(folder / "manifest")),
             *("--row-count", str(folder / "rows"), "--splits", '{"train": 1}'),
         ]
-        self._python("extract", "-m", "extract", "--source", source.location, *query, *more, *outputs)
+        self._python("extract", "-m", "extract", "--source", source.location, *query, *more, *outputs, hear=hear)
         return folder / "examples"
 
-    def _python(self, component: str, *arguments: str) -> str:
-        return component_programs.run(self._project, component, [*arguments], "data are read", self._say)
+    def _python(self, component: str, *arguments: str, hear: Callable[[str], object] = lambda line: None) -> str:
+        return component_programs.run(self._project, component, [*arguments], "data are read", self._say, hear)
