@@ -15,14 +15,17 @@ ROWS = [
 
 
 def test_what_stands_for_a_missing_value_is_told_and_can_be_said(tmp_path):
-    (tmp_path / "rows.csv").write_text("size,label\n1.5,a\nNA,b\n2.5,a\n", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("size,label,nan\n1.5,a,1\nNA,b,nan\n2.5,a,3\n", encoding="utf-8")
     said: list[str] = []
     reader = data_facts.DataReader(Project(Path(__file__).parents[2]), tmp_path / "read", said.append)
     source = data_facts.source_of(tmp_path / "rows.csv")
-    assert [each.type for each in reader.columns(source, "label")] == ["string", "string"]
-    assert "column 'size' is string: 'NA' is a word, not a number; name it in --null if it stands for none" in said
+    columns = reader.columns(source, "label")
+    assert [(each.type, each.word) for each in columns] == [("string", "NA"), ("string", ""), ("string", "nan")]
+    assert said[-1] == "column 'nan' is string: 'nan' is a word, not a number; name it in --null if it stands for none"
+    (warning, _) = column_roles.plan(columns, "label").warnings[-2:]
+    assert "'size' is text: it has 'NA' among its numbers." in warning and warning.endswith("--null NA.")
     reader = data_facts.DataReader(Project(Path(__file__).parents[2]), tmp_path / "again", said.append)
-    size, _ = reader.columns(replace(source, nulls=("NA",)), "label")
+    size, *_ = reader.columns(replace(source, nulls=("NA",)), "label")
     assert (size.type, size.missing) == ("double", 1)
 
 

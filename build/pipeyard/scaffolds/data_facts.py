@@ -42,12 +42,21 @@ for name, kind in types.items():
     for form, pattern in reversed(forms.items()) if kind == "string" and rows > missing else ():
         if source.aggregate(f"bool_and(regexp_full_match({column}, '{pattern}'))").fetchall()[0][0]:
             dates = form
+    word = ""
+    if kind == "string":
+        number = f"coalesce(isfinite(TRY_CAST({column} AS DOUBLE)), false)"
+        words_of = f"{column} IS NOT NULL AND NOT {number}"
+        first, last, numbers = source.aggregate(
+            f"min({column}) FILTER ({words_of}), max({column}) FILTER ({words_of}), "
+            f"count(DISTINCT {column}) FILTER ({number})"
+        ).fetchall()[0]
+        word = first if first == last and first and numbers > 1 else ""
     rarest = 0
     if name == label:
         per_value = source.filter(f"{column} IS NOT NULL").aggregate("count(*) AS n", column)
         rarest = per_value.aggregate("min(n)").fetchall()[0][0] or 0
     found.append(dict(name=name, type=kind, rows=rows, missing=missing, distinct=distinct, words=words or 0,
-                      dates=dates, rarest=rarest, mean=mean or 0, deviation=deviation or 0))
+                      dates=dates, word=word, rarest=rarest, mean=mean or 0, deviation=deviation or 0))
 print(json.dumps(found))
 """
 # In data_validation's: the schema of the columns that are read, in which SERVING has all but the label.
