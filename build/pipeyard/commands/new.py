@@ -19,8 +19,17 @@ def command() -> None:
 @click.option("--label", required=True, help="The column to predict.")
 @click.option("--task", default="", help="binary, multiclass or regression; default: what the label's values suggest.")
 @click.option("--table", default="", help="Table of a database; default: its only one.")
+@click.option(
+    "--null",
+    "nulls",
+    multiple=True,
+    metavar="TEXT",
+    help="What stands for a missing value, besides the empty text, e.g. NA; may be given again.",
+)
 @project_option
-def _pipeline(name: str, data: Path, label: str, task: str, table: str, project_folder: Path) -> None:
+def _pipeline(
+    name: str, data: Path, label: str, task: str, table: str, nulls: tuple[str, ...], project_folder: Path
+) -> None:
     """Write pipelines/NAME, its test, and its entry in settings.yaml's environment `local`.
 
     The schema is inferred, and the module has the columns that were found: numbers scaled, few texts embedded, words
@@ -30,7 +39,14 @@ def _pipeline(name: str, data: Path, label: str, task: str, table: str, project_
 
     console = verbosity.console()
     plan, written = new_pipeline.write(
-        find_project(project_folder), name, data, label, task, table, lambda text: console.print(text, markup=False)
+        find_project(project_folder),
+        name,
+        data,
+        label,
+        task,
+        table,
+        lambda text: console.print(text, markup=False),
+        nulls=nulls,
     )
     click.echo(f"{plan.task} of {plan.label.name}, by {len(plan.columns) - 1} columns:")
     for path in written:

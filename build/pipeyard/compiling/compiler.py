@@ -5,7 +5,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pipeyard.errors import PipeyardError
 from pipeyard.system import apart
 
 if TYPE_CHECKING:
+    from pipeyard.compiling.passes.early_checks import EarlyCheck
     from pipeyard.ir import Pipeline
     from pipeyard_components.components import LoadedComponent
 
@@ -27,18 +28,24 @@ class CompiledPipeline:
     Attributes:
         text: YAML, as runs on this machine take it: with the cache for all steps that the pipeline leaves it to.
         warnings: what its user should know.
-        reads_outside: the tasks that read outside the run, see `passes.caching`.
+        reads_outside: the tasks that read outside the run, see `passes.cache_switch`.
+        checks: executor label to how its component's program is asked before a model is trained.
     """
 
     text: str
     warnings: tuple[str, ...]
     reads_outside: frozenset[tuple[str, str]] = frozenset()
+    checks: "Mapping[str, EarlyCheck]" = field(default_factory=dict)
 
     def shipped(self) -> str:
-        """Returns the YAML for servers, whose cache can't tell that what a step reads outside the run has changed."""
-        from pipeyard.compiling.passes import cache_switch
+        """Returns the YAML for servers.
 
-        return cache_switch.without(self.text, self.reads_outside)
+        Their cache can't tell that what a step reads outside the run has changed, and nobody asks the programs about
+        their parameters before the run: tasks do.
+        """
+        from pipeyard.compiling.passes import cache_switch, early_checks
+
+        return early_checks.added(cache_switch.without(self.text, self.reads_outside), self.checks)
 
 
 def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:
@@ -80,7 +87,8 @@ def compile_pipeline(folder: Path, instead: Mapping[Path, Path] | None = None) -
     except PipeyardError as error:
         raise PipeyardError(f"{folder / 'pipeline.py'}: {error}") from error
     warnings = (*_check(folder, read, opened.loaded), *sizes_of(read, {}, f"{folder / 'pipeline.py'}"))
-    return CompiledPipeline(text, warnings, cache_switch.outside(read, semantics.external(read, opened.loaded)))
+    outside = cache_switch.outside(read, semantics.external(read, opened.loaded))
+    return CompiledPipeline(text, warnings, outside, semantics.early_checks(read, opened.loaded))
 
 
 def compile_apart(folder: Path, instead: Mapping[Path, Path] | None = None) -> CompiledPipeline:

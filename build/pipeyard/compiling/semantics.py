@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from pipeyard.compiling.passes.early_checks import EarlyCheck
 from pipeyard.ir import Pipeline
 from pipeyard.ir.kubernetes_settings import VOLUME_IMAGES
 from pipeyard.ir.protobuf import pb
@@ -81,6 +82,20 @@ def external(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> dict[str,
         spec = specs.get(_key(executor.get("container", {})))
         if spec and (templates := json.loads(_annotations(spec).get(f"{ANNOTATION_PREFIX}external-state", "[]"))):
             found[label] = templates
+    return found
+
+
+def early_checks(pipeline: Pipeline, loaded: Iterable[LoadedComponent]) -> dict[str, EarlyCheck]:
+    """Returns executor label to how its component's program is asked by a task before a model is trained."""
+    specs = _by_executor(loaded)
+    found = {}
+    for label, executor in pipeline.executors.items():
+        annotations = _annotations(specs.get(_key(executor.get("container", {})), {}))
+        keys = (f"{ANNOTATION_PREFIX}check", f"{ANNOTATION_PREFIX}check-task")
+        arguments, task = (json.loads(annotations.get(key, "{}")) for key in keys)
+        if arguments and task:
+            before, given = ([_sanitized(name) for name in task.get(key, ())] for key in ("before", "given"))
+            found[label] = EarlyCheck(arguments, before, given)
     return found
 
 

@@ -134,7 +134,8 @@ def problems(checks: Sequence[ProgramCheck], passed: Path, parallel: int, say: C
     Args:
         passed: folder that remembers what was in order.
         parallel: programs that are asked at a time.
-        say: told that there is something to wait for.
+        say: told that there is something to wait for, and which programs took too long to answer: that is no
+            objection, on a machine that is busy.
     """
     waiting: dict[str, ProgramCheck] = {}
     for check in checks:
@@ -151,12 +152,15 @@ def problems(checks: Sequence[ProgramCheck], passed: Path, parallel: int, say: C
     with contextlib.suppress(OSError):  # of a full disk the run itself tells
         passed.mkdir(parents=True, exist_ok=True)
         for key, objection in objections.items():
-            if not objection and waiting[key].path != key:
+            if objection == "" and waiting[key].path != key:
                 (passed / key).touch()
+    for key in (key for key, objection in objections.items() if objection is None):
+        say(f"{waiting[key].path} hasn't said within {_SECONDS} s whether its parameters are right: it runs unchecked")
     return [objection for objection in objections.values() if objection]
 
 
-def _ask(check: ProgramCheck) -> str:
+def _ask(check: ProgramCheck) -> str | None:
+    """Returns what a program objects to: '' nothing; None: it took too long to say."""
     hidden = HiddenSecrets(check.parameters, os.environ)
     with tempfile.TemporaryDirectory(prefix="pipeyard-check-") as folder:
         log = Path(folder) / "log"
@@ -165,6 +169,6 @@ def _ask(check: ProgramCheck) -> str:
         except FileNotFoundError as error:
             raise PipeyardError(f"{check.path}: the program {error} isn't in its component's environment.") from error
         except subprocess.TimeoutExpired:
-            return f"{check.path}: its program took more than {_SECONDS} s to check its parameters."
+            return None
         said = logs.tail(log, _LINES, hidden.hide)
     return "" if code == 0 else f"{check.path}: {said or f'its program ended with {code} and said nothing'}"

@@ -9,12 +9,20 @@ from pipeyard.repository import venvs
 from pipeyard.repository.project import Project
 
 
-def run(project: Project, component: str, arguments: list[str], purpose: str, say: Callable[[str], None]) -> str:
+def run(
+    project: Project,
+    component: str,
+    arguments: list[str],
+    purpose: str,
+    say: Callable[[str], None],
+    hear: Callable[[str], object] = lambda line: None,
+) -> str:
     """Runs a component's Python, whose environment is made if it isn't there, and returns what it prints.
 
     Args:
         arguments: of Python.
         purpose: what it is asked for, as "data are read", for messages.
+        hear: gets each line that a program which doesn't fail prints to stderr.
 
     Raises:
         PipeyardError: the project hasn't the component, its environment can't be made, or the program fails.
@@ -28,6 +36,8 @@ def run(project: Project, component: str, arguments: list[str], purpose: str, sa
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PipeyardError(f"{component}, by which {purpose}, failed: {_reason(done.stderr)}")
+    for line in done.stderr.splitlines():
+        hear(line)
     return done.stdout
 
 

@@ -1,6 +1,7 @@
 """What becomes of each column of some data: an input of the model, and how, or nothing; and what the model is for."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,7 @@ class ColumnFacts:
         words: of a text, on average; 0 for all else.
         dates: what all values of a text are: `date` or `timestamp`, year first, which `features.date_parts` reads;
             `other` if they look like dates in another order; empty: none of these.
+        word: of a text, the one value that is no number, where at least two others are and all are; else empty.
         rarest: rows that have the rarest value; known of the label alone.
         mean, deviation: of numbers.
     """
@@ -51,6 +53,7 @@ class ColumnFacts:
     distinct: int = 0
     words: float = 0
     dates: str = ""
+    word: str = ""
     rarest: int = 0
     mean: float = 0
     deviation: float = 0
@@ -129,7 +132,7 @@ def plan(columns: Sequence[ColumnFacts], label: str, task: str = "") -> ColumnPl
         told = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items()) or "the label is the only one"
         raise PipeyardError(f"No column is left to predict {label!r} by: {told}. Give data with more columns.")
     times = any(known[name].has_times for name in kinds["dates"].values())
-    warnings = _warnings(target, chosen)
+    warnings = [*_warnings(target, chosen), *filter(None, map(_word_among_numbers, columns))]
     return ColumnPlan(chosen, target, names[label], **kinds, times=times, left_out=left_out, warnings=warnings)
 
 
@@ -218,6 +221,15 @@ def _warnings(label: ColumnFacts, task: str) -> list[str]:
             "`train` stops the run: leave its rows out (`where`), or split by another column (`split_key`)."
         )
     return found
+
+
+def _word_among_numbers(column: ColumnFacts) -> str:
+    if not column.word:
+        return ""
+    return (
+        f"{column.name!r} is text: it has {column.word!r} among its numbers. If that stands for a missing value, write "
+        f"the pipeline anew with --null {shlex.quote(column.word)}."
+    )
 
 
 def condition(label: str) -> str:

@@ -15,6 +15,7 @@ from pipeyard.repository.project import Project
 from pipeyard.scaffolds.column_roles import ColumnFacts, ColumnPlan
 
 _SQLITE = b"SQLite format 3\0"
+_EXTRACT = "extract: "  # what its lines begin with
 
 # In extract's environment: what the Parquet files of its output have.
 _COUNT = """
@@ -41,12 +42,21 @@ for name, kind in types.items():
     for form, pattern in reversed(forms.items()) if kind == "string" and rows > missing else ():
         if source.aggregate(f"bool_and(regexp_full_match({column}, '{pattern}'))").fetchall()[0][0]:
             dates = form
+    word = ""
+    if kind == "string":
+        number = f"coalesce(isfinite(TRY_CAST({column} AS DOUBLE)), false)"
+        words_of = f"{column} IS NOT NULL AND NOT {number}"
+        first, last, numbers = source.aggregate(
+            f"min({column}) FILTER ({words_of}), max({column}) FILTER ({words_of}), "
+            f"count(DISTINCT {column}) FILTER ({number})"
+        ).fetchall()[0]
+        word = first if first == last and first and numbers > 1 else ""
     rarest = 0
     if name == label:
         per_value = source.filter(f"{column} IS NOT NULL").aggregate("count(*) AS n", column)
         rarest = per_value.aggregate("min(n)").fetchall()[0][0] or 0
     found.append(dict(name=name, type=kind, rows=rows, missing=missing, distinct=distinct, words=words or 0,
-                      dates=dates, rarest=rarest, mean=mean or 0, deviation=deviation or 0))
+                      dates=dates, word=word, rarest=rarest, mean=mean or 0, deviation=deviation or 0))
 print(json.dumps(found))
 """
 # In data_validation's: the schema of the columns that are read, in which SERVING has all but the label.
@@ -77,10 +87,17 @@ class DataSource:
     Attributes:
         location: a path, or an address of a database.
         query: SQL; empty for files.
+        nulls: texts that stand for a missing value, besides the empty one.
     """
 
     location: str
     query: str = ""
+    nulls: tuple[str, ...] = ()
+
+    @property
+    def null_values(self) -> list[str]:
+        """What extract is given; empty: its default."""
+        return ["", *self.nulls] if self.nulls else []
 
 
 def source_of(file: Path, table: str = "") -> DataSource:
@@ -137,13 +154,13 @@ class DataReader:
         self._say = say
 
     def columns(self, source: DataSource, label: str) -> list[ColumnFacts]:
-        """Returns what is known of each column.
+        """Returns what is known of each column; says what extract tells of their types.
 
         Raises:
             PipeyardError: the data can't be read.
         """
         self._say("reading the data")
-        examples = self._examples(source, "all", ())
+        examples = self._examples(source, "all", (), self._tell)
         told = self._python("extract", "-c", _COUNT, str(examples), label)
         return [ColumnFacts(**each) for each in json.loads(told)]
 
@@ -167,15 +184,22 @@ class DataReader:
         )
         return self._python("data_validation", "-c", _KEPT, str(schema), json.dumps(plan.columns), plan.label.name)
 
-    def _examples(self, source: DataSource, name: str, more: Sequence[str]) -> Path:
+    def _tell(self, line: str) -> None:
+        if line.startswith(f"{_EXTRACT}column "):
+            self._say(line.removeprefix(_EXTRACT).replace("--null-values", "--null"))
+
+    def _examples(
+        self, source: DataSource, name: str, more: Sequence[str], hear: Callable[[str], object] = lambda line: None
+    ) -> Path:
         folder = self._folder / name
         query = ["--query", source.query] if source.query else []
+        query += ["--null-values", json.dumps(source.null_values)] if source.nulls else []
         outputs = [
             *("--examples", str(folder / "examples"), "--manifest", str(folder / "manifest")),
             *("--row-count", str(folder / "rows"), "--splits", '{"train": 1}'),
         ]
-        self._python("extract", "-m", "extract", "--source", source.location, *query, *more, *outputs)
+        self._python("extract", "-m", "extract", "--source", source.location, *query, *more, *outputs, hear=hear)
         return folder / "examples"
 
-    def _python(self, component: str, *arguments: str) -> str:
-        return component_programs.run(self._project, component, [*arguments], "data are read", self._say)
+    def _python(self, component: str, *arguments: str, hear: Callable[[str], object] = lambda line: None) -> str:
+        return component_programs.run(self._project, component, [*arguments], "data are read", self._say, hear)

@@ -1,12 +1,13 @@
 """A pipeline's files, written for the data that it is to learn from."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeyard.repository.project import Project
-from pipeyard.scaffolds import column_roles, placement, settings_entry
+from pipeyard.scaffolds import column_roles, literals, placement, settings_entry
 from pipeyard.scaffolds.column_roles import ColumnPlan
 from pipeyard.scaffolds.data_facts import DataReader, DataSource, source_of
 from pipeyard.scaffolds.rendering import check_name, rendered
@@ -27,6 +28,7 @@ def write(
     table: str,
     say: Callable[[str], None],
     reader_of: Callable[[Project, Path, Callable[[str], None]], DataReader] = DataReader,
+    nulls: Sequence[str] = (),
 ) -> tuple[ColumnPlan, list[Path]]:
     """Writes a pipeline for the data of a file, its test, and its entry in settings.yaml.
 
@@ -36,6 +38,7 @@ def write(
         table: of a database; empty: its only one.
         say: hears what takes time.
         reader_of: makes what reads the data.
+        nulls: texts in the data that stand for a missing value, besides the empty one.
 
     Returns:
         What becomes of the columns, and the files that are new or changed.
@@ -47,7 +50,7 @@ def write(
     check_name(name, "a pipeline")
     folder, test = project.root / "pipelines" / name, project.root / _TESTS / f"test_{name}.py"
     placement.refuse_taken(folder, test)
-    source = source_of(file, table)
+    source = replace(source_of(file, table), nulls=tuple(nulls))
     before = (project.root / FILE).read_text(encoding="utf-8")
     entry = {
         "source": _portable(source.location, project.root),
@@ -87,6 +90,7 @@ def texts(name: str, plan: ColumnPlan, source: DataSource, where: str) -> dict[s
         "left_out": plan.left_out,
         "columns": plan.columns,
         "query": source.query,
+        "nulls": literals.of_json(source.null_values) if source.nulls else "",
         "where": where,
         "description": f"Predicts {plan.label.name}.",
     }

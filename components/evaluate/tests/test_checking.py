@@ -53,3 +53,5 @@ def test_with_a_model_and_examples(shared, tmp_path, capsys):
     assert "Did you mean 'group'" in capsys.readouterr().err
     assert main([*step.argv(thresholds={"AUC_be": {"lower": 0.5}}), "--check"]) == 1
     assert "'AUC_macro'" in capsys.readouterr().err
+    assert main([*step.argv(), "--check", "--eval-split", "tset"]) == 1
+    assert "The examples have no split 'tset'" in capsys.readouterr().err

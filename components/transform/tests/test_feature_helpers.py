@@ -27,6 +27,13 @@ def test_missing_values_are_filled():
     assert features.dense(tf.constant([[2]]), tf.float32).dtype == tf.float32
 
 
+def test_nan_is_filled_as_a_missing_number_is():
+    assert features.filled(_sparse([1.5, None, np.nan], tf.float32), -1).numpy().tolist() == [[1.5], [-1.0], [-1.0]]
+    found = features.filled(tf.constant([[np.nan], [np.inf]]))
+    assert (found.numpy().tolist(), found.shape.as_list()) == ([[0.0], [np.inf]], [2, 1])
+    assert features.filled(_sparse([3, None], tf.int64)).numpy().tolist() == [[3.0], [0.0]]
+
+
 TIMES = ["1970-01-01T00:00:00", "2024-02-29 23:10", "2023-12-31", "1900-03-01T06:30:59.123456", "2400-02-29"]
 
 

@@ -166,7 +166,19 @@ def test_a_class_that_the_training_split_lacks(inputs, refused, label, shown):
     assert f"The label 'l' is {shown} in the split 'test', and never in 'train'" in found
 
 
-def test_a_constant_label_elsewhere_is_none_of_its_business(inputs):
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_split_of_one_label_that_no_model_can_be_judged_on(inputs, refused, task):
+    """Evaluation would find it, when the model is trained."""
+    module = (
+        f"TASK = {task!r}\ndef preprocessing_fn(inputs):\n    return {{'f': inputs['fare'], 'l': inputs['hour']}}\n"
+    )
+    tables = [table(60, 1), table(60, 2), table(20, 3).set_column(2, "hour", pa.array([3] * 20))]
+    changed = inputs.with_splits(**dict(zip(("train", "eval", "test"), ([each] for each in tables), strict=True)))
+    found = refused(changed.with_module(module), "--label-key", "l")
+    assert "The label 'l' is 3 in all 20 rows of the split 'test': no model can be judged on it." in found
+
+
+def test_a_constant_label_elsewhere_is_none_of_its_business_without_a_task(inputs):
     module = "LABEL = 'l'\ndef preprocessing_fn(inputs):\n    return {'f': inputs['fare'], 'l': inputs['hour']}\n"
     constant = table(20, 2).set_column(2, "hour", pa.array([3] * 20))
     assert cli.main(inputs.with_splits(train=[table(60, 1)], eval=[constant]).with_module(module).arguments()) == 0

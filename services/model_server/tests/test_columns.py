@@ -44,6 +44,12 @@ def test_a_whole_number_may_be_written_with_a_point_and_one_value_without_a_list
     assert found["tags.all"].tolist() == [[b"one"]]
 
 
+def test_a_boolean_is_the_text_that_examples_have_for_it() -> None:
+    found = tensors({"miles": 1, "Company Name": True, "tags.all": [False, "a"]}, {"miles": 1, "Company Name": "x"})
+    assert found["Company Name"].tolist() == [[b"true"], [b"x"]]
+    assert found["tags.all"].tolist() == [[b"false", b"a"], [b"", b""]]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -47,6 +47,14 @@ def test_a_row_a_row_with_raw_columns_and_the_answer(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_booleans_of_text_columns_are_text(tmp_path: Path) -> None:
+    found = log(tmp_path)
+    found.add("first", {"miles": [1], "Company Name": [True], "tags.all": [[False]]}, NUMBERS[:1])
+    found.close()
+    (row,) = pq.read_table(tmp_path).to_pylist()
+    assert (row["Company Name"], row["tags.all"]) == ("true", ["false"])
+
+
 def test_scores_a_class(tmp_path: Path) -> None:
     found = log(tmp_path, answers=Answers(tasks.MULTICLASS, "scores", ("a", "b")))
     found.add("first", {"miles": [1]}, np.array([[0.25, 0.75]]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from kfp import compiler, components, dsl
 
 from pipeyard import ir
 from pipeyard.local import program_checks
+from pipeyard.local.program_checks import ProgramCheck
 from pipeyard.local.steps import Host
 
 # A component's program: what it is given goes to a file, and with --check it objects to a depth below 1.
@@ -152,3 +154,16 @@ def test_secrets_are_given_and_never_told(problems, monkeypatch, asked):
     found = problems(pipeline, depth="${secret:TOKEN_OF_TEST}", word="")
     assert '"depth": "0-squeamish-ossifrage"' in _lines(asked)[0]
     assert "squeamish" not in found[0]
+
+
+def test_a_program_that_takes_too_long_is_no_objection_and_is_asked_again(tmp_path, monkeypatch):
+    def late(*_args):
+        raise subprocess.TimeoutExpired("sh", 1)
+
+    said: list[str] = []
+    monkeypatch.setattr(program_checks, "run_logged", late)
+    host = Host("judge", "d", {}, check=["--check"])
+    check = ProgramCheck("group/judge", host, {}, {"command": ["sh", "-c", "true"]})
+    assert not program_checks.problems([check], tmp_path / "passed", 1, said.append)
+    assert said[-1].startswith("group/judge hasn't said within 300 s")
+    assert not list((tmp_path / "passed").iterdir())

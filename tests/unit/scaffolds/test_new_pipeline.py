@@ -93,7 +93,11 @@ def test_whatever_the_columns_ruff_has_nothing_to_mend(tmp_path):
     number = 0
     for task, target in TARGETS.items():
         for columns in [EVERYTHING, *KINDS.values()]:
-            for source in (DataSource("a.csv"), DataSource("sqlite:///a", 'SELECT * FROM "all of it"')):
+            for source in (
+                DataSource("a.csv"),
+                DataSource("sqlite:///a", 'SELECT * FROM "all of it"'),
+                DataSource("b.csv", nulls=("NA", '"?"')),
+            ):
                 number += 1
                 name = f"pipeline_{number}" + "_of_a_long_name" * (number % 3)
                 plan = column_roles.plan([*columns, target], target.name, task)
@@ -113,7 +117,7 @@ def test_whatever_the_columns_ruff_has_nothing_to_mend(tmp_path):
     for command in (lint, ["format", "--diff", *config, str(tmp_path)]):
         done = subprocess.run([*ruff, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
-    assert number == 36
+    assert number == 54
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ def check(args: argparse.Namespace) -> None:
     slices = thresholds.parse_slices(args.slices)
     if args.examples:
         data.check_slice_columns(Path(args.examples), slices)
+        for split in (args.eval_split, *([args.operating_point_split] if args.operating_point_target else [])):
+            data.count_rows(Path(args.examples), split)
     listed = entries.parse(args.metrics_config)
     found = _problem(args)
     if found is None:

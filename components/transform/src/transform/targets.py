@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from types import ModuleType
 from typing import Any
 
@@ -28,12 +29,14 @@ class Targets:
     Attributes:
         asked: the label is a parameter, not the module's LABEL, which needn't be meant so.
         is_class: each row's label is one of several classes, which the training split has to have.
+        declared: the module says what the model is for, so that it is judged on other splits.
     """
 
     label: str = ""
     weight: str = ""
     asked: bool = False
     is_class: bool = False
+    declared: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -52,8 +55,9 @@ def of_module(module: ModuleType, label_key: str) -> Targets:
     """
     declared = tasks.declared(module)
     label = label_key or getattr(module, "LABEL", "")
-    is_class = declared.task in (tasks.BINARY, tasks.MULTICLASS) and hasattr(module, "TASK")
-    return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key), is_class)
+    says = hasattr(module, "TASK")
+    is_class = says and declared.task in (tasks.BINARY, tasks.MULTICLASS)
+    return Targets(label if isinstance(label, str) else "", declared.weight, bool(label_key), is_class, says)
 
 
 def among(targets: Targets, outputs: Mapping[str, Any]) -> Targets:
@@ -101,15 +105,16 @@ class Watch:
         """Sees that a model can learn from what was there.
 
         Raises:
-            StepError: a label or a weight is missing or not finite; all labels of the training split are the same, or
-                another split has a class that it lacks; a weight is negative, or all of a split's are 0.
+            StepError: a label or a weight is missing or not finite; all labels of a split are the same, or another one
+                than the training split has a class that it lacks; a weight is negative, or all of a split's are 0.
         """
         training = examples.training_split(self._found) if self._found else ""
         for split, found in sorted(self._found.items(), key=lambda item: item[0] != training):
             for name in self.targets.names:
                 seen = [each for each in found if each.name == name and each.rows]
                 if seen:
-                    _check(name, split, seen, name == self.targets.weight, split == training)
+                    use = _Use.LEARNED if split == training else _Use.JUDGED if self.targets.declared else _Use.OTHER
+                    _check(name, split, seen, name == self.targets.weight, use)
         if self.targets.is_class:
             self._check_classes(training)
 
@@ -128,6 +133,14 @@ class Watch:
                     "no model can learn what it isn't shown. Give the training split more rows (--splits of extract), "
                     "or leave such rows out when extracting (--where)."
                 )
+
+
+class _Use(Enum):
+    """What a split is there for."""
+
+    LEARNED = "a model learns from it"
+    JUDGED = "one is judged on it"
+    OTHER = "not known"
 
 
 @dataclass(frozen=True)
@@ -183,7 +196,7 @@ def _look(name: str, column: Any, is_class: bool = False) -> _Seen:
     return _Seen(name, len(column), missing, strange, least, most, _distinct(values) if is_class else None)
 
 
-def _check(name: str, split: str, seen: Sequence[_Seen], weight: bool, training: bool) -> None:
+def _check(name: str, split: str, seen: Sequence[_Seen], weight: bool, use: _Use) -> None:
     what = f"The {'weight' if weight else 'label'} {name!r}"
     rows = sum(each.rows for each in seen)
     if missing := sum(each.missing for each in seen):
@@ -210,10 +223,20 @@ def _check(name: str, split: str, seen: Sequence[_Seen], weight: bool, training:
         )
     if weight and max(most) == 0:
         raise StepError(f"{what} is 0 in all {rows:,} rows of the split {split!r}: none would count. Correct it.")
-    if not weight and training and least == most and rows > 1:
-        value = least[0] if len(least) == 1 else least
-        shown = value.decode(errors="replace") if isinstance(value, bytes) else value
+    if not weight and least == most:
+        _refuse_constant(what, least, rows, split, use)
+
+
+def _refuse_constant(what: str, values: Sequence[Any], rows: int, split: str, use: _Use) -> None:
+    value = values[0] if len(values) == 1 else values
+    shown = value.decode(errors="replace") if isinstance(value, bytes) else value
+    where = f"{what} is {shown!r} in all {rows:,} rows of the split {split!r}"
+    if use == _Use.LEARNED and rows > 1:
         raise StepError(
-            f"{what} is {shown!r} in all {rows:,} rows of the split {split!r}: there is nothing to learn. "
-            "Check how preprocessing_fn makes it, and which rows are extracted."
+            f"{where}: there is nothing to learn. Check how preprocessing_fn makes it, and which rows are extracted."
+        )
+    if use == _Use.JUDGED and len(set(values)) == 1:  # of several labels evaluation takes what isn't all 0, or all 1
+        raise StepError(
+            f"{where}: no model can be judged on it. Give the split more rows (--splits of extract: a larger share), "
+            "or check how preprocessing_fn makes the label."
         )

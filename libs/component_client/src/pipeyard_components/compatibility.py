@@ -67,7 +67,7 @@ class Change:
 # Nothing that was there is another; something is there that wasn't.
 _MORE = frozenset(("input-added", "output-added", "input-optional", "domain-wider", "type-wider"))
 # Annotations that tell the toolchain how to start and check a step, which gives the same whatever they say.
-_HOW_TO_START = frozenset(PREFIX + key for key in ("preload", "check", "check-reads", "review-schema"))
+_HOW_TO_START = frozenset(PREFIX + key for key in ("preload", "check", "check-reads", "check-task", "review-schema"))
 # What they say is for people.
 _FOR_PEOPLE = frozenset(("author", "canonical_location", "documentation", "sdk", "license", "homepage"))
 _UNITS = {

@@ -37,6 +37,21 @@ def dense(feature: Any, dtype: Any = None, default: Any = None) -> tf.Tensor:
     return feature if dtype is None or feature.dtype == dtype else tf.cast(feature, dtype)
 
 
+def filled(feature: Any, default: float = 0) -> tf.Tensor:
+    """Fills missing numbers, and NaN, which is a missing one where a model is asked for raw columns.
+
+    Not for labels and weights: transform refuses them where they are NaN.
+
+    Args:
+        feature: of numbers, as `dense` takes it.
+
+    Returns:
+        float32 [rows, 1].
+    """
+    numbers = dense(feature, tf.float32, default)
+    return tf.where(tf.math.is_nan(numbers), tf.constant(default, tf.float32), numbers)
+
+
 def words(feature: Any) -> tf.SparseTensor:
     """Splits texts into words: runs of letters, digits and apostrophes of any script, in lower case.
 

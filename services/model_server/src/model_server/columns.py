@@ -165,6 +165,11 @@ def _value(column: Column, number: int, value: Any) -> Any:
     return _check(column, number, value)
 
 
+def as_text(value: Any) -> Any:
+    """Returns the text that examples have for a boolean (see `stepkit.examples`), and anything else as it is."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _check(column: Column, number: int, value: Any) -> Any:
     """Returns a value as its tensor takes it.
 
@@ -172,6 +177,7 @@ def _check(column: Column, number: int, value: Any) -> Any:
         Refused: it is none of the column's type.
     """
     if column.kind == BYTES:
+        value = as_text(value)
         if isinstance(value, str):
             try:
                 return value.encode()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from model_server.columns import Values
+from model_server.columns import Values, as_text
 from stepkit.answers import Answers
 from stepkit.errors import UsageError, near_misses
 from stepkit.raw_columns import Column
@@ -207,11 +207,13 @@ def outdated(sizes: Mapping[Path, int], model: str, oldest: str, most_bytes: int
     return found
 
 
-def _floats(value: Any) -> Any:
-    """Makes numbers of whole ones, too: Arrow refuses those beyond 2^53."""
+def _stored(value: Any, kind: str) -> Any:
+    """Returns what Arrow takes of a request's value: it refuses whole numbers beyond 2^53 as floats."""
     if isinstance(value, list):
-        return [_floats(each) for each in value]
-    return float(value) if isinstance(value, int) else value
+        return [_stored(each, kind) for each in value]
+    if kind == "BYTES":
+        return as_text(value)
+    return float(value) if kind == "FLOAT" and isinstance(value, int) else value
 
 
 def to_table(entries: Sequence[Entry], model: tuple[str, str], columns: Sequence[Column], answers: Answers) -> Any:
@@ -232,9 +234,7 @@ def to_table(entries: Sequence[Entry], model: tuple[str, str], columns: Sequence
         if not column.is_single:
             values = [value if value is None or isinstance(value, list) else [value] for value in values]
             kind = pa.list_(kind)
-        if column.kind == "FLOAT":
-            values = [_floats(value) for value in values]
-        data[column.name] = pa.array(values, kind)
+        data[column.name] = pa.array([_stored(value, column.kind) for value in values], kind)
 
     def each(of: Callable[[Entry], Any]) -> list[Any]:
         return [of(entry) for entry, count in zip(entries, counts, strict=True) for _ in range(count)]
