@@ -49,6 +49,9 @@ class Given:
 class DeployTarget(Staging, Protocol):
     """What a deployment needs of a target."""
 
+    def read(self) -> Desired | None:
+        """Returns what is desired; None if nothing was ever staged."""
+
     def is_begun(self) -> bool:
         """True if a version is served already."""
 
@@ -72,6 +75,10 @@ class DesiredTarget:
     state: states.State
     rules: Rules
     publish: Callable[[], None] = field(default=lambda: None)
+
+    def read(self) -> Desired | None:
+        """See `DeployTarget`."""
+        return self.state.read()
 
     def is_begun(self) -> bool:
         """See `DeployTarget`."""
@@ -144,10 +151,6 @@ class FollowedTarget(DesiredTarget):
     look: Callable[[Desired, float, float], tuple[Window, Window]]
     rhythm: Rhythm
     reach: Callable[[], None]
-
-    def read(self) -> Desired | None:
-        """See `rollout.target.Target`."""
-        return self.state.read()
 
     def remembered(self) -> str:
         """See `rollout.target.Target`."""

@@ -5,6 +5,7 @@ each chosen anew by what is there. So it doesn't matter where an earlier deploym
 that wasn't answered was done.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from deploy.vertex.registry import ModelRegistry
 from deploy.vertex.resources import Deploy, Shift
 from deploy.vertex.state import EndpointState, patch
 from rollout.desired import CANDIDATE, Desired
+from rollout.errors import Overtaken
 from rollout.loop import Rhythm
 from rollout.observations import Window
 from rollout.policy import DIRECT
@@ -46,7 +48,7 @@ def check(given: Given) -> None:
         )
 
 
-class DeploymentFailed(Exception):
+class DeploymentFailed(StepError):
     """A version can't be deployed; it is its own fault."""
 
 
@@ -115,7 +117,8 @@ class VertexTarget(FollowedTarget):
                     f"Vertex AI couldn't deploy version {version}: {error}. What served before goes on. Look at the "
                     "endpoint's logs, mend the model, the image or serving_options, and deploy again."
                 ) from error
-            self.roll_back(version, [f"Vertex AI couldn't deploy it: {error}"])
+            with contextlib.suppress(Overtaken):  # an operator has decided on it just now
+                self.roll_back(version, [f"Vertex AI couldn't deploy it: {error}"])
 
 
 def open_target(
