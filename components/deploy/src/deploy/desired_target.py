@@ -38,12 +38,14 @@ class Given:
 
     Attributes:
         options: the parameter `serving_options`, as it was given.
+        policy: `rollout_policy`, the same; a policy's values were looked at.
     """
 
     options: Mapping[str, Any]
     strategy: str
     serving_uri: str | None
     model_name: str | None
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DeployTarget(Staging, Protocol):

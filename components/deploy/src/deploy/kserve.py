@@ -28,7 +28,6 @@ from deploy.prometheus import Prometheus
 from rollout import desired
 from rollout.desired import Desired
 from rollout.errors import Overtaken, RolloutError
-from rollout.loop import Rhythm
 from rollout.observations import Window
 from stepkit.errors import StepError
 
@@ -340,7 +339,7 @@ def open_target(serving_uri: str, model_name: str, rules: Rules, edges: Edges = 
         publish=service.publish,
         memory=state,
         look=look,
-        rhythm=Rhythm(place.window_seconds, lag=place.window_seconds / 4),
+        rhythm=place.rhythm,
         reach=reach,
         forget=state.forget,
     )

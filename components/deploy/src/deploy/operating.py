@@ -67,7 +67,9 @@ def read(target: DeployTarget, model_name: str) -> Desired:
     """
     state = target.read()
     if state is None:
-        raise StepError(f"Model {model_name!r} isn't served there: no version was ever deployed. Check name and target.")
+        raise StepError(
+            f"Model {model_name!r} isn't served there: no version was ever deployed. Check name and target."
+        )
     return state
 
 

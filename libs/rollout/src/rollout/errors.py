@@ -9,7 +9,7 @@ class RolloutError(ValueError):
 
 
 class Overtaken(RolloutError):
-    """The version isn't the candidate, or isn't any more: somebody else has decided on it meanwhile, or staged another."""
+    """The version isn't the candidate, or isn't any more: it was decided on meanwhile, or another was staged."""
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:

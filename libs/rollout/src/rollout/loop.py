@@ -5,8 +5,8 @@ and so is `Progress`, which says since when which share of the traffic was in fo
 are observed again, and the decision goes on with the same evidence. A window that a shift falls into is never looked
 at.
 
-An operator decides by the same state: what `desired.promote` or `desired.roll_back` made of it is found at the next look,
-by the loop that runs then, or by the next one.
+An operator decides by the same state: what `desired.promote` or `desired.roll_back` made of it is found at the next
+look, by the loop that runs then, or by the next one.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploy import serving
+from deploy import followed_policy, serving
 from deploy.desired_target import FollowedTarget, Given, Rules
 from deploy.vertex import monitoring, resources
 from deploy.vertex.client import Client, OperationFailed
@@ -36,7 +36,8 @@ def check(given: Given) -> None:
     """Checks what can be known before there is a model; contacts nothing.
 
     Raises:
-        UsageError: the options aren't a place, or Vertex AI can't take the model's name or read the serving URI.
+        UsageError: the options aren't a place, Vertex AI can't take the model's name or read the serving URI, or the
+            policy can't be kept there.
     """
     Place.from_json(given.options)
     if given.model_name is not None:
@@ -46,6 +47,7 @@ def check(given: Given) -> None:
             f"--serving-uri {given.serving_uri!r} can't be read by Vertex AI. Give one in Cloud Storage, gs://..., in "
             "the region's project"
         )
+    followed_policy.check(given, NAME, RHYTHM, tells_scores=False)
 
 
 class DeploymentFailed(StepError):
