@@ -10,6 +10,7 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
+    from pipeyard.ir import Pipeline
     from pipeyard.repository.project import Project
     from pipeyard.serving.serving_folder import ServingFolder
     from pipeyard.settings import Environment
@@ -128,7 +129,7 @@ def _remote_status(place: "_ServeOptions", as_json: bool) -> int:
     from pipeyard.serving import remote_serving
 
     told, problems = {}, 0
-    for model in remote_serving.models(place.project, place.environment):
+    for model in remote_serving.models(place.project, place.environment, place.compiled):
         try:
             more = ["--json"] if as_json else []
             told[model.name] = remote_serving.ask(place.project, model, "status", *more, say=verbosity.note)
@@ -185,7 +186,7 @@ def _decide_remotely(
 ) -> None:
     from pipeyard.serving import remote_serving
 
-    found = remote_serving.find(place.project, place.environment, model)
+    found = remote_serving.find(place.project, place.environment, place.compiled, model)
     more = [f"--reason={reason}", *([f"--version={version}"] if version is not None else [])]
     more += ["--json"] if as_json else []
     click.echo(remote_serving.ask(place.project, found, action, *more, say=verbosity.note), nl=False)
@@ -339,6 +340,11 @@ class _ServeOptions:
         from pipeyard import settings
 
         return settings.load(self.project.root).environment(self._name)
+
+    def compiled(self, pipeline: str) -> "Pipeline":
+        from pipeyard.checks import parameters
+
+        return parameters.compiled(self.project, pipeline)
 
     @property
     def is_remote(self) -> bool:

@@ -12,6 +12,7 @@ from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository import component_programs
 
 if TYPE_CHECKING:
+    from pipeyard.ir import Pipeline
     from pipeyard.repository.project import Project
     from pipeyard.settings.model import Environment
 
@@ -44,19 +45,21 @@ def is_remote(environment: "Environment") -> bool:
     return any(_is_remote(_given(environment, pipeline)) for pipeline in ("", *environment.pipelines))
 
 
-def models(project: "Project", environment: "Environment", first: str = "") -> Iterator[RemoteModel]:
+def models(
+    project: "Project", environment: "Environment", compiled: Callable[[str], "Pipeline"], first: str = ""
+) -> Iterator[RemoteModel]:
     """Yields the models that the environment's pipelines serve elsewhere; each of these is compiled.
 
     Args:
+        compiled: returns a pipeline by its name.
         first: name of the pipeline that is looked at before others.
     """
-    from pipeyard.checks import parameters
     from pipeyard.ir import values
 
     for pipeline in sorted(environment.chosen(project.pipelines), key=lambda name: name != first):
         if not _is_remote(_given(environment, pipeline)):
             continue
-        declared = parameters.compiled(project, pipeline).spec.root.input_definitions.parameters
+        declared = compiled(pipeline).spec.root.input_definitions.parameters
         if "serving_uri" not in declared:
             continue
         given = {
@@ -72,14 +75,16 @@ def models(project: "Project", environment: "Environment", first: str = "") -> I
         )
 
 
-def find(project: "Project", environment: "Environment", name: str) -> RemoteModel:
+def find(
+    project: "Project", environment: "Environment", compiled: Callable[[str], "Pipeline"], name: str
+) -> RemoteModel:
     """Returns the model of a name.
 
     Raises:
         PipeyardError: no pipeline of the environment serves one called so elsewhere.
     """
     seen = []
-    for model in models(project, environment, name):
+    for model in models(project, environment, compiled, name):
         if model.name == name:
             return model
         seen.append(model.name)

@@ -24,37 +24,37 @@ def cluster(tmp_path, monkeypatch):
         "target": "local",
         "pipeline_root": "runs",
         "parameters": place,
-        "pipelines": {"penguins": {}, "flights": {}},
+        "pipelines": {"chicago_taxi": {}, "penguins": {}},
     }
     (tmp_path / "settings.yaml").write_text(json.dumps({"environments": {"dev": one}}))
     asked = []
 
     def run(_project, component, arguments, _purpose, _say):
         asked.append((component, arguments))
-        return json.dumps(STATE) + "\n" if "--json" in arguments else "penguins at kserve: version 1 is stable\n"
+        return json.dumps(STATE) + "\n" if "--json" in arguments else "chicago_taxi at kserve: version 1 is stable\n"
 
     monkeypatch.setattr(component_programs, "run", run)
     return tmp_path, asked
 
 
-def of_penguins(*around):
+def of_taxi(*around):
     first, *last = around
     options = f"--serving-options={json.dumps(OPTIONS)}"
-    place = ["--serving-target=kserve", options, "--serving-uri=gs://bucket/serving", "--model-name=penguins"]
+    place = ["--serving-target=kserve", options, "--serving-uri=gs://bucket/serving", "--model-name=chicago_taxi"]
     return "deploy", ["-m", "deploy.operating", first, *place, *last]
 
 
 def test_deploy_is_asked_for_what_its_settings_say(cluster, run_pipeyard):
     root, asked = cluster
     at = ("serve", "--project", str(root), "--env", "dev")
-    said = run_pipeyard(*at, "promote", "penguins", "--reason", "good", "--version", "2")
-    assert said[:2] == (0, "penguins at kserve: version 1 is stable\n")
-    assert run_pipeyard(*at, "rollback", "penguins", "--json")[1] == json.dumps(STATE) + "\n"
+    said = run_pipeyard(*at, "promote", "chicago_taxi", "--reason", "good", "--version", "2")
+    assert said[:2] == (0, "chicago_taxi at kserve: version 1 is stable\n")
+    assert run_pipeyard(*at, "rollback", "chicago_taxi", "--json")[1] == json.dumps(STATE) + "\n"
     assert asked == [
-        of_penguins("promote", "--reason=good", "--version=2"),
-        of_penguins("rollback", "--reason=by hand", "--json"),
+        of_taxi("promote", "--reason=good", "--version=2"),
+        of_taxi("rollback", "--reason=by hand", "--json"),
     ]
-    assert json.loads(run_pipeyard(*at, "status", "--json")[1]) == {"penguins": STATE, "flights": STATE}
+    assert json.loads(run_pipeyard(*at, "status", "--json")[1]) == {"chicago_taxi": STATE, "penguins": STATE}
     code, _, error = run_pipeyard(*at, "promote", "penguin")
     assert (code, "dev serves no model 'penguin'. Did you mean 'penguins'?" in error) == (1, True)
 
@@ -70,6 +70,12 @@ def test_deploy_is_asked_for_what_its_settings_say(cluster, run_pipeyard):
 )
 def test_what_is_served_elsewhere(parameters, own, remote):
     environment = Environment.model_validate(
-        {"name": "e", "target": "local", "parameters": parameters, "pipelines": {"taxi": {"parameters": own}}}
+        {
+            "name": "e",
+            "target": "local",
+            "pipeline_root": "runs",
+            "parameters": parameters,
+            "pipelines": {"taxi": {"parameters": own}},
+        }
     )
     assert remote_serving.is_remote(environment) is remote
