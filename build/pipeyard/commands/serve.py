@@ -10,8 +10,10 @@ from pipeyard.commands import find_project, project_option
 from pipeyard.system import verbosity
 
 if TYPE_CHECKING:
+    from pipeyard.ir import Pipeline
     from pipeyard.repository.project import Project
     from pipeyard.serving.serving_folder import ServingFolder
+    from pipeyard.settings import Environment
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -31,6 +33,7 @@ def command(context: click.Context, environment: str, folder: Path | None, proje
     """Serve pushed models on this machine, and roll new versions out.
 
     A process a version, a router in front, and a supervisor that follows what deploy writes: see docs/serving.md.
+    What an environment serves on KServe or Vertex AI is shown by status, and decided by promote and rollback.
     """
     context.obj = _ServeOptions(environment, folder, project_folder)
 
@@ -105,6 +108,8 @@ def status_command(place: "_ServeOptions", as_json: bool) -> int:
 
     Exit code: 1 if nothing is served.
     """
+    if place.is_remote:
+        return _remote_status(place, as_json)
     from pipeyard.serving import serving_tables
 
     state, lines = serving_tables.status(place.serving)
@@ -115,6 +120,27 @@ def status_command(place: "_ServeOptions", as_json: bool) -> int:
     else:
         click.echo("\n".join(lines))
     return 0 if state else 1
+
+
+def _remote_status(place: "_ServeOptions", as_json: bool) -> int:
+    import json
+
+    from pipeyard.errors import PipeyardError
+    from pipeyard.serving import remote_serving
+
+    told, problems = {}, 0
+    for model in remote_serving.models(place.project, place.environment, place.compiled):
+        try:
+            more = ["--json"] if as_json else []
+            told[model.name] = remote_serving.ask(place.project, model, "status", *more, say=verbosity.note)
+        except PipeyardError as error:  # the others are shown all the same
+            click.echo(str(error), err=True)
+            problems += 1
+    if as_json:
+        click.echo(json.dumps({name: json.loads(text) for name, text in told.items()}, indent=2))
+    else:
+        click.echo("\n".join(text.rstrip() for text in told.values()))
+    return 0 if told and not problems else 1
 
 
 @command.command("stop")
@@ -138,6 +164,9 @@ def _deciding(name: str, text: str) -> None:
     @_json
     @click.pass_obj
     def decide(place: "_ServeOptions", model: str, version: int | None, reason: str, as_json: bool) -> None:
+        if place.is_remote:
+            _decide_remotely(place, model, name, version, reason, as_json)
+            return
         from pipeyard.serving import operating, start_serving
 
         change = {"promote": operating.promote, "rollback": operating.roll_back}[name]
@@ -150,6 +179,17 @@ def _deciding(name: str, text: str) -> None:
             click.echo(f"{new.target} serves it. {operating.NEXT.format(uri=place.serving.path, model=model)}")
         elif not start_serving.is_served(place.serving):
             click.echo("Nothing is served now: it counts from the next `pipeyard serve start` on.")
+
+
+def _decide_remotely(
+    place: "_ServeOptions", model: str, action: str, version: int | None, reason: str, as_json: bool
+) -> None:
+    from pipeyard.serving import remote_serving
+
+    found = remote_serving.find(place.project, place.environment, place.compiled, model)
+    more = [f"--reason={reason}", *([f"--version={version}"] if version is not None else [])]
+    more += ["--json"] if as_json else []
+    click.echo(remote_serving.ask(place.project, found, action, *more, say=verbosity.note), nl=False)
 
 
 _deciding("promote", "Give the candidate of MODEL all traffic: it is the stable version from now on.")
@@ -283,7 +323,7 @@ class _ServeOptions:
     """What the group's options name."""
 
     def __init__(self, environment: str, folder: Path | None, project: Path) -> None:
-        self._environment, self._folder, self._project_folder = environment, folder, project
+        self._name, self._folder, self._project_folder = environment, folder, project
 
     @cached_property
     def project(self) -> "Project":
@@ -293,16 +333,34 @@ class _ServeOptions:
     def serving(self) -> "ServingFolder":
         from pipeyard.serving import serving_folder
 
-        return serving_folder.find(self._folder, lambda: self.project.root, self._environment)
+        return serving_folder.find(self._folder, lambda: self.project.root, self._name)
+
+    @cached_property
+    def environment(self) -> "Environment":
+        from pipeyard import settings
+
+        return settings.load(self.project.root).environment(self._name)
+
+    def compiled(self, pipeline: str) -> "Pipeline":
+        from pipeyard.checks import parameters
+
+        return parameters.compiled(self.project, pipeline)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether models of the environment are served elsewhere; never where a folder is given."""
+        if self._folder:
+            return False
+        from pipeyard.serving import remote_serving
+
+        return remote_serving.is_remote(self.environment)
 
     @property
     def runs(self) -> Path | None:
         """Folder of the environment's runs; None if it isn't one of this machine."""
         if self._folder:
             return None
-        from pipeyard import settings
-
-        root = settings.load(self.project.root).environment(self._environment).pipeline_root
+        root = self.environment.pipeline_root
         return Path(root) if root and "://" not in root else None
 
     @property
@@ -312,7 +370,7 @@ class _ServeOptions:
 
         if self._folder:
             return f" --folder {shlex.quote(str(self._folder))}"
-        return "" if self._environment == "local" else f" --env {self._environment}"
+        return "" if self._name == "local" else f" --env {self._name}"
 
     def start_options(self, models, port, operators_port, log_days, model_server, router, server_options, **others):
         import shlex

@@ -39,6 +39,7 @@ GROUPS = {
     ("serving.knative.dev", "v1"): ("revisions",),
 }
 RATE = 40  # requests a second
+TOKEN = "token-of-the-kubeconfig"
 BOUNDS = [0.001 * 1.3**number for number in range(20)]
 _NO_AUTOSCALING = ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
 
@@ -188,6 +189,9 @@ class KServeCluster:
 
     def object(self, plural: str, name: str) -> dict[str, Any]:
         return copy.deepcopy(self._objects[plural, name])
+
+    def names(self) -> list[tuple[str, str]]:
+        return list(self._objects)
 
     def _store(self, key: tuple[str, str], new: dict[str, Any]) -> None:
         self._count += 1
@@ -382,7 +386,7 @@ def kubeconfig(folder: Path, url: str, name: str = "here") -> Path:
         "kind": "Config",
         "current-context": name,
         "clusters": [{"name": name, "cluster": {"server": url}}],
-        "users": [{"name": name, "user": {"token": "secret"}}],
+        "users": [{"name": name, "user": {"token": TOKEN}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }
     path = folder / "kubeconfig"
@@ -432,7 +436,7 @@ def _handler(cluster: KServeCluster) -> type[BaseHTTPRequestHandler]:
                     "status": "success",
                     "data": {"resultType": "vector", "result": _query(cluster, given["query"][0], given.get("time"))},
                 }
-            if self.headers.get("authorization") != "Bearer secret":
+            if self.headers.get("authorization") != f"Bearer {TOKEN}":
                 return 401, {"kind": "Status", "code": 401, "reason": "Unauthorized"}
             parts = unquote(url.path).strip("/").split("/")
             group, version, rest = ("", parts[1], parts[2:]) if parts[0] == "api" else (parts[1], parts[2], parts[3:])

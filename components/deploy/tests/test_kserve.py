@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,36 @@ def test_a_spec_that_somebody_else_writes_back_is_said() -> None:
     try_version(cluster, "Standard", 1)
     with pytest.raises(StepError, match="its spec isn't what was written. Does somebody else write it"):
         target(cluster, "Standard", Reverting(cluster), strategy="direct").stage(2)
+
+
+OF_TENSORFLOW = {"server": "tensorflow_serving", "secret_name": "", "image": f"tensorflow/serving@sha256:{'2' * 64}"}
+
+
+@MODES
+def test_tensorflow_serving_s_image_serves_a_version_by_its_number(mode: str, tmp_path: Path) -> None:
+    """The objects keep the published schemas, and the container's command makes the layout that the server reads."""
+    cluster = KServeCluster()
+    for version in (1, 2):
+        target(cluster, mode, strategy="direct", run_id=str(version), options=OF_TENSORFLOW).stage(version)
+    assert (cluster.history, cluster.bad) == ([{1: 100}, {2: 100}], [])
+    model = cluster.object("inferenceservices", "taxi")["spec"]["predictor"]["model"]
+    runtime = cluster.object("servingruntimes", model["runtime"])["spec"]
+    (container,) = runtime["containers"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"containers": [container]}}
+    kubernetes_validate.validate(pod, "1.34", strict=True)
+    assert container["image"] == OF_TENSORFLOW["image"]
+    (models := tmp_path / "models").mkdir()
+    (models / "saved_model.pb").write_text("graph")
+    program = tmp_path / "tensorflow_model_server"
+    program.write_text(f'#!/bin/sh\necho "$@"; cat {tmp_path}/served/2/saved_model.pb')
+    program.chmod(0o755)
+    command = [each.replace("/tmp/served", f"{tmp_path}/served") for each in container["command"]]
+    command = [each.replace("/mnt/models", str(models)) for each in command]
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"} | {each["name"]: each["value"] for each in model["env"]}
+    arguments = [*container["args"], *model["args"]]
+    said = subprocess.run([*command, *arguments], env=env, capture_output=True, text=True, check=True).stdout
+    assert said == f"{' '.join(arguments)}\ngraph"
+    assert {"--rest_api_port=8080", "--model_name=taxi", "--model_base_path=/tmp/served"} <= set(arguments)
 
 
 def all_manifests(mode: str) -> list[dict[str, Any]]:

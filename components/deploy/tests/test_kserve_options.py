@@ -43,9 +43,15 @@ def test_good_options() -> None:
         ({"mode": "standard"}, "KServe has no deployment mode 'standard'. Did you mean 'Standard'"),
         ({"secret_name": ""}, "lacks 'secret_name', the name of the Secret with token"),
         ({"secret_name": "eyJh bGci"}, "Never give what is secret itself"),
-        ({"image": "host/model_server:latest"}, "name the model server's image by digest"),
+        ({"image": "host/model_server:latest"}, "name the server's image by digest"),
+        ({"server": "tfserving"}, "there is no server 'tfserving'. Did you mean 'tensorflow_serving'"),
+        (
+            {"server": "tensorflow_serving", "secret_name": ""},
+            "compares versions by their metrics, and those of TensorFlow Serving name",
+        ),
         ({"prometheus": "prometheus:9090"}, "prometheus is its base URL"),
-        ({"prometheus": "http://me:word@prometheus"}, "without a user or a password in it"),
+        ({"prometheus": "http://me:word@prometheus"}, "without a user, a password or a query in it"),
+        ({"prometheus": "https://prometheus/?token=abc"}, "without a user, a password or a query in it"),
         ({"prometheus": ""}, "--strategy canary at --serving-target kserve needs the option 'prometheus'"),
         ({"min_replicas": 0}, "min_replicas is 0"),
         ({"min_replicas": 3}, "min_replicas is 3, max_replicas 2"),
@@ -62,6 +68,13 @@ def test_options_that_cannot_be(change: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
         check({**GOOD, **change})
     assert says in str(caught.value)
+
+
+def test_tensorflow_serving_takes_no_token() -> None:
+    options = {**GOOD, "server": "tensorflow_serving"}
+    with pytest.raises(UsageError, match="takes neither a token nor TLS at its REST port, so secret_name"):
+        check(options, "direct")
+    check({**options, "secret_name": ""}, "direct")
 
 
 @pytest.mark.parametrize(

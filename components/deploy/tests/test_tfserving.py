@@ -1,6 +1,7 @@
 """`models.config`: what TensorFlow Serving is told, as its own text format has it."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,81 @@ def test_a_state_that_was_changed_elsewhere_is_published(base: str) -> None:
     )
     targets.publish(state, base)
     assert config(base)[0]["labels"] == {"stable": 2}
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Writes:
+    """Counts what is written, and ends the process before or after one of it."""
+
+    def __init__(self, kill_at: float = math.inf) -> None:
+        self.kill_at, self.count = kill_at, 0
+
+    def _pass(self) -> None:
+        self.count += 1
+        if self.count == self.kill_at:
+            raise Killed
+
+    def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*args: Any, **options: Any) -> Any:
+            self._pass()
+            found = work(*args, **options)
+            self._pass()
+            return found
+
+        return done
+
+
+def test_killed_at_any_write_the_next_try_ends_the_same(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        put(base, "taxi", number)
+
+    def steps(target: targets.DeployTarget) -> list[Callable[[], None]]:
+        return [
+            lambda: target.stage(1),
+            lambda: target.stage(2),
+            lambda: target.shift(2, 50),
+            lambda: target.promote(2, ["good"]),
+            lambda: target.stage(3),
+            lambda: target.roll_back(3, ["bad"]),
+        ]
+
+    def clear() -> None:
+        if base.startswith("memory://"):
+            for path in MemoryFileSystem().find(base):
+                if "saved_model" not in path:
+                    MemoryFileSystem().rm_file(path)
+            return
+        for path in Path(base).rglob("*.*"):
+            if path.is_file() and path.name != "saved_model.pb":
+                path.unlink()
+
+    def done(writes: Writes) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", writes.around(Path.replace))
+            patch.setattr(MemoryFileSystem, "pipe_file", writes.around(MemoryFileSystem.pipe_file))
+            for step in steps(open_target(base, "taxi")):
+                try:
+                    step()
+                except Killed:
+                    if has_config(base):  # nothing is half written, and no label is of a version that isn't loaded
+                        (found,) = config(base)
+                        assert set(found["labels"].values()) <= set(found["versions"])
+                        assert len(found["labels"]) <= 2 and "stable" in found["labels"]
+                    step()
+
+    done(counted := Writes())
+    expected = config(base)
+    assert expected[0]["labels"] == {"stable": 2}
+    for kill_at in range(1, counted.count + 1):
+        clear()
+        done(Writes(kill_at))
+        assert config(base) == expected, kill_at
+
+
+def has_config(base: str) -> bool:
+    if base.startswith("memory://"):
+        return bool(MemoryFileSystem().exists(f"{base.removeprefix('memory://')}/models.config"))
+    return (Path(base) / "models.config").exists()

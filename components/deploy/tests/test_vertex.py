@@ -441,6 +441,8 @@ REQUIRED = {"project": PROJECT, "region": REGION, "image": IMAGE}
         (REQUIRED | {"machine_type": "big"}, "machine_type is 'big'; give a machine type, such as n1-standard-2"),
         (REQUIRED | {"args": "--port"}, "args is '--port'; give a list of texts"),
         (REQUIRED | {"api_endpoint": "vertex"}, "api_endpoint is 'vertex'; give a URL"),
+        (REQUIRED | {"api_endpoint": "https://me:word@vertex"}, "give a URL without a path, a user or a password"),
+        (REQUIRED | {"args": ["--api-key=abc"]}, "args has --api-key with its value, and parameters are recorded"),
     ],
 )
 def test_options_that_cannot_be_are_told(options: dict[str, Any], told: str) -> None:
@@ -457,8 +459,12 @@ def test_what_vertex_ai_cannot_read_or_name_is_told() -> None:
 
 
 def test_options_as_json_and_protobuf_have_them() -> None:
-    found = Place.from_json(REQUIRED | {"min_replicas": 2.0, "args": ["--x"]})
-    assert (found.min_replicas, found.args, found.api) == (2, ("--x",), f"https://{REGION}-aiplatform.googleapis.com")
+    found = Place.from_json(REQUIRED | {"min_replicas": 2.0, "args": ["--token-file=/x"]})
+    assert (found.min_replicas, found.args, found.api) == (
+        2,
+        ("--token-file=/x",),
+        f"https://{REGION}-aiplatform.googleapis.com",
+    )
     assert [resource_id(each) for each in ("chicago_taxi", "Taxi.v2")] == ["chicago-taxi", "taxi-v2"]
     for name in ("1st", "_", "a" * 64):
         with pytest.raises(UsageError, match="can't be a model's and an endpoint's id"):

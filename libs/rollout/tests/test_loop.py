@@ -182,6 +182,22 @@ def test_somebody_else_decides_meanwhile() -> None:
     state = loop.follow(place, 4, loop.Edges(place.now, place.sleep, told), RHYTHM)
     assert state.decided is not None
     assert (state.decided.action, state.decided.reasons) == ("rolled_back", ("by hand",))
+    assert place.shares[-1][1] == 0  # in force, though who decided it was killed before
+
+
+def test_whose_deed_comes_too_late_leaves_what_was_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = staged()
+    late = place.promote
+
+    def promote(version: int, reasons: Sequence[str]) -> None:
+        assert place.state is not None
+        place.state = desired.roll_back(place.state, 4, ["by hand"], place.clock)
+        late(version, reasons)
+
+    monkeypatch.setattr(place, "promote", promote)
+    state = follow(place)
+    assert state.decided is not None
+    assert (state.stable, state.decided.reasons, place.shares[-1][1]) == (3, ("by hand",), 0)
 
 
 def test_shares_that_somebody_else_moves_are_a_step_of_their_own() -> None:

@@ -16,6 +16,16 @@ def build_parser() -> argparse.ArgumentParser:
         "registers it, and stages it for what serves.",
     )
     inputs = parser.add_argument_group("inputs")
+    _add_model(inputs)
+    _add_traffic(inputs)
+    _add_checks(inputs)
+    _add_outputs(parser.add_argument_group("outputs"))
+    cli.add_executor_input(parser)
+    return parser
+
+
+def _add_model(inputs: argparse._ArgumentGroup) -> None:
+    """What is deployed, where it is pushed, and how it is registered."""
     inputs.add_argument("--model", required=True, help="SavedModel: output of train")
     inputs.add_argument("--examples", required=True, help="output of extract: sample rows to answer")
     inputs.add_argument("--schema", required=True, help="output of data_validation")
@@ -38,6 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
         default=registry.CHAMPION,
         help="challenger leaves the champion in place",
     )
+
+
+def _add_traffic(inputs: argparse._ArgumentGroup) -> None:
+    """What serves it, and how it gets its share of the traffic."""
     inputs.add_argument(
         "--strategy",
         default=DIRECT,
@@ -63,6 +77,10 @@ def build_parser() -> argparse.ArgumentParser:
         help='where and how the target serves, e.g. of kserve {"namespace": "models", "mode": "Standard", ...}; no '
         "secret",
     )
+
+
+def _add_checks(inputs: argparse._ArgumentGroup) -> None:
+    """What it must answer before, and what lies beside it."""
     inputs.add_argument("--eval-split", default="eval", help="split that sample rows are taken from")
     inputs.add_argument(
         "--sample-rows", type=cli.integer, default=32, help="rows the model must answer before it is pushed"
@@ -74,7 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="output of evaluate, pushed with the model: the threshold that meets a target; {}: none",
     )
     inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
-    outputs = parser.add_argument_group("outputs")
+
+
+def _add_outputs(outputs: argparse._ArgumentGroup) -> None:
     outputs.add_argument(
         "--infra-validation", required=True, help="JSON file: rows asked, answers, difference of the signatures"
     )
@@ -85,8 +105,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")
-    cli.add_executor_input(parser)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

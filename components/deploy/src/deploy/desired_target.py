@@ -38,16 +38,21 @@ class Given:
 
     Attributes:
         options: the parameter `serving_options`, as it was given.
+        policy: `rollout_policy`, the same; a policy's values were looked at.
     """
 
     options: Mapping[str, Any]
     strategy: str
     serving_uri: str | None
     model_name: str | None
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DeployTarget(Staging, Protocol):
     """What a deployment needs of a target."""
+
+    def read(self) -> Desired | None:
+        """Returns what is desired; None if nothing was ever staged."""
 
     def is_begun(self) -> bool:
         """True if a version is served already."""
@@ -72,6 +77,10 @@ class DesiredTarget:
     state: states.State
     rules: Rules
     publish: Callable[[], None] = field(default=lambda: None)
+
+    def read(self) -> Desired | None:
+        """See `DeployTarget`."""
+        return self.state.read()
 
     def is_begun(self) -> bool:
         """See `DeployTarget`."""
@@ -144,10 +153,6 @@ class FollowedTarget(DesiredTarget):
     look: Callable[[Desired, float, float], tuple[Window, Window]]
     rhythm: Rhythm
     reach: Callable[[], None]
-
-    def read(self) -> Desired | None:
-        """See `rollout.target.Target`."""
-        return self.state.read()
 
     def remembered(self) -> str:
         """See `rollout.target.Target`."""

@@ -27,8 +27,7 @@ from deploy.kubernetes_api import (
 from deploy.prometheus import Prometheus
 from rollout import desired
 from rollout.desired import Desired
-from rollout.errors import RolloutError
-from rollout.loop import Rhythm
+from rollout.errors import Overtaken, RolloutError
 from rollout.observations import Window
 from stepkit.errors import StepError
 
@@ -94,6 +93,8 @@ class ClusterState:
             current = self._desired(data)
             try:
                 made.append(change(current))
+            except Overtaken:
+                raise
             except RolloutError as error:
                 raise StepError(str(error)) from error
             return dict(data) if made[-1] == current else {**data, _STATE: made[-1].to_text()}
@@ -203,11 +204,10 @@ class Service:
         Raises:
             StepError: the stable version isn't ready in time; what served before still does.
         """
-        state = self.state.read()
-        while state is not None:
+        while (state := self.state.read()) is not None:
             try:
-                self._converge(state)
-                return
+                if self._converge(state):
+                    return
             except NotReady as error:
                 if state.candidate is None:
                     raise StepError(
@@ -215,18 +215,23 @@ class Service:
                         f"{self.place.namespace!r}: {error}. What served before still does. See `kubectl describe` of "
                         "it and of its pods, mend it, and run the step again."
                     ) from error
-                state = self._roll_back(state.candidate, f"it isn't served: {error}")
+                self._roll_back(state.candidate, f"it isn't served: {error}")
 
-    def _roll_back(self, tried: int, reason: str) -> Desired:
+    def _roll_back(self, tried: int, reason: str) -> None:
         print(f"version {tried} is rolled back: {reason}", file=sys.stderr)
 
         def changed(current: Desired | None) -> Desired:
             found = desired.staged(current, tried)
             return desired.roll_back(found, tried, [reason], time.time()) if found.candidate == tried else found
 
-        return self.state.update(changed)
+        self.state.update(changed)
 
-    def _converge(self, state: Desired) -> None:
+    def _converge(self, state: Desired) -> bool:
+        """Returns False if somebody else has changed what is desired meanwhile, an operator, say.
+
+        That is read after the InferenceService: so what they have written there since makes this one's writing a
+        conflict.
+        """
         self._ensure_runtime()
         parts = self.state.predictors(state, self.part)
         until = self.edges.now() + self.place.ready_seconds
@@ -236,7 +241,13 @@ class Service:
             live = self.state.cluster.read(INFERENCE_SERVICE, self.name)
             settled = live is not None and not kserve_plan.pending(live, live, state, self._version)
             step = kserve_plan.plan(live, settled, state, parts, self.place, self.name)
-            if live is None or not kserve_plan.covers(live["spec"], step.manifest["spec"]):
+            is_written = live is not None and kserve_plan.covers(live["spec"], step.manifest["spec"])
+            problem = kserve_plan.pending(live, step.manifest, state, self._version) if live and is_written else ""
+            if is_written and not problem and step.last:
+                return True
+            if self.state.read() != state:
+                return False
+            if not is_written:
                 if step.manifest != written:
                     written, writes = step.manifest, 0
                 if writes > _MOST_WRITES:
@@ -246,9 +257,6 @@ class Service:
                     )
                 writes += self._write(live, step.manifest)
                 continue
-            problem = kserve_plan.pending(live, step.manifest, state, self._version)
-            if not problem and step.last:
-                return
             if self.edges.now() >= until:
                 raise NotReady(f"after {self.place.ready_seconds:g} s {problem or 'it is on its way'}")
             self.edges.sleep(_POLL_SECONDS)
@@ -331,7 +339,7 @@ def open_target(serving_uri: str, model_name: str, rules: Rules, edges: Edges = 
         publish=service.publish,
         memory=state,
         look=look,
-        rhythm=Rhythm(place.window_seconds, lag=place.window_seconds / 4),
+        rhythm=place.rhythm,
         reach=reach,
         forget=state.forget,
     )

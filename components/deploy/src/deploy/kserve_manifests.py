@@ -1,4 +1,6 @@
-"""Manifests of KServe: the project's ServingRuntime, a predictor of a version, and an InferenceService of these.
+"""Manifests of KServe: a ServingRuntime, a predictor of a version, and an InferenceService of these.
+
+The runtime is the project's model server, or TensorFlow Serving of the image that is named.
 
 Each version is named: by its number, by `storageUri`, and in Standard mode by a predictor's name. The runtime is named,
 so that KServe chooses none itself: that of TF Serving which it brings is years old. A runtime's name has a digest of
@@ -14,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.kserve_options import KNATIVE, STANDARD, Place
+from deploy.kserve_options import KNATIVE, MODEL_SERVER, STANDARD, TENSORFLOW_SERVING, Place
 
 FORMAT = "pipeyard-saved-model"
 VERSION_LABEL = "pipeyard.dev/version"
@@ -22,15 +24,52 @@ VERSION_LABEL = "pipeyard.dev/version"
 _MODELS = "/mnt/models"
 _CREDENTIALS = "/etc/pipeyard"
 _PORT = 8080
-_RUNTIME = "pipeyard-model-server"
+_RUNTIMES = {MODEL_SERVER: "pipeyard-model-server", TENSORFLOW_SERVING: "pipeyard-tensorflow-serving"}
+_TENSORFLOW = {"name": "tensorflow", "version": "2"}
+
+# TensorFlow Serving wants folders of versions below its base path, and KServe puts one version's files right into its
+# own (https://www.tensorflow.org/tfx/serving/serving_config).
+_VERSION = "PIPEYARD_MODEL_VERSION"
+_BASE = "/tmp/served"  # in the container, which is one server's
+_LINK_AND_SERVE = f'mkdir -p {_BASE} && ln -sfn {_MODELS} "{_BASE}/${_VERSION}" && exec tensorflow_model_server "$@"'
+_NOBODY = 65534  # its image is root's
 
 Manifest = dict[str, Any]
 
 
 def serving_runtime(place: Place) -> Manifest:
-    """Returns the ServingRuntime of the project's model server.
+    """Returns the ServingRuntime of a place's server, which has its name of all that it says."""
+    spec = _of_tensorflow_serving(place) if place.server == TENSORFLOW_SERVING else _of_model_server(place)
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ServingRuntime",
+        "metadata": {"name": f"{_RUNTIMES[place.server]}-{digest[:12]}", "namespace": place.namespace},
+        "spec": spec,
+    }
 
-    In Knative mode it listens to its pod's queue-proxy alone, which asks it at 127.0.0.1
+
+def _of_tensorflow_serving(place: Place) -> Manifest:
+    """It opens its port when the version is loaded: so a connection is proof enough that it is ready."""
+    container: Manifest = {
+        "name": "kserve-container",
+        "image": place.image,
+        "command": ["/bin/sh", "-c", _LINK_AND_SERVE, "serve"],
+        "args": [f"--rest_api_port={_PORT}", "--port=9000", f"--model_base_path={_BASE}"],
+        "ports": [{"containerPort": _PORT, "protocol": "TCP"}],
+        "readinessProbe": {"tcpSocket": {"port": _PORT}},
+        "resources": dict(place.resources),
+        "securityContext": {"allowPrivilegeEscalation": False, "runAsNonRoot": True, "runAsUser": _NOBODY},
+    }
+    return {
+        "supportedModelFormats": [{**_TENSORFLOW, "autoSelect": False}],
+        "protocolVersions": ["v1"],
+        "containers": [container],
+    }
+
+
+def _of_model_server(place: Place) -> Manifest:
+    """In Knative mode it listens to its pod's queue-proxy alone, which asks it at 127.0.0.1
     (https://github.com/knative/serving, pkg/queue): that speaks no TLS to it.
     """
     container: Manifest = {
@@ -54,13 +93,7 @@ def serving_runtime(place: Place) -> Manifest:
     if place.mode == STANDARD:
         container["volumeMounts"] = [{"name": "credentials", "mountPath": _CREDENTIALS, "readOnly": True}]
         spec["volumes"] = [{"name": "credentials", "secret": {"secretName": place.secret_name}}]
-    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": f"{_RUNTIME}-{digest[:12]}", "namespace": place.namespace},
-        "spec": spec,
-    }
+    return spec
 
 
 def _listening(place: Place) -> list[str]:
@@ -87,17 +120,21 @@ def predictor(model_name: str, version: int, uri: str, place: Place) -> Manifest
         model_name: as it is registered, which is how clients and metrics call it.
         uri: of the version.
     """
-    made: Manifest = {
-        "labels": {VERSION_LABEL: str(version)},
-        "model": {
-            "name": "",  # required in `spec.canary`; KServe fills it in
-            "modelFormat": {"name": FORMAT, "version": "1"},
-            "runtime": serving_runtime(place)["metadata"]["name"],
-            "protocolVersion": "v1",
-            "storageUri": uri,
-            "args": [f"--name={model_name}", f"--version={version}"],
-        },
+    model: Manifest = {
+        "name": "",  # required in `spec.canary`; KServe fills it in
+        "modelFormat": {"name": FORMAT, "version": "1"},
+        "runtime": serving_runtime(place)["metadata"]["name"],
+        "protocolVersion": "v1",
+        "storageUri": uri,
+        "args": [f"--name={model_name}", f"--version={version}"],
     }
+    if place.server == TENSORFLOW_SERVING:
+        model |= {
+            "modelFormat": dict(_TENSORFLOW),
+            "args": [f"--model_name={model_name}"],
+            "env": [{"name": _VERSION, "value": str(version)}],
+        }
+    made: Manifest = {"labels": {VERSION_LABEL: str(version)}, "model": model}
     if place.mode == STANDARD:
         made["name"] = f"v{version}"
     if place.service_account:

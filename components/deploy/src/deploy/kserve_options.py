@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy import followed_policy
 from deploy.desired_target import Given
+from rollout.loop import Rhythm
 from rollout.policy import DIRECT
 from stepkit import uris
 from stepkit.errors import UsageError, near_misses
@@ -14,6 +16,10 @@ from stepkit.errors import UsageError, near_misses
 STANDARD = "Standard"
 KNATIVE = "Knative"
 MODES = (STANDARD, KNATIVE)
+
+MODEL_SERVER = "model_server"
+TENSORFLOW_SERVING = "tensorflow_serving"
+SERVERS = (MODEL_SERVER, TENSORFLOW_SERVING)
 
 # What KServe's storage initializer reads (https://kserve.github.io/website, "Storage"); `s3` also by MinIO's endpoint.
 _SCHEMES = ("gs", "s3", "abfs", "abfss", "az", "https", "hdfs", "pvc")
@@ -31,7 +37,9 @@ class Place:
     Attributes:
         namespace: of the InferenceService, the ServingRuntime and the state.
         mode: of KServe's deployments: `Standard` (0.20 or newer) or `Knative`.
-        image: of the project's model server, by digest.
+        image: of the server, by digest.
+        server: `model_server`, the project's, or `tensorflow_serving`, whose image is TensorFlow Serving's. That has
+            neither TLS nor tokens, and no metrics by version: what may reach its pods is the network's affair.
         secret_name: Secret with `token`, `tls.crt` and `tls.key`: in Standard mode the server listens at its pod's
             address, and answers nobody there without. In Knative mode it listens to the pod's own proxy alone, and
             needs none.
@@ -47,6 +55,7 @@ class Place:
     namespace: str
     mode: str
     image: str
+    server: str = MODEL_SERVER
     secret_name: str = ""
     prometheus: str = ""
     prometheus_token_file: str = ""
@@ -60,6 +69,11 @@ class Place:
     window_seconds: float = 60.0
     ready_seconds: float = 900.0
 
+    @property
+    def rhythm(self) -> Rhythm:
+        """When a candidate is looked at: a window's counters are scraped a quarter of it later."""
+        return Rhythm(self.window_seconds, lag=self.window_seconds / 4)
+
 
 def check(given: Given) -> None:
     """Checks what can be known before there is a model; contacts nothing.
@@ -68,11 +82,17 @@ def check(given: Given) -> None:
         UsageError: an option is unknown, missing or can't be, or what is given besides can't be served by KServe.
     """
     place = read(given.options)
+    if given.strategy != DIRECT and place.server == TENSORFLOW_SERVING:
+        raise UsageError(
+            f"--strategy {given.strategy} compares versions by their metrics, and those of TensorFlow Serving name no "
+            "version. Use --strategy direct, or the server model_server"
+        )
     if given.strategy != DIRECT and not place.prometheus:
         raise UsageError(
             f"--strategy {given.strategy} at --serving-target kserve needs the option 'prometheus', the URL of what "
             "scrapes the model servers: by that a candidate is compared. Give it, or use --strategy direct"
         )
+    followed_policy.check(given, "kserve", place.rhythm, tells_scores=True)
     if given.model_name is not None:
         to_service_name(given.model_name)
     if given.serving_uri is not None:
@@ -139,20 +159,33 @@ def _check_names(place: Place) -> None:
                 f"--serving-options: {name} is the name of an object in the namespace, which {value!r} can't be. Never "
                 "give what is secret itself: parameters are recorded"
             )
-    if place.mode == STANDARD and not place.secret_name:
+    if place.server not in SERVERS:
+        raise UsageError(
+            f"--serving-options: there is no server {place.server!r}. {near_misses(place.server, SERVERS)}"
+        )
+    _check_secret(place)
+    if not _DIGEST.fullmatch(place.image):
+        raise UsageError(
+            f"--serving-options: image is {place.image!r}; name the server's image by digest, as "
+            "HOST/PATH@sha256:..., so that every replica runs the same"
+        )
+    if place.prometheus and not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", place.prometheus):
+        raise UsageError(
+            "--serving-options: prometheus is its base URL, such as http://prometheus.monitoring:9090, without a user, "
+            "a password or a query in it"
+        )
+
+
+def _check_secret(place: Place) -> None:
+    if place.server == TENSORFLOW_SERVING and place.secret_name:
+        raise UsageError(
+            "--serving-options: TensorFlow Serving takes neither a token nor TLS at its REST port, so secret_name "
+            "would protect nothing. Leave it out, and let a NetworkPolicy or the mesh say who may reach its pods"
+        )
+    if place.server == MODEL_SERVER and place.mode == STANDARD and not place.secret_name:
         raise UsageError(
             "--serving-options lacks 'secret_name', the name of the Secret with token, tls.crt and tls.key: in "
             "Standard mode the model server answers nobody outside of its pod without"
-        )
-    if not _DIGEST.fullmatch(place.image):
-        raise UsageError(
-            f"--serving-options: image is {place.image!r}; name the model server's image by digest, as "
-            "HOST/PATH@sha256:..., so that every replica runs the same"
-        )
-    if place.prometheus and not re.fullmatch(r"https?://[^/@\s]+(/[^@\s]*)?", place.prometheus):
-        raise UsageError(
-            "--serving-options: prometheus is its base URL, such as http://prometheus.monitoring:9090, without a user "
-            "or a password in it"
         )
 
 

@@ -38,7 +38,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--serving-target {args.serving_target} can't follow --strategy {args.strategy}: {kind.instead}"
         )
-    kind.check(Given(args.serving_options, args.strategy, args.serving_uri, args.model_name))
+    kind.check(Given(args.serving_options, args.strategy, args.serving_uri, args.model_name, args.rollout_policy))
     if args.strategy != DIRECT and args.alias == registry.CHALLENGER:
         raise UsageError(
             f"--alias challenger is for --strategy direct; by {args.strategy} a version is challenger until it is "

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rollout.errors import RolloutError
+from rollout.errors import Overtaken, RolloutError
 from rollout.policy import CANARY, DIRECT, SHADOW, Policy, check_strategy
 
 FILE = "rollout.json"
@@ -246,10 +246,11 @@ def shift(current: Desired, version: int, weight: int) -> Desired:
     """Returns the state in which the candidate gets another share of the traffic.
 
     Raises:
-        RolloutError: that version isn't the candidate of a canary, or the share isn't 0 to 99 percent.
+        Overtaken: that version isn't the candidate of a canary.
+        RolloutError: the share isn't 0 to 99 percent.
     """
     if current.candidate != version or current.strategy != CANARY:
-        raise RolloutError(f"Version {version} isn't a canary now: {describe(current)}. Stage it first.")
+        raise Overtaken(f"Version {version} isn't a canary now: {describe(current)}. Stage it first.")
     if not 0 <= weight <= 99:
         raise RolloutError(f"A canary's share is 0 to 99 percent, not {weight}; at 100 it is promoted.")
     return _changed(current, weight=weight)
@@ -259,7 +260,7 @@ def promote(current: Desired, version: int, reasons: Sequence[str], now: float) 
     """Returns the state in which the candidate is the stable version.
 
     Raises:
-        RolloutError: that version is neither.
+        Overtaken: that version is neither.
     """
     if current.candidate is None and current.stable == version:
         return current
@@ -270,7 +271,7 @@ def roll_back(current: Desired, version: int, reasons: Sequence[str], now: float
     """Returns the state without the candidate.
 
     Raises:
-        RolloutError: that version isn't the candidate, nor was it rolled back before.
+        Overtaken: that version isn't the candidate, nor was it rolled back before.
     """
     last = current.decided
     if current.candidate is None and last and (last.version, last.action) == (version, ROLLED_BACK):
@@ -280,7 +281,7 @@ def roll_back(current: Desired, version: int, reasons: Sequence[str], now: float
 
 def _end(current: Desired, version: int, action: str, reasons: Sequence[str], now: float, **changes: int) -> Desired:
     if current.candidate != version:
-        raise RolloutError(f"Version {version} can't be {action.replace('_', ' ')}: {describe(current)}.")
+        raise Overtaken(f"Version {version} can't be {action.replace('_', ' ')}: {describe(current)}.")
     decided = Decided(version, action, tuple(reasons), now, current.run_id)
     return _changed(current, **changes, candidate=None, weight=0, decided=decided)
 

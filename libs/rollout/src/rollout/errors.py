@@ -8,6 +8,10 @@ class RolloutError(ValueError):
     """The message states the problem and the fix. Callers turn it into the error that their users see."""
 
 
+class Overtaken(RolloutError):
+    """The version isn't the candidate, or isn't any more: it was decided on meanwhile, or another was staged."""
+
+
 def near_misses(name: str, known: Iterable[str]) -> str:
     """Returns a sentence that helps someone who wrote `name` find the right one among `known`.
 

@@ -4,17 +4,21 @@ The whole of it can be killed at any point and begun anew, by another process: w
 and so is `Progress`, which says since when which share of the traffic was in force. By these the windows of the past
 are observed again, and the decision goes on with the same evidence. A window that a shift falls into is never looked
 at.
+
+An operator decides by the same state: what `desired.promote` or `desired.roll_back` made of it is found at the next
+look, by the loop that runs then, or by the next one.
 """
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rollout import decision
+from rollout import decision, desired
 from rollout.decision import Decision, Evidence
 from rollout.desired import Desired
-from rollout.errors import RolloutError
+from rollout.errors import Overtaken, RolloutError
 from rollout.log import Look
 from rollout.policy import CANARY
 from rollout.target import Target
@@ -105,15 +109,29 @@ def follow(target: Target, version: int, edges: Edges, rhythm: Rhythm) -> Desire
     """Looks at a candidate, shifts, promotes or rolls back by what is decided; returns the state when it is decided.
 
     Where the version isn't the candidate of a canary (it is stable, was decided on, or was superseded meanwhile), the
-    state is returned as it is.
+    state is returned as it is. What somebody else decided on it is in force then, also where they were killed before.
 
     Raises:
         RolloutError: nothing was staged.
         Exception: what the target raises. It may be called again after that.
     """
     while (state := _read(target)).candidate == version and state.strategy == CANARY:
-        _step(target, state, edges, rhythm)
+        with contextlib.suppress(Overtaken):  # the state says who was quicker
+            _step(target, state, edges, rhythm)
+    with contextlib.suppress(Overtaken):
+        _settle(target, state, version)
     return state
+
+
+def _settle(target: Target, state: Desired, version: int) -> None:
+    """Does again what was decided on a version, if nothing was staged since: that may be repeated."""
+    last = state.decided
+    if last is None or last.version != version or state.candidate is not None or last.at < state.staged_at:
+        return
+    if last.action == desired.PROMOTED and state.stable == version:
+        target.promote(version, last.reasons)
+    elif last.action == desired.ROLLED_BACK:
+        target.roll_back(version, last.reasons)
 
 
 def _step(target: Target, state: Desired, edges: Edges, rhythm: Rhythm) -> None:

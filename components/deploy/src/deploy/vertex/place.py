@@ -17,6 +17,7 @@ MODEL_SERVER = (
     "--port={port}",
     "--behind-proxy",
 )
+_SECRET = re.compile(r"--?[\w-]*(password|secret|token|api[_-]?key|credentials?)=.", re.IGNORECASE)
 _REQUIRED = ("project", "region", "image")
 _FORMS = {
     "project": (r"[a-z][a-z0-9.:-]{4,61}[a-z0-9]", "a project's id, such as acme-models"),
@@ -27,8 +28,8 @@ _FORMS = {
     "service_account": (r"|[\w.-]+@[\w.-]+", "a service account's address"),
     "predict_route": (r"/\S*", "a path"),
     "health_route": (r"/\S*", "a path"),
-    "api_endpoint": (r"|https?://[^\s/]+", "a URL without a path"),
-    "monitoring_endpoint": (r"|https?://[^\s/]+", "a URL without a path"),
+    "api_endpoint": (r"|https?://[^\s/@?#]+", "a URL without a path, a user or a password"),
+    "monitoring_endpoint": (r"|https?://[^\s/@?#]+", "a URL without a path, a user or a password"),
 }
 
 
@@ -143,4 +144,11 @@ def _whole(value: Any) -> Any:
 def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
         raise UsageError(f"--serving-options of vertex: args is {value!r}; give a list of texts")
+    for each in value:
+        if _SECRET.match(each):
+            raise UsageError(
+                f"--serving-options of vertex: args has {each.partition('=')[0]} with its value, and parameters are "
+                "recorded. Let the container read it from Secret Manager, as whom it runs (service_account), or give "
+                "a file's path, as --token-file"
+            )
     return tuple(value)

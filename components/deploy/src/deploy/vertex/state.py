@@ -13,7 +13,7 @@ from deploy.vertex.client import Client
 from deploy.vertex.resources import Json
 from rollout import desired
 from rollout.desired import Desired
-from rollout.errors import RolloutError
+from rollout.errors import Overtaken, RolloutError
 from stepkit.errors import StepError
 
 _LONGEST_REASON = 150  # characters, of which a few fit into a description
@@ -104,6 +104,8 @@ class EndpointState:
         current = self._read(endpoint)
         try:
             new = change(current)
+        except Overtaken:
+            raise
         except RolloutError as error:
             raise StepError(str(error)) from error
         if endpoint is None:

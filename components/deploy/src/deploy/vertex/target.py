@@ -5,11 +5,12 @@ each chosen anew by what is there. So it doesn't matter where an earlier deploym
 that wasn't answered was done.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploy import serving
+from deploy import followed_policy, serving
 from deploy.desired_target import FollowedTarget, Given, Rules
 from deploy.vertex import monitoring, resources
 from deploy.vertex.client import Client, OperationFailed
@@ -18,6 +19,7 @@ from deploy.vertex.registry import ModelRegistry
 from deploy.vertex.resources import Deploy, Shift
 from deploy.vertex.state import EndpointState, patch
 from rollout.desired import CANDIDATE, Desired
+from rollout.errors import Overtaken
 from rollout.loop import Rhythm
 from rollout.observations import Window
 from rollout.policy import DIRECT
@@ -34,7 +36,8 @@ def check(given: Given) -> None:
     """Checks what can be known before there is a model; contacts nothing.
 
     Raises:
-        UsageError: the options aren't a place, or Vertex AI can't take the model's name or read the serving URI.
+        UsageError: the options aren't a place, Vertex AI can't take the model's name or read the serving URI, or the
+            policy can't be kept there.
     """
     Place.from_json(given.options)
     if given.model_name is not None:
@@ -44,9 +47,10 @@ def check(given: Given) -> None:
             f"--serving-uri {given.serving_uri!r} can't be read by Vertex AI. Give one in Cloud Storage, gs://..., in "
             "the region's project"
         )
+    followed_policy.check(given, NAME, RHYTHM, tells_scores=False)
 
 
-class DeploymentFailed(Exception):
+class DeploymentFailed(StepError):
     """A version can't be deployed; it is its own fault."""
 
 
@@ -115,7 +119,8 @@ class VertexTarget(FollowedTarget):
                     f"Vertex AI couldn't deploy version {version}: {error}. What served before goes on. Look at the "
                     "endpoint's logs, mend the model, the image or serving_options, and deploy again."
                 ) from error
-            self.roll_back(version, [f"Vertex AI couldn't deploy it: {error}"])
+            with contextlib.suppress(Overtaken):  # an operator has decided on it just now
+                self.roll_back(version, [f"Vertex AI couldn't deploy it: {error}"])
 
 
 def open_target(
