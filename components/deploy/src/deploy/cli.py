@@ -73,6 +73,14 @@ def build_parser() -> argparse.ArgumentParser:
         default={},
         help="output of evaluate, pushed with the model: the threshold that meets a target; {}: none",
     )
+    cli.add_module(inputs, "MODEL_CARD: what people say of the model; its source is read and not run")
+    inputs.add_argument(
+        "--lineage",
+        type=cli.json_object,
+        default={},
+        help="what else is known of where the model is from, for its card: "
+        '{"commit": "...", "images": {"train": "..."}}',
+    )
     inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
     outputs = parser.add_argument_group("outputs")
     outputs.add_argument(
@@ -83,6 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="JSON file: name, version, URI, digest, alias, lineage, task, renamed arguments",
     )
+    outputs.add_argument(
+        "--model-card", required=True, help="JSON file: the model card, with the Model Card Toolkit's field names"
+    )
+    outputs.add_argument("--model-card-page", required=True, help="HTML file: the model card as a page")
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")
     cli.add_executor_input(parser)
