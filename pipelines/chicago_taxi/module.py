@@ -17,7 +17,7 @@ MODEL_CARD = {
     ],
     "ethical_considerations": [
         {
-            "name": "Drivers who choose rides by it would serve areas and means of payment unequally.",
+            "name": "Drivers who choose rides by it would serve areas and means of payment unequally",
             "mitigation_strategy": "Metrics are watched by means of payment; nothing acts on its answers.",
         }
     ],

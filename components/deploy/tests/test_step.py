@@ -41,6 +41,7 @@ def test_a_model_is_checked_pushed_and_registered(files: Files, capsys: pytest.C
         "run_id": "run-7",
         "schema_digest": digest.of_file(files.schema),
         "examples_digest": digest.of_file(files.examples / "manifest.json"),
+        "model_card": MODEL_CARD_PAGE,
     }
     assert read(files.outputs / "pushed_model") == record | {"pushed": True}
 

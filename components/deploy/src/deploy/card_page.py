@@ -40,7 +40,7 @@ def _list(items: Sequence[Any]) -> Markup:
 
 
 def _said(item: Mapping[str, str]) -> str:
-    return ": ".join(item.values())
+    return ", ".join(f"mitigation: {text}" if key == "mitigation_strategy" else text for key, text in item.items())
 
 
 def _details(details: Mapping[str, Any], parameters: Mapping[str, Any]) -> Markup:

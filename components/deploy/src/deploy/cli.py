@@ -92,9 +92,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="JSON file: name, version, URI, digest, alias, lineage, task, renamed arguments",
     )
     outputs.add_argument(
-        "--model-card", required=True, help="JSON file: the model card, with the Model Card Toolkit's field names"
+        "--model-card", default="", help="JSON file: the model card, with the Model Card Toolkit's field names"
     )
-    outputs.add_argument("--model-card-page", required=True, help="HTML file: the model card as a page")
+    outputs.add_argument("--model-card-page", default="", help="HTML file: the model card as a page")
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")
     cli.add_executor_input(parser)

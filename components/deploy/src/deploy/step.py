@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> None:
     )
     with Outputs(args.executor_input) as outputs:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
-        outputs.file(args.model_card).write_bytes(cards[served.MODEL_CARD])
-        outputs.file(args.model_card_page).write_bytes(cards[served.MODEL_CARD_PAGE])
+        for path, name in ((args.model_card, served.MODEL_CARD), (args.model_card_page, served.MODEL_CARD_PAGE)):
+            if path:  # beside the model they are anyway
+                outputs.file(path).write_bytes(cards[name])
         described = outputs.file(args.pushed_model)
         versions = serving.open_versions(args.serving_uri, args.model_name)
         deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, target)

@@ -69,6 +69,7 @@ body {
   margin: 0 auto; max-width: 1100px; padding: 1rem;
 }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
+h3 { font-size: .95rem; margin: .8rem 0 .3rem; }
 table { border-collapse: collapse; margin: .5rem 0; } th, td { padding: .2rem .7rem; text-align: left; }
 th { color: var(--soft); font-weight: 600; } th, td { border-bottom: 1px solid var(--line); vertical-align: middle; }
 td { overflow-wrap: anywhere; }
