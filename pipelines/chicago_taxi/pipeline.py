@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kfp import dsl
 
-from pipeyard.component_store import ComponentStore
+from pipeyard.component_store import ComponentStore, images_of
 
 HERE = Path(__file__).parent
 MODULE = (HERE / "module.py").read_text(encoding="utf-8")
@@ -98,6 +98,6 @@ def chicago_taxi(
                     serving_target=serving_target,
                     serving_options=serving_options,
                     module=MODULE,
-                    lineage={"images": components.images()},
+                    lineage={"images": images_of(components)},
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )

@@ -5,6 +5,7 @@ the Model Card Toolkit's model_card.schema.json v0.0.2, which lets the objects i
 statistics, gaps and importance are such. What isn't known is left out and named in `not_known`; nothing is made up.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,7 @@ def _performance(metrics: Mapping[str, Any], analysis: Mapping[str, Any]) -> Ite
     of_slices = analysis.get("slices") or [{"slice": "overall", "metrics": metrics}]
     for number, each in enumerate(of_slices):
         for name, value in each["metrics"].items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 continue
             found: dict[str, Any] = {"type": name, "value": value}
             if number:

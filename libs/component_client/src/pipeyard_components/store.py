@@ -86,13 +86,17 @@ class Components:
     def __len__(self) -> int:
         return len(self._loaded)
 
-    def images(self) -> dict[str, str]:
-        """Returns the image of each component that has one, as its specification names it: by digest once released."""
-        specs = {name: each.component_spec.implementation for name, each in self._loaded.items()}
-        return {name: spec.container.image for name, spec in specs.items() if spec.container}
-
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(_canonical(name.rpartition("/")[2]) for name in self._loaded)]
+
+
+def images_of(components: Components) -> dict[str, str]:
+    """Returns the image of each component that has one, as its specification names it: by digest once released.
+
+    A function, because a component may be called `images`.
+    """
+    specs = {name: components[name].component_spec.implementation for name in components}
+    return {name: spec.container.image for name, spec in specs.items() if spec.container}
 
 
 @dataclass(frozen=True)
