@@ -167,8 +167,8 @@ def test_statistics_and_what_the_model_says_of_itself(tmp_path):
 @pytest.mark.parametrize(
     ("declaration", "words"),
     [
-        ("{'usecases': ['x']}", "unknown key 'usecases'. Did you mean 'use_cases'?"),
-        ("{'owners': [{'nam': 'x'}]}", "unknown key 'nam' in 'owners'. Did you mean 'name'?"),
+        ("{'usecases': ['x']}", "unknown key 'usecases'. Did you mean 'use_cases'"),
+        ("{'owners': [{'nam': 'x'}]}", "unknown key 'nam' in 'owners'. Did you mean 'name'"),
         ("{'users': [3]}", "an item of 'users' is 3. Write a text, or leave it out."),
         ("{'overview': ''}", "'overview' is ''"),
         ("{'licenses': [{'identifier': 'MIT', 'custom_text': 'x'}]}", "a license has either"),

@@ -1,7 +1,7 @@
 """Gaps between slices: how far the best and the worst slice of the same features are apart, by a metric."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,15 +78,15 @@ def between(metrics: Sequence[SliceMetrics], names: Sequence[str], min_slice_siz
             by_features.setdefault(" x ".join(name for name, _ in item.key), []).append(item)
     found = []
     for name in names:
-        of_metric = []
-        for features, items in by_features.items():
-            fit = [item for item in items if item.examples >= min_slice_size and _is_defined(item.candidate, name)]
-            if len(fit) > 1:
-                ordered = sorted(fit, key=lambda item: (item.candidate[name], slicing.label(item.key)))
-                of_metric.append(Gap(name, features, ordered[0], ordered[-1], len(fit), len(items) - len(fit)))
-        found += sorted(of_metric, key=lambda gap: (-gap.value, gap.features))
+        gaps = [_gap(name, features, items, min_slice_size) for features, items in by_features.items()]
+        found += sorted(filter(None, gaps), key=lambda gap: (-gap.value, gap.features))
     return found
 
 
-def _is_defined(values: Mapping[str, float], name: str) -> bool:
-    return math.isfinite(values.get(name, math.nan))
+def _gap(metric: str, features: str, items: Sequence[SliceMetrics], min_slice_size: int) -> Gap | None:
+    large = [item for item in items if item.examples >= min_slice_size]
+    fit = [item for item in large if math.isfinite(item.candidate.get(metric, math.nan))]
+    if len(fit) < 2:
+        return None
+    ordered = sorted(fit, key=lambda item: (item.candidate[metric], slicing.label(item.key)))
+    return Gap(metric, features, ordered[0], ordered[-1], len(fit), len(items) - len(fit))
