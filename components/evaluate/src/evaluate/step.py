@@ -91,7 +91,8 @@ def plan(args: argparse.Namespace) -> Plan:
         data.count_rows(Path(args.examples), args.operating_point_split)
     names = [*(metric.shown for metric in metrics), *(operating_point.NAMES if target else ())]
     limits = thresholds.parse_thresholds(args.thresholds, names, slices)
-    columns = tuple(schemas.read_types(args.schema, schemas.SERVING))
+    # A schema needs no environment of requests where nothing is permuted.
+    columns = tuple(schemas.read_types(args.schema, schemas.SERVING)) if args.importance_rows else ()
     permuted = importance.Asked(args.importance_rows, types, columns, tuple(slices))
     return Plan(
         problem, types, rows, slices, metrics, limits, target, permuted, gaps.chosen(args.gap_metrics, names, limits)
