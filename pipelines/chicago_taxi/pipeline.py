@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kfp import dsl
 
-from pipeyard.component_store import ComponentStore
+from pipeyard.component_store import ComponentStore, images_of
 
 HERE = Path(__file__).parent
 MODULE = (HERE / "module.py").read_text(encoding="utf-8")
@@ -77,6 +77,7 @@ def chicago_taxi(
                 eval_split="test",
                 thresholds=thresholds,
                 slices=["payment_type", "trip_start_day"],
+                importance_rows=2000,
                 registry_uri=registry_uri,
                 model_name=model_name,
                 beam_args=beam_args,
@@ -96,5 +97,7 @@ def chicago_taxi(
                     rollout_policy=rollout_policy,
                     serving_target=serving_target,
                     serving_options=serving_options,
+                    module=MODULE,
+                    lineage={"images": images_of(components)},
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 )

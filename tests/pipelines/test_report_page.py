@@ -1,4 +1,7 @@
-"""The report of a real run, in a real browser."""
+"""The report of a real run, and the card of its model, in a real browser."""
+
+import json
+from pathlib import Path
 
 SECTIONS = ["headline", "graph", "timings", "data", "training", "evaluation", "deployment", "steps", "run"]
 
@@ -35,3 +38,34 @@ def test_every_section_is_filled_and_nothing_is_asked_of_the_network(taxi, brows
     )
     assert all(count > 0 for count in drawn)
     tab.close()
+
+
+def test_the_model_card_opens_offline_in_light_and_dark(taxi, browser):
+    pushed = Path(taxi.output("pushed_uri"))
+    card = json.loads((pushed / "assets.extra/model_card.json").read_text(encoding="utf-8"))
+    lineage = card["model_details"]["lineage"]
+    assert lineage["run_id"] == taxi.run.id
+    assert {"extract", "train", "evaluate", "deploy"} <= set(lineage["images"])
+    metrics = taxi["evaluate"].output_artifacts["metrics"].metadata
+    overall = {each["type"]: each["value"] for each in card["quantitative_analysis"]["performance_metrics"][::-1]}
+    assert overall["AUC"] == metrics["AUC"]
+    important = card["quantitative_analysis"]["permutation_importance"]["columns"]
+    assert important[0]["column"] == "payment_type"  # cash has no tips
+
+    page = pushed / "assets.extra/model_card.html"
+    backgrounds = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=scheme, java_script_enabled=False)
+        tab = context.new_page()
+        asked, said = [], []
+        tab.on("request", lambda request, asked=asked: asked.append(request.url))
+        tab.on("console", lambda message, said=said: said.append(message.text))
+        tab.goto(page.as_uri())
+        text = tab.inner_text("main")
+        for words in ("Model card of", "Limitations", "payment_type=Cash", "trip_miles", lineage["model_digest"]):
+            assert words in text
+        assert asked == [page.as_uri()] and not said
+        backgrounds.append(tab.locator("body").evaluate("body => getComputedStyle(body).backgroundColor"))
+        context.close()
+    assert backgrounds[0] == "rgb(255, 255, 255)" != backgrounds[1]
+    assert "Model card of" in (taxi.folder / "report.html").read_text(encoding="utf-8")

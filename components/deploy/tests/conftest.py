@@ -65,6 +65,8 @@ class Files:
             "run_id": "run-7",
             "infra_validation": self.outputs / "infra_validation",
             "pushed_model": self.outputs / "pushed_model",
+            "model_card": self.outputs / "model_card",
+            "model_card_page": self.outputs / "model_card_page",
             "pushed_uri": self.outputs / "pushed_uri",
             "version": self.outputs / "version",
             "executor_input": "{{$}}",

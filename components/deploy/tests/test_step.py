@@ -14,7 +14,7 @@ from deploy.cli import main
 from fsspec.implementations.memory import MemoryFileSystem
 
 from stepkit import digest, registry
-from stepkit.served import BESIDE, OPERATING_POINT, RECORD, STATISTICS
+from stepkit.served import BESIDE, MODEL_CARD, MODEL_CARD_PAGE, OPERATING_POINT, RECORD, STATISTICS
 
 
 def read(path: Path) -> dict:
@@ -41,6 +41,7 @@ def test_a_model_is_checked_pushed_and_registered(files: Files, capsys: pytest.C
         "run_id": "run-7",
         "schema_digest": digest.of_file(files.schema),
         "examples_digest": digest.of_file(files.examples / "manifest.json"),
+        "model_card": MODEL_CARD_PAGE,
     }
     assert read(files.outputs / "pushed_model") == record | {"pushed": True}
 
@@ -141,7 +142,7 @@ def test_models_go_to_object_stores(files: Files, save_model: Callable[..., Path
     folder = f"{files.workspace}/models/taxi/2"
     names = {name.removeprefix(f"{folder}/") for name in MemoryFileSystem().find(folder)}
     model = {str(item.relative_to(files.model)) for item in files.model.rglob("*") if item.is_file()}
-    assert names == model | {RECORD, STATISTICS}
+    assert names == model | {RECORD, STATISTICS, MODEL_CARD, MODEL_CARD_PAGE}
 
 
 def test_an_operating_point_goes_with_the_model_until_there_is_none(files: Files) -> None:

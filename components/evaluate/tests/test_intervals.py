@@ -110,6 +110,12 @@ def test_asked_for_they_change_nothing_else(tmp_path, shared):
     assert asked.run(confidence_intervals="poisson_bootstrap", **inputs) == 0
     assert plain.run(**inputs) == 0
     found, expected = asked.json("metrics"), plain.json("metrics")
+    analysis, plainly = found.pop("analysis"), expected.pop("analysis")
+    assert all(
+        each.pop("intervals").keys() == expected.keys() - {"baseline", "ExampleCount"} for each in analysis["slices"]
+    )
+    assert not any(each.pop("intervals") for each in plainly["slices"])
+    assert analysis == plainly
     for part in ("standard_error", "lower", "upper"):
         for more in (part, f"change_{part}"):
             assert found.pop(more).keys() == expected.keys() - {"baseline", "ExampleCount"}, more

@@ -25,6 +25,7 @@ def test_the_same_inputs_give_the_same_bytes(inputs, tmp_path):
             slices=["group", ["group", "day"]],
             thresholds={"AUC": {"lower": 0.5, "min_change": 0.0}, "Precision": {"lower": 0.99}},
             baseline_model_uri=champion,
+            importance_rows=300,
         )
 
     first, second = testing.run_in_unlike_places("evaluate", inputs, arguments, tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from support import component_stores
 from support.component_stores import image_of, spec, write
 
-from pipeyard.component_store import ComponentNotFoundError, ComponentStore, layout
+from pipeyard.component_store import ComponentNotFoundError, ComponentStore, images_of, layout
 from pipeyard.errors import PipeyardError
 
 
@@ -27,6 +27,7 @@ def test_newest_tag_and_digest(two):
     assert by_digest.location == str(root / f"echo/versions/sha256/{first}")
     several = store.load_components({"echo": second})
     assert image_of(several.echo) == "busybox:2"
+    assert images_of(several) == {"echo": "busybox:2"}
     assert image_of(store.load_components({"echo": "v1"})["echo"]) == "busybox:1"
 
 

@@ -51,8 +51,14 @@ def of(task: Task, folder: Path) -> list[Visual]:
     found = [_visual(task, name, artifact, folder) for name, artifact in task.output_artifacts.items()]
     if any(visual and visual.kind == "html" for visual in found):  # which has the metrics, with more about them
         found = [replace(each, repeats=True) if each and each.kind == "metrics" else each for each in found]
+    # The page of a model card has what its JSON has.
+    found = [replace(each, repeats=True) if each and _is_card(each) else each for each in found]
     order = ["html", "problem", "markdown", "classification", "metrics", "object"]
     return sorted((visual for visual in found if visual), key=lambda visual: order.index(visual.kind))
+
+
+def _is_card(visual: Visual) -> bool:
+    return visual.kind == "object" and visual.artifact.meaning == "ModelCard"
 
 
 def _visual(task: Task, name: str, artifact: Artifact, folder: Path) -> Visual | None:

@@ -91,6 +91,14 @@ def _add_checks(inputs: argparse._ArgumentGroup) -> None:
         default={},
         help="output of evaluate, pushed with the model: the threshold that meets a target; {}: none",
     )
+    cli.add_module(inputs, "MODEL_CARD: what people say of the model; its source is read and not run")
+    inputs.add_argument(
+        "--lineage",
+        type=cli.json_object,
+        default={},
+        help="what else is known of where the model is from, for its card: "
+        '{"commit": "...", "images": {"train": "..."}}',
+    )
     inputs.add_argument("--run-id", default="", help="run that made the model, for lineage")
 
 
@@ -103,6 +111,10 @@ def _add_outputs(outputs: argparse._ArgumentGroup) -> None:
         required=True,
         help="JSON file: name, version, URI, digest, alias, lineage, task, renamed arguments",
     )
+    outputs.add_argument(
+        "--model-card", default="", help="JSON file: the model card, with the Model Card Toolkit's field names"
+    )
+    outputs.add_argument("--model-card-page", default="", help="HTML file: the model card as a page")
     outputs.add_argument("--pushed-uri", default="", help="file: where the version is")
     outputs.add_argument("--version", default="", help="file: its number")
 

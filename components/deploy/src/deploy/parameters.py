@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deploy import card_declaration, model_card
 from deploy.targets import TARGETS, Given
 from rollout.errors import RolloutError
 from rollout.policy import DIRECT, STRATEGIES, Policy
@@ -17,7 +18,8 @@ def check(args: argparse.Namespace) -> None:
     """Checks the parameters that are given: with `--check` some come later, and are None.
 
     Raises:
-        StepError: no model and no registry can be called so, or a number of the operating point isn't finite.
+        StepError: no model and no registry can be called so, a number of the operating point isn't finite, or the
+            module's MODEL_CARD or the lineage isn't what a card has.
         UsageError: fewer than one sample row is asked for, the serving URI is empty, or the rollout can't be: an
             unknown target, strategy, key of its policy or of the target's options, or what doesn't go together.
     """
@@ -30,6 +32,8 @@ def check(args: argparse.Namespace) -> None:
     if args.registry_uri is not None:
         registry.check_uri(args.registry_uri)
     operating_point(args.operating_point)
+    card_declaration.read(args.module or "", args.module_uri or "")
+    model_card.check_lineage(args.lineage or {})
     _check_choice("--serving-target", args.serving_target, TARGETS)
     _check_choice("--strategy", args.strategy, STRATEGIES)
     policy(args.rollout_policy)

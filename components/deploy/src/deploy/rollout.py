@@ -14,7 +14,7 @@ from typing import Any
 from deploy import serving
 from deploy.targets import DeployTarget
 from rollout.desired import CANDIDATE, OTHER, STABLE
-from stepkit import registry
+from stepkit import registry, served, uris
 from stepkit.errors import StepError
 
 
@@ -144,7 +144,10 @@ def push(candidate: Candidate, versions: serving.Versions, alias: str, target: D
 
 def register(candidate: Candidate, number: int, uri: str, registry_uri: str) -> registry.ModelVersion:
     """Registers a pushed version, without an alias, and returns it as the registry has it."""
-    version = registry.ModelVersion(candidate.name, number, uri, candidate.digest, candidate.lineage)
+    tags = dict(candidate.lineage)
+    if served.MODEL_CARD_PAGE in candidate.beside:
+        tags["model_card"] = uris.join(uri, served.MODEL_CARD_PAGE)
+    version = registry.ModelVersion(candidate.name, number, uri, candidate.digest, tags)
     return registry.register(registry_uri, version, None, candidate.metrics)
 
 
@@ -164,4 +167,5 @@ def to_record(candidate: Candidate, number: int, uri: str, alias: str) -> dict[s
         "metrics": dict(candidate.metrics),
         **candidate.lineage,
         **candidate.facts,
+        **({"model_card": served.MODEL_CARD_PAGE} if served.MODEL_CARD_PAGE in candidate.beside else {}),
     }

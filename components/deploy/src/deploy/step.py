@@ -5,10 +5,23 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deploy import following, infra, parameters, rollout, sampling, serving, targets
+from deploy import (
+    card_data,
+    card_declaration,
+    card_page,
+    following,
+    infra,
+    model_card,
+    parameters,
+    rollout,
+    sampling,
+    serving,
+    targets,
+)
 from rollout.desired import OTHER
 from rollout.policy import DIRECT
 from stepkit import digest, examples, registry, schemas, served
@@ -30,7 +43,8 @@ def run(args: argparse.Namespace) -> None:
         UsageError: as `parameters.check` does.
     """
     parameters.check(args)
-    metrics = read_metrics(Path(args.metrics))
+    evaluated = read_json(Path(args.metrics))
+    metrics = numbers(evaluated)
     # Before the model is loaded and pushed: a registry that can't be reached is the most likely failure.
     registry.get_by_alias(args.registry_uri, args.model_name, args.alias)
     target = _target(args)
@@ -48,11 +62,17 @@ def run(args: argparse.Namespace) -> None:
     beside: dict[str, Path | bytes] = {served.STATISTICS: _statistics(Path(args.statistics))}
     if point := parameters.operating_point(args.operating_point):
         beside[served.OPERATING_POINT] = point
+    model_digest = serving.digest_of(model)
+    card = _card(args, {**lineage, "model_digest": model_digest}, validation.description, evaluated)
+    cards = {served.MODEL_CARD: _to_json(card), served.MODEL_CARD_PAGE: card_page.render(card).encode()}
     candidate = rollout.Candidate(
-        args.model_name, model, serving.digest_of(model), metrics, lineage, beside, facts(validation.description)
+        args.model_name, model, model_digest, metrics, lineage, {**beside, **cards}, facts(validation.description)
     )
     with Outputs(args.executor_input) as outputs:
         _write_json(outputs.file(args.infra_validation), validation.to_json())
+        for path, name in ((args.model_card, served.MODEL_CARD), (args.model_card_page, served.MODEL_CARD_PAGE)):
+            if path:  # beside the model they are anyway
+                outputs.file(path).write_bytes(cards[name])
         described = outputs.file(args.pushed_model)
         versions = serving.open_versions(args.serving_uri, args.model_name)
         deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, target)
@@ -98,11 +118,31 @@ def _standing(deployed: rollout.Deployed) -> str:
     return deployed.alias
 
 
-def read_metrics(path: Path) -> dict[str, float]:
-    """Reads the overall metrics that evaluate wrote; undefined ones and the baseline's are left out.
+def _card(
+    args: argparse.Namespace,
+    lineage: Mapping[str, str],
+    description: ModelDescription | None,
+    evaluated: Mapping[str, Any],
+) -> dict[str, Any]:
+    return model_card.compose(
+        model_card.Known(
+            args.model_name,
+            {**lineage, **args.lineage},
+            card_declaration.read(args.module, args.module_uri),
+            description,
+            card_data.datasets(Path(args.examples)),
+            card_data.statistics(_statistics(Path(args.statistics))),
+            evaluated,
+            args.operating_point,
+        )
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what evaluate wrote: the overall metrics, and objects of others.
 
     Raises:
-        StepError: the file is missing or isn't a JSON object of numbers.
+        StepError: the file is missing or isn't a JSON object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -112,7 +152,12 @@ def read_metrics(path: Path) -> dict[str, float]:
         raise StepError(f"The metrics {str(path)!r} aren't valid JSON ({error}). Run evaluate again.") from error
     if not isinstance(found, dict):
         raise StepError(f"The metrics {str(path)!r} aren't a JSON object of numbers. Give evaluate's output.")
-    return {name: float(value) for name, value in found.items() if _is_number(value)}
+    return found
+
+
+def numbers(evaluated: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the overall metrics; undefined ones and the baseline's are left out."""
+    return {name: float(value) for name, value in evaluated.items() if _is_number(value)}
 
 
 def facts(description: ModelDescription | None) -> dict[str, Any]:
@@ -138,4 +183,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_bytes(_to_json(value))
+
+
+def _to_json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()

@@ -1,11 +1,11 @@
 """What can be known of a run before there is a model: parameters, against the pipeline's module and what is there."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluate import data, entries, fitting, operating_point, thresholds
+from evaluate import data, entries, fitting, gaps, importance, operating_point, thresholds
 from evaluate import problem as problems
 from evaluate.problem import Problem
 from stepkit import modules, tasks
@@ -18,6 +18,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         StepError: the step would fail for them.
     """
+    importance.check_rows(args.importance_rows)
     slices = thresholds.parse_slices(args.slices)
     if args.examples:
         data.check_slice_columns(Path(args.examples), slices)
@@ -29,6 +30,7 @@ def check(args: argparse.Namespace) -> None:
         _check_any_task(listed)
         listed = listed or [entry for task in tasks.TASKS for entry in entries.parse(entries.DEFAULTS[task])]
         thresholds.parse_thresholds(args.thresholds, _like(args.thresholds, listed), slices)
+        gaps.chosen(args.gap_metrics, _like(args.gap_metrics, listed), [])
         return
     listed = listed or entries.parse(entries.DEFAULTS[found.task])
     fitting.check(listed, found)
@@ -36,9 +38,11 @@ def check(args: argparse.Namespace) -> None:
     more = operating_point.NAMES if target else ()
     if found.has_many_outputs and not found.classes:  # train will find them
         thresholds.parse_thresholds(args.thresholds, [*_like(args.thresholds, listed), *more], slices)
+        gaps.chosen(args.gap_metrics, [*_like(args.gap_metrics, listed), *more], [])
         return
     names = [metric.shown for metric in entries.expand(listed, found)]
     thresholds.parse_thresholds(args.thresholds, [*names, *more], slices)
+    gaps.chosen(args.gap_metrics, [*names, *more], [])
 
 
 def _problem(args: argparse.Namespace) -> Problem | None:
@@ -67,9 +71,9 @@ def _names(listed: Sequence[entries.Entry]) -> list[str]:
     return list(dict.fromkeys(entry.name or entry.class_name for entry in listed))
 
 
-def _like(spec: Mapping[str, Any], listed: Sequence[entries.Entry]) -> list[str]:
+def _like(spec: Iterable[Any], listed: Sequence[entries.Entry]) -> list[str]:
     """Returns names of metrics, and those of thresholds that may be of a class that isn't known yet, or of a target."""
     names = _names(listed)
     bases = (*names, *operating_point.NAMES)
-    also = [name for name in spec if any(name == base or name.startswith(f"{base}_") for base in bases)]
+    also = [name for name in spec if any(str(name) == base or str(name).startswith(f"{base}_") for base in bases)]
     return list(dict.fromkeys([*names, *also]))

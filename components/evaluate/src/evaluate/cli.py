@@ -62,6 +62,18 @@ def build_parser() -> argparse.ArgumentParser:
     inputs.add_argument(
         "--operating-point-split", default="eval", help="split to choose that threshold on (default: %(default)s)"
     )
+    inputs.add_argument(
+        "--importance-rows",
+        type=cli.integer,
+        default=0,
+        help="rows on which permutation importance of raw columns is measured, at most 10,000; 0: it isn't",
+    )
+    inputs.add_argument(
+        "--gap-metrics",
+        type=cli.json_array,
+        default=[],
+        help="metrics whose gaps between slices are shown; empty: those with a threshold",
+    )
     cli.add_module(inputs, "TASK, for --check; the step itself learns it from the model")
     cli.add_beam_args(inputs)
     outputs = parser.add_argument_group("outputs")

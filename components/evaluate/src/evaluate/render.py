@@ -35,6 +35,7 @@ def render(
     about: Mapping[str, str],
     baseline: str | None,
     problem: Problem,
+    more: Sequence[report.Section] = (),
 ) -> str:
     """Returns the page: verdict and thresholds first, then metrics, slices and curves.
 
@@ -44,6 +45,7 @@ def render(
         thresholds: as they were set, whether applied or not.
         about: facts on what was evaluated, for the top of the page.
         baseline: what the model was compared with.
+        more: sections that come after the slices.
     """
     sections = [
         report.Section("Verdict", _verdict(verdict, about)),
@@ -52,6 +54,7 @@ def render(
     ]
     if len(metrics) > 1:
         sections.append(report.Section("Slices", _slices(metrics, verdict.checks, problem)))
+    sections += more
     if problem.task == tasks.REGRESSION:
         sections.append(report.Section("Errors", _charts(_errors(curves))))
     else:

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import tensorflow as tf
 from tensorflow_model_analysis.proto import config_pb2
 
 from evaluate import (
+    analysis,
+    analysis_page,
     artifacts,
     baseline,
     config,
@@ -18,6 +20,8 @@ from evaluate import (
     data,
     entries,
     fitting,
+    gaps,
+    importance,
     models,
     operating_point,
     render,
@@ -30,6 +34,8 @@ from evaluate import (
 )
 from evaluate import problem as problems
 from evaluate.aggregate import Aggregates, Aggregator
+from evaluate.gaps import Gap
+from evaluate.importance import Importance
 from evaluate.problem import Problem
 from stepkit import digest, progress, schemas, served
 from stepkit.examples import MANIFEST, split_files
@@ -49,6 +55,8 @@ class Plan:
         metrics: what is computed.
         limits: the thresholds.
         target: of the operating point; None: no threshold of scores is chosen.
+        permuted: what permutation importance is measured on.
+        gap_metrics: whose gaps between slices are shown.
     """
 
     problem: Problem
@@ -57,7 +65,9 @@ class Plan:
     slices: list[tuple[str, ...]]
     metrics: list[entries.Metric]
     limits: list[thresholds.Threshold]
-    target: operating_point.Target | None = None
+    target: operating_point.Target | None
+    permuted: importance.Asked
+    gap_metrics: list[str]
 
 
 def plan(args: argparse.Namespace) -> Plan:
@@ -66,6 +76,7 @@ def plan(args: argparse.Namespace) -> Plan:
     Raises:
         StepError: an input is wrong.
     """
+    importance.check_rows(args.importance_rows)
     slices = thresholds.parse_slices(args.slices)
     listed = entries.parse(args.metrics_config)
     rows = data.count_rows(Path(args.examples), args.eval_split)
@@ -80,7 +91,12 @@ def plan(args: argparse.Namespace) -> Plan:
         data.count_rows(Path(args.examples), args.operating_point_split)
     names = [*(metric.shown for metric in metrics), *(operating_point.NAMES if target else ())]
     limits = thresholds.parse_thresholds(args.thresholds, names, slices)
-    return Plan(problem, types, rows, slices, metrics, limits, target)
+    # A schema needs no environment of requests where nothing is permuted.
+    columns = tuple(schemas.read_types(args.schema, schemas.SERVING)) if args.importance_rows else ()
+    permuted = importance.Asked(args.importance_rows, types, columns, tuple(slices))
+    return Plan(
+        problem, types, rows, slices, metrics, limits, target, permuted, gaps.chosen(args.gap_metrics, names, limits)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,12 +105,16 @@ class Judged:
 
     Attributes:
         curves: of each model.
+        gaps: between slices of the candidate.
+        importance: of raw columns; None if it wasn't asked for.
     """
 
     aggregates: Aggregates
     metrics: list[results.SliceMetrics]
     verdict: validate.Verdict
     curves: dict[str, curves.Curves]
+    gaps: list[Gap]
+    importance: Importance | None = None
 
 
 def run(args: argparse.Namespace) -> None:
@@ -134,6 +154,7 @@ def run(args: argparse.Namespace) -> None:
             more = f" and {len(never) - _NAMED} more" if never[_NAMED:] else ""
             shown = ", ".join(map(repr, never[:_NAMED])) + more
             print(f"evaluate: warning: the model never predicts {shown} on split {args.eval_split!r}", flush=True)
+        judged = replace(judged, importance=measure_importance(planned, candidate, parts))
         _write(args, outputs, planned, judged, eval_config, champion)
         outputs.parameter(args.operating_point, point.described(args.eval_split, judged.metrics[0]) if point else {})
     verdict = judged.verdict
@@ -200,7 +221,23 @@ def judge(
     against = champion.name if champion else None
     verdict = validate.validate(aggregates, metrics, planned.limits, eval_config, min_slice_size, against)
     names = [spec.name for spec in eval_config.model_specs]
-    return Judged(aggregates, metrics, verdict, curves.curves(aggregates, scores.drawn, planned.problem, names))
+    drawn = curves.curves(aggregates, scores.drawn, planned.problem, names)
+    return Judged(aggregates, metrics, verdict, drawn, gaps.between(metrics, planned.gap_metrics, min_slice_size))
+
+
+def measure_importance(planned: Plan, candidate: models.Model, parts: Sequence[Path]) -> Importance | None:
+    """Measures what the model looks at, in this process, whatever `beam_args` are; None where it isn't asked for.
+
+    Raises:
+        StepError: a file can't be read, or the model can't answer.
+    """
+    if not planned.permuted.rows:
+        return None
+    began = time.monotonic()
+    found = importance.measure(planned.permuted, candidate, planned.problem, parts, planned.rows)
+    took = time.monotonic() - began
+    print(f"evaluate: importance of {found.tried:,} columns on {found.rows:,} rows in {took:.1f} s", flush=True)
+    return found
 
 
 def _write(
@@ -221,7 +258,8 @@ def _write(
     artifacts.write_evaluation(
         outputs.directory(args.evaluation), judged.aggregates, verdict.result, eval_config, manifest, locations
     )
-    artifacts.write_json(outputs.file(args.metrics), artifacts.metrics_json(overall))
+    details = analysis.to_json(planned.problem, args.eval_split, judged.metrics, judged.gaps, judged.importance)
+    artifacts.write_json(outputs.file(args.metrics), {**artifacts.metrics_json(overall), analysis.KEY: details})
     outputs.metadata("metrics", artifacts.kfp_metrics(overall))
     classification = curves.kfp_classification_metrics(judged.curves["candidate"], problem)
     artifacts.write_json(outputs.file(args.classification_metrics), classification)
@@ -235,7 +273,8 @@ def _write(
         "Compared with": against or "nothing",
         "Smallest slice that is judged": f"{args.min_slice_size:,} examples",
     }
-    page = render.render(verdict, judged.metrics, judged.curves, planned.limits, about, against, problem)
+    more = analysis_page.sections(judged.gaps, judged.importance)
+    page = render.render(verdict, judged.metrics, judged.curves, planned.limits, about, against, problem, more)
     outputs.file(args.report).write_text(page, encoding="utf-8")
     outputs.parameter(args.blessed, verdict.blessed)
     outputs.parameter(args.reason, verdict.reason)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeyard_components.auth import Basic, Token
     from pipeyard_components.locking import Locks
-    from pipeyard_components.store import ComponentNotFoundError, Components, ComponentStore, Found
+    from pipeyard_components.store import ComponentNotFoundError, Components, ComponentStore, Found, images_of
 
-__all__ = ["Basic", "ComponentNotFoundError", "ComponentStore", "Components", "Found", "Locks", "Token"]
+__all__ = ["Basic", "ComponentNotFoundError", "ComponentStore", "Components", "Found", "Locks", "Token", "images_of"]
 
 _ELSEWHERE = {"Basic": "auth", "Token": "auth", "Locks": "locking"}
 

@@ -90,6 +90,15 @@ class Components:
         return [*super().__dir__(), *(_canonical(name.rpartition("/")[2]) for name in self._loaded)]
 
 
+def images_of(components: Components) -> dict[str, str]:
+    """Returns the image of each component that has one, as its specification names it: by digest once released.
+
+    A function, because a component may be called `images`.
+    """
+    specs = {name: components[name].component_spec.implementation for name in components}
+    return {name: spec.container.image for name, spec in specs.items() if spec.container}
+
+
 @dataclass(frozen=True)
 class Found:
     """A component that a search found: its name, and the folder or URL that has it."""

@@ -50,19 +50,37 @@ _PAGE = _TEMPLATES.from_string(
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <style>
-body { font: 14px/1.45 system-ui, sans-serif; color: #1f2933; margin: 0 auto; max-width: 1100px; padding: 1rem; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; border-bottom: 1px solid #e4e7eb; padding-bottom: .2rem; }
+:root {
+  color-scheme: light dark;
+  --page: #fff; --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; --quiet: #616e7c; --good: #15803d; --bad: #b91c1c;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #18202a; --ink: #e5eaf0; --soft: #97a4b3; --line: #2a3542;
+    --quiet: #98a4b1; --good: #5dd68a; --bad: #ff8088;
+  }
+  .charts svg { background: #fff; }
+}
+body {
+  font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  margin: 0 auto; max-width: 1100px; padding: 1rem;
+}
+h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
+h3 { font-size: .95rem; margin: .8rem 0 .3rem; }
 table { border-collapse: collapse; margin: .5rem 0; } th, td { padding: .2rem .7rem; text-align: left; }
-th { color: #52606d; font-weight: 600; border-bottom: 1px solid #cbd2d9; }
-td { border-bottom: 1px solid #f0f2f5; vertical-align: middle; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: #15803d; font-weight: 600; } .bad { color: #b91c1c; font-weight: 600; } .quiet { color: #7b8794; }
+th { color: var(--soft); font-weight: 600; } th, td { border-bottom: 1px solid var(--line); vertical-align: middle; }
+td { overflow-wrap: anywhere; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
+.quiet { color: var(--quiet); }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } svg { max-width: 100%; height: auto; }
 </style>
 </head>
 <body>
+<main>
 <h1>{{ title }}</h1>
 {% for section in sections %}
 <section>
@@ -70,6 +88,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 {{ section.body }}
 </section>
 {% endfor %}
+</main>
 {{ script }}</body>
 </html>
 """
@@ -161,6 +180,18 @@ def shape(series: Mapping[str, Sequence[float]], size: tuple[int, int] = (120, 2
             steps = "".join(f"V{height - height * value / top:.0f}h{step:g}" for value in heights)
             paths.append(Markup('<path fill="{}" d="M0 {}{}V{}z"/>').format(color, height, steps, height))
     return Markup('<svg width="{}" height="{}">{}</svg>').format(width, height, Markup("").join(paths))
+
+
+def bar(share: float, width: int = 120) -> Markup:
+    """Returns a bar for a table cell as SVG, of which the number beside it tells all.
+
+    Args:
+        share: of the whole width, from 0 to 1.
+        width: in pixels.
+    """
+    return Markup(
+        '<svg width="{}" height="10" aria-hidden="true"><rect width="{}" height="10" fill="{}"/></svg>'
+    ).format(width, round(width * share), COLORS[0])
 
 
 def lines(

@@ -16,10 +16,13 @@ RECORD = "pipeyard.json"
 STATISTICS = "assets.extra/stats.tfrecord"
 # JSON: the threshold of a score that meets the target set to evaluate, and what it reaches on each split.
 OPERATING_POINT = "assets.extra/operating_point.json"
+# The model card: JSON with the field names of the Model Card Toolkit's schema, and a page of it.
+MODEL_CARD = "assets.extra/model_card.json"
+MODEL_CARD_PAGE = "assets.extra/model_card.html"
 # The signatures that train exports, of serialized tf.Examples and of raw columns.
 EXAMPLES_SIGNATURE = "serving_default"
 RAW_SIGNATURE = "serve_raw"
-BESIDE = (RECORD, STATISTICS, OPERATING_POINT)
+BESIDE = (RECORD, STATISTICS, OPERATING_POINT, MODEL_CARD, MODEL_CARD_PAGE)
 
 
 def versions(uri: str) -> Iterator[int]:
