@@ -129,6 +129,7 @@ def _tune(
 
     return tuning.search(
         tuning.Plan(
+            named=parameters.NAMES.space,
             space=parameters.NAMES.search_space(module, args.hyperparameters),
             fit=fit,
             algorithm=args.tune_algorithm,
