@@ -29,7 +29,7 @@ def _prepared(rows: int) -> steps.Prepared:
 
 def _inputs(component: str, transformed: Path, graph: Path) -> dict[str, str]:
     given = {**steps.PARAMETERS[component], "transformed_examples": str(transformed), "transform_graph": str(graph)}
-    # Both train until they stop by themselves, as their defaults have it.
+    # Both are at their defaults: 5 epochs or 300 rounds, or fewer by early stopping.
     return {name: value for name, value in given.items() if name != "epochs"}
 
 
@@ -143,8 +143,8 @@ TABLE = Table(
     name="trainers",
     title="Trees beside Keras",
     about=(
-        "Two models of the flights pipeline's features: train_trees' and train's, each with the module's defaults and "
-        "until it stops by itself. AUC and loss are of the eval split, at the best round or epoch (Keras' AUC by 200 "
+        "Two models of the flights pipeline's features: train_trees' and train's, each with the defaults of "
+        "the component and of the module. AUC and loss are of the eval split, at the best round or epoch (Keras' AUC by 200 "
         "thresholds). Both SavedModels are then asked by the model server, one row a request and 256. Seconds of 500 "
         "trees are without imports. Splits that are taken for larger than memory's share are read from disk: the "
         "larger one has each file ten times. Leaves are of trees on the raw columns, of a task each."
