@@ -31,7 +31,7 @@ def returning(text: str) -> str:
         ('{"max_dept": 3}, []', "'max_dept', which is no parameter that trees are trained with here. Did you mean"),
         ('{"seed": 3}, []', "gives seed, but it is --seed"),
         (
-            '{"monotone_constraints": {"fair": 1}}, []',
+            '{"monotone_constraints": {"fair": 1}}, [], ["fare"]',
             "constrains 'fair', which isn't among its features. Did you mean",
         ),
         ('{"max_bin": "many"}, []', "gives max_bin 'many'. Give a whole number of 2 or more"),
