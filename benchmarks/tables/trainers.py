@@ -124,6 +124,10 @@ def _cases(quick: bool) -> list[Case]:
     ]
 
 
+def _small(value: float) -> str:
+    return f"{value:.2g}"
+
+
 def _verdicts(result: TableResult) -> list[Verdict]:
     ours, alone = (result.median(_TREES, side, "train_s") for side in (OURS, XGBOOST))
     large, small = (result.median(case, OURS, "pss_mb") for case in (_LARGE, _SMALL))
@@ -133,9 +137,9 @@ def _verdicts(result: TableResult) -> list[Verdict]:
     return [
         at_most(f"{_TREES}: at most 1.3x the seconds of XGBoost alone", quotient(ours, alone), 1.3),
         at_most("ten times the rows on disk: at most 1.3x the memory", quotient(large, small), 1.3),
-        at_most("leaves that aren't XGBoost's, of all flights: none", leaves, 0, "{:.0f}".format),
-        at_most("probabilities within 1e-6 of XGBoost's", probability, 1e-6, "{:.2g}".format),
-        at_most("regressions within 1e-5 of XGBoost's, relative", regression, 1e-5, "{:.2g}".format),
+        at_most("leaves that aren't XGBoost's, of all flights: none", leaves, 0, lambda value: f"{value:.0f}"),
+        at_most("probabilities within 1e-6 of XGBoost's", probability, 1e-6, _small),
+        at_most("regressions within 1e-5 of XGBoost's, relative", regression, 1e-5, _small),
     ]
 
 
@@ -144,8 +148,8 @@ TABLE = Table(
     title="Trees beside Keras",
     about=(
         "Two models of the flights pipeline's features: train_trees' and train's, each with the defaults of "
-        "the component and of the module. AUC and loss are of the eval split, at the best round or epoch (Keras' AUC by 200 "
-        "thresholds). Both SavedModels are then asked by the model server, one row a request and 256. Seconds of 500 "
+        "the component and of the module. AUC and loss are of the eval split, at the best round or epoch "
+        "(Keras' AUC by 200 thresholds). Both SavedModels are then asked by the model server, one row a request and 256. Seconds of 500 "
         "trees are without imports. Splits that are taken for larger than memory's share are read from disk: the "
         "larger one has each file ten times. Leaves are of trees on the raw columns, of a task each."
     ),
