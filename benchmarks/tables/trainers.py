@@ -148,10 +148,10 @@ TABLE = Table(
     title="Trees beside Keras",
     about=(
         "Two models of the flights pipeline's features: train_trees' and train's, each with the defaults of "
-        "the component and of the module. AUC and loss are of the eval split, at the best round or epoch "
-        "(Keras' AUC by 200 thresholds). Both SavedModels are then asked by the model server, one row a request and 256. Seconds of 500 "
-        "trees are without imports. Splits that are taken for larger than memory's share are read from disk: the "
-        "larger one has each file ten times. Leaves are of trees on the raw columns, of a task each."
+        "the component and of the module. AUC and loss are of the eval split, at the best round or epoch (Keras' AUC "
+        "by 200 thresholds). Both SavedModels are then asked by the model server, one row a request and 256. Seconds "
+        "of 500 trees are without imports. Splits that are taken for larger than memory's share are read from disk: "
+        "the larger one has each file ten times. Leaves are of trees on the raw columns, of a task each."
     ),
     ours=OURS,
     cases=_cases,
