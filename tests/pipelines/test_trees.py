@@ -52,7 +52,7 @@ def test_both_trainers_metrics_are_side_by_side(taxi: Ran, trees: Ran, project: 
     command = [str(PIPEYARD), "runs", f"--project={project}", "compare", taxi.run.id, trees.run.id, "--json"]
     told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     both = {name for name, row in told["metrics"].items() if None not in row["values"]}
-    assert {"evaluate.AUC", "train.best.val_auc", "train.best.val_accuracy", "train.best.val_loss"} <= both
+    assert {"evaluate.AUC", "train.validation.auc", "train.validation.accuracy", "train.validation.loss"} <= both
     assert told["tasks"]["train"]["states"] == ["SUCCEEDED", "SUCCEEDED"]
 
 
