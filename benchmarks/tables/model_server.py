@@ -92,6 +92,10 @@ def server(side: str, seconds: float, model: Path) -> Ready:
     return Ready(asked, versions=places.versions(Path(command[0]), names), facts=_facts)
 
 
+def _of_flights(side: str, seconds: float) -> Ready:
+    return server(side, seconds, _model())
+
+
 def _in_process(calls: int) -> Ready:
     model = _model()
     row = _row(model)
@@ -118,7 +122,7 @@ def _cases(quick: bool) -> list[Case]:
         MLSERVER: "A custom runtime that does the same, by V2; without workers of its own, which took longer.",
         HTTP: "uvicorn, JSON read, a constant answered.",
     }
-    sides = [Side(name, lambda name=name: server(name, seconds, _model()), note) for name, note in notes.items()]
+    sides = [Side(name, functools.partial(_of_flights, name, seconds), note) for name, note in notes.items()]
     sides.append(Side(TENSORFLOW, functools.partial(_in_process, calls), "tf.saved_model.load, one row a call."))
     return [Case(CASE, lambda: 0, sides)]
 

@@ -59,7 +59,8 @@ def test_both_trainers_metrics_are_side_by_side(taxi: Ran, trees: Ran, project: 
 def test_the_server_of_keras_s_models_answers_what_was_scored(trees: Ran, serving: Path, project: Path) -> None:
     test_split = trees.artifact("extract", "examples") / "test/part-00000.parquet"
     predictions = trees.artifact("batch-predict", "predictions") / "part-00000.parquet"
-    script = [PYTHON["batch_predict"], Path(__file__).with_name("scored_rows.py"), test_split, predictions, "50"]
+    inputs = [trees.output("pushed_uri"), test_split, predictions, "50"]
+    script = [PYTHON["batch_predict"], Path(__file__).with_name("scored_rows.py"), *inputs]
     asked = json.loads(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
     serve = [str(PIPEYARD), "serve", f"--project={project}", f"--folder={serving}"]
     try:
