@@ -1,6 +1,6 @@
 """Tells what rows were scored with; run in batch_predict's environment, which reads Parquet.
 
-Usage: python scored_rows.py MODEL EXAMPLES_FILE PREDICTIONS_FILE ROWS -> JSON on stdout: [[row as a client sends it, scores]]
+Usage: python scored_rows.py MODEL EXAMPLES_FILE PREDICTIONS_FILE ROWS -> JSON on stdout: [[row as sent, scores]]
 """
 
 import json
