@@ -87,7 +87,7 @@ def test_on_every_flight_trees_take_xgboost_s_ways(project: Path) -> None:
     subprocess.run([project / "pipelines/flights/fetch-data"], check=True, env=SETUP)
     script = [PYTHON["train_trees"], ROOT / "benchmarks/programs/tree_leaves.py"]
     data = project / "pipelines/flights/data/flights.csv"
-    flags = ["--rounds=20", "--objective=binary:logistic"]
+    flags = ["--rounds=10", "--objective=binary:logistic"]
     told = subprocess.run([*script, data, *flags], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     (found,) = json.loads(told.stdout).values()
