@@ -32,7 +32,7 @@ UNIT_SUITES := $(filter test/component/% test/library/% test/service/% test/tool
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: setup data  ## Run a whole pipeline here, from data to a served model and a report (PIPELINE=chicago_taxi, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...; SERVE=no).
+run: setup data  ## Run a whole pipeline here, from data to a served model and a report (PIPELINE=chicago_taxi, chicago_taxi_trees, flights, flight_delays, penguins, trivia; ARGS=--no-cache ...; SERVE=no).
 	@$(PIPEYARD) run $(PIPELINE) $(ARGS)
 	@case " $(ARGS) $(SERVE) " in *" --env "*|*" --env="*|*" no "*) ;; *) $(PIPEYARD) serve start ;; esac
 

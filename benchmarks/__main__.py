@@ -8,6 +8,7 @@ NAMES = (
     "statistics",
     "transform",
     "train_input",
+    "trainers",
     "evaluate",
     "batch_predict",
     "model_server",

@@ -33,6 +33,7 @@ PARAMETERS = {
         "epochs": str(EPOCHS),
         "batch_size": str(BATCH_ROWS),
     },
+    "train_trees": {"module": MODULE.read_text(encoding="utf-8"), "label_key": LABEL},
     "evaluate": {
         "label_key": LABEL,
         "slices": json.dumps(SLICES),
@@ -159,6 +160,21 @@ def split_csv(prepared: Prepared) -> Path:
             [places.python(component), program, prepared.examples, folder], places.component_env("transform")
         ),
     )
+
+
+def repeated(examples: Path, times: int) -> Path:
+    """Returns examples, as they are or transformed, that have each file several times: of any size, at no cost."""
+    if times == 1:
+        return examples
+
+    def make(folder: Path) -> None:
+        manifest = json.loads((examples / "manifest.json").read_text(encoding="utf-8"))
+        for name, split in manifest["splits"].items():
+            (folder / name).symlink_to(examples / name)
+            split |= {"rows": split["rows"] * times, "bytes": split["bytes"] * times, "files": split["files"] * times}
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    return once(f"{examples.name}-{times}-times-{examples.parent.name}", make)
 
 
 def digest_of(folder: Path) -> str:

@@ -69,8 +69,13 @@ def _command(side: str, model: Path) -> list[str]:
     return [str(interpreter), str(places.PROGRAMS / programs[side]), *served, "PORT"]
 
 
-def _server(side: str, seconds: float) -> Ready:
-    model = _model()
+def server(side: str, seconds: float, model: Path) -> Ready:
+    """Returns a server of a model of flights under load.
+
+    Args:
+        side: of this table.
+        seconds: that each number of clients asks.
+    """
     row = _row(model)
     command = _command(side, model)
     path, body = (f"/v2/models/{_NAME}/infer", _v2) if side == MLSERVER else (f"/v1/models/{_NAME}:predict", _v1)
@@ -85,6 +90,10 @@ def _server(side: str, seconds: float) -> Ready:
         side, ["kserve", "tensorflow-cpu"]
     )
     return Ready(asked, versions=places.versions(Path(command[0]), names), facts=_facts)
+
+
+def _of_flights(side: str, seconds: float) -> Ready:
+    return server(side, seconds, _model())
 
 
 def _in_process(calls: int) -> Ready:
@@ -113,7 +122,7 @@ def _cases(quick: bool) -> list[Case]:
         MLSERVER: "A custom runtime that does the same, by V2; without workers of its own, which took longer.",
         HTTP: "uvicorn, JSON read, a constant answered.",
     }
-    sides = [Side(name, functools.partial(_server, name, seconds), note) for name, note in notes.items()]
+    sides = [Side(name, functools.partial(_of_flights, name, seconds), note) for name, note in notes.items()]
     sides.append(Side(TENSORFLOW, functools.partial(_in_process, calls), "tf.saved_model.load, one row a call."))
     return [Case(CASE, lambda: 0, sides)]
 

@@ -62,7 +62,7 @@ class Containers:
         self._open()
         if not self._engine.pull(launch.image, self._say, canceled):
             return Ended(None, CANCELED)
-        targets = sandbox.write_folders(launch.writes)
+        targets = sandbox.write_folders(launch)
         user = sandbox.user_of(
             (os.geteuid(), os.getegid()), self._engine.image_user(launch.image), _owners(targets), self._engine.rootless
         )

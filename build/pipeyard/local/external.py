@@ -3,7 +3,7 @@
 A component declares it in the annotation `pipeyard.dev/external-state`: a JSON array of URIs with inputs in braces,
 e.g. `["{source}", "{serving_uri}/{model_name}"]`. The step cache takes its content into the key; otherwise a changed
 file behind an unchanged path would give stale results. What it changes of that state it declares likewise, in
-`pipeyard.dev/external-writes`.
+`pipeyard.dev/external-writes`, and what it makes there and refuses to replace in `pipeyard.dev/external-creates`.
 """
 
 import glob

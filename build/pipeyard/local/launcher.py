@@ -31,8 +31,8 @@ class Launch:
         env: environment variables.
         log: file that gets what it prints.
         outputs: folder in which it writes its outputs; it is there.
-        reads, writes: URIs of what else it may read and write: input artifacts, what its component declares of the
-            state outside the run, and to read, the places that the run's parameters name.
+        reads, writes, creates: URIs of what else it may read, write and make anew: input artifacts, what its component
+            declares of the state outside the run, and to read, the places that the run's parameters name.
         resources: limits as the IR has them, e.g. `resourceMemoryLimit: 4Gi`, with placeholders resolved.
     """
 
@@ -46,6 +46,7 @@ class Launch:
     outputs: Path
     reads: Sequence[str] = ()
     writes: Sequence[str] = ()
+    creates: Sequence[str] = ()
     resources: Mapping[str, str] = field(default_factory=dict)
 
 

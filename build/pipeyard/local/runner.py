@@ -319,6 +319,7 @@ def declarations(component: Component) -> dict[str, Any]:
     return {
         "external_state": component.annotation("external-state", []),
         "external_writes": component.annotation("external-writes", []),
+        "external_creates": component.annotation("external-creates", []),
         "cache_ignores": component.annotation("cache-ignores", []),
         "meanings": component.annotation("output-types", {}),
     }

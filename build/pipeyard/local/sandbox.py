@@ -52,7 +52,7 @@ def binds(launch: Launch) -> list[Bind]:
         PipeyardError: a path is relative, or all of the host's /tmp would have to be bound.
     """
     reads = [Bind(place) for uri in launch.reads if (place := _readable(uri))]
-    writes = [Bind(str(folder), True) for folder in write_folders(launch.writes)]
+    writes = [Bind(str(folder), True) for folder in write_folders(launch)]
     for bind in [*reads, *writes]:
         if bind.path == TMP:
             raise PipeyardError(
@@ -62,21 +62,22 @@ def binds(launch: Launch) -> list[Bind]:
     return _without_covered([*reads, *writes, Bind(str(launch.outputs), True)])
 
 
-def write_folders(uris: Iterable[str]) -> list[Path]:
-    """Returns the local folders in which a step writes what `uris` stand for.
+def write_folders(launch: Launch) -> list[Path]:
+    """Returns the local folders in which a step writes outside the run.
 
     A URI stands for a folder, unless it is a database's or a file is there: then it is written in the folder around,
-    with locks and journals beside it.
+    with locks and journals beside it. What the step makes anew is written there, too: it may be a file or a folder, and
+    must not be there beforehand.
 
     Raises:
         PipeyardError: a path is relative, or the folder would be the root of the file system.
     """
     folders = []
-    for uri in uris:
+    for uri, is_new in [*((uri, False) for uri in launch.writes), *((uri, True) for uri in launch.creates)]:
         if not (local := external.local_path(uri)):
             continue
         path, is_database = Path(_absolute(local[0])), local[1]
-        folder = path.parent if is_database or path.is_file() else path
+        folder = path.parent if is_new or is_database or path.is_file() else path
         if folder == Path(folder.anchor):
             raise PipeyardError(f"{uri!r} would be written in {folder}, which no container gets. Name another place.")
         folders.append(folder)

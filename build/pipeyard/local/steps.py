@@ -40,8 +40,8 @@ class Host:
     Attributes:
         component: name of the component.
         source_digest: of all that decides what its steps compute: its source, or the image's digest.
-        external_state, external_writes: URI templates of what it reads and what it changes outside the run, see
-            `pipeyard.local.external`.
+        external_state, external_writes, external_creates: URI templates of what it reads, what it changes and what it
+            makes outside the run, see `pipeyard.local.external`.
         cache_ignores: inputs that don't count for the cache: they only label outputs (a run's id, say).
         meanings: output artifact to what it means.
         env: environment variables of its processes, besides those that the pipeline sets.
@@ -61,6 +61,7 @@ class Host:
     env: Mapping[str, str]
     external_state: Sequence[str] = ()
     external_writes: Sequence[str] = ()
+    external_creates: Sequence[str] = ()
     cache_ignores: Sequence[str] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Callable[[str], None]], object] = lambda say: None
@@ -284,7 +285,8 @@ class StepRunner:
         if cache_key and fingerprints:
             self._external.append((leaf, host, entry, fingerprints))
         if state == State.SUCCEEDED:
-            self._written.update(external.expand(host.external_writes, leaf.parameters))
+            written = [*host.external_writes, *host.external_creates]
+            self._written.update(external.expand(written, leaf.parameters))
         self._tracker.update(
             leaf.path,
             **ran,
@@ -421,6 +423,7 @@ class StepRunner:
                 *self._places,
             ],
             writes=external.expand(host.external_writes, leaf.parameters),
+            creates=external.expand(host.external_creates, leaf.parameters),
             resources={
                 name: resolver.text(str(value))
                 for name, value in container.get("resources", {}).items()

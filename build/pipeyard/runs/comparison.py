@@ -70,20 +70,22 @@ class Comparison:
 def compare(*runs: StoredRun) -> Comparison:
     """Compares runs, usually two; the first is the one that numbers are compared with.
 
-    A run's own id is taken for the same in all parameters, as else steps that are told it would always differ.
+    A run's own id is taken for the same in all parameters, as else steps that are told it would always differ. Tasks of
+    one name are compared, and those that write the same: two trainers, say.
 
     Raises:
         PipeyardError: there are fewer than two.
     """
     if len(runs) < 2:
         raise PipeyardError("A comparison needs two runs or more.")
-    tasks = [{results.labels(stored.run)[task.path]: task for task in stored.run.tasks} for stored in runs]
+    labels = [_labels(stored.run, runs[0].run) for stored in runs]
+    tasks = [{known[task.path]: task for task in stored.run.tasks} for stored, known in zip(runs, labels, strict=True)]
     names = list(dict.fromkeys(name for known in tasks for name in known))
     return Comparison(
         runs=list(runs),
         facts=_rows([_facts(stored) for stored in runs]),
-        parameters=_differing_parameters(runs),
-        metrics=_rows([stored.metrics for stored in runs]),
+        parameters=_differing_parameters(runs, labels),
+        metrics=_rows([_metrics(stored, known) for stored, known in zip(runs, labels, strict=True)]),
         seconds=[
             ComparisonRow(name, [_rounded_seconds(known[name]) if name in known else None for known in tasks])
             for name in names
@@ -92,8 +94,40 @@ def compare(*runs: StoredRun) -> Comparison:
             ComparisonRow(name, [str(known[name].state) if name in known else None for known in tasks])
             for name in names
         ],
-        digests=_rows([_digests(stored) for stored in runs]),
+        digests=_rows([_digests(stored, known) for stored, known in zip(runs, labels, strict=True)]),
     )
+
+
+def _labels(run: Run, first: Run) -> dict[str, str]:
+    """Returns what to call a run's tasks, by path: as the first run does.
+
+    A task whose name the first run hasn't is called as the one there that writes the same artifacts, by what they mean,
+    where there is but one and the run hasn't that itself.
+    """
+    own, others = results.labels(run), results.labels(first)
+    absent = [task for task in first.tasks if others[task.path] not in own.values()]
+    for task in run.tasks:
+        if own[task.path] in others.values():
+            continue
+        alike = [other for other in absent if _written(other) and _written(other) == _written(task)]
+        if len(alike) == 1:
+            own[task.path] = others[alike[0].path]
+            absent.remove(alike[0])
+    return own
+
+
+def _written(task: record.Task) -> frozenset[str]:
+    return frozenset(artifact.meaning for artifact in task.output_artifacts.values() if artifact.meaning)
+
+
+def _metrics(stored: StoredRun, labels: dict[str, str]) -> dict[str, float]:
+    """Returns a run's metrics, their tasks called by `labels`."""
+    renamed = {own: labels[path] for path, own in results.labels(stored.run).items() if own != labels[path]}
+    found = {}
+    for name, value in stored.metrics.items():
+        start, _, rest = name.partition(".")
+        found[f"{renamed[start]}.{rest}" if start in renamed else name] = value
+    return found
 
 
 def _rows(columns: Sequence[dict[str, Any]]) -> list[ComparisonRow]:
@@ -116,10 +150,10 @@ def _facts(stored: StoredRun) -> dict[str, Any]:
     }
 
 
-def _differing_parameters(runs: Sequence[StoredRun]) -> list[ComparisonRow]:
+def _differing_parameters(runs: Sequence[StoredRun], labels: Sequence[dict[str, str]]) -> list[ComparisonRow]:
     """Returns the pipeline's parameters that differ, and those of tasks that differ among the runs they ran in."""
     of_pipeline = _rows([_without_id(stored.run.parameters, stored.run) for stored in runs])
-    of_tasks = _rows([_task_parameters(stored) for stored in runs])
+    of_tasks = _rows([_task_parameters(stored, known) for stored, known in zip(runs, labels, strict=True)])
     return [row for row in of_pipeline if not row.equal] + [
         row
         for row in of_tasks
@@ -127,8 +161,7 @@ def _differing_parameters(runs: Sequence[StoredRun]) -> list[ComparisonRow]:
     ]
 
 
-def _task_parameters(stored: StoredRun) -> dict[str, Any]:
-    labels = results.labels(stored.run)
+def _task_parameters(stored: StoredRun, labels: dict[str, str]) -> dict[str, Any]:
     return {
         f"{labels[task.path]}.{name}": value
         for task in stored.run.tasks
@@ -143,8 +176,7 @@ def _without_id(parameters: dict[str, Any], run: Run) -> dict[str, Any]:
     }
 
 
-def _digests(stored: StoredRun) -> dict[str, str]:
-    labels = results.labels(stored.run)
+def _digests(stored: StoredRun, labels: dict[str, str]) -> dict[str, str]:
     return {
         f"{labels[task.path]}.{name}": artifact.digest
         for task in stored.run.tasks

@@ -1,12 +1,13 @@
 """A small transform output made with plain TensorFlow: the files that TFT would write, without TFT."""
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from train.cli import main
+
+from stepkit import testing
 
 VOCABULARY = ["Taxi A", "Taxi B", "Taxi C"]
 FARE_SCALE = 10.0
@@ -204,44 +207,18 @@ def examples(tmp_path_factory) -> Path:
     return write_examples(tmp_path_factory.mktemp("examples") / "examples", splits())
 
 
-@dataclass
-class Step:
+class Step(testing.Trainer):
     """Runs the component with the outputs below `out`."""
 
-    examples: Path
-    graph: Path
-    out: Path
-
-    def argv(self, module: str = MODULE, **flags: object) -> list[str]:
-        given = {
-            "transformed_examples": self.examples,
-            "transform_graph": self.graph,
-            "label_key": "big_tip",
-            "module": module,
-            "epochs": 3,
-            "batch_size": 64,
-            "model": self.out / "model",
-            "best_hyperparameters": self.out / "best_hyperparameters",
-            "tensorboard_logs": self.out / "tensorboard_logs",
-            "report": self.out / "report.html",
-            "metrics": self.out / "metrics.json",
-        }
-        pairs = {**given, **flags}.items()
-        return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", str(value))]
-
-    def run(self, module: str = MODULE, **flags: object) -> int:
-        return main(self.argv(module, **flags))
-
-    def metrics(self) -> dict:
-        return json.loads((self.out / "metrics.json").read_text(encoding="utf-8"))
+    program = "train"
+    main = staticmethod(main)
+    module = MODULE
+    flags: ClassVar = {"label_key": "big_tip", "epochs": 3, "batch_size": 64}
 
     def weights(self) -> list[np.ndarray]:
         reader = tf.train.load_checkpoint(str(self.out / "model" / "variables" / "variables"))
         names = sorted(name for name in reader.get_variable_to_shape_map() if not name.startswith("_CHECKPOINTABLE"))
         return [reader.get_tensor(name) for name in names]
-
-    def written(self) -> list[str]:
-        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
 
 
 @pytest.fixture(scope="session")
@@ -265,18 +242,8 @@ def step(examples, graph, tmp_path) -> Step:
 
 @pytest.fixture
 def fails(step, capfd):
-    """Runs the step, expects exit code 1 without a traceback and with nothing written; returns the message."""
-
-    def check(module: str = MODULE, **flags: object) -> str:
-        assert step.run(module, **flags) == 1
-        stderr = capfd.readouterr().err
-        assert "Traceback" not in stderr
-        assert step.written() == []
-        lines = [line for line in stderr.splitlines() if line.startswith("train: error: ")]
-        assert len(lines) == 1, stderr
-        return lines[0]
-
-    return check
+    """Runs the step, expects it to refuse its input with nothing written; returns the message."""
+    return functools.partial(step.refused, capfd.readouterr)
 
 
 PYTHON = sys.executable

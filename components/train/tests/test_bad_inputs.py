@@ -164,13 +164,13 @@ def test_folder_that_is_no_transformed_examples(fails, tmp_path):
 def test_unknown_format(copied, fails):
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "format": "csv"}))
-    assert "are csv; train reads tfrecord and parquet" in fails()
+    assert "are csv; trainers read tfrecord and parquet" in fails()
 
 
 def test_unknown_compression(copied, fails):
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "compression": "zstd"}))
-    assert "are compressed by zstd; train reads gzip and none" in fails()
+    assert "are compressed by zstd; trainers read gzip and none" in fails()
 
 
 def test_parquet_that_is_corrupt(step, tmp_path, fails):

@@ -1,10 +1,11 @@
 """A small transform output made with plain TensorFlow, with what trees are sensitive to: missing values, categories."""
 
+import functools
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from train_trees.cli import main
+
+from stepkit import testing
 
 CATEGORIES = 70  # more than two words of a set
 RAW = {"fare": "FLOAT", "speed": "FLOAT", "company": "INT", "stops": "INT"}
@@ -139,38 +142,13 @@ def examples(tmp_path_factory, splits) -> Path:
     return write_examples(tmp_path_factory.mktemp("examples") / "examples", splits)
 
 
-@dataclass
-class Step:
+class Step(testing.Trainer):
     """Runs the component with the outputs below `out`."""
 
-    examples: Path
-    graph: Path
-    out: Path
-
-    def argv(self, module: str = MODULE, **flags: object) -> list[str]:
-        given = {
-            "transformed_examples": self.examples,
-            "transform_graph": self.graph,
-            "label_key": "big_tip",
-            "module": module,
-            "rounds": 12,
-            "model": self.out / "model",
-            "best_hyperparameters": self.out / "best_hyperparameters",
-            "tensorboard_logs": self.out / "tensorboard_logs",
-            "report": self.out / "report.html",
-            "metrics": self.out / "metrics.json",
-        }
-        pairs = {**given, **flags}.items()
-        return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", str(value))]
-
-    def run(self, module: str = MODULE, **flags: object) -> int:
-        return main(self.argv(module, **flags))
-
-    def metrics(self) -> dict:
-        return json.loads((self.out / "metrics.json").read_text(encoding="utf-8"))
-
-    def written(self) -> list[str]:
-        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
+    program = "train_trees"
+    main = staticmethod(main)
+    module = MODULE
+    flags: ClassVar = {"label_key": "big_tip", "rounds": 12}
 
 
 @pytest.fixture
@@ -180,15 +158,5 @@ def step(examples, graph, tmp_path) -> Step:
 
 @pytest.fixture
 def fails(step, capfd):
-    """Runs the step, expects exit code 1 without a traceback and with nothing written; returns the message."""
-
-    def check(module: str = MODULE, **flags: object) -> str:
-        assert step.run(module, **flags) == 1
-        stderr = capfd.readouterr().err
-        assert "Traceback" not in stderr
-        assert step.written() == []
-        lines = [line for line in stderr.splitlines() if line.startswith("train_trees: error: ")]
-        assert len(lines) == 1, stderr
-        return lines[0]
-
-    return check
+    """Runs the step, expects it to refuse its input with nothing written; returns the message."""
+    return functools.partial(step.refused, capfd.readouterr)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import MODULE, Step, rows, write_examples
+from conftest import MODULE, TASKS, Step, rows, write_examples
+from train_trees import dataset
 from train_trees.boosting import State
 from train_trees.cli import main
 
@@ -29,6 +30,11 @@ def returning(text: str) -> str:
         ('{"multi_strategy": "multi_output_tree"}, []', "multi_strategy 'multi_output_tree', whose trees can't"),
         ('{"max_dept": 3}, []', "'max_dept', which is no parameter that trees are trained with here. Did you mean"),
         ('{"seed": 3}, []', "gives seed, but it is --seed"),
+        (
+            '{"monotone_constraints": {"fair": 1}}, [], ["fare"]',
+            "constrains 'fair', which isn't among its features. Did you mean",
+        ),
+        ('{"max_bin": "many"}, []', "gives max_bin 'many'. Give a whole number of 2 or more"),
         ('{"objective": "reg:squarederror"}, []', "TASK 'binary' has binary:logistic"),
         ("{}", "returned an object of type 'dict'. Return a pair"),
         ("[], []", "are an object of type 'list'. Make them a dict"),
@@ -49,8 +55,22 @@ def test_hyperparameters_that_the_module_has_not(fails):
     assert "isn't in the pipeline module's DEFAULT_TREE_HYPERPARAMETERS. Did you mean 'max_depth'" in message
 
 
-def test_what_xgboost_refuses(fails):
-    assert "XGBoost can't train with what tree_parameters gives" in fails(hyperparameters='{"max_depth": -2}')
+@pytest.mark.parametrize(
+    "given", ['{"max_depth": -2}', '{"eta": "fast"}', '{"eta": 0.3, "monotone_constraints": [1, 2, 3, 4, 5, 6]}']
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_what_xgboost_refuses_is_known_before_the_data_are_read(step, capfd, monkeypatch, given, check):
+    monkeypatch.delattr(dataset, "open_split")
+    module = MODULE.replace('"max_depth": 4}', '"max_depth": 4, "monotone_constraints": ()}')
+    assert main([*step.argv(module, hyperparameters=given), *(["--check"] if check else [])]) == 1
+    assert "XGBoost can't train with what tree_parameters gives" in capfd.readouterr().err
+    assert step.written() == []
+
+
+@pytest.mark.parametrize("label", TASKS)
+def test_parameters_are_tried_out_for_every_task(step, label):
+    constrained = MODULE.replace("dict(hyperparameters)", "dict(hyperparameters, monotone_constraints={'fare': 1})")
+    assert main([*step.argv(TASKS[label] + constrained, label_key=label), "--check"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a step's container may touch, as whom, and how its end is read; no engine needed."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from pipeyard.errors import PipeyardError
 from pipeyard.local import engine, sandbox
-from pipeyard.local.containers import arguments_of, image_hosts
+from pipeyard.local.containers import _hand_over, arguments_of, image_hosts
 from pipeyard.local.launcher import Launch
 from pipeyard.local.resources import ResourceLimits, limits_of
 from pipeyard.local.sandbox import Bind, User
@@ -60,6 +61,14 @@ def test_of_a_glob_a_container_sees_the_folder_and_of_a_database_what_lies_besid
     assert Bind(str(tmp_path / "registry"), True) in sandbox.binds(launch)
 
 
+@pytest.mark.parametrize("name", ["scores", "scores.parquet"])
+def test_what_a_step_makes_anew_is_not_there_beforehand_and_written_in_the_folder_around(tmp_path, name):
+    launch = _launch(tmp_path, creates=[f"{tmp_path}/made/{name}", "bigquery://p/d/t"])
+    assert Bind(f"{tmp_path}/made", True) in sandbox.binds(launch)
+    _hand_over(launch.outputs, sandbox.write_folders(launch), User("0:0", os.geteuid()))
+    assert list((tmp_path / "made").iterdir()) == []
+
+
 def test_what_is_written_may_lie_in_what_is_read_but_not_the_other_way_round(tmp_path):
     (tmp_path / "base" / "model").mkdir(parents=True)
     inner = _launch(tmp_path, reads=[str(tmp_path / "base")], writes=[str(tmp_path / "base" / "model")])
@@ -75,6 +84,7 @@ def test_what_is_written_may_lie_in_what_is_read_but_not_the_other_way_round(tmp
         ({"reads": ["data.csv"]}, "'data.csv' is a relative path"),
         ({"writes": ["sqlite:///models.db"]}, "'models.db' is a relative path"),
         ({"writes": ["sqlite:////models.db"]}, "would be written in /, which no container gets"),
+        ({"creates": ["/scores"]}, "would be written in /, which no container gets"),
         ({"writes": ["sqlite:////tmp/models.db"]}, "lies in /tmp itself, where a container has a folder of its own"),
         ({"reads": ["/tmp/*.csv"]}, "lies in /tmp itself, where a container has a folder of its own"),
     ],

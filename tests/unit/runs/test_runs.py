@@ -114,6 +114,28 @@ def test_steps_that_ran_in_one_run_alone_have_no_numbers_in_the_other(root):
     assert not [row.name for row in comparison.parameters if row.name.startswith("deploy.")]
 
 
+def test_steps_of_other_names_that_write_the_same_are_compared(tmp_path):
+    def of_trees(run: RunFolder) -> None:
+        train = next(task for task in run.run.tasks if task.name == "train")
+        train.name, train.path = "train-trees", train.path.replace("train", "train-trees")
+
+    def other(run: RunFolder) -> None:
+        of_trees(run)
+        for artifact in next(task for task in run.run.tasks if task.name == "train-trees").output_artifacts.values():
+            artifact.meaning = "Forest"
+
+    first = stored_runs.load(example_runs.succeeded(tmp_path / "first"))
+    trees = stored_runs.load(example_runs.succeeded(tmp_path / "trees", of_trees))
+    comparison = compare(first, trees)
+    assert [row.values for row in comparison.states if row.name == "train"] == [["SUCCEEDED", "SUCCEEDED"]]
+    assert next(row for row in comparison.metrics if row.name == "train.loss").deltas == [0, 0]
+    assert "train.model" in {row.name for row in comparison.digests}
+    assert not [row for row in comparison.states if row.name == "train-trees"]
+    unlike = stored_runs.load(example_runs.succeeded(tmp_path / "unlike", other))
+    names = {row.name for row in compare(first, unlike).states}
+    assert {"train", "train-trees"} <= names
+
+
 def test_three_runs_compare_and_one_does_not(root):
     listed = stored_runs.list_runs(root)
     assert len(compare(*listed[:3]).as_dict()["runs"]) == 3

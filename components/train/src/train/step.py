@@ -124,6 +124,7 @@ def _tune(
 
     return tuning.search(
         tuning.Plan(
+            named=pipeline_model.NAMES.space,
             space=pipeline_model.NAMES.search_space(module, args.hyperparameters),
             fit=fit,
             algorithm=args.tune_algorithm,

@@ -1,20 +1,25 @@
 """Growing trees: early stopping on the validation loss, and a state that training goes on from."""
 
+import contextlib
 import io
 import json
 import math
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xgboost
 
+from stepkit import tasks
 from stepkit.errors import StepError
+from train_trees.columns import feature_types
 from train_trees.objectives import Metric
+from train_trees.parameters import Recipe
 from trainkit.course import DivergedError, Log
+from trainkit.labels import Target
 
 # After so many rounds training begins anew from the trees so far, which are a checkpoint then. XGBoost has state that
 # it doesn't save (what draws columns): only so does a run that was stopped go on as one that wasn't.
@@ -22,6 +27,8 @@ SEGMENT_ROUNDS = 100
 # Lines for people: of the first round, and then of each so many.
 _SAID_ROUNDS = 25
 _TRAIN, _VALIDATION = "train", "val"
+# What XGBoost's Python raises for values that it can't write down for its core.
+_PYTHONS = (AttributeError, TypeError, ValueError)
 
 
 @dataclass
@@ -57,6 +64,25 @@ class State:
             return None
 
 
+def try_out(recipe: Recipe, target: Target) -> None:
+    """Grows one tree on made-up rows: what XGBoost refuses of its parameters is known before the data are read.
+
+    Raises:
+        StepError: it can't train with them.
+    """
+    types = feature_types(recipe.columns)
+    classes = np.arange(2 * target.outputs) % max(2, target.outputs)
+    several = target.task == tasks.MULTILABEL
+    label = np.eye(target.outputs)[classes % target.outputs] if several else classes
+    if target.task == tasks.REGRESSION:
+        label = np.ones(len(classes))
+    rows = xgboost.DMatrix(
+        np.zeros((len(classes), len(types)), np.float32), label, feature_types=types, enable_categorical=True
+    )
+    with _refusing(*_PYTHONS):
+        xgboost.Booster(recipe.for_xgboost(target, 0), [rows]).update(rows, 0)
+
+
 def fit(
     parameters: Mapping[str, Any],
     metrics: Sequence[Metric],
@@ -84,7 +110,7 @@ def fit(
         DivergedError: a loss is NaN or infinite.
         StepError: XGBoost can't train with the parameters.
     """
-    try:
+    with _refusing():
         booster = _begin(parameters, train, validation, state)
         began = clock()
         while len(state.history) < rounds and not state.stopped:
@@ -100,10 +126,16 @@ def fit(
             if number % _SAID_ROUNDS == 0 or state.stopped or number + 1 == rounds:
                 shown = ", ".join(f"{name} {value:.4f}" for name, value in state.history[-1].items())
                 say(f"round {number + 1}/{rounds}: {shown} ({clock() - began:.1f} s)")
-    except xgboost.core.XGBoostError as error:
-        raise StepError(f"XGBoost can't train with what tree_parameters gives: {cause(error)}") from error
     state.model = bytes(booster.save_raw("ubj"))
     return state, booster
+
+
+@contextlib.contextmanager
+def _refusing(*more: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except (xgboost.core.XGBoostError, *more) as error:
+        raise StepError(f"XGBoost can't train with what tree_parameters gives: {cause(error)}") from error
 
 
 def _begin(

@@ -17,6 +17,7 @@ from trainkit.transform_graph import Transform
 FUNCTION = "tree_parameters"
 NAMES = ModuleNames(FUNCTION, "tree_hyperparameter_space", "DEFAULT_TREE_HYPERPARAMETERS")
 
+_MONOTONE = "monotone_constraints"
 # XGBoost's parameters that may be given, as "XGBoost Parameters" of its documentation names them.
 _TAKEN = frozenset(
     [
@@ -38,7 +39,7 @@ _TAKEN = frozenset(
         "max_leaves",
         "min_child_weight",
         "min_split_loss",
-        "monotone_constraints",
+        _MONOTONE,
         "num_parallel_tree",
         "objective",
         "reg_alpha",
@@ -47,6 +48,7 @@ _TAKEN = frozenset(
         "subsample",
     ]
 )
+_BINS = 256  # XGBoost's default of max_bin
 # Those with one value that is the same as leaving them out.
 _FIXED = {"booster": "gbtree", "multi_strategy": "one_output_per_tree", "tree_method": "hist", "device": "cpu"}
 _DECIDED = {
@@ -79,14 +81,14 @@ class Recipe:
     @property
     def max_bin(self) -> int:
         """Most bins of a feature's values."""
-        return int(self.given.get("max_bin", 256))  # XGBoost's default
+        return int(self.given.get("max_bin", _BINS))
 
     def for_xgboost(self, target: Target, seed: int) -> dict[str, Any]:
         """Returns all parameters of a booster."""
         metrics = list(dict.fromkeys(each.evaluated for each in self.objective.metrics))
         several = {"num_class": target.outputs} if self.objective.name.startswith("multi:") else {}
         return {
-            **self.given,
+            **self._constrained(),
             **_FIXED,
             **several,
             "objective": self.objective.name,
@@ -95,6 +97,13 @@ class Recipe:
             "seed_per_iteration": True,  # so that a round draws the same after a restart
             "verbosity": 1,
         }
+
+    def _constrained(self) -> dict[str, Any]:
+        """Returns the parameters as given, with a constraint a column where the module names features."""
+        given = dict(self.given)
+        if isinstance(named := given.get(_MONOTONE), Mapping):
+            given[_MONOTONE] = tuple(named.get(each.name, 0) for each in self.columns for _ in range(each.width))
+        return given
 
 
 def ask(module: ModuleType, transform: Transform, hyperparameters: Mapping[str, Any], target: Target) -> Recipe:
@@ -120,6 +129,12 @@ def ask(module: ModuleType, transform: Transform, hyperparameters: Mapping[str, 
     chosen = columns.choose(
         transform.feature_spec, sorted(lists[0]), sorted(lists[1]) if len(lists) == 2 else None, target.withheld
     )
+    named = given.get(_MONOTONE)
+    for name in named if isinstance(named, Mapping) else ():
+        if name not in (taken := [each.name for each in chosen]):
+            raise StepError(
+                f"{FUNCTION} constrains {name!r}, which isn't among its features. {near_misses(name, taken)}"
+            )
     return Recipe({name: value for name, value in given.items() if name not in _FIXED}, objective, tuple(chosen))
 
 
@@ -138,6 +153,9 @@ def _check(given: Mapping[str, Any], target: Target) -> Objective:
                 f"{FUNCTION} gives {name!r}, which is no parameter that trees are trained with here. "
                 f"{near_misses(str(name), _TAKEN)}"
             )
+    bins = given.get("max_bin", _BINS)
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+        raise StepError(f"{FUNCTION} gives max_bin {bins!r}. Give a whole number of 2 or more, or leave it out.")
     known = {each.name: each for each in OF_TASK[target.task]}
     name = given.get("objective", next(iter(known)))
     if name not in known:

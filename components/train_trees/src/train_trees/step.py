@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
             return parameters.ask(module, transform, chosen, target)
 
         first = recipe(hyperparameters)  # for its errors, before the long work
+        boosting.try_out(first, target)
         interface = served_inputs.find(graph, target, Scorer([each.name for each in first.columns], lambda _: None))
         sources = [_read(split, graph, first, target) for split in splits]
         labels.check_eval(target, (splits[0].name, set(sources[0].seen)), (splits[1].name, set(sources[1].seen)))
@@ -129,6 +130,7 @@ def _tune(
 
     return tuning.search(
         tuning.Plan(
+            named=parameters.NAMES.space,
             space=parameters.NAMES.search_space(module, args.hyperparameters),
             fit=fit,
             algorithm=args.tune_algorithm,

@@ -1,15 +1,18 @@
-"""For tests of components: the same step in unlike surroundings.
+"""For tests of components: a trainer's step in this process, and any step in unlike surroundings.
 
 A step's outputs may depend on what it is given only, byte for byte: what is derived from them (digests, cache hits, the
 versions of a model) depends on it.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from stepkit import digest
 
@@ -18,6 +21,70 @@ _PLACES = (
     {"PYTHONHASHSEED": "1", "TZ": "UTC", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"},
     {"PYTHONHASHSEED": "4711", "TZ": "Asia/Kathmandu", "LANG": "C", "LC_ALL": "C"},
 )
+
+
+@dataclass
+class Trainer:
+    """A step of a trainer. Subclasses say whose: its program, and what every run is given.
+
+    Attributes:
+        examples, graph: outputs of transform.
+        out: folder for all outputs; need not be there.
+    """
+
+    program: ClassVar[str]
+    main: ClassVar[Callable[[Sequence[str]], int]]
+    module: ClassVar[str]
+    flags: ClassVar[Mapping[str, object]]
+
+    examples: Path
+    graph: Path
+    out: Path
+
+    def argv(self, module: str | None = None, **flags: object) -> list[str]:
+        """Returns the arguments, of a run with another module or other flags where they are given."""
+        given = {
+            "transformed_examples": self.examples,
+            "transform_graph": self.graph,
+            "module": self.module if module is None else module,
+            "model": self.out / "model",
+            "best_hyperparameters": self.out / "best_hyperparameters",
+            "tensorboard_logs": self.out / "tensorboard_logs",
+            "report": self.out / "report.html",
+            "metrics": self.out / "metrics.json",
+        }
+        pairs = {**given, **self.flags, **flags}.items()
+        return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", str(value))]
+
+    def run(self, module: str | None = None, **flags: object) -> int:
+        """Runs the step; returns its exit code."""
+        return type(self).main(self.argv(module, **flags))
+
+    def refused(self, printed: Callable[[], Any], module: str | None = None, **flags: object) -> str:
+        """Runs a step that has to fail for its input, without a traceback and with nothing written.
+
+        Args:
+            printed: returns what was printed since it was last called: pytest's `capfd.readouterr`.
+
+        Returns:
+            The error, a line.
+        """
+        assert self.run(module, **flags) == 1
+        stderr: str = printed().err
+        assert "Traceback" not in stderr
+        assert self.written() == []
+        lines = [line for line in stderr.splitlines() if line.startswith(f"{self.program}: error: ")]
+        assert len(lines) == 1, stderr
+        return lines[0]
+
+    def metrics(self) -> dict[str, Any]:
+        """Returns the output `metrics`."""
+        found: dict[str, Any] = json.loads((self.out / "metrics.json").read_text(encoding="utf-8"))
+        return found
+
+    def written(self) -> list[str]:
+        """Returns the names of what is in the folder of outputs."""
+        return sorted(path.name for path in self.out.iterdir()) if self.out.exists() else []
 
 
 def run_in_unlike_places(

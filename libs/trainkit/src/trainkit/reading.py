@@ -62,13 +62,13 @@ def find_split(folder: Path, name: str) -> Split:
     kind = manifest.get("format")
     if kind not in _READERS:
         raise StepError(
-            f"The transformed examples in {str(folder)!r} are {kind}; train reads {' and '.join(_READERS)}. "
+            f"The transformed examples in {str(folder)!r} are {kind}; trainers read {' and '.join(_READERS)}. "
             "Give transform's output, transformed_examples."
         )
     packed = manifest.get("compression", "none")
     if packed not in _COMPRESSION:
         raise StepError(
-            f"The transformed examples in {str(folder)!r} are compressed by {packed}; train reads "
+            f"The transformed examples in {str(folder)!r} are compressed by {packed}; trainers read "
             f"{' and '.join(_COMPRESSION)}. Give transform's output, transformed_examples."
         )
     files = tuple(examples.split_files(folder, name))

@@ -48,7 +48,8 @@ class Plan:
     """What a search needs.
 
     Attributes:
-        space: the module's `hyperparameter_space` merged with what is fixed: gives a trial's hyperparameters.
+        named: the module's function that chooses a trial's hyperparameters.
+        space: that function merged with what is fixed.
         fit: trains with hyperparameters until so many epochs have been done in all; goes on from what the course of an
             earlier training packed, if that is given.
         algorithm: `random`, `bayesian` or `hyperband`.
@@ -57,6 +58,7 @@ class Plan:
         keep: called with the search so far after each trial.
     """
 
+    named: str
     space: Callable[[Any], dict[str, Any]]
     fit: Callable[[dict[str, Any], int, bytes | None], Course]
     algorithm: str
@@ -94,7 +96,7 @@ def search(plan: Plan) -> list[Trial]:
     if not trials or trials[0].val_loss is None:
         raise StepError(
             f"None of {len(trials)} tuning trials ended with a finite loss. "
-            "Narrow hyperparameter_space to lower learning rates."
+            f"Narrow {plan.named} to lower learning rates."
         )
     return trials
 
