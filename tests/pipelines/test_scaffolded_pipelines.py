@@ -5,9 +5,10 @@ The table is one of 344 penguins as they were measured: names with spaces and br
 
 import importlib.util
 import os
+import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ def _write_tables(source: Path, folder: Path) -> None:
 
 
 @pytest.fixture(name="scaffolded", scope="module")
-def fixture_scaffolded(project: Path) -> Path:
+def fixture_scaffolded(project: Path) -> Iterator[Path]:
     """The project with the pipelines in it, as they were written."""
+    before = (project / "settings.yaml").read_bytes()
     subprocess.run([project / "pipelines/penguins/fetch-data"], check=True, env=SETUP)
     _write_tables(project / "pipelines/penguins/data/penguins.csv", project / "birds")
     for each in SCAFFOLDS:  # one after the other: each adds to settings.yaml
@@ -72,7 +74,12 @@ def fixture_scaffolded(project: Path) -> Path:
         )
         assert done.returncode == 0, done.stderr
         assert f"{each.task} of {each.label}" in done.stdout
-    return project
+    yield project
+    (project / "settings.yaml").write_bytes(before)
+    shutil.rmtree(project / "birds")
+    for each in SCAFFOLDS:
+        shutil.rmtree(project / "pipelines" / each.name)
+        (project / f"tests/pipelines/test_{each.name}.py").unlink()
 
 
 @pytest.fixture(name="finished", scope="module")
