@@ -42,11 +42,9 @@ def _cases(quick: bool) -> list[Case]:
 
 def _verdicts(result: TableResult) -> list[Verdict]:
     large = _name(COMPONENTS[-1])
-    built, searched = (result.median(large, SIDE, measure) for measure in ("cpu_s", "search_ms"))
+    built, searched = (result.median(large, SIDE, measure) for measure in ("wall_s", "search_ms"))
     return [
-        at_most(
-            f"{large}: built in at most {MOST_SECONDS:g} s of CPU", built, MOST_SECONDS, lambda value: f"{value:.1f} s"
-        ),
+        at_most(f"{large}: built in at most {MOST_SECONDS:g} s", built, MOST_SECONDS, lambda value: f"{value:.1f} s"),
         at_most(f"{large}: searched in at most {MOST_MS:g} ms", searched, MOST_MS, lambda value: f"{value:.0f} ms"),
     ]
 
@@ -57,11 +55,10 @@ TABLE = Table(
     about=(
         "What `pipeyard catalog build` takes for a folder of components with three versions of twelve inputs each, "
         "imports included, and the slowest of five searches in Chromium, from a key to what is found being laid out "
-        "(the quickest of nine each)."
+        "(the median of nine each)."
     ),
     ours="",
     cases=_cases,
     verdicts=_verdicts,
     facts={"written_mb": "written, MB", "search_ms": "search, ms"},
-    drawn="cpu_s",
 )

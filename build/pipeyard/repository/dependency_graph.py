@@ -197,7 +197,7 @@ class Graph:
         """What the files of each suite import. Read once: each changed file is asked for it."""
         tests = self._project.root / "tests"
         return {
-            name: set().union(*(_imported(path) for path in (tests / name).rglob("*.py")))
+            name: set().union(*(_imported(path) for path in (tests / name).rglob("*.py") if ".venv" not in path.parts))
             for name in self._suites | _TOOLCHAIN_TESTS
         }
 

@@ -14,9 +14,8 @@ from pipeyard.checks import dockerfile_template, kinds, readmes
 from pipeyard.errors import PipeyardError, near_misses
 from pipeyard.repository import uv_locks, venvs
 from pipeyard.repository.project import Component, Project
-from pipeyard.scaffolds import literals, placement
+from pipeyard.scaffolds import component_listings, literals, placement
 from pipeyard.scaffolds.rendering import check_name, rendered
-from pipeyard.system import files
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ _TEMPLATES = {
     "src/{name}/cli.py": "component_cli.py.j2",
     "src/{name}/computing.py": "component_computing.py.j2",
     "tests/test_{name}.py": "component_test.py.j2",
+    "tests/test_same_bytes.py": "component_same_bytes.py.j2",
 }
 
 
@@ -170,7 +170,7 @@ def write(
     say: Callable[[str], None],
     lock: Callable[[Path, str], object] = uv_locks.lock,
 ) -> list[Path]:
-    """Writes a component whose program passes its inputs on, and its line in the README.
+    """Writes a component whose program passes its inputs on, and its line in what lists components.
 
     Args:
         inputs: NAME:TYPE or NAME:TYPE=DEFAULT.
@@ -203,9 +203,10 @@ def write(
     say("locking its environment")
     with tempfile.TemporaryDirectory() as scratch:
         whole = _whole(project, Path(scratch), name, contents, lock)
+        servers = component_listings.kept(project)
         with placement.new_folder(folder, whole):
             pass
-    return [*(folder / each for each in whole), *_listed(project)]
+    return [*(folder / each for each in whole), *component_listings.renew(Project(project.root), servers)]
 
 
 def _artifacts(ports: Sequence[Port]) -> str:
@@ -240,13 +241,3 @@ def _whole(
     made = {**readmes.of_component(component), **dockerfile_template.of_component(project, component)}
     locked = (component.folder / uv_locks.LOCK).read_text(encoding="utf-8")
     return {**contents, uv_locks.LOCK: locked, **{path.name: text for path, text in made.items()}}
-
-
-def _listed(project: Project) -> list[Path]:
-    """Puts a new component into the project's README, where that has the table."""
-    try:
-        ((path, text),) = readmes.of_project(Project(project.root)).items()
-    except PipeyardError:  # it keeps none
-        return []
-    files.write_whole(path, text)
-    return [path]

@@ -82,6 +82,8 @@ def test_a_checkout_has_the_version_that_it_is_at(tmp_path):
     assert ComponentStore([root]).load_component("echo", digest=digest).digest == digest
     with pytest.raises(ComponentNotFoundError, match="component.yaml: wrong digest"):
         ComponentStore([root]).load_component("echo", digest="0" * 64)
+    with pytest.raises(ComponentNotFoundError, match="There is a component 'echo' without tags: name none of them"):
+        ComponentStore([root]).load_component("echo", tag="latest")
 
 
 def test_digests_do_not_depend_on_line_ends(tmp_path):

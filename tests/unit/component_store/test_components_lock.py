@@ -66,6 +66,17 @@ def test_what_is_added_is_loaded_by_digest_and_told_why(store, lock, capsys):
     assert f"from {store}, v1\nruns busybox:1\nnamed in mine.py:2\n" in told
 
 
+def test_an_image_that_a_tag_names_is_locked_with_a_warning(store, lock, caplog):
+    main(["add", str(store), "echo@v1"])
+    assert "echo: nothing pins what it runs: busybox:1 may name another image tomorrow." in caplog.text
+    caplog.clear()
+    pinned = layout.publication("echo", component_stores.spec(image=f"busybox@sha256:{'1' * 64}"), ["v3"])
+    component_stores.write(store, pinned)
+    main(["add", str(store), "echo@v3"])
+    assert _locked(lock)["echo"]["images"] == [f"busybox@sha256:{'1' * 64}"]
+    assert not caplog.text
+
+
 def test_diff_tells_what_update_takes(store, lock, capsys):
     main(["add", str(store), "echo@v1"])
     assert main(["diff"]) == 0

@@ -63,6 +63,13 @@ def _reached(root, *files):
     return {f"{each.action} {each.part}".strip() for each in found}
 
 
+def test_environments_below_the_tests_are_not_read(repository):
+    foreign = repository / "tests/unit/.venv/lib/foreign.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("print 'Python 2'\n", encoding="utf-8")
+    assert _reached(repository, "tests/unit/test_cli.py") == {"lint", "test toolchain"}
+
+
 @pytest.mark.parametrize("file", ["docs/guide.md", "notebooks/look.ipynb", "components/one/README.md", "README.md"])
 def test_documentation_and_notebooks_reach_nothing(repository, file):
     assert _reached(repository, file) == set()

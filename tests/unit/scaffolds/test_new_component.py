@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import contract_projects
+from support import contract_projects, scratch_git
 
 from pipeyard.checks import generated, kfp_versions, readmes, spec_rules
 from pipeyard.checks.dockerfile_template import of_component
+from pipeyard.ci import rendered_files
 from pipeyard.errors import PipeyardError
 from pipeyard.repository.project import Component, Project
 from pipeyard.scaffolds import new_component
@@ -71,6 +72,21 @@ def test_it_keeps_every_rule_and_its_tests_pass(project, number, ports):
         rules = ["--config", str(ROOT / "pyproject.toml"), str(component.folder)]
         done = subprocess.run([ruff, *command, *rules], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+
+
+def test_what_ci_servers_read_allows_it_its_time_and_what_is_somebody_s_own_stays(tmp_path):
+    made = contract_projects.copy_of(tmp_path, "summarize")
+    scratch_git.git(made.root, "init", "--quiet")
+    (made.root / "settings.yaml").write_text("environments: {}\n", encoding="utf-8")
+    (before,) = rendered_files.expected(made, rendered_files.GITHUB).items()
+    path = made.root / before[0]
+    path.parent.mkdir(parents=True)
+    path.write_text(before[1], encoding="utf-8")
+    (made.root / "Jenkinsfile").write_text("theirs", encoding="utf-8")
+    assert path in write(made, "a_listed")
+    assert path.read_text(encoding="utf-8") != before[1]
+    assert not rendered_files.stale(Project(made.root), rendered_files.GITHUB)
+    assert (made.root / "Jenkinsfile").read_text(encoding="utf-8") == "theirs"
 
 
 def test_an_existing_name_is_refused_and_left_as_it_is(project):

@@ -149,11 +149,16 @@ class Locks:
         if not asked.vendored:  # by its digest, too, under which the cache keeps it for ever
             component = store.load_component(name, digest=component.digest)
         text = component.text
+        images = _images(text, name)
+        if loose := [each for each in images if "@" not in each]:
+            _log.warning(
+                "%s: nothing pins what it runs: %s may name another image tomorrow. Lock it from a store that was "
+                "released, in which images have digests.",
+                name,
+                ", ".join(loose),
+            )
         found = replace(
-            asked,
-            digest=f"sha256:{component.digest}",
-            images=_images(text, name),
-            deprecated=state.reason if state else "",
+            asked, digest=f"sha256:{component.digest}", images=images, deprecated=state.reason if state else ""
         )
         return found, text
 

@@ -346,7 +346,8 @@ class ComponentStore:
         lines += [f"  looked for {attempt.location}: {attempt.error}" for attempt in tried]
         if asked and known.intersection(_spellings(name)):
             kind, there = ("tags", tags) if version.tag else ("digests", digests)
-            lines.append(f"There is a component {name!r}; of its {kind}: {near_misses(asked, there)}")
+            near = f"; of its {kind}: {near_misses(asked, there)}" if there else f" without {kind}: name none of them."
+            lines.append(f"There is a component {name!r}{near}")
         elif known:
             lines.append(near_misses(name, known))
         if unlisted:
