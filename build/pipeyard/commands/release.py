@@ -61,7 +61,7 @@ def command(
     as_json: bool,
     project_folder: Path,
 ) -> None:
-    """Publish what was built and compiled of this commit to STORE: a folder, gs://BUCKET/PATH or s3://BUCKET/PATH.
+    """Publish what was built and compiled of this commit to STORE: a folder, gs://BUCKET/PATH, s3://BUCKET/PATH or oci://HOST/PATH.
 
     Components, lock, provenance, SBOMs and pipeline packages. ComponentStore loads them from there by digest, by the
     commit, and by channel. What a commit was released as never changes. A channel isn't moved away from a later commit,
@@ -88,6 +88,10 @@ def command(
         moves = [publication.move(ledger, channel, release) for channel in channels]
     else:
         shipment = shipments.collect(project, folder)
+        if publication.is_registry(store):
+            from pipeyard.releases import writable_registry
+
+            writable_registry.refuse_images(store, shipment.built)
         if not dry_run:
             vetted = scan, sign, sign_options
             _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
@@ -101,7 +105,8 @@ def command(
         publication.publish(ledger, release, shipment.specs, shipment.files)
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
     notes = release_notes.write(ledger, release, moves)
-    told = {"catalog": _publish_catalog(ledger, store), **publication.summary(ledger, release, moves), "notes": notes}
+    catalog = "" if publication.is_registry(store) else _publish_catalog(ledger, store)
+    told = {"catalog": catalog, **publication.summary(ledger, release, moves), "notes": notes}
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
 
@@ -126,7 +131,7 @@ def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
     if not rehearsal:
         yield from (f"what changes: {path}" for path in told["notes"])
         yield f"wrote {len(written)} files to {store}" if written else "everything was there already"
-        yield f"catalog: {told['catalog']}"
+        yield f"catalog: {told['catalog'] or f'none in a registry; `pipeyard catalog build {store}` makes one'}"
     yield f"commit {commit}, release {told['digest']}"
 
 

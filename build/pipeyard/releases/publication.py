@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, Writable, WritableBucket, WritableFolder
 from pipeyard.system import yamls
-from pipeyard_components import layout
+from pipeyard_components import layout, oci_layout
 from pipeyard_components.http import HttpPlace
 from pipeyard_components.layout import IndexEntry, VersionSelector
 from pipeyard_components.places import FileMissing, PlaceError, PlaceUnavailable
@@ -176,7 +176,7 @@ def path_of(tag: str) -> str:
 
 
 def open_store(store: str) -> Writable:
-    """Returns the store at a folder, or a URL of a bucket (gs://, s3://, or what else fsspec can write).
+    """Returns the store at a folder, or a URL of a registry (oci://) or a bucket (gs://, s3://, what fsspec can write).
 
     Raises:
         PipeyardError: nothing can be published there.
@@ -185,7 +185,17 @@ def open_store(store: str) -> Writable:
         return WritableFolder(local_part(store))
     if store.startswith(("http://", "https://")):
         raise PipeyardError(f"{store} can be read from, but not published to. Give the folder or bucket behind it.")
+    if is_registry(store):
+        from pipeyard.images.registry import Registry
+        from pipeyard.releases.writable_registry import WritableRegistry
+
+        return WritableRegistry(store, Registry(), timeout=10)
     return WritableBucket(store, {}, timeout=10)
+
+
+def is_registry(store: str) -> bool:
+    """True for a store in an OCI registry, where there are no pages."""
+    return store.startswith(f"{oci_layout.SCHEME}://")
 
 
 def open_to_read(store: str) -> Ledger:
