@@ -84,10 +84,13 @@ def private(_installed: None, blobs: tuple[Blobs, str]) -> Iterator[Registry]:
         yield found
 
 
-@pytest.fixture(autouse=True)
-def _logged_in(private: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _docker_login(tmp_path / "docker", private.host)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+@pytest.fixture(scope="module", autouse=True)
+def _logged_in(private: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("docker")
+    _docker_login(folder, private.host)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_CONFIG", str(folder))
+        yield
 
 
 def _docker_login(folder: Path, *hosts: str) -> None:
@@ -113,22 +116,22 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-@pytest.fixture
-def address(private: Registry, request: pytest.FixtureRequest) -> str:
-    """A store of the test's own."""
-    return f"oci://{private.host}/acme/{request.node.name.replace('_', '-')}"
+@pytest.fixture(scope="module")
+def address(private: Registry) -> str:
+    return f"oci://{private.host}/acme/specs"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Published:
-    """Two releases of a store: what was published."""
+    """Two releases of one store: what was published."""
 
     old: publication.Release
     new: publication.Release
     files: dict[str, bytes]
 
 
-def _publish(address: str, compiled: bytes) -> Published:
+@pytest.fixture(scope="module")
+def published(_logged_in: None, address: str, compiled: bytes) -> Published:
     found = []
     files = {f"{PIPELINES}pipeline.yaml": compiled, f"{PIPELINES}workflow.tar.gz": b"\x1f\x8b", "sboms/echo.cdx.json": b"{}"}
     for number, commit in enumerate(("a" * 40, "b" * 40), 1):
@@ -141,8 +144,7 @@ def _publish(address: str, compiled: bytes) -> Published:
     return Published(*found, files)
 
 
-def test_what_is_published_is_loaded_by_name_digest_commit_and_channel(address, compiled, private, blobs, tmp_path):
-    published = _publish(address, compiled)
+def test_what_is_published_is_loaded_by_name_digest_commit_and_channel(address, published, private, blobs, tmp_path):
     store = ComponentStore(url_search_prefixes=[address], cache_dir=tmp_path / "cache")
     old = published.old.components["echo"]
     assert component_stores.image_of(store.load_component("echo")) == "busybox:2"
@@ -164,8 +166,7 @@ def test_what_is_published_is_loaded_by_name_digest_commit_and_channel(address, 
     assert set(blobs[0].credentials) == {None}, "the storage got the registry's credentials"
 
 
-def test_artifacts_are_those_that_other_clients_pull(address, compiled, private):
-    published = _publish(address, compiled)
+def test_artifacts_are_those_that_other_clients_pull(address, published, private):
     path = address.removeprefix(f"oci://{private.host}/")
 
     def manifest(repository: str, tag: str) -> dict:
@@ -189,8 +190,7 @@ def test_artifacts_are_those_that_other_clients_pull(address, compiled, private)
     assert manifest("releases/hello", "latest")["artifactType"] == "application/vnd.dev.pipeyard.pipeline.v1"
 
 
-def test_a_compiled_pipeline_is_pulled_and_is_the_same(address, compiled, tmp_path):
-    _publish(address, compiled)
+def test_a_compiled_pipeline_is_pulled_and_is_the_same(published, address, compiled, tmp_path):
     store = ComponentStore(url_search_prefixes=[address], cache_dir=tmp_path / "cache")
     digest = hashlib.sha256(compiled).hexdigest()
     for reference in ("hello:latest", f"hello:{'a' * 40}", f"hello@sha256:{digest}"):
@@ -202,8 +202,7 @@ def test_a_compiled_pipeline_is_pulled_and_is_the_same(address, compiled, tmp_pa
         store.load_component_from_url(f"{address}/releases/hello")
 
 
-def test_a_release_is_made_once_and_never_becomes_another(address, compiled):
-    published = _publish(address, compiled)
+def test_a_release_is_made_once_and_never_becomes_another(address, published):
     specs = {"echo": spec(image="busybox:1"), "other": spec("other")}
     ledger = Ledger(publication.open_store(address))
     publication.publish(ledger, published.old, specs, published.files)
@@ -212,12 +211,12 @@ def test_a_release_is_made_once_and_never_becomes_another(address, compiled):
     with pytest.raises(PipeyardError, match=r"released already, with other content: echo"):
         publication.publish(ledger, publication.of("a" * 40, changed, published.files), changed, published.files)
     assert publication.find(ledger, "latest") == published.new
-    publication.move(ledger, "latest", published.old)
-    assert component_stores.image_of(ComponentStore(url_search_prefixes=[address]).load_component("echo")) == "busybox:1"
+    for release, image in [(published.old, "busybox:1"), (published.new, "busybox:2")]:
+        publication.move(ledger, "latest", release)
+        assert component_stores.image_of(ComponentStore(url_search_prefixes=[address]).load_component("echo")) == image
 
 
-def test_a_lock_pins_verifies_and_works_offline(address, compiled, tmp_path):
-    published = _publish(address, compiled)
+def test_a_lock_pins_verifies_and_works_offline(address, published, tmp_path):
     locks = Locks(tmp_path / "components.lock", cache_dir=tmp_path / "cache")
     found = locks.add(address, f"echo@{'a' * 40}")
     assert (found.digest, found.images) == (f"sha256:{published.old.components['echo']}", ("busybox:1",))
@@ -228,9 +227,8 @@ def test_a_lock_pins_verifies_and_works_offline(address, compiled, tmp_path):
     assert [problem for problem in locks.verify() if "was yanked: It lies." in problem]
 
 
-def test_without_a_login_nothing_is_read_and_the_remedy_is_said(address, compiled, private, tmp_path, monkeypatch):
-    _publish(address, compiled)
-    _docker_login(tmp_path / "docker")
+def test_without_a_login_nothing_is_read_and_the_remedy_is_said(published, address, private, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     nobody = ComponentStore(url_search_prefixes=[address], cache_dir=tmp_path / "cache")
     with pytest.raises(ComponentNotFoundError, match=f"401 Unauthorized: log in .docker login {private.host}"):
         nobody.load_component("echo")
@@ -246,8 +244,7 @@ def test_without_a_login_nothing_is_read_and_the_remedy_is_said(address, compile
         wrong.load_component("echo")
 
 
-def test_a_blob_that_is_gone_or_another_is_refused(address, compiled, private, tmp_path):
-    _publish(address, compiled)
+def test_a_blob_that_is_gone_or_another_is_refused(published, address, private, tmp_path):
     lost = spec("lost", image="busybox:lost")
     digest = layout.digest_of(lost)
     place = publication.open_store(address)
@@ -267,15 +264,17 @@ def test_a_blob_that_is_gone_or_another_is_refused(address, compiled, private, t
         store.load_component("echo", tag="latets")
 
 
-def test_a_passing_fault_is_overcome(address, compiled, private, blobs, tmp_path):
+def test_a_passing_fault_is_overcome(published, address, private, blobs, tmp_path, monkeypatch):
     with FaultyProxy(private.host).serving() as proxy:
-        _docker_login(tmp_path / "docker", private.host, proxy.host)
+        _docker_login(tmp_path / "docker", proxy.host)
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
         proxy.break_down("manifests fail", times=2)
-        _publish(address.replace(private.host, proxy.host), compiled)
+        publication.open_store(address.replace(private.host, proxy.host)).write(layout.tag_path("shaky", "v1"), spec())
         assert proxy.happened == 2
+    monkeypatch.undo()
     blobs[0].broken = 2
     store = ComponentStore(url_search_prefixes=[address], cache_dir=tmp_path / "cache")
-    assert component_stores.image_of(store.load_component("echo")) == "busybox:2"
+    assert store.load_component("shaky", tag="v1").digest == layout.digest_of(spec())
     assert blobs[0].broken == 0
 
 

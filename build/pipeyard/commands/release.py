@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     help="Run for each image before anything is published, e.g. 'grype sbom:{sbom} --fail-on high'; fields: {sbom}, "
     "{image}, {name}. Any exit code but 0 stops the release. Reports are kept in scans/ beside the lock.",
 )
+@click.option(
+    "--kfp-repository",
+    default="",
+    metavar="URL",
+    help="Upload pipelines and components, compiled, to this Artifact Registry repository of format KFP, too: "
+    "https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY. Tags: the commit, and channels that moved.",
+)
 @click.option("--sign", is_flag=True, help="Sign images with cosign, and attest their SBOM and provenance.")
 @click.option(
     "--sign-option", "sign_options", multiple=True, metavar="OPTION", help="More for cosign, e.g. --key=gcpkms://..."
@@ -55,6 +62,7 @@ def command(
     existing: str,
     dry_run: bool,
     scan: str,
+    kfp_repository: str,
     sign: bool,
     sign_options: tuple[str, ...],
     output: Path | None,
@@ -70,6 +78,7 @@ def command(
     """
     import json
 
+    from pipeyard.releases import kfp_repository as templates
     from pipeyard.releases import publication, release_notes, shipments
     from pipeyard.repository import changes, commits
 
@@ -79,12 +88,14 @@ def command(
         raise click.UsageError("--existing publishes nothing, so there is nothing to --scan or --sign.")
     for channel in channels:
         publication.check_channel(channel)
+    templates.check_address(kfp_repository)
     project = find_project(project_folder)
     folder = output or project.root / "dist"
     console = verbosity.console(highlight=False, markup=False)
     ledger = publication.Ledger(publication.open_store(store), rehearsal=dry_run)
     if existing:
         release = publication.find(ledger, existing)
+        documents = templates.released(ledger, release) if kfp_repository else {}
         moves = [publication.move(ledger, channel, release) for channel in channels]
     else:
         shipment = shipments.collect(project, folder)
@@ -97,6 +108,7 @@ def command(
             _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
         git = changes.git_of(project.root)
         release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
+        documents = templates.compiled(shipment.specs, shipment.files) if kfp_repository else {}
 
         def stays(other: str) -> bool:
             return commits.comes_after(git, other, release.commit)
@@ -106,7 +118,8 @@ def command(
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
     notes = release_notes.write(ledger, release, moves)
     catalog = "" if publication.is_registry(store) else _publish_catalog(ledger, store)
-    told = {"catalog": catalog, **publication.summary(ledger, release, moves), "notes": notes}
+    uploaded = templates.upload(kfp_repository, documents, templates.tags(release, moves), dry_run)
+    told = {"catalog": catalog, **publication.summary(ledger, release, moves), "notes": notes, "templates": uploaded}
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
 
@@ -128,6 +141,8 @@ def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
             yield f"{move['channel']} {'would be' if rehearsal else 'is'} {commit} (was {move['before'] or 'new'})"
         else:
             yield f"{move['channel']} stays at {move['now']}, which comes after {commit} (or use --existing)"
+    for name, address in told["templates"].items():
+        yield f"{'would upload' if rehearsal else 'template'} {address or name}"
     if not rehearsal:
         yield from (f"what changes: {path}" for path in told["notes"])
         yield f"wrote {len(written)} files to {store}" if written else "everything was there already"

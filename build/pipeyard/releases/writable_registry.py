@@ -39,7 +39,7 @@ class WritableRegistry(OciPlace):
         if address.digest:
             return self.read_at(address), address.digest
         manifest = self.manifest(address)
-        return self.read_at(address), hashlib.sha256(manifest).hexdigest()
+        return self.blob(address.repository, oci_layout.loaded_layer(manifest)), hashlib.sha256(manifest).hexdigest()
 
     def write(self, path: str, data: bytes, over: str | None = None) -> None:
         """See `Writable`: what is named by its digest can't be another's, so `over` counts for tags alone."""
@@ -64,12 +64,12 @@ class WritableRegistry(OciPlace):
 
     def _artifacts(self, address: Address, path: str, data: bytes) -> dict[str, Artifact]:
         """Returns what a tag is to name, by repository; what others point at comes first."""
-        if path in {layout.INDEX} or address.tag.startswith("_"):
+        if path == layout.INDEX or address.tag.startswith("_"):
             return {address.repository: Artifact(oci_layout.DOCUMENT, {path.rpartition("/")[2]: data})}
         if address.repository != layout.RELEASES:
             return {address.repository: Artifact(oci_layout.COMPONENT, {layout.SPEC: data})}
         digests: dict[str, str] = jsons.load(data)["files"]
-        files = {title: self._blob(layout.RELEASES, digest) for title, digest in digests.items()}
+        files = {title: self.blob(layout.RELEASES, digest) for title, digest in digests.items()}
         pipelines: dict[str, dict[str, bytes]] = {}
         for title, content in files.items():
             if title.startswith(_PIPELINES):

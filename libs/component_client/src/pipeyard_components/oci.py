@@ -71,11 +71,11 @@ class OciPlace:
     def read_at(self, address: Address) -> bytes:
         """Returns what is at an address; raises as `read`."""
         if address.digest and address.file not in {"", "release.json"}:
-            release = self._blob(address.repository, address.digest)
-            return self._blob(address.repository, oci_layout.file_of_release(release, address.file))
+            release = self.blob(address.repository, address.digest)
+            return self.blob(address.repository, oci_layout.file_of_release(release, address.file))
         if address.digest:
-            return self._blob(address.repository, address.digest)
-        return self._blob(address.repository, oci_layout.loaded_layer(self.manifest(address)))
+            return self.blob(address.repository, address.digest)
+        return self.blob(address.repository, oci_layout.loaded_layer(self.manifest(address)))
 
     def manifest(self, address: Address) -> bytes:
         """Returns the manifest that a tag names; raises as `read`."""
@@ -92,7 +92,8 @@ class OciPlace:
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry())
 
-    def _blob(self, repository: str, digest: str) -> bytes:
+    def blob(self, repository: str, digest: str) -> bytes:
+        """Returns the content with a digest (64 hex digits); raises as `read`, and WrongDigest."""
         try:
             data = self._http.read(f"{self.path}/{repository}/blobs/sha256:{digest}")
         except FileMissing as error:

@@ -1,0 +1,107 @@
+"""What is released, in an Artifact Registry repository of format KFP: compiled pipelines, and components as such.
+
+Such a repository takes kfp 2's compiled form alone, so a component's package has another digest than its
+specification; a pipeline's is that of the release's file.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeyard.errors import PipeyardError
+from pipeyard.packages import archives
+from pipeyard.releases.publication import Ledger, Move, Release
+from pipeyard.releases.shipments import PIPELINES
+from pipeyard.system import yamls
+from pipeyard_components import layout
+
+_ADDRESS = re.compile(r"https?://[^/]+/[^/]+/[^/]+/?")
+_OTHER_FORMAT = re.compile(r"-(docker|python|maven|npm|go|apt|yum|generic)\.pkg\.dev")
+
+
+def check_address(repository: str) -> None:
+    """Raises PipeyardError if it can't be a repository; '' is none."""
+    if not repository:
+        return
+    wanted = "Write https://REGION-kfp.pkg.dev/PROJECT/REPOSITORY."
+    if other := _OTHER_FORMAT.search(repository):
+        raise PipeyardError(f"{repository} is of format {other[1]}, and templates need one of format KFP. {wanted}")
+    if not _ADDRESS.fullmatch(repository):
+        raise PipeyardError(f"{repository!r} is no repository of format KFP. {wanted}")
+
+
+def compiled(specs: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Returns what is uploaded of a release, by package.
+
+    Args:
+        specs: component to its specification.
+        files: of the release, by path.
+
+    Raises:
+        PipeyardError: kfp can't compile a component, or two are of one package.
+    """
+    found: dict[str, bytes] = {}
+    pipelines = {path: data for path, data in files.items() if _is_pipeline(path)}
+    for where, document in [*pipelines.items(), *((name, _compiled(name, spec)) for name, spec in specs.items())]:
+        package = _package(document)
+        if package in found:
+            raise PipeyardError(f"{where} and another pipeline or component are both called {package!r}. Rename one.")
+        found[package] = document
+    return found
+
+
+def released(ledger: Ledger, release: Release) -> dict[str, bytes]:
+    """Returns what is uploaded of a release that is in a store; raises as `compiled`."""
+    files = {}
+    for path in filter(_is_pipeline, release.files):
+        data = ledger.read(release.path(path))
+        if data is None:
+            where = ledger.place.location(release.path(path))
+            raise PipeyardError(f"{where} is missing: the store isn't whole. Release the commit again.")
+        files[path] = data
+    return compiled({name: ledger.spec(name, digest) for name, digest in release.components.items()}, files)
+
+
+def tags(release: Release, moves: Iterable[Move]) -> list[str]:
+    """Returns the tags that a release's packages get: its commit, and the channels that name it now."""
+    return [release.commit, *(each.channel for each in moves if each.now == release.commit)]
+
+
+def upload(repository: str, documents: Mapping[str, bytes], named: list[str], rehearsal: bool) -> dict[str, str]:
+    """Uploads packages; returns their versions' addresses, '' in a rehearsal. The same again changes nothing.
+
+    Args:
+        named: tags.
+
+    Raises:
+        PipeyardError: the repository can't be reached, or refuses.
+    """
+    if rehearsal or not documents:
+        return dict.fromkeys(documents, "")
+    from pipeyard.servers.vertex import templates
+
+    session: Any = templates.open_session(repository)
+    return {name: templates.upload(repository, text, named, session) for name, text in documents.items()}
+
+
+def _is_pipeline(path: str) -> bool:
+    return path.startswith(f"{PIPELINES}/") and path.endswith(f"/{archives.PIPELINE}")
+
+
+def _compiled(name: str, spec: bytes) -> bytes:
+    from kfp import compiler
+
+    from pipeyard_components import loader
+
+    component = loader.load(spec.decode(), name, layout.digest_of(spec), retype=False)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, archives.PIPELINE)
+        compiler.Compiler().compile(component, str(path))
+        return path.read_bytes()
+
+
+def _package(document: bytes) -> str:
+    told = next(iter(yamls.load_all(document)))
+    return str(told["pipelineInfo"]["name"])
