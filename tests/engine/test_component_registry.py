@@ -29,7 +29,6 @@ from pipeyard_components.version_states import YANKED, VersionState
 USER, PASSWORD = "ann", "open sesame"
 # `htpasswd -nbB ann "open sesame"`, with the least cost.
 LOGINS = f"{USER}:$2b$04$xXAztIp1I65EwFJ8fkM3g.JMM66HJuok4prvkGeljRXxio9tMMycq"
-PIPELINES = "pipelines/hello/"
 
 
 @dataclass
@@ -133,7 +132,7 @@ class Published:
 @pytest.fixture(scope="module")
 def published(_logged_in: None, address: str, compiled: bytes) -> Published:
     found = []
-    files = {f"{PIPELINES}pipeline.yaml": compiled, f"{PIPELINES}workflow.tar.gz": b"\x1f\x8b", "sboms/echo.cdx.json": b"{}"}
+    files = {"pipelines/hello/pipeline.yaml": compiled, "pipelines/hello/vertex.json": b"{}", "sboms/echo.json": b"{}"}
     for number, commit in enumerate(("a" * 40, "b" * 40), 1):
         ledger = Ledger(publication.open_store(address))
         specs = {"echo": spec(image=f"busybox:{number}"), "other": spec("other")}
@@ -156,9 +155,8 @@ def test_what_is_published_is_loaded_by_name_digest_commit_and_channel(address, 
 
     # One digest: of the specification, in the index, and of the registry's blob.
     path = address.removeprefix(f"oci://{private.host}/")
-    answer = requests.head(
-        f"http://{private.host}/v2/{path}/echo/blobs/sha256:{old}", auth=(USER, PASSWORD), timeout=5, allow_redirects=False
-    )
+    url = f"http://{private.host}/v2/{path}/echo/blobs/sha256:{old}"
+    answer = requests.head(url, auth=(USER, PASSWORD), timeout=5)
     assert answer.status_code == 307
     assert answer.headers["Location"].startswith(blobs[1])
     index = layout.read_index(publication.open_to_read(address).read(layout.INDEX))
@@ -182,7 +180,8 @@ def test_artifacts_are_those_that_other_clients_pull(address, published, private
     (layer,) = component["layers"]
     assert layer["mediaType"] == "application/vnd.dev.pipeyard.component.v1+yaml"
     assert layer["digest"] == f"sha256:{published.new.components['echo']}"
-    files = {each["annotations"]["org.opencontainers.image.title"]: each for each in manifest("releases", "b" * 40)["layers"]}
+    layers = manifest("releases", "b" * 40)["layers"]
+    files = {each["annotations"]["org.opencontainers.image.title"]: each for each in layers}
     assert files.keys() == {"release.json", *published.files}
     assert files["release.json"]["digest"] == f"sha256:{published.new.digest}"
     for name, data in published.files.items():

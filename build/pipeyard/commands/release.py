@@ -69,7 +69,7 @@ def command(
     as_json: bool,
     project_folder: Path,
 ) -> None:
-    """Publish what was built and compiled of this commit to STORE: a folder, gs://BUCKET/PATH, s3://BUCKET/PATH or oci://HOST/PATH.
+    """Publish what was built and compiled of this commit to STORE: a folder, gs://, s3:// or oci://HOST/PATH.
 
     Components, lock, provenance, SBOMs and pipeline packages. ComponentStore loads them from there by digest, by the
     commit, and by channel. What a commit was released as never changes. A channel isn't moved away from a later commit,

@@ -31,7 +31,6 @@ from pipeyard_components.layout import IndexEntry, VersionSelector
 from pipeyard_components.places import FileMissing, PlaceError, PlaceUnavailable
 from stepkit.uris import is_remote, local_part
 
-FILE = "release.json"
 # The channel that a component's `component.yaml`, its newest version, follows.
 LATEST = "latest"
 # So often another publisher may get in between before it is taken for a fault.
@@ -218,7 +217,7 @@ def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files:
     contents = {layout.digest_path(name, release.components[name]): spec for name, spec in specs.items()}
     contents |= {release.path(path): data for path, data in files.items()}
     _at_once(lambda each: _ensure(ledger, *each), contents.items())
-    _ensure(ledger, release.path(FILE), release.content)
+    _ensure(ledger, release.path(layout.RELEASE), release.content)
     try:
         if ledger.read(claim) is None:
             ledger.write(claim, release.content, NO_FILE)

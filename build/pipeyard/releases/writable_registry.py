@@ -5,20 +5,20 @@ write: what a tag names is looked at just before it is moved, which leaves a mom
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from pipeyard.errors import PipeyardError
 from pipeyard.images.image_lock import Lock
 from pipeyard.images.references import Reference
 from pipeyard.images.registry import Manifest, Registry, RegistryError
+from pipeyard.packages import archives
+from pipeyard.releases.shipments import PIPELINES
 from pipeyard.releases.writable_places import NO_FILE, PlaceChanged
 from pipeyard.system import jsons
 from pipeyard_components import layout, oci_layout
 from pipeyard_components.oci import OciPlace
 from pipeyard_components.oci_layout import Address, Artifact
-from pipeyard_components.places import FileMissing, PlaceUnavailable
-
-RELEASE_FILE = "release.json"
-_PIPELINES = "pipelines/"
+from pipeyard_components.places import FileMissing, PlaceUnavailable, WrongDigest
 
 
 class WritableRegistry(OciPlace):
@@ -48,18 +48,19 @@ class WritableRegistry(OciPlace):
         except FileMissing as error:
             raise PlaceUnavailable(str(error)) from error
         if address.digest:
-            self._keep(address, path, data)
+            self._keep(address, data)
             return
         artifacts = self._artifacts(address, path, data)
         self._refuse_another(address, over)
         for repository, artifact in artifacts.items():
             self._push(Address(repository, address.tag), artifact)
 
-    def _keep(self, address: Address, path: str, data: bytes) -> None:
+    def _keep(self, address: Address, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
-        if address.file in {"", RELEASE_FILE} and digest != address.digest:
-            why = "it has Windows' line ends, and registries name bytes as they are" if b"\r\n" in data else "wrong name"
-            raise PlaceUnavailable(f"{path} has sha256:{digest}: {why}. Write it with Unix' line ends")
+        if address.file in {"", layout.RELEASE} and digest != address.digest:
+            if b"\r\n" in data:
+                raise PlaceUnavailable("it has Windows' line ends, and a registry names bytes as they are. Write Unix'")
+            raise WrongDigest(f"its content has sha256:{digest}")
         self._blob_to(address.repository, data)
 
     def _artifacts(self, address: Address, path: str, data: bytes) -> dict[str, Artifact]:
@@ -72,17 +73,14 @@ class WritableRegistry(OciPlace):
         files = {title: self.blob(layout.RELEASES, digest) for title, digest in digests.items()}
         pipelines: dict[str, dict[str, bytes]] = {}
         for title, content in files.items():
-            if title.startswith(_PIPELINES):
-                name, _, file = title[len(_PIPELINES) :].partition("/")
+            folder, _, rest = title.partition("/")
+            if folder == PIPELINES:
+                name, _, file = rest.partition("/")
                 pipelines.setdefault(f"{layout.RELEASES}/{name}", {})[file] = content
-        return {
-            **{
-                # The compiled pipeline is what is loaded of it.
-                repository: Artifact(oci_layout.PIPELINE, dict(sorted(each.items(), key=lambda file: file[0] != "pipeline.yaml")))
-                for repository, each in pipelines.items()
-            },
-            layout.RELEASES: Artifact(oci_layout.RELEASE, {RELEASE_FILE: data, **files}),
+        artifacts = {
+            repository: Artifact(oci_layout.PIPELINE, _compiled_first(each)) for repository, each in pipelines.items()
         }
+        return {**artifacts, layout.RELEASES: Artifact(oci_layout.RELEASE, {layout.RELEASE: data, **files})}
 
     def _refuse_another(self, address: Address, over: str | None) -> None:
         try:
@@ -115,12 +113,17 @@ class WritableRegistry(OciPlace):
         return Reference(self.registry, f"{self.path}/{repository}")
 
 
+def _compiled_first(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Returns a pipeline's files in an order in which the first is what is loaded of them."""
+    return dict(sorted(files.items(), key=lambda file: file[0] != archives.PIPELINE))
+
+
 def refuse_images(store: str, built: Lock) -> None:
     """Raises PipeyardError if a component's artifacts would go to the repository of its image, under the same tags."""
     place = store.removeprefix(f"{oci_layout.SCHEME}://").rstrip("/")
     for name, image in built.images.items():
         if image.repository == f"{place}/{name}":
             raise PipeyardError(
-                f"{image.repository} has the images of {name}, and tags of both would be alike. Give the store a path of "
-                f"its own beside them: {oci_layout.SCHEME}://{place}/specs."
+                f"{image.repository} has the images of {name}, and tags of both would be alike. Give the store a path "
+                f"of its own beside them: {oci_layout.SCHEME}://{place}/specs."
             )

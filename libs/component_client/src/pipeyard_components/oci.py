@@ -21,7 +21,8 @@ from pipeyard_components.places import FileMissing, PlaceUnavailable, WrongDiges
 # A registry answers an artifact that has none of these with an error, or with another manifest.
 _ACCEPT = (
     f"{oci_layout.MANIFEST}, application/vnd.oci.image.index.v1+json, "
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, */*"
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, */*"
 )
 
 
@@ -51,7 +52,7 @@ class OciPlace:
 
         login = registry_login.RegistryLogin(api, credentials, RedirectingSession(None, timeout), timeout)
         wanted = (
-            f"log in (docker login {self.registry}; to read that pipeyard-components[oci] has to be installed), or give "
+            f"log in (docker login {self.registry}, which pipeyard-components[oci] reads), or give "
             "this prefix credentials with auth=, or in your netrc file"
         )
         self._http = HttpPlace(api, login, timeout, wanted, {"Accept": _ACCEPT})
@@ -70,7 +71,7 @@ class OciPlace:
 
     def read_at(self, address: Address) -> bytes:
         """Returns what is at an address; raises as `read`."""
-        if address.digest and address.file not in {"", "release.json"}:
+        if address.digest and address.file not in {"", layout.RELEASE}:
             release = self.blob(address.repository, address.digest)
             return self.blob(address.repository, oci_layout.file_of_release(release, address.file))
         if address.digest:

@@ -1,13 +1,13 @@
 """How a component store lies in an OCI registry, and what its artifacts are called.
 
-`oci://HOST/PATH` is a store. Below it a component has a repository of its name, beside images if those are pushed there:
+`oci://HOST/PATH` is a store, which may lie beside images. Below it a component has a repository of its name:
 
     PATH/<name>                   a version: artifact with the specification as its layer, tagged as in `layout`
     PATH/releases                 a release: artifact with `release.json` and all its files as layers, tagged by commit
                                   and channel; and the store's own documents, with tags that begin with '_'
     PATH/releases/<pipeline>      a compiled pipeline's files, with the same tags
 
-A specification's digest is its blob's, and so is that of each file of a release. The newest version is the tag `latest`.
+A specification's digest is its blob's, and so is that of each file of a release. The newest version is tagged `latest`.
 
 Artifacts: https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md#guidelines-for-artifact-usage. Each
 manifest has an `artifactType`, the empty configuration and, as annotation of each layer, the file's name.
@@ -38,7 +38,7 @@ DOCUMENT = f"{FAMILY}store.v1"
 _LAYERS = {
     layout.SPEC: f"{COMPONENT}+yaml",
     "pipeline.yaml": f"{PIPELINE}+yaml",
-    "release.json": f"{RELEASE}+json",
+    layout.RELEASE: f"{RELEASE}+json",
 }
 _SUFFIXES = {"json": "application/json", "yaml": "application/yaml", "gz": "application/gzip", "md": "text/markdown"}
 EMPTY = b"{}"
@@ -47,7 +47,9 @@ TITLE = "org.opencontainers.image.title"
 
 # https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_REFERENCE = re.compile(r"(?P<repository>[^:@]+)(?::(?P<tag>\w[\w.-]{0,127})|@sha256:(?P<digest>[0-9a-f]{64}))", re.ASCII)
+_REFERENCE = re.compile(
+    r"(?P<repository>[^:@]+)(?::(?P<tag>\w[\w.-]{0,127})|@sha256:(?P<digest>[0-9a-f]{64}))", re.ASCII
+)
 _RELEASE_FILE = re.compile(rf"{layout.RELEASES}/sha256/(?P<release>[0-9a-f]{{64}})/(?P<file>.+)")
 _NOTES = re.compile(r"notes/(?P<before>[0-9a-f]{64})\.md")
 # Of two digests, so that both have room in a tag.
@@ -116,8 +118,8 @@ def _in_releases(path: str) -> Address:
 def _checked(found: Address) -> Address:
     if not REPOSITORY.fullmatch(found.repository):
         raise FileMissing(
-            f"no repository of a registry can be called {found.repository!r}: those have lower-case letters, digits, and "
-            "'.', '_', '-' between them"
+            f"no repository of a registry can be called {found.repository!r}: those have lower-case letters, digits, "
+            "and '.', '_', '-' between them"
         )
     return found
 
@@ -161,7 +163,7 @@ def loaded_layer(manifest: bytes) -> str:
         kind = told.get("artifactType") or told["config"]["mediaType"]
         if not kind.startswith(FAMILY):
             raise PlaceUnavailable(
-                f"{kind}, which is an image or something else that no store has: give the path of a store, which has no images"
+                f"{kind}, which is an image or something else that no store has: give the path of a store"
             )
         digest: str = told["layers"][0]["digest"]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
