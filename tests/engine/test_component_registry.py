@@ -19,6 +19,7 @@ from sandbox.registry import Registry
 from support import component_stores
 from support.component_stores import spec
 
+from pipeyard.catalog import catalog_stores, stored_components
 from pipeyard.component_store import Basic, ComponentNotFoundError, ComponentStore, layout
 from pipeyard.errors import PipeyardError
 from pipeyard.releases import publication, withdrawals
@@ -199,6 +200,12 @@ def test_a_compiled_pipeline_is_pulled_and_is_the_same(published, address, compi
         store.load_component_from_url(f"{address}/releases/hello:lates")
     with pytest.raises(ComponentNotFoundError, match="write NAME:TAG or NAME@sha256:DIGEST"):
         store.load_component_from_url(f"{address}/releases/hello")
+
+
+def test_a_catalog_is_made_of_it(published, address):
+    stock = stored_components.read(catalog_stores.of([address]))
+    assert stock.problems == ()
+    assert {each.name for each in stock.components} == {"echo", "other"}
 
 
 def test_a_release_is_made_once_and_never_becomes_another(address, published):

@@ -217,7 +217,7 @@ def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files:
     contents = {layout.digest_path(name, release.components[name]): spec for name, spec in specs.items()}
     contents |= {release.path(path): data for path, data in files.items()}
     _at_once(lambda each: _ensure(ledger, *each), contents.items())
-    _ensure(ledger, release.path(layout.RELEASE), release.content)
+    _ensure(ledger, release.path(layout.RELEASE_FILE), release.content)
     try:
         if ledger.read(claim) is None:
             ledger.write(claim, release.content, NO_FILE)

@@ -57,7 +57,7 @@ class WritableRegistry(OciPlace):
 
     def _keep(self, address: Address, data: bytes) -> None:
         digest = hashlib.sha256(data).hexdigest()
-        if address.file in {"", layout.RELEASE} and digest != address.digest:
+        if address.file in {"", layout.RELEASE_FILE} and digest != address.digest:
             if b"\r\n" in data:
                 raise PlaceUnavailable("it has Windows' line ends, and a registry names bytes as they are. Write Unix'")
             raise WrongDigest(f"its content has sha256:{digest}")
@@ -80,7 +80,7 @@ class WritableRegistry(OciPlace):
         artifacts = {
             repository: Artifact(oci_layout.PIPELINE, _compiled_first(each)) for repository, each in pipelines.items()
         }
-        return {**artifacts, layout.RELEASES: Artifact(oci_layout.RELEASE, {layout.RELEASE: data, **files})}
+        return {**artifacts, layout.RELEASES: Artifact(oci_layout.RELEASE, {layout.RELEASE_FILE: data, **files})}
 
     def _refuse_another(self, address: Address, over: str | None) -> None:
         try:

@@ -135,8 +135,7 @@ def test_a_login_never_crosses_the_network_readable(here, tmp_path):
 
 
 def test_netrc_counts_where_docker_has_no_login(here, tmp_path):
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login bo password sesame
-", encoding="utf-8")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login bo password sesame\n", encoding="utf-8")
     assert _store(here, tmp_path).load_component("echo")
     assert here.logins == ["Basic " + base64.b64encode(b"bo:sesame").decode()]
 

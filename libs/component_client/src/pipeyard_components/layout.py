@@ -32,7 +32,7 @@ DIGESTS = f"{VERSIONS}/sha256"
 INDEX = "index.json"
 RELEASES = "releases"
 # What a release has, in its folder.
-RELEASE = "release.json"
+RELEASE_FILE = "release.json"
 
 _INDEX_FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_][\w .+-]*(/[A-Za-z0-9_][\w .+-]*)*", re.ASCII)

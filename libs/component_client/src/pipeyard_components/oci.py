@@ -71,7 +71,7 @@ class OciPlace:
 
     def read_at(self, address: Address) -> bytes:
         """Returns what is at an address; raises as `read`."""
-        if address.digest and address.file not in {"", layout.RELEASE}:
+        if address.digest and address.file not in {"", layout.RELEASE_FILE}:
             release = self.blob(address.repository, address.digest)
             return self.blob(address.repository, oci_layout.file_of_release(release, address.file))
         if address.digest:

@@ -38,7 +38,7 @@ DOCUMENT = f"{FAMILY}store.v1"
 _LAYERS = {
     layout.SPEC: f"{COMPONENT}+yaml",
     "pipeline.yaml": f"{PIPELINE}+yaml",
-    layout.RELEASE: f"{RELEASE}+json",
+    layout.RELEASE_FILE: f"{RELEASE}+json",
 }
 _SUFFIXES = {"json": "application/json", "yaml": "application/yaml", "gz": "application/gzip", "md": "text/markdown"}
 EMPTY = b"{}"

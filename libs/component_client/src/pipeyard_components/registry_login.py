@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -19,6 +19,7 @@ from pipeyard_components.auth import Token, is_loopback
 from pipeyard_components.oci_layout import DOCKER_HUB
 
 _DOCKER_HUB_API = "registry-1.docker.io"
+_Credentials = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _REPOSITORY = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags)/")
 
@@ -75,13 +76,13 @@ class RegistryLogin(AuthBase):
         self._session = session
         self._timeout = timeout
         self._actions = actions
-        self._granted: dict[str, AuthBase | Callable[[Any], Any]] = {}
+        self._granted: dict[str, _Credentials] = {}
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         granted = self._granted.get(_repository(request.url))
         if granted and self._is_own(request.url):
             request = granted(request)
-        request.register_hook("response", self._answered)  # type: ignore[no-untyped-call]  # it is without types
+        request.register_hook("response", self._answered)
         return request
 
     def _is_own(self, url: str | None) -> bool:
@@ -99,19 +100,18 @@ class RegistryLogin(AuthBase):
         _ = response.content  # all of it, so that the connection can be used again
         response.close()
         again = granted(response.request.copy())
-        answer: requests.Response = response.connection.send(again, **options)  # type: ignore[attr-defined]
+        answer: requests.Response = response.connection.send(again, **options)
         answer.history.append(response)
         answer.request = again
         return answer
 
-    def _login(self, challenge: str, repository: str) -> AuthBase | Callable[[Any], Any] | None:
+    def _login(self, challenge: str, repository: str) -> _Credentials | None:
         scheme, _, rest = challenge.partition(" ")
         found = self._credentials()
         if isinstance(found, tuple):
             found = HTTPBasicAuth(*found)
         if isinstance(found, Token) or (scheme.lower() == "basic" and found):
-            granted: AuthBase = found
-            return granted
+            return cast(_Credentials, found)
         if scheme.lower() != "bearer":
             return None
         given = dict(_PARAMETER.findall(rest))
