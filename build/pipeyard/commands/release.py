@@ -81,6 +81,7 @@ def command(
     from pipeyard.releases import kfp_repository as templates
     from pipeyard.releases import publication, release_notes, shipments
     from pipeyard.repository import changes, commits
+    from pipeyard.servers.vertex.templates import open_session
 
     if existing and not channels:
         raise click.UsageError("--existing moves channels: say which with --channel.")
@@ -89,6 +90,7 @@ def command(
     for channel in channels:
         publication.check_channel(channel)
     templates.check_address(kfp_repository)
+    session = open_session(kfp_repository) if kfp_repository and not dry_run else None
     project = find_project(project_folder)
     folder = output or project.root / "dist"
     console = verbosity.console(highlight=False, markup=False)
@@ -118,7 +120,7 @@ def command(
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
     notes = release_notes.write(ledger, release, moves)
     catalog = "" if publication.is_registry(store) else _publish_catalog(ledger, store)
-    uploaded = templates.upload(kfp_repository, documents, templates.tags(release, moves), dry_run)
+    uploaded = templates.upload(kfp_repository, documents, templates.tags(release, moves), session)
     told = {"catalog": catalog, **publication.summary(ledger, release, moves), "notes": notes, "templates": uploaded}
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
@@ -146,7 +148,7 @@ def _lines(told: dict[str, Any], store: str) -> Iterator[str]:
     if not rehearsal:
         yield from (f"what changes: {path}" for path in told["notes"])
         yield f"wrote {len(written)} files to {store}" if written else "everything was there already"
-        yield f"catalog: {told['catalog'] or f'none in a registry; `pipeyard catalog build {store}` makes one'}"
+        yield f"catalog: {told['catalog'] or f'none in a registry; `pipeyard catalog build --store {store}` makes one'}"
     yield f"commit {commit}, release {told['digest']}"
 
 

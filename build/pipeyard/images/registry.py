@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -162,7 +163,7 @@ class Registry:
         begun = self._send("POST", image, "blobs/uploads/")
         if begun.status_code != HTTPStatus.ACCEPTED:
             return begun
-        place = requests.compat.urljoin(begun.url, begun.headers["Location"])
+        place = urljoin(begun.url, begun.headers["Location"])
         query = f"{'&' if '?' in place else '?'}digest={digest}"
         headers = {"Content-Type": "application/octet-stream"}
         done = self._ask("PUT", image, place + query, data=data, headers=headers)

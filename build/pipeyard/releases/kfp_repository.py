@@ -12,8 +12,10 @@ from typing import Any
 
 from pipeyard.errors import PipeyardError
 from pipeyard.packages import archives
+from pipeyard.releases import upgrades
 from pipeyard.releases.publication import Ledger, Move, Release
 from pipeyard.releases.shipments import PIPELINES
+from pipeyard.servers.vertex import templates
 from pipeyard.system import yamls
 from pipeyard_components import layout
 
@@ -54,13 +56,7 @@ def compiled(specs: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict[str
 
 def released(ledger: Ledger, release: Release) -> dict[str, bytes]:
     """Returns what is uploaded of a release that is in a store; raises as `compiled`."""
-    files = {}
-    for path in filter(_is_pipeline, release.files):
-        data = ledger.read(release.path(path))
-        if data is None:
-            where = ledger.place.location(release.path(path))
-            raise PipeyardError(f"{where} is missing: the store isn't whole. Release the commit again.")
-        files[path] = data
+    files = {path: upgrades.released_file(ledger, release, path) for path in release.files if _is_pipeline(path)}
     return compiled({name: ledger.spec(name, digest) for name, digest in release.components.items()}, files)
 
 
@@ -69,20 +65,18 @@ def tags(release: Release, moves: Iterable[Move]) -> list[str]:
     return [release.commit, *(each.channel for each in moves if each.now == release.commit)]
 
 
-def upload(repository: str, documents: Mapping[str, bytes], named: list[str], rehearsal: bool) -> dict[str, str]:
+def upload(repository: str, documents: Mapping[str, bytes], named: list[str], session: Any) -> dict[str, str]:
     """Uploads packages; returns their versions' addresses, '' in a rehearsal. The same again changes nothing.
 
     Args:
         named: tags.
+        session: see `templates.open_session`; None: a rehearsal.
 
     Raises:
         PipeyardError: the repository can't be reached, or refuses.
     """
-    if rehearsal or not documents:
+    if session is None:
         return dict.fromkeys(documents, "")
-    from pipeyard.servers.vertex import templates
-
-    session: Any = templates.open_session(repository)
     return {name: templates.upload(repository, text, named, session) for name, text in documents.items()}
 
 

@@ -27,7 +27,7 @@ def open_session(repository: str, credentials: Any = None) -> Any:
 
     if repository.startswith("http://"):
         return requests.Session()
-    return AuthorizedSession(credentials or own_credentials(repository))  # type: ignore[no-untyped-call]  # it has no types
+    return AuthorizedSession(credentials or own_credentials(repository))
 
 
 def upload(repository: str, text: bytes, tags: list[str], session: Any, patience: float = PATIENCE) -> str:
