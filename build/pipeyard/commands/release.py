@@ -79,9 +79,8 @@ def command(
     import json
 
     from pipeyard.releases import kfp_repository as templates
-    from pipeyard.releases import publication, release_notes, shipments
+    from pipeyard.releases import publication, release_notes, shipments, writable_registry
     from pipeyard.repository import changes, commits
-    from pipeyard.servers.vertex.templates import open_session
 
     if existing and not channels:
         raise click.UsageError("--existing moves channels: say which with --channel.")
@@ -89,28 +88,24 @@ def command(
         raise click.UsageError("--existing publishes nothing, so there is nothing to --scan or --sign.")
     for channel in channels:
         publication.check_channel(channel)
-    templates.check_address(kfp_repository)
-    session = open_session(kfp_repository) if kfp_repository and not dry_run else None
+    uploader = templates.Uploader.of(kfp_repository, dry_run)
     project = find_project(project_folder)
     folder = output or project.root / "dist"
     console = verbosity.console(highlight=False, markup=False)
     ledger = publication.Ledger(publication.open_store(store), rehearsal=dry_run)
     if existing:
         release = publication.find(ledger, existing)
-        documents = templates.released(ledger, release) if kfp_repository else {}
+        packages = uploader.released(ledger, release)
         moves = [publication.move(ledger, channel, release) for channel in channels]
     else:
         shipment = shipments.collect(project, folder)
-        if publication.is_registry(store):
-            from pipeyard.releases import writable_registry
-
-            writable_registry.refuse_images(store, shipment.built)
+        writable_registry.refuse_images(store, shipment.built)
         if not dry_run:
             vetted = scan, sign, sign_options
             _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
         git = changes.git_of(project.root)
         release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
-        documents = templates.compiled(shipment.specs, shipment.files) if kfp_repository else {}
+        packages = uploader.compiled(shipment.specs, shipment.files)
 
         def stays(other: str) -> bool:
             return commits.comes_after(git, other, release.commit)
@@ -119,16 +114,18 @@ def command(
         publication.publish(ledger, release, shipment.specs, shipment.files)
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
     notes = release_notes.write(ledger, release, moves)
-    catalog = "" if publication.is_registry(store) else _publish_catalog(ledger, store)
-    uploaded = templates.upload(kfp_repository, documents, templates.tags(release, moves), session)
-    told = {"catalog": catalog, **publication.summary(ledger, release, moves), "notes": notes, "templates": uploaded}
+    told = {"catalog": _publish_catalog(ledger, store), **publication.summary(ledger, release, moves), "notes": notes}
+    told["templates"] = uploader.upload(packages, release, moves)
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 
 
 def _publish_catalog(ledger: "Ledger", store: str) -> str:
-    """Publishes the store's catalog anew; returns where its search is."""
+    """Publishes the store's catalog anew; returns where its search is, '' in a registry, which shows no pages."""
     from pipeyard.catalog import catalog_pages, catalog_stores, published_catalog
+    from pipeyard.releases import publication
 
+    if publication.is_registry(store):
+        return ""
     for problem in published_catalog.publish(ledger, catalog_stores.place_of(store)):
         verbosity.note(f"Not in the catalog: {problem}")
     return f"{published_catalog.FOLDER}/{catalog_pages.SEARCH}"

@@ -120,7 +120,9 @@ def _compiled_first(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def refuse_images(store: str, built: Lock) -> None:
     """Raises PipeyardError if a component's artifacts would go to the repository of its image, under the same tags."""
-    place = store.removeprefix(f"{oci_layout.SCHEME}://").rstrip("/")
+    scheme, _, place = store.rstrip("/").partition("://")
+    if scheme != oci_layout.SCHEME:
+        return
     for name, image in built.images.items():
         if image.repository == f"{place}/{name}":
             raise PipeyardError(
