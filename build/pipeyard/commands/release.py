@@ -113,8 +113,8 @@ def command(
         release_notes.refuse_too_small(ledger, channels, shipment, stays)
         publication.publish(ledger, release, shipment.specs, shipment.files)
         moves = [publication.move(ledger, channel, release, stays) for channel in channels]
-    notes = release_notes.write(ledger, release, moves)
-    told = {"catalog": _publish_catalog(ledger, store), **publication.summary(ledger, release, moves), "notes": notes}
+    notes, catalog = release_notes.write(ledger, release, moves), _publish_catalog(ledger, store)
+    told = {**publication.summary(ledger, release, moves), "notes": notes, "catalog": catalog}
     told["templates"] = uploader.upload(packages, release, moves)
     click.echo(json.dumps(told, indent=2) if as_json else "\n".join(_lines(told, store)))
 

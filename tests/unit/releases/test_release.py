@@ -262,7 +262,7 @@ def _check_whole(folder: Path) -> None:
             assert layout.digest_path(name, layout.digest_of(data)) in files
         if path.startswith(("releases/commits/", "releases/channels/")):
             release = publication.Release.model_validate_json(data)
-            assert {release.path(each) for each in [*release.files, publication.FILE]} <= files.keys()
+            assert {release.path(each) for each in [*release.files, layout.RELEASE_FILE]} <= files.keys()
             assert {layout.digest_path(*each) for each in release.components.items()} <= files.keys()
     for name, entry in layout.read_index(files[layout.INDEX]).items():
         assert {layout.digest_path(name, each) for each in [*entry.digests, *entry.tags.values()]} <= files.keys()
