@@ -103,12 +103,11 @@ def command(
         if not dry_run:
             vetted = scan, sign, sign_options
             _vet(project, shipment, folder, *vetted, lambda name, phrase: console.print(f"{name:16} {phrase}"))
-        git = changes.git_of(project.root)
         release = publication.of(shipment.built.commit, shipment.specs, shipment.files)
         packages = uploader.compiled(shipment.specs, shipment.files)
 
         def stays(other: str) -> bool:
-            return commits.comes_after(git, other, release.commit)
+            return commits.comes_after(changes.git_of(project.root), other, release.commit)
 
         release_notes.refuse_too_small(ledger, channels, shipment, stays)
         publication.publish(ledger, release, shipment.specs, shipment.files)
