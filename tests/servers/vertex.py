@@ -40,6 +40,7 @@ class VertexServer:
         url: of the API.
         jobs, schedules: by resource name.
         templates: `package/sha256:...` to content.
+        tags: `package/tag` to the key of `templates`.
         states: what the next looks at a job find, one after the other; the last one stays.
         faults: taken from the front, one a request: a status to answer with; `hang`; `cut`: it is done, but not
             answered; or None.
@@ -94,6 +95,8 @@ class VertexServer:
             self.requests.append((method, path))
             if path == f"/{PROJECT}/pipelines":
                 return self._template(body, headers["Content-Type"])
+            if method == "GET" and path.startswith(f"/{PROJECT}/pipelines/"):
+                return self._download(path.removeprefix(f"/{PROJECT}/pipelines/"))
             path = path.removeprefix("/v1/")
             for pattern, function in self._routes():
                 if match := re.fullmatch(f"{method} {pattern}", f"{method} {path}"):
@@ -183,8 +186,15 @@ class VertexServer:
             raise Refused(400, "INVALID_ARGUMENT", "no pipeline")
         version = f"{documents[0]['pipelineInfo']['name']}/sha256:{hashlib.sha256(given['content']).hexdigest()}"
         self.templates[version] = given["content"]
-        self.tags |= dict.fromkeys(given["tags"].decode().split(","), version)
+        package = version.partition("/")[0]
+        self.tags |= {f"{package}/{tag}": version for tag in given["tags"].decode().split(",")}
         return version
+
+    def _download(self, path: str) -> str:
+        version = self.tags.get(path, path)
+        if version not in self.templates:
+            raise Refused(404, "NOT_FOUND", path)
+        return self.templates[version].decode()
 
 
 def _check_job(job: dict) -> None:

@@ -19,7 +19,7 @@ def command() -> None:
     "places",
     multiple=True,
     metavar="[NAME=]URL",
-    help="A folder, https://, gs:// or s3://; may be given again. Default: components/ of the repository.",
+    help="A folder, https://, oci://, gs:// or s3://; may be given again. Default: components/ of the repository.",
 )
 @click.option(
     "--output",

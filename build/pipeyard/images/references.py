@@ -4,12 +4,11 @@ import re
 from dataclasses import dataclass, replace
 
 from pipeyard.errors import PipeyardError
+from pipeyard_components import oci_layout
+from pipeyard_components.oci_layout import DOCKER_HUB
 
-# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
-_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-DOCKER_HUB = "docker.io"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def parse(text: str) -> Reference:
     else:
         registry, path = DOCKER_HUB, rest if slash else f"library/{rest}"
     path, colon, tag = path.partition(":")
-    if not _PATH.fullmatch(path):
+    if not oci_layout.REPOSITORY.fullmatch(path):
         raise PipeyardError(
             f"Image {text!r}: {path!r} is no repository (lower-case letters, digits, '.', '_', '-', '/')."
         )

@@ -1,21 +1,24 @@
-"""A container registry over HTTP: what tags there are, and giving a manifest another tag.
+"""A container registry over HTTP: what tags there are, giving a manifest another tag, and pushing small artifacts.
 
-Protocol: OCI distribution specification v1.1, with Docker's token authentication. Layers are pushed by the builder.
+Protocol: OCI distribution specification v1.1, with Docker's token authentication. Images' layers are pushed by the
+builder.
 """
 
+import functools
 import hashlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from pipeyard.errors import PipeyardError
-from pipeyard.images.references import DOCKER_HUB, Reference
+from pipeyard.images.references import Reference
 from pipeyard.system import jsons, retries
+from pipeyard_components.registry_login import RegistryLogin, api_of, docker_login
 
 MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -25,8 +28,6 @@ MANIFESTS = (
 )
 # Seconds to connect, and between two pieces of an answer.
 TIMEOUT = (5, 30)
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
-_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$")
 
 CredentialsLookup = Callable[[str], tuple[str, str] | None]
 
@@ -63,18 +64,6 @@ class RegistryError(PipeyardError):
     """A registry can't be reached, or answers with an error."""
 
 
-def docker_credentials(registry: str) -> tuple[str, str] | None:
-    """Returns user and password for a registry, from Docker's configuration and its credential helpers."""
-    from docker import auth
-
-    host = auth.INDEX_URL if registry == DOCKER_HUB else registry
-    found: Mapping[str, Any] = auth.load_config().resolve_authconfig(host) or {}
-    if token := found.get("IdentityToken") or found.get("identitytoken"):
-        return "<token>", token
-    user = found.get("Username") or found.get("username")
-    return (user, found.get("Password") or found.get("password") or "") if user else None
-
-
 class Registry:
     """Talks to registries. Safe to use from several threads.
 
@@ -84,9 +73,10 @@ class Registry:
     """
 
     def __init__(
-        self, credentials: CredentialsLookup = docker_credentials, policy: retries.RetryPolicy = retries.REGISTRY
+        self, credentials: CredentialsLookup = docker_login, policy: retries.RetryPolicy = retries.REGISTRY
     ) -> None:
         self._credentials = credentials
+        self._policy = policy
         self._session = requests.Session()
         repeated = retries.for_urllib3(
             policy,
@@ -96,7 +86,7 @@ class Registry:
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=repeated))
-        self._tokens: dict[tuple[str, str], str] = {}
+        self._logins: dict[str, RegistryLogin] = {}
 
     def manifest(self, image: Reference) -> Manifest | None:
         """Returns the manifest of a tag or digest; None where the registry hasn't it.
@@ -152,39 +142,49 @@ class Registry:
             except requests.RequestException as error:
                 raise _unreachable(image, error) from error
 
-    def _request(self, method: str, image: Reference, path: str, **options: Any) -> requests.Response:
-        host = "registry-1.docker.io" if image.registry == DOCKER_HUB else image.registry
-        scheme = "http" if _LOOPBACK.match(host) else "https"
-        url = f"{scheme}://{host}/v2/{image.repository}/{path}"
-        headers = dict(options.pop("headers"))
-        key = (image.registry, image.repository)
+    def push_blob(self, image: Reference, data: bytes) -> None:
+        """Puts content into a repository, in one piece, where it isn't there yet.
+
+        Raises:
+            RegistryError: the registry can't be reached, or refuses.
+        """
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         try:
-            if key in self._tokens:
-                headers["Authorization"] = self._tokens[key]
-            answer = self._session.request(method, url, headers=headers, timeout=TIMEOUT, **options)
-            if answer.status_code == 401 and (login := self._login(answer, image)):
-                self._tokens[key] = headers["Authorization"] = login
-                answer = self._session.request(method, url, headers=headers, timeout=TIMEOUT, **options)
+            # All of it anew: an upload that broke off is over. So requests' own repetitions don't help there.
+            answer = retries.answering(self._policy)(self._upload, image, digest, data)
         except requests.RequestException as error:
             raise _unreachable(image, error) from error
-        return answer
+        self._check(answer, image, "written")
 
-    def _login(self, refused: requests.Response, image: Reference) -> str | None:
-        """Returns an Authorization header that answers the registry's challenge; None if there is no way."""
-        scheme, _, rest = refused.headers.get("WWW-Authenticate", "").partition(" ")
-        found = self._credentials(image.registry)
-        if scheme.lower() == "basic" and found:
-            return requests.auth._basic_auth_str(*found)  # pylint: disable=protected-access  # requests has no other
-        if scheme.lower() != "bearer":
-            return None
-        challenge = dict(_CHALLENGE.findall(rest))
-        realm = challenge.pop("realm", "")
-        scope = {"scope": f"repository:{image.repository}:pull,push", **challenge}
-        answer = self._session.get(realm, params=scope, auth=found, timeout=TIMEOUT)
-        if not answer.ok:
-            return None
-        granted = answer.json()
-        return "Bearer " + (granted.get("token") or granted.get("access_token") or "")
+    def _upload(self, image: Reference, digest: str, data: bytes) -> requests.Response:
+        found = self._send("HEAD", image, f"blobs/{digest}")
+        if found.ok:
+            return found
+        begun = self._send("POST", image, "blobs/uploads/")
+        if begun.status_code != HTTPStatus.ACCEPTED:
+            return begun
+        place = urljoin(begun.url, begun.headers["Location"])
+        query = f"{'&' if '?' in place else '?'}digest={digest}"
+        headers = {"Content-Type": "application/octet-stream"}
+        done = self._ask("PUT", image, place + query, data=data, headers=headers)
+        # One that was repeated, as its answer was lost, names an upload that is over.
+        return self._send("HEAD", image, f"blobs/{digest}") if done.status_code == HTTPStatus.NOT_FOUND else done
+
+    def _request(self, method: str, image: Reference, path: str, **options: Any) -> requests.Response:
+        try:
+            return self._send(method, image, path, **options)
+        except requests.RequestException as error:
+            raise _unreachable(image, error) from error
+
+    def _send(self, method: str, image: Reference, path: str, **options: Any) -> requests.Response:
+        return self._ask(method, image, f"{api_of(image.registry)}/{image.repository}/{path}", **options)
+
+    def _ask(self, method: str, image: Reference, url: str, **options: Any) -> requests.Response:
+        if image.registry not in self._logins:
+            found = functools.partial(self._credentials, image.registry)
+            login = RegistryLogin(api_of(image.registry), found, self._session, TIMEOUT, "pull,push")
+            self._logins.setdefault(image.registry, login)
+        return self._session.request(method, url, auth=self._logins[image.registry], timeout=TIMEOUT, **options)
 
     @staticmethod
     def _check(answer: requests.Response, image: Reference, what: str) -> None:

@@ -25,13 +25,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeyard.errors import PipeyardError
 from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, Writable, WritableBucket, WritableFolder
 from pipeyard.system import yamls
-from pipeyard_components import layout
+from pipeyard_components import layout, oci_layout
 from pipeyard_components.http import HttpPlace
 from pipeyard_components.layout import IndexEntry, VersionSelector
 from pipeyard_components.places import FileMissing, PlaceError, PlaceUnavailable
 from stepkit.uris import is_remote, local_part
 
-FILE = "release.json"
 # The channel that a component's `component.yaml`, its newest version, follows.
 LATEST = "latest"
 # So often another publisher may get in between before it is taken for a fault.
@@ -176,7 +175,7 @@ def path_of(tag: str) -> str:
 
 
 def open_store(store: str) -> Writable:
-    """Returns the store at a folder, or a URL of a bucket (gs://, s3://, or what else fsspec can write).
+    """Returns the store at a folder, or a URL of a registry (oci://) or a bucket (gs://, s3://, what fsspec can write).
 
     Raises:
         PipeyardError: nothing can be published there.
@@ -185,7 +184,17 @@ def open_store(store: str) -> Writable:
         return WritableFolder(local_part(store))
     if store.startswith(("http://", "https://")):
         raise PipeyardError(f"{store} can be read from, but not published to. Give the folder or bucket behind it.")
+    if is_registry(store):
+        from pipeyard.images.registry import Registry
+        from pipeyard.releases.writable_registry import WritableRegistry
+
+        return WritableRegistry(store, Registry(), timeout=10)
     return WritableBucket(store, {}, timeout=10)
+
+
+def is_registry(store: str) -> bool:
+    """True for a store in an OCI registry, where there are no pages."""
+    return store.startswith(f"{oci_layout.SCHEME}://")
 
 
 def open_to_read(store: str) -> Ledger:
@@ -208,7 +217,7 @@ def publish(ledger: Ledger, release: Release, specs: Mapping[str, bytes], files:
     contents = {layout.digest_path(name, release.components[name]): spec for name, spec in specs.items()}
     contents |= {release.path(path): data for path, data in files.items()}
     _at_once(lambda each: _ensure(ledger, *each), contents.items())
-    _ensure(ledger, release.path(FILE), release.content)
+    _ensure(ledger, release.path(layout.RELEASE_FILE), release.content)
     try:
         if ledger.read(claim) is None:
             ledger.write(claim, release.content, NO_FILE)

@@ -67,7 +67,7 @@ def released(ledger: Ledger, release: Release, names: Iterable[str] = ()) -> dic
     chosen = {name: release.components[name] for name in names or release.components if name in release.components}
     specs = {name: ledger.spec(name, digest) for name, digest in chosen.items()}
     wanted = [] if names else [path for path in release.files if _pipeline(path)]
-    files = {path: _file(ledger, release, path) for path in [*wanted, shipments.USERS] if path in release.files}
+    files = {path: released_file(ledger, release, path) for path in [*wanted, shipments.USERS] if path in release.files}
     return _offer(specs, files)
 
 
@@ -118,7 +118,8 @@ def _pipeline(path: str) -> str:
     return name if (folder, file) == (shipments.PIPELINES, archives.PIPELINE) else ""
 
 
-def _file(ledger: Ledger, release: Release, path: str) -> bytes:
+def released_file(ledger: Ledger, release: Release, path: str) -> bytes:
+    """Returns a file of a release; one that is missing is an error for the user."""
     data = ledger.read(release.path(path))
     if data is None:
         where = ledger.place.location(release.path(path))

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPResponse
 from pathlib import Path
 
@@ -71,8 +72,12 @@ class Registry:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Registry]:
+def running(logins: str = "", redirect: str = "") -> Iterator[Registry]:
     """Runs a registry, and removes all that it had.
+
+    Args:
+        logins: lines of Apache's htpasswd, by bcrypt; nobody else gets anything. Empty: everybody does.
+        redirect: URL that serves the folder `data` of the registry; blobs are read from there. Empty: from itself.
 
     Raises:
         programs.NotAvailableError: the machine can't run one.
@@ -86,6 +91,11 @@ def running() -> Iterator[Registry]:
             "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
             "http": {"addr": host},
         }
+        if redirect:
+            config["middleware"] = {"storage": [{"name": "redirect", "options": {"baseurl": redirect}}]}
+        if logins:
+            (folder / "logins").write_text(f"{logins}\n", encoding="utf-8")
+            config["auth"] = {"htpasswd": {"realm": "registry", "path": str(folder / "logins")}}
         (folder / "config.yml").write_text(json.dumps(config), encoding="utf-8")
         found = Registry(host, folder)
         server = programs.Background(
@@ -101,5 +111,7 @@ def _answers(host: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
             return True
+    except urllib.error.HTTPError as error:
+        return error.code == HTTPStatus.UNAUTHORIZED
     except OSError:
         return False

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
+from kfp.registry import RegistryClient
+from servers.vertex import VertexServer
 from support import component_stores, scratch_git, small_repository
 from support.bucket_server import BUCKET, Bucket
 
 from pipeyard.commands.release import command
 from pipeyard.component_store import ComponentStore, layout
 from pipeyard.errors import PipeyardError
+from pipeyard.images import image_lock
 from pipeyard.releases import publication, shipments
 from pipeyard.releases.writable_places import NO_FILE, PlaceChanged, WritableBucket, WritableFolder
 from pipeyard.repository.project import Project
@@ -258,7 +262,7 @@ def _check_whole(folder: Path) -> None:
             assert layout.digest_path(name, layout.digest_of(data)) in files
         if path.startswith(("releases/commits/", "releases/channels/")):
             release = publication.Release.model_validate_json(data)
-            assert {release.path(each) for each in [*release.files, publication.FILE]} <= files.keys()
+            assert {release.path(each) for each in [*release.files, layout.RELEASE_FILE]} <= files.keys()
             assert {layout.digest_path(*each) for each in release.components.items()} <= files.keys()
     for name, entry in layout.read_index(files[layout.INDEX]).items():
         assert {layout.digest_path(name, each) for each in [*entry.digests, *entry.tags.values()]} <= files.keys()
@@ -485,9 +489,47 @@ def test_the_command_publishes_to_s3(project, second, s3, monkeypatch):
     assert found.digest == second.release.components["show"]
 
 
+def test_pipelines_and_components_go_to_a_repository_of_format_kfp_too(tmp_path, project, second):
+    with VertexServer() as server:
+        arguments = (str(tmp_path / "store"), "--kfp-repository", server.repository)
+        rehearsed = _run(project, *arguments, "--dry-run", "--json")
+        assert set(json.loads(rehearsed.stdout)["templates"].values()) == {""} and not server.templates
+        done = _run(project, *arguments, "--channel", "latest", "--json")
+        assert done.exit_code == 0, done.output
+        uploaded = json.loads(done.stdout)["templates"]
+        assert {*uploaded.values()} == {f"{server.repository}/{version}" for version in server.templates}
+        client = RegistryClient(server.repository)
+        pipeline = next(path for path in second.files if path.endswith("pipeline.yaml"))
+        package = yaml.safe_load(second.files[pipeline])["pipelineInfo"]["name"]
+        for tag in ("latest", second.release.commit):
+            got = client.download_pipeline(package, tag=tag, file_name=str(tmp_path / "got.yaml"))
+            assert Path(got).read_bytes() == second.files[pipeline]
+        show = ComponentStore(url_search_prefixes=[server.repository], cache_dir=tmp_path / "cache")
+        loaded = show.load_component_from_url(uploaded["show"], digest=uploaded["show"].rpartition("/")[2])
+        assert component_stores.image_of(loaded).endswith(small_repository.digest("other"))
+        before = dict(server.templates)
+        done = _run(project, *arguments, "--existing", "latest", "--channel", "staging")
+        assert f"template {uploaded['show']}" in done.stdout
+        assert server.templates == before and server.tags["show/staging"] == server.tags["show/latest"]
+        server.faults = [403]
+        done = _run(project, *arguments)
+        assert done.exit_code == 1 and "Artifact Registry Writer" in str(done.exception)
+
+
+def test_a_store_of_specs_is_not_where_the_images_are(project):
+    lock = image_lock.read(project.root / "dist" / image_lock.FILE)
+    place = lock.images["show"].repository.removesuffix("/show")
+    done = _run(project, f"oci://{place}")
+    assert done.exit_code == 1
+    assert f"a path of its own beside them: oci://{place}/specs" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["oci://registry.example.com"], "names no place in a registry. Write oci://HOST/PATH"),
+        (["STORE", "--kfp-repository", "https://eu-docker.pkg.dev/p/r"], "is of format docker, and templates need one"),
+        (["STORE", "--kfp-repository", "eu-kfp.pkg.dev/p/r"], "is no repository of format KFP"),
         (["https://example.com/components"], "can be read from, but not published to"),
         (["moon://x"], "can't be a place of components"),
         (["STORE", "--existing", "latest", "--channel", "a", "--sign"], "nothing to --scan or --sign"),

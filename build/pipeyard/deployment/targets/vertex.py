@@ -76,9 +76,9 @@ class OnVertex(ServerTarget):
         template = self._kept(desired, record)
         if self.environment.templates and not template:
             tags = [desired.package.version, self.environment.name]
-            template = templates.upload(
-                self.environment.templates, desired.package.text.encode(), tags, self._session(), self.vertex.patience
-            )
+            repository = self.environment.templates
+            session = templates.open_session(repository, self.vertex.credentials)
+            template = templates.upload(repository, desired.package.text.encode(), tags, session, self.vertex.patience)
             done.append(f"uploaded the template {template}")
         name = schedule_name(desired.pipeline, self.environment.name)
         done += schedules.ensure(self.vertex, name, self._timing(desired), self._scheduled(desired, template))
@@ -145,14 +145,6 @@ class OnVertex(ServerTarget):
         return schedules.Timing(
             wanted.cron, wanted.timezone, wanted.enabled, wanted.max_concurrent_runs, wanted.catch_up
         )
-
-    def _session(self) -> Any:
-        import requests
-        from google.auth.transport.requests import AuthorizedSession
-
-        if self.environment.templates.startswith("http://"):  # without encryption: no token is sent
-            return requests.Session()
-        return AuthorizedSession(self.vertex.credentials)  # type: ignore[no-untyped-call]  # it is without types
 
 
 def _labels(package: "Package", environment: str, experiment: str) -> dict[str, str]:

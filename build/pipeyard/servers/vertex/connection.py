@@ -115,10 +115,15 @@ def connect(environment: "Environment", credentials: Any = None, patience: float
             "extra `vertex` of pipeyard."
         )
     endpoint = environment.host or f"https://{environment.region}-aiplatform.googleapis.com"
-    return Vertex(environment.project, environment.region, endpoint, credentials or _credentials(endpoint), patience)
+    return Vertex(environment.project, environment.region, endpoint, credentials or own_credentials(endpoint), patience)
 
 
-def _credentials(endpoint: str) -> Any:
+def own_credentials(endpoint: str) -> Any:
+    """Returns the credentials that this machine has; none over plain http.
+
+    Raises:
+        PipeyardError: there are none.
+    """
     import google.auth
     from google.auth import credentials
     from google.auth.exceptions import GoogleAuthError
@@ -128,7 +133,7 @@ def _credentials(endpoint: str) -> Any:
     try:
         return google.auth.default(scopes=[_SCOPE])[0]
     except GoogleAuthError as error:
-        raise PipeyardError(f"Vertex AI: {google_login.problem(error)}") from error
+        raise PipeyardError(f"{endpoint}: {google_login.problem(error)}") from error
 
 
 @contextlib.contextmanager

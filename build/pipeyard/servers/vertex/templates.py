@@ -7,10 +7,27 @@ repeats nothing.
 from typing import Any
 
 from pipeyard.errors import PipeyardError
-from pipeyard.servers.vertex.connection import CALL, PATIENCE, VertexUnavailable
+from pipeyard.servers.vertex.connection import CALL, PATIENCE, VertexUnavailable, own_credentials
 from pipeyard.system import google_login, retries
 
 _TOO_LARGE = 413
+
+
+def open_session(repository: str, credentials: Any = None) -> Any:
+    """Returns a session for `upload`: without encryption no token is sent.
+
+    Args:
+        credentials: of google.auth; None: those that the machine has.
+
+    Raises:
+        PipeyardError: there are none.
+    """
+    import requests
+    from google.auth.transport.requests import AuthorizedSession
+
+    if repository.startswith("http://"):
+        return requests.Session()
+    return AuthorizedSession(credentials or own_credentials(repository))
 
 
 def upload(repository: str, text: bytes, tags: list[str], session: Any, patience: float = PATIENCE) -> str:

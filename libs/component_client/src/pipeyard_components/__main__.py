@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         made[name].set_defaults(run=run)
         made[name].add_argument("--lock", type=Path, default=Path(lock_file.NAME), help="default: %(default)s")
         made[name].add_argument("--offline", action="store_true", help="ask no URL; take what the cache has")
-    made["add"].add_argument("source", metavar="URL", help="of a store: https://, gs://, s3://, or a folder")
+    made["add"].add_argument("source", metavar="URL", help="of a store: https://, oci://, gs://, s3://, or a folder")
     made["add"].add_argument("component", metavar="NAME[@TAG]")
     made["add"].add_argument("--vendor", action="store_true", help=f"keep a copy in {lock_file.VENDORED}/")
     made["add"].add_argument("--replace", action="store_true", help="take the place of another store's")

@@ -78,12 +78,13 @@ def for_prefix(auth: Any, prefix: str, prefixes: list[str]) -> Any:
                 f"auth={{{prefix!r}: Token('NAME_OF_THE_VARIABLE')}}."
             )
         found = auth
-    if found is not None and prefix.startswith("http://") and not _is_loopback(urlsplit(prefix).hostname or ""):
+    if found is not None and prefix.startswith("http://") and not is_loopback(urlsplit(prefix).hostname or ""):
         raise PipeyardError(f"Credentials for {prefix} would cross the network readable by all. Use https://.")
     return found
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for this machine's own names and addresses."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -51,7 +51,7 @@ class BucketPlace:
             ) from error
         except ValueError as error:
             raise PipeyardError(
-                f"{prefix} can't be a place of components: {error}. Use https://, gs://, s3:// or a local folder."
+                f"{prefix} can't be a place of components: {error}. Use https://, oci://, gs://, s3:// or a folder."
             ) from error
 
     @cached_property

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -37,16 +38,27 @@ class HttpPlace:
         prefix: what comes before `/<name>/component.yaml`.
         auth: what requests takes as such; None goes by the user's netrc file.
         timeout: seconds to wait for a connection, and for each part of an answer.
+        login: what to do where a login is wanted.
+        headers: of each request.
     """
 
-    def __init__(self, prefix: str, auth: Any, timeout: float) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        auth: Any,
+        timeout: float,
+        login: str = "give this prefix credentials with auth=, or in your netrc file",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._prefix = prefix.rstrip("/")
-        self._session = _RedirectingSession(auth, timeout)
+        self._session = RedirectingSession(auth, timeout)
+        self._session.headers.update(headers or {})
         self._timeout = timeout
+        self._login = login
         self._down: tuple[float, str] | None = None
 
     def location(self, path: str) -> str:
-        return f"{self._prefix}/{quote(path)}" if path else self._prefix
+        return f"{self._prefix}/{quote(path, safe='/:')}" if path else self._prefix
 
     def read(self, path: str) -> bytes:
         if self._down and time.monotonic() < self._down[0]:
@@ -64,7 +76,7 @@ class HttpPlace:
                 raise PlaceUnavailable(
                     f"{phrase}, which gets no credentials of {_host(url)}: give its own URL as a prefix"
                 )
-            raise PlaceUnavailable(f"{phrase}: give this prefix credentials with auth=, or in your netrc file")
+            raise PlaceUnavailable(f"{phrase}: {self._login}")
         raise PlaceUnavailable(phrase)
 
     def entries(self) -> dict[str, IndexEntry]:
@@ -111,8 +123,11 @@ class HttpPlace:
         return bytes(body)
 
 
-class _RedirectingSession(requests.Session):
-    """Redirected to another host, requests drops the header Authorization; this one drops whatever `auth` may add."""
+class RedirectingSession(requests.Session):
+    """Repeats what failed for the moment.
+
+    Redirected to another host, requests drops the header Authorization; this one drops whatever `auth` may add.
+    """
 
     def __init__(self, auth: Any, timeout: float) -> None:
         super().__init__()

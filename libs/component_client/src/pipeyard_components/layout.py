@@ -31,6 +31,8 @@ TAGS = f"{VERSIONS}/tags"
 DIGESTS = f"{VERSIONS}/sha256"
 INDEX = "index.json"
 RELEASES = "releases"
+# What a release has, in its folder.
+RELEASE_FILE = "release.json"
 
 _INDEX_FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_][\w .+-]*(/[A-Za-z0-9_][\w .+-]*)*", re.ASCII)

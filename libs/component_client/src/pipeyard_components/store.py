@@ -1,4 +1,4 @@
-"""Finds components by name and version in folders, on servers and in buckets."""
+"""Finds components by name and version in folders, on servers, in registries and in buckets."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class ComponentStore:
 
     Args:
         local_search_paths: folders.
-        url_search_prefixes: `https://`, `gs://`, `s3://`, or whatever else fsspec knows.
+        url_search_prefixes: `https://`, `oci://`, `gs://`, `s3://`, or whatever else fsspec knows.
         auth: who one is there. A mapping from prefixes (or beginnings of them) to credentials: `Token`, `Basic`, or
             what requests takes as `auth`; for buckets a mapping with fsspec's storage options. Or credentials alone, if
             all prefixes are of one host. Without, netrc and the cloud's own logins count.
@@ -234,7 +234,11 @@ class ComponentStore:
         return _load(data, str(path), retype)
 
     def load_component_from_url(self, url: str, digest: str | None = None, *, retype: bool = False) -> LoadedComponent:
-        """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`."""
+        """Loads the specification at a URL, with this store's credentials and cache; raises as `load_component`.
+
+        Args:
+            url: `oci://HOST/PATH/NAME:TAG` and `oci://HOST/PATH/NAME@sha256:DIGEST` of a registry, too.
+        """
         version = VersionSelector.of(digest)
         if not isinstance(url, str):
             raise PipeyardError(f"{url!r} is no URL: those are text.")
@@ -271,6 +275,7 @@ class ComponentStore:
         from pipeyard_components import auth
         from pipeyard_components.buckets import BucketPlace
         from pipeyard_components.http import HttpPlace
+        from pipeyard_components.oci import OciPlace
         from pipeyard_components.spec_cache import Cached, SpecCache, default_folder
 
         if not isinstance(prefix, str):
@@ -287,6 +292,8 @@ class ComponentStore:
         place: Place
         if url.scheme in {"http", "https"}:
             place = HttpPlace(prefix, credentials, self._timeout)
+        elif url.scheme == "oci":
+            place = OciPlace(prefix, credentials, self._timeout)
         else:
             place = BucketPlace(prefix, credentials or {}, self._timeout)
         return Cached(place, SpecCache(Path(self._cache_dir or default_folder())), self._offline)
