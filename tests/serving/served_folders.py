@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 # Of a rollout that nobody decides.
 UNDECIDED = Policy(steps=(10, 20, 50, 100), min_requests=10**9, latency_ratio=None)
-_SECONDS = 30
+_SECONDS = 60
 
 
 def link_checkout(folder: Path) -> Path:

@@ -1,8 +1,6 @@
-"""Serving under load, with Envoy: shares, shifts, kills, rollouts; and nothing left of it in the end."""
+"""Serving under load, with Envoy: shares, shifts, rollouts; and nothing left of it in the end."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +18,6 @@ from rollout import desired
 from rollout.policy import DIRECT, SHADOW, Policy
 
 QUICK = Policy(steps=(10, 50, 100), min_requests=60, error_margin=0.05, latency_ratio=None, deadline_seconds=60)
-MOST_GAP_SECONDS = 2.0
 
 
 def _ask(served, **headers: str) -> requests.Response:
@@ -80,48 +77,6 @@ def test_shifts_fail_no_request(served):
     told = load.end()
     assert told["failed"] == {}, told
     assert min(told["answered"].values()) > 50
-
-
-@pytest.mark.parametrize("weight", [10, 50])
-@pytest.mark.parametrize("who", ["candidate", "stable", "router", "supervisor", "keeper", "supervisor and keeper"])
-def test_kills_at_each_step_leave_no_gap(served, who, weight):
-    """Of what is killed each time another is started; what lives answers meanwhile, and nothing is done twice."""
-    served.change(lambda before: desired.shift(before, 4, weight))
-    served.wait_for_shares(v3=100 - weight, v4=weight)
-    model = served.state["models"]["taxi"]["versions"]
-    before = {each.pid for each in served.processes()}
-    pids = {
-        "candidate": [model["4"]["pid"]],
-        "stable": [model["3"]["pid"]],
-        "router": [served.state["router"]["pid"]],
-        "supervisor": [_supervisor(served)],
-        "keeper": [psutil.Process(_supervisor(served)).ppid()],
-    }
-    pids["supervisor and keeper"] = pids["keeper"] + pids["supervisor"]
-    old = (_supervisor(served), served.state["router"]["pid"], model["3"]["pid"], model["4"]["pid"])
-    load = served.load()
-    time.sleep(0.5)
-    for pid in pids[who]:
-        os.kill(pid, signal.SIGKILL)
-    if who == "supervisor and keeper":
-        served.pipeyard("start")
-
-    def is_back() -> bool:
-        now = served.state
-        versions = now["models"]["taxi"]["versions"]
-        pids_now = (now["supervisor"]["pid"], now["router"].get("pid"), *(versions[each].get("pid") for each in "34"))
-        changed = sum(one != other for one, other in zip(old, pids_now, strict=True))
-        return changed == 1 and None not in pids_now and served.shares == {"3": 100 - weight, "4": weight}
-
-    served.wait(is_back, f"after the kill of the {who} it isn't as before")
-    time.sleep(0.3)
-    told = load.end()
-    print(f"kill of the {who} at {weight}%: longest gap {told['longest_gap']:.2f} s, failed {told['failed']}")
-    assert told["longest_gap"] <= MOST_GAP_SECONDS, told
-    if who != "router":
-        assert told["failed"] == {}, told
-    # What lived was taken over.
-    assert len({each.pid for each in served.processes()} - before) == (who in ("candidate", "stable", "router"))
 
 
 def test_rollouts_are_decided_one_after_another(served):
