@@ -1,5 +1,5 @@
-"""The loop closed, on real data: what a served model is asked drifts, a trigger fires, the pipeline trains anew, and the
-better model gets a share of the requests, and then all.
+"""The loop closed, on real data: what a served model is asked drifts, a trigger fires, the pipeline trains anew, and
+the better model gets a share of the requests, and then all.
 
 New data are the same rides in another year: fares have doubled, and it is riders who pay cash that tip. The served
 model is wrong about nearly all of them.

@@ -1,4 +1,4 @@
-"""Whatever serves is killed, under load, at every step of a rollout: what lives answers, and all comes back by itself."""
+"""What serves is killed under load, at every step of a rollout: what lives answers, and all comes back by itself."""
 
 import os
 import signal
@@ -107,27 +107,32 @@ def test_at_a_later_step(killing):
         killing.kill("canary, 50%", (who,), {"3": 50, "4": 50})
 
 
+def _kill_at_the_end(killing: Killing, step: str, who: str, number: int) -> None:
+    """Stages one of the versions 3 and 4, the other being stable, decides it, and kills somebody in that moment."""
+    served, model = killing.served, desired.read(killing.served.folder.model("taxi"))
+    tried = 7 - model.stable
+    # Of the same policy what was rolled back isn't tried again.
+    served.stage(tried, policy=replace(UNDECIDED, min_requests=10**9 + number))
+    served.wait(lambda: served.shares.get(str(tried)), f"version {tried} gets no share")
+    end = desired.promote if step == "promotion" else desired.roll_back
+    left = {str(tried if step == "promotion" else model.stable): 100}
+    before, load = killing.pids(), served.load()
+    time.sleep(0.5)
+    served.change(lambda now: end(now, tried, ["by hand"], time.time()))
+    os.kill(before[who], signal.SIGKILL)
+    served.wait(lambda: served.shares == left and len(served.processes()) == 2, f"{step}: {who} killed")
+    told = killing.told(step, (who,), load)
+    if (step, who) != ("roll back", STABLE):  # what was found bad doesn't stand in
+        assert told["longest_gap"] <= MOST_GAP_SECONDS, told
+    if who == SUPERVISOR:
+        assert told["failed"] == {}, told
+
+
 @pytest.mark.parametrize("step", ["promotion", "roll back"])
 def test_as_a_rollout_ends(killing, step):
-    """What is killed in the moment in which it is decided: what was decided comes true, and nothing else runs then."""
+    """What was decided comes true, and nothing else runs then."""
     for number, who in enumerate((CANDIDATE, STABLE, ROUTER, SUPERVISOR)):
-        served, model = killing.served, desired.read(killing.served.folder.model("taxi"))
-        stable, tried = model.stable, 7 - model.stable  # of versions 3 and 4 the other one
-        # Of the same policy what was rolled back isn't tried again.
-        served.stage(tried, policy=replace(UNDECIDED, min_requests=10**9 + number))
-        served.wait(lambda tried=tried: served.shares.get(str(tried)), f"version {tried} gets no share")
-        end = desired.promote if step == "promotion" else desired.roll_back
-        left = {str(tried if step == "promotion" else stable): 100}
-        before, load = killing.pids(), served.load()
-        time.sleep(0.5)
-        served.change(lambda now, tried=tried, end=end: end(now, tried, ["by hand"], time.time()))
-        os.kill(before[who], signal.SIGKILL)
-        served.wait(lambda left=left: served.shares == left and len(served.processes()) == 2, f"{step}: {who} killed")
-        told = killing.told(step, (who,), load)
-        if (step, who) != ("roll back", STABLE):  # what was found bad doesn't stand in
-            assert told["longest_gap"] <= MOST_GAP_SECONDS, told
-        if who == SUPERVISOR:
-            assert told["failed"] == {}, told
+        _kill_at_the_end(killing, step, who, number)
 
 
 def test_while_a_candidate_is_staged(killing):
