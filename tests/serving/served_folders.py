@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PIPEYARD = Path(sys.executable).with_name("pipeyard")
 # Of a rollout that nobody decides.
 UNDECIDED = Policy(steps=(10, 20, 50, 100), min_requests=10**9, latency_ratio=None)
-_SECONDS = 30
+_SECONDS = 60
 
 
 def link_checkout(folder: Path) -> Path:
@@ -48,7 +48,7 @@ class Load:
 
 
 class ServedFolder:
-    """A folder of versions of `taxi`, and what serves it."""
+    """A folder of versions of `taxi`, or of other models, and what serves it."""
 
     SERVER = "support.stand_in_model_server"
 
@@ -57,20 +57,18 @@ class ServedFolder:
         self._envoy = envoy
         self._options = options
 
-    def push(self, version: int, **behaviour: Any) -> None:
-        folder = self.folder.path / "taxi" / str(version)
+    def push(self, version: int, model: str = "taxi", **behaviour: Any) -> None:
+        folder = self.folder.path / model / str(version)
         folder.mkdir(parents=True)
         (folder / "behaviour.json").write_text(json.dumps(behaviour))
         (folder / "saved_model.pb").touch()
 
-    def stage(self, version: int, strategy: str = CANARY, policy: Policy = UNDECIDED) -> None:
-        now = time.time()
-        self.change(
-            lambda before: desired.stage(before, version, strategy=strategy, policy=policy, registry_uri="", now=now)
-        )
+    def stage(self, version: int, strategy: str = CANARY, policy: Policy = UNDECIDED, *, model: str = "taxi") -> None:
+        options = {"strategy": strategy, "policy": policy, "registry_uri": "", "now": time.time()}
+        self.change(lambda before: desired.stage(before, version, **options), model)
 
-    def change(self, change: Callable[[Any], desired.Desired]) -> desired.Desired:
-        return desired.update(self.folder.model("taxi"), change)
+    def change(self, change: Callable[[Any], desired.Desired], model: str = "taxi") -> desired.Desired:
+        return desired.update(self.folder.model(model), change)
 
     def pipeyard(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = [str(PIPEYARD), "serve", "--folder", str(self.folder.path), *arguments]
@@ -96,8 +94,8 @@ class ServedFolder:
         model = self.state["models"]["taxi"]
         return {number: each["share"] for number, each in model["versions"].items()} if model["in_force"] else {}
 
-    def wait(self, true: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + _SECONDS
+    def wait(self, true: Callable[[], bool], what: str, seconds: float = _SECONDS) -> None:
+        until = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < until, f"{what}\n{json.dumps(self.state, indent=2)}\n{self._log()}"
             time.sleep(0.02)
@@ -106,8 +104,8 @@ class ServedFolder:
         wanted = {name.removeprefix("v"): share for name, share in shares.items()}
         self.wait(lambda: self.shares == wanted, f"the shares aren't {wanted}")
 
-    def load(self, rate: int = 300) -> Load:
-        return Load(f"{self.url}/v1/models/taxi:predict", rate)
+    def load(self, rate: int = 300, model: str = "taxi") -> Load:
+        return Load(f"{self.url}/v1/models/{model}:predict", rate)
 
     def processes(self) -> list[Any]:
         return marks.find({"PIPEYARD_SERVE": str(self.folder.path)})

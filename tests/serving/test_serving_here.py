@@ -1,26 +1,19 @@
-"""Serving under load, with Envoy: shares, shifts, kills, rollouts; and nothing left of it in the end."""
+"""Serving under load, with Envoy: shares, shifts; and nothing left of it in the end."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
-import pytest
 import requests
-from served_folders import ROOT, UNDECIDED
+from served_folders import ROOT
 
 from pipeyard.serving import start_serving
 from pipeyard.serving.served_processes import is_alive
 from rollout import desired
-from rollout.policy import DIRECT, SHADOW, Policy
-
-QUICK = Policy(steps=(10, 50, 100), min_requests=60, error_margin=0.05, latency_ratio=None, deadline_seconds=60)
-MOST_GAP_SECONDS = 2.0
+from rollout.policy import DIRECT, SHADOW
 
 
 def _ask(served, **headers: str) -> requests.Response:
@@ -82,79 +75,15 @@ def test_shifts_fail_no_request(served):
     assert min(told["answered"].values()) > 50
 
 
-@pytest.mark.parametrize("weight", [10, 50])
-@pytest.mark.parametrize("who", ["candidate", "stable", "router", "supervisor", "keeper", "supervisor and keeper"])
-def test_kills_at_each_step_leave_no_gap(served, who, weight):
-    """Of what is killed each time another is started; what lives answers meanwhile, and nothing is done twice."""
-    served.change(lambda before: desired.shift(before, 4, weight))
-    served.wait_for_shares(v3=100 - weight, v4=weight)
-    model = served.state["models"]["taxi"]["versions"]
-    before = {each.pid for each in served.processes()}
-    pids = {
-        "candidate": [model["4"]["pid"]],
-        "stable": [model["3"]["pid"]],
-        "router": [served.state["router"]["pid"]],
-        "supervisor": [_supervisor(served)],
-        "keeper": [psutil.Process(_supervisor(served)).ppid()],
-    }
-    pids["supervisor and keeper"] = pids["keeper"] + pids["supervisor"]
-    old = (_supervisor(served), served.state["router"]["pid"], model["3"]["pid"], model["4"]["pid"])
-    load = served.load()
-    time.sleep(0.5)
-    for pid in pids[who]:
-        os.kill(pid, signal.SIGKILL)
-    if who == "supervisor and keeper":
-        served.pipeyard("start")
-
-    def is_back() -> bool:
-        now = served.state
-        versions = now["models"]["taxi"]["versions"]
-        pids_now = (now["supervisor"]["pid"], now["router"].get("pid"), *(versions[each].get("pid") for each in "34"))
-        changed = sum(one != other for one, other in zip(old, pids_now, strict=True))
-        return changed == 1 and None not in pids_now and served.shares == {"3": 100 - weight, "4": weight}
-
-    served.wait(is_back, f"after the kill of the {who} it isn't as before")
-    time.sleep(0.3)
-    told = load.end()
-    print(f"kill of the {who} at {weight}%: longest gap {told['longest_gap']:.2f} s, failed {told['failed']}")
-    assert told["longest_gap"] <= MOST_GAP_SECONDS, told
-    if who != "router":
-        assert told["failed"] == {}, told
-    # What lived was taken over.
-    assert len({each.pid for each in served.processes()} - before) == (who in ("candidate", "stable", "router"))
-
-
-def test_rollouts_are_decided_one_after_another(served):
-    """A canary that errs is rolled back, a good one promoted, the next right after it gets what is its own."""
-    served.change(lambda before: desired.roll_back(before, 4, ["so far"], time.time()))
-    served.wait_for_shares(v3=100)
-    served.push(5, errors=0.3)
-    served.push(6)
-    served.push(7)
-    load = served.load(400)
-    served.stage(5, policy=QUICK)
-    served.wait(lambda: served.state["models"]["taxi"]["decided"]["version"] == 5, "version 5 isn't decided")
-    decided = served.state["models"]["taxi"]["decided"]
-    assert (decided["action"], "errors" in decided["reasons"][0]) == ("rolled_back", True)
-    served.wait_for_shares(v3=100)
-    served.stage(6, policy=QUICK)
-    served.wait(lambda: served.state["models"]["taxi"]["stable"] == 6, "version 6 isn't promoted")
-    served.stage(7, policy=UNDECIDED)
-    served.wait_for_shares(v6=90, v7=10)
-    told = load.end()
-    assert set(told["failed"]) <= {"500"}, told  # those of version 5
-    assert {_ask(served).headers["x-model-version"] for _ in range(100)} == {"6", "7"}
-    served.wait(lambda: len(served.processes()) == 3, "more than the router, 6 and 7 run")
-    replayed = served.pipeyard("replay", str(served.folder.looks("taxi")))
-    assert "promote 100%" in replayed.stdout
-    assert "0 decided otherwise" in replayed.stderr
-
-
 def _is_mirrored(model: dict) -> bool:
-    return model["in_force"] and model["versions"]["7"]["mirrored"]
+    return model["in_force"] and model["versions"].get("7", {}).get("mirrored", False)
 
 
 def test_a_shadow_gets_copies_and_direct_takes_over(served):
+    served.push(6)
+    served.push(7)
+    served.stage(6, DIRECT)
+    served.wait_for_shares(v6=100)
     served.stage(7, SHADOW)
     served.wait(lambda: _is_mirrored(served.state["models"]["taxi"]), "version 7 gets no copies")
     port = served.state["models"]["taxi"]["versions"]["7"]["port"]

@@ -145,6 +145,8 @@ def test_live_data_that_drift_fire_the_trigger_as_the_page_says(watched, tmp_pat
     assert "fare (train): Kolmogorov-Smirnov 1 > 0.25" in fired
     (company,) = (line for line in fired.splitlines() if "company (train)" in line)
     assert company.endswith(" within 0.25")
+    assert texts["serve forget"].startswith("Removed ")
+    assert not list((watched / "serving/.serve/samples").rglob("*.*"))
 
 
 _ASKED_AND_LABELLED = """\

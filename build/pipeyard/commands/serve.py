@@ -209,6 +209,29 @@ def logs_command(place: "_ServeOptions", name: str, lines: int, remove: bool) ->
         click.echo(line)
 
 
+@command.command("forget")
+@click.argument("model")
+@click.option("--older-than", default="", metavar="TIME", help="Only what was written more than 6h, 30d ... ago.")
+@_json
+@click.pass_obj
+def forget_command(place: "_ServeOptions", model: str, older_than: str, as_json: bool) -> None:
+    """Remove what is kept of the requests to MODEL: samples, labels, and what monitor made of them.
+
+    Also while it is served; what a server hasn't written yet comes within half a minute. Logs have none of it.
+    """
+    from pipeyard.serving import kept_requests
+    from pipeyard.settings import durations
+
+    removed = kept_requests.remove(place.serving, model, durations.of_option("--older-than", older_than))
+    if as_json:
+        import dataclasses
+        import json
+
+        click.echo(json.dumps(dataclasses.asdict(removed), indent=2))
+        return
+    click.echo(f"Removed {removed.files} files of {model}, {removed.bytes:,} bytes.")
+
+
 @command.command("monitor")
 @click.argument("model")
 @click.option("--version", type=click.IntRange(min=1), help="Whose requests; default: the stable version.")

@@ -16,7 +16,6 @@ from pipeyard.repository.project import Project
 from pipeyard.serving import sample_tables, wanted_models
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
 from pipeyard.settings import durations
-from pipeyard.settings.problems import Unfit
 from rollout import desired
 from rollout.errors import RolloutError
 from stepkit import served
@@ -157,11 +156,7 @@ def read_options(last: str, schema: str, schema_environment: str, threshold: flo
     Raises:
         PipeyardError: it is none.
     """
-    try:
-        seconds = durations.seconds(last) if last else 0.0
-    except Unfit as error:
-        raise PipeyardError(f"--last {last!r}: {error}") from error
-    return MonitoringOptions(seconds, schema, schema_environment, threshold)
+    return MonitoringOptions(durations.of_option("--last", last), schema, schema_environment, threshold)
 
 
 def version_of(folder: ServingFolder, model: str, asked: int | None = None) -> ServedVersion:

@@ -18,7 +18,8 @@ class WantedModel:
     Attributes:
         weight: percent of the traffic that goes to the candidate.
         mirrored: the candidate gets a copy of each request, and its answers are dropped.
-        previous: the stable version before, which serves where the stable one can't be started; None: there is none.
+        previous: the stable version before, which serves where the stable one can't be started, or ends before this one
+            was ended; None: there is none.
     """
 
     name: str
@@ -167,7 +168,7 @@ def route(model: WantedModel, seen: SeenServing) -> ModelRoute:
     """Returns where a model's requests go.
 
     Shares are as wanted where all that should have one are ready; else those that are ready share all. Where none is,
-    what was served before is served on, so that there is no moment without a version.
+    what was served before is served on, or the stable version before, so that there is no moment without a version.
     """
     mirror = model.candidate if model.mirrored and seen.ready(model.name, model.candidate or 0) else None
     ready = {number: share for number, share in model.shares.items() if seen.ready(model.name, number)}
@@ -178,7 +179,7 @@ def route(model: WantedModel, seen: SeenServing) -> ModelRoute:
         if shares:
             pinned = tuple(dict.fromkeys((*model.versions, *kept)))
             return ModelRoute(_whole(dict(shares)), tuple(kept), mirror, pinned)
-    if not ready and model.previous and seen.ready(model.name, model.previous) and _falls_back(model, seen):
+    if not ready and model.previous and seen.ready(model.name, model.previous):  # it is there still, or again
         pinned = (*model.versions, model.previous)
         return ModelRoute(((model.previous, WHOLE),), (model.previous,), mirror, pinned)
     return ModelRoute(_whole(ready or model.shares), model.answering, mirror, model.versions)

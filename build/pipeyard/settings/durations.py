@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from pipeyard.errors import PipeyardError
 from pipeyard.settings.problems import Unfit
 
 PATTERN = r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s?)?$"
@@ -24,6 +25,18 @@ def seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise Unfit("this is no length of time", "Write seconds, or such as 90s, 15m, 6h, 1h30m, 2d.")
     return float(value)
+
+
+def of_option(option: str, text: str) -> float:
+    """Returns the length of time that a command's option gives, in seconds; 0 if it isn't given.
+
+    Raises:
+        PipeyardError: it is none.
+    """
+    try:
+        return seconds(text) if text else 0.0
+    except Unfit as error:
+        raise PipeyardError(f"{option} {text!r}: {error}") from error
 
 
 def as_text(value: float) -> str:

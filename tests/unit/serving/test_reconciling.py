@@ -132,6 +132,17 @@ def test_where_the_stable_version_can_t_be_started_the_one_before_serves():
     assert actions([wanted], _seen({3: IDLE, 4: READY}, asked_for)) == [StopVersion(_v(3))]
 
 
+def test_a_version_that_ends_as_it_is_promoted_is_stood_in_for_by_the_one_before():
+    wanted = WantedModel("taxi", 4, previous=3)
+    promoted = ModelRoute(((4, 100),), (4,), None, (4,))
+    start, change = actions([wanted], _seen({3: IDLE, 4: ENDED}, promoted))
+    assert start == StartVersion(_v(4))
+    back = change.routes["taxi"]
+    assert (back.shares, back.answering) == (((3, 100),), (3,))
+    assert actions([wanted], _seen({3: IDLE, 4: STARTING}, back)) == []
+    assert route(wanted, _seen({3: IDLE, 4: READY}, back)) == promoted
+
+
 @pytest.mark.parametrize(
     ("wanted", "before", "states"),
     [
