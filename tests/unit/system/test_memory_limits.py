@@ -146,8 +146,10 @@ def test_a_watched_process_below_its_limit_is_left_alone() -> None:
 
 
 def test_a_family_has_those_that_left_their_parent_and_counts_what_they_hold() -> None:
-    held = "import os, sys, time; held = b'x' * 40_000_000; os.write(1, b'.'); sys.stdin.read()"
-    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {held!r}], start_new_session=True)\n"
+    held = "import os, sys, time; held = b'x' * 40_000_000; os.write(1, b'.'); time.sleep(60)"
+    # The line that ends the parent is the parent's alone: who of two reads it is chance.
+    apart = "start_new_session=True, stdin=subprocess.DEVNULL"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {held!r}], {apart})\n"
     with subprocess.Popen(
         [sys.executable, "-c", f"{parent}sys.stdin.readline()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as started:
