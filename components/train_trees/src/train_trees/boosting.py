@@ -132,9 +132,10 @@ def fit(
 
 @contextlib.contextmanager
 def _refusing(*more: type[Exception]) -> Iterator[None]:
+    refusals: tuple[type[Exception], ...] = (xgboost.core.XGBoostError, *more)
     try:
         yield
-    except (xgboost.core.XGBoostError, *more) as error:
+    except refusals as error:
         raise StepError(f"XGBoost can't train with what tree_parameters gives: {cause(error)}") from error
 
 
