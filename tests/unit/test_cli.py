@@ -59,9 +59,9 @@ def test_env_is_a_hidden_name_of_sync_that_says_so_on_stderr():
 
 
 def test_an_unknown_pipeline_names_those_there_are():
-    done = _pipeyard("run", "chicago-taxi")
+    done = _pipeyard("run", "penguin")
     assert done.returncode == 1
-    assert "Did you mean 'chicago_taxi'?" in done.stderr
+    assert "Did you mean 'penguins'?" in done.stderr
     assert "Traceback" not in done.stderr
 
 
