@@ -1,6 +1,7 @@
 """Pushing: whole or not at all, never over another version, whatever happens in between."""
 
 import errno
+import contextlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from stepkit import registry, uris
 from stepkit.errors import StepError
-from stepkit.served import STATISTICS
+from stepkit.served import MODEL_CARD, MODEL_CARD_PAGE, STATISTICS
 from stepkit.served import versions as numbers_of
 
 
@@ -257,6 +258,32 @@ def test_what_is_the_same_is_not_written_again(
     versions.renew(1, {**beside, STATISTICS: b"second"})
     with uris.local_copy(f"{versions.uri(1)}/{STATISTICS}", "statistics") as copy:
         assert copy.read_bytes() == b"second"
+
+
+def _card(run: str, value: float) -> bytes:
+    details = {"name": "taxi", "lineage": {"run_id": run}}
+    return json.dumps({"model_details": details, "quantitative_analysis": {"AUC": value}}).encode()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_card_names_the_run_that_pushed_until_it_says_something_else(
+    store: MemoryFileSystem, model: Path, tmp_path: Path, remote: bool
+) -> None:
+    versions = RemoteVersions("memory://models/taxi") if remote else LocalVersions(tmp_path / "taxi")
+
+    def read() -> tuple[bytes, bytes]:
+        names = (MODEL_CARD, MODEL_CARD_PAGE)
+        with contextlib.ExitStack() as stack:
+            copies = [stack.enter_context(uris.local_copy(f"{versions.uri(1)}/{name}", name)) for name in names]
+            card, page = (copy.read_bytes() for copy in copies)
+            return card, page
+
+    with versions.locked():
+        versions.push(model, describe, {MODEL_CARD: _card("first", 0.9), MODEL_CARD_PAGE: b"of the first"})
+    versions.renew(1, {MODEL_CARD: _card("second", 0.9), MODEL_CARD_PAGE: b"of the second"})
+    assert read() == (_card("first", 0.9), b"of the first")
+    versions.renew(1, {MODEL_CARD: _card("third", 0.8), MODEL_CARD_PAGE: b"of the third"})
+    assert read() == (_card("third", 0.8), b"of the third")
 
 
 def test_a_version_that_is_pushed_elsewhere_gets_the_statistics_of_that_push(model: Path, tmp_path: Path) -> None:

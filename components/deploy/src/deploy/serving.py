@@ -25,10 +25,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from deploy import model_card
 from stepkit import digest as digests
 from stepkit import served, uris
 from stepkit.errors import StepError
-from stepkit.served import BESIDE, RECORD, SAVED_MODEL, is_number, versions
+from stepkit.served import BESIDE, MODEL_CARD, MODEL_CARD_PAGE, RECORD, SAVED_MODEL, is_number, versions
 
 _LOCK = ".lock"
 _CLAIMS = ".claims"
@@ -272,16 +273,21 @@ def _outdated(beside: Beside) -> list[str]:
 def _others(beside: Beside, read: Callable[[str], bytes]) -> dict[str, Path | bytes]:
     """Returns those files that aren't there as they are given: what stays the same isn't written again.
 
+    A card that says the same of the model stays, lineage included: as the record, it names the run that pushed it.
+
     Args:
         read: returns what is there.
     """
-    found = {}
-    for name, source in beside.items():
+    there = {}
+    for name in beside:
         with contextlib.suppress(FileNotFoundError):
-            if read(name) == (source if isinstance(source, bytes) else source.read_bytes()):
-                continue
-        found[name] = source
-    return found
+            there[name] = read(name)
+    given = {name: source if isinstance(source, bytes) else source.read_bytes() for name, source in beside.items()}
+    same = {name for name in there if there[name] == given[name]}
+    cards = {MODEL_CARD, MODEL_CARD_PAGE}
+    if cards <= there.keys() and model_card.says_the_same(there[MODEL_CARD], given[MODEL_CARD]):
+        same |= cards
+    return {name: source for name, source in beside.items() if name not in same}
 
 
 def _files(model: Path, beside: Beside) -> dict[str, Path | bytes]:
