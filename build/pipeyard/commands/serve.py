@@ -12,6 +12,7 @@ from pipeyard.system import verbosity
 if TYPE_CHECKING:
     from pipeyard.ir import Pipeline
     from pipeyard.repository.project import Project
+    from pipeyard.serving.remote_serving import RemoteModel
     from pipeyard.serving.serving_folder import ServingFolder
     from pipeyard.settings import Environment
 
@@ -132,7 +133,7 @@ def _remote_status(place: "_ServeOptions", as_json: bool) -> int:
     for model in remote_serving.models(place.project, place.environment, place.compiled):
         try:
             more = ["--json"] if as_json else []
-            told[model.name] = remote_serving.ask(place.project, model, "status", *more, say=verbosity.note)
+            told[model.name] = _ask(place, model, "status", *more)
         except PipeyardError as error:  # the others are shown all the same
             click.echo(str(error), err=True)
             problems += 1
@@ -141,6 +142,23 @@ def _remote_status(place: "_ServeOptions", as_json: bool) -> int:
     else:
         click.echo("\n".join(text.rstrip() for text in told.values()))
     return 0 if told and not problems else 1
+
+
+def _ask(place: "_ServeOptions", model: "RemoteModel", action: str, *more: str) -> str:
+    """Asks deploy's program with the secrets that a run's step gets, and keeps them out of what is printed."""
+    import dataclasses
+    import os
+
+    from pipeyard.errors import PipeyardError
+    from pipeyard.local.hidden_secrets import HiddenSecrets
+    from pipeyard.serving import remote_serving
+
+    hidden = HiddenSecrets({"serving_uri": model.serving_uri, "options": model.options}, os.environ)
+    given = dataclasses.replace(model, **hidden.parameters())
+    try:
+        return str(hidden.hide(remote_serving.ask(place.project, given, action, *more, say=verbosity.note)))
+    except PipeyardError as error:
+        raise PipeyardError(hidden.hide(str(error))) from None
 
 
 @command.command("stop")
@@ -189,7 +207,7 @@ def _decide_remotely(
     found = remote_serving.find(place.project, place.environment, place.compiled, model)
     more = [f"--reason={reason}", *([f"--version={version}"] if version is not None else [])]
     more += ["--json"] if as_json else []
-    click.echo(remote_serving.ask(place.project, found, action, *more, say=verbosity.note), nl=False)
+    click.echo(_ask(place, found, action, *more), nl=False)
 
 
 _deciding("promote", "Give the candidate of MODEL all traffic: it is the stable version from now on.")

@@ -47,6 +47,15 @@ def test_vertex_ai_tells_no_scores() -> None:
         check("vertex", {"drift_limit": 0.1})
 
 
+def test_a_default_that_vertex_ai_does_not_keep_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    check("vertex", {"drift_limit": None})
+    check("vertex", {}, "direct")
+    check("kserve", {})
+    assert capsys.readouterr().err == ""
+    check("vertex", {})
+    assert "the default drift_limit of 0.2 isn't kept. Set drift_limit to null" in capsys.readouterr().err
+
+
 def test_the_least_time_is_that_of_the_windows_and_of_what_is_waited_for_them() -> None:
     # Three steps, of windows of a minute that are known eight minutes later.
     check("vertex", {"deadline_seconds": 2 * 540 + 60})

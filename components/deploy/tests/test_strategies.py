@@ -129,6 +129,17 @@ def test_a_canary_goes_from_pushed_to_promoted_and_the_next_is_rolled_back(
     assert "version 3 was there already: nothing pushed, decided on before and not tried" in capsys.readouterr().err
 
 
+def test_a_canary_that_gets_all_traffic_because_the_state_is_lost_says_so(
+    files: Files, save_model: SaveModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "versions 1 of 'taxi' were pushed before, but --serving-target local knows of none"
+    assert main(files.argv(strategy="canary")) == 0
+    assert said not in capsys.readouterr().err  # it is the first
+    (files.serving / "taxi" / desired.FILE).unlink()
+    assert main(replace(files, model=save_model(weight=2.0)).argv(strategy="canary")) == 0
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_desired_lies_beside_the_versions(base: str, aliases: Registry, tmp_path: Path) -> None:
     first, second, third = models(tmp_path, 3)
     assert (deploy(first, base, "shadow").role, state(base).strategy) == ("stable", "direct")

@@ -82,7 +82,13 @@ def test_it_compiles_and_its_parameters_are_in_the_settings(project):
         "settings.yaml",
     ]
     compiled = compiler.compile_pipeline(project.root / "pipelines/things")
-    inputs = yaml.safe_load(compiled.text)["root"]["inputDefinitions"]["parameters"]
+    spec = yaml.safe_load(compiled.text)
+    steps = next(
+        each["dag"]["tasks"] for each in spec["components"].values() if "deploy" in each.get("dag", {}).get("tasks", {})
+    )
+    module = (project.root / "pipelines/things/module.py").read_text(encoding="utf-8")
+    assert steps["deploy"]["inputs"]["parameters"]["module"] == {"runtimeValue": {"constant": module}}  # its MODEL_CARD
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
     required = {name for name, each in inputs.items() if not each.get("isOptional")}
     entry = yaml.safe_load((project.root / "settings.yaml").read_text())["environments"]["local"]["pipelines"]["things"]
     assert required <= entry["parameters"].keys() <= inputs.keys()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeyard.errors import PipeyardError
 from pipeyard.repository import component_programs
 from pipeyard.serving import remote_serving
 from pipeyard.settings import Environment
@@ -57,6 +58,27 @@ def test_deploy_is_asked_for_what_its_settings_say(cluster, run_pipeyard):
     assert json.loads(run_pipeyard(*at, "status", "--json")[1]) == {"chicago_taxi": STATE, "penguins": STATE}
     code, _, error = run_pipeyard(*at, "promote", "penguin")
     assert (code, "dev serves no model 'penguin'. Did you mean 'penguins'?" in error) == (1, True)
+
+
+def test_secrets_are_given_as_a_run_gets_them_and_not_printed(cluster, run_pipeyard, monkeypatch):
+    root, asked = cluster
+    settings = json.loads((root / "settings.yaml").read_text())
+    settings["environments"]["dev"]["parameters"]["serving_options"] = {"namespace": "${secret:PLACE}"}
+    (root / "settings.yaml").write_text(json.dumps(settings))
+    at = ("serve", "--project", str(root), "--env", "dev", "promote", "chicago_taxi")
+    monkeypatch.delenv("PLACE", raising=False)
+    code, _, error = run_pipeyard(*at)
+    assert (code, asked, "Set the environment variable PLACE" in error) == (1, [], True)
+    monkeypatch.setenv("PLACE", "kept-apart")
+    assert run_pipeyard(*at)[0] == 0
+    assert '--serving-options={"namespace": "kept-apart"}' in asked[0][1]
+
+    def run(*_):
+        raise PipeyardError("deploy failed: no namespace kept-apart")
+
+    monkeypatch.setattr(component_programs, "run", run)
+    code, _, error = run_pipeyard(*at)
+    assert (code, "no namespace ${secret:PLACE}" in error, "kept-apart" in error) == (1, True, False)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What of a rollout's policy can be kept where deploy itself follows a candidate: known before there is a model."""
 
+import sys
+
 from deploy.desired_target import Given
 from rollout.loop import Rhythm
 from rollout.policy import DIRECT, Policy
@@ -9,7 +11,7 @@ _OF_LABELS = ("min_labels", "metric_margin")
 
 
 def check(given: Given, target: str, rhythm: Rhythm, tells_scores: bool) -> None:
-    """Checks a policy against what is observed at a target.
+    """Checks a policy against what is observed at a target; says on stderr which default isn't kept there.
 
     Args:
         target: its name, for messages.
@@ -31,6 +33,13 @@ def check(given: Given, target: str, rhythm: Rhythm, tells_scores: bool) -> None
         raise UsageError(
             f"--rollout-policy has a drift_limit: --serving-target {target} tells no scores, so that the drift of "
             "predictions can't be looked at. Leave it out, or use the target kserve or local"
+        )
+    if not tells_scores and "drift_limit" not in given.policy:
+        print(
+            f"--rollout-policy: --serving-target {target} tells no scores, so that the drift of predictions isn't "
+            f"looked at, and the default drift_limit of {policy.drift_limit:g} isn't kept. Set drift_limit to null to "
+            "say so, or use the target kserve or local",
+            file=sys.stderr,
         )
     looks = len(policy.steps) - 1
     least = (looks - 1) * (rhythm.every + rhythm.lag) + rhythm.every

@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
                 outputs.file(path).write_bytes(cards[name])
         described = outputs.file(args.pushed_model)
         versions = serving.open_versions(args.serving_uri, args.model_name)
+        if args.strategy != DIRECT and not target.is_begun() and (there := versions.numbers()):
+            print(_without_rollout(args, there), file=sys.stderr)
         deployed = rollout.deploy_now(candidate, versions, args.registry_uri, args.alias, target)
         deployed = following.follow(deployed, target, args.serving_uri, args.alias, time.sleep)
         version = deployed.version
@@ -95,6 +97,14 @@ def run(args: argparse.Namespace) -> None:
         f"{len(sample)} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "
         f"version {version.version} {did}, {_standing(deployed)} of {version.name!r}: {version.uri}",
         file=sys.stderr,
+    )
+
+
+def _without_rollout(args: argparse.Namespace, there: list[int]) -> str:
+    return (
+        f"versions {', '.join(map(str, there))} of {args.model_name!r} were pushed before, but --serving-target "
+        f"{args.serving_target} knows of none: this one gets all traffic at once, and --strategy {args.strategy} "
+        "begins with the next. If another one serves already, deploy that with strategy direct, and then this one."
     )
 
 
