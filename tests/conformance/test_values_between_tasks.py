@@ -347,7 +347,8 @@ def test_an_output_that_is_a_pipe_fails_its_step(run):
 
 
 def test_what_an_executor_output_says_of_a_parameter_comes_before_its_file(run):
-    code = "open(OUT['n'] + '/../executor_output.json', 'w').write('{\"parameterValues\": {\"n\": 2}}')"
+    said = '{"parameterValues": {"n": 2}}'
+    code = f"import os; open(os.path.dirname(OUT['n']) + '/executor_output.json', 'w').write({said!r})"
     tell = component("tell", {}, {"n": "Integer"}, f"write(OUT['n'], '1'); {code}")
 
     @dsl.pipeline(name="p")

@@ -123,7 +123,7 @@ def test_a_log_is_decided_again_alike_and_otherwise_by_another_policy(run_pipeya
 def test_a_decision_that_names_two_versions_is_refused(folder):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    page = OperatorsPage(folder, StartOptions(1, 2, "", (), operators_port=port), dict)
+    page = OperatorsPage(folder, StartOptions(1, port, "", ()), dict)
     page.start()
     try:
         token = {"x-token": folder.token.read_text().strip()}
