@@ -264,7 +264,9 @@ WRITTEN = [
     ("Integer", "1e3", "which isn't a whole number"),
     ("Integer", "1_000", "which isn't a whole number"),
     ("Integer", "9007199254740993", "9007199254740993, which KFP would round"),
-    ("Integer", "1" + "0" * 400, "of more than 300 digits, which KFP would round"),
+    ("Integer", "-9223372036854775808", -(2**63)),
+    ("Integer", "9223372036854775808", "9223372036854775808, which KFP can't read: it takes 64 bits"),
+    ("Integer", "1" + "0" * 400, "of more than 300 digits, which KFP can't read"),
     ("Float", ".5", 0.5),
     ("Float", "NaN", "which isn't a number"),
     ("Float", "1e400", "which isn't a number"),
@@ -342,6 +344,18 @@ def test_an_output_that_is_a_pipe_fails_its_step(run):
         pipe()
 
     assert run(pipeline)["pipe"].reason.startswith("the output 'said' is no file. Write its value into a file")
+
+
+def test_what_an_executor_output_says_of_a_parameter_comes_before_its_file(run):
+    said = '{"parameterValues": {"n": 2}}'
+    code = f"import os; open(os.path.dirname(OUT['n']) + '/executor_output.json', 'w').write({said!r})"
+    tell = component("tell", {}, {"n": "Integer"}, f"write(OUT['n'], '1'); {code}")
+
+    @dsl.pipeline(name="p")
+    def pipeline():
+        tell()
+
+    assert run(pipeline)["tell"].output_parameters == {"n": 2}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from stepkit.cli import canonical
 Types = pb.ParameterType
 _LARGEST = 10**300
 _EXACT = 2**53  # a double has every whole number up to here
+_INT64 = range(-(2**63), 2**63)  # what the launcher's ParseInt takes
 _UNSENT = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of surrogate pairs
 # What KFP's launcher reads of numbers and booleans, but for what JSON hasn't (NaN) and Go's hexadecimal floats.
 _WRITTEN = {
@@ -25,6 +26,7 @@ _WRITTEN = {
     Types.NUMBER_DOUBLE: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
     Types.BOOLEAN: re.compile(r"1|t|T|TRUE|true|True|0|f|F|FALSE|false|False"),
 }
+_AS_TEXT = "Hand it on as text"
 _BOOLEANS = {"true": True, "false": False}
 _WORDS = {
     Types.NUMBER_INTEGER: "a whole number",
@@ -86,6 +88,9 @@ def written(text: str, kind: int, what: str) -> Any:
         raise _unlike(text, kind, what) from error
     if isinstance(number, float) and not math.isfinite(number):
         raise _unlike(text, kind, what)
+    if isinstance(number, int) and number not in _INT64:
+        shown = number if abs(number) < _LARGEST else "of more than 300 digits"
+        raise PipeyardError(f"{what} has the number {shown}, which KFP can't read: it takes 64 bits. {_AS_TEXT}.")
     return coerce(number, kind, what)
 
 
@@ -121,6 +126,8 @@ def _coerce(value: Any, kind: int) -> Any:
         if kind == Types.BOOLEAN:
             return _BOOLEANS[text.lower()]
         value = jsons.load(text, parse_constant=_refuse)
+        if kind == Types.NUMBER_INTEGER and not isinstance(value, int):  # `3.0`, which no launcher reads as one
+            raise ValueError(value)
     _refuse_unkept(value)
     if kind == Types.NUMBER_INTEGER:
         if isinstance(value, bool) or float(value) != int(value):
@@ -156,9 +163,7 @@ def _refuse_unkept(value: Any) -> None:
             raise ValueError(each)
         elif isinstance(each, int) and abs(each) > _EXACT and (abs(each) >= _LARGEST or int(float(each)) != each):
             text = str(each) if abs(each) < _LARGEST else "of more than 300 digits"
-            raise _UnkeptError(
-                f"the number {text}, which KFP would round: it keeps numbers as doubles. Hand it on as text"
-            )
+            raise _UnkeptError(f"the number {text}, which KFP would round: it keeps numbers as doubles. {_AS_TEXT}")
 
 
 def _refuse(constant: str) -> None:

@@ -492,7 +492,7 @@ class StepRunner:
             path = work.files.parameters[name]
             hidden.hide_in(path)
             kind, what = definition.parameter_type, f"the output {name!r}"
-            if not path.exists():
+            if name in told["parameterValues"]:  # it comes before the file, as to KFP's launcher
                 parameters[name] = values.coerce(told["parameterValues"][name], kind, what)
                 continue
             if not path.is_file():  # to open a pipe would wait for ever

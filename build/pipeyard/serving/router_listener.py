@@ -13,6 +13,8 @@ from pipeyard.serving.router_access import RouterAccess
 _TYPES = "type.googleapis.com/envoy."
 _AUTH = "envoy.filters.http.api_key_auth"
 _UNAUTHORIZED = 401
+# A client that sends its headers byte by byte would hold a connection for ever: Envoy waits without an end by default.
+_HEADERS_SECONDS = 10
 _NO_TOKEN = {"error": "A token is needed: send `authorization: Bearer TOKEN`."}
 # Secrets are named in the file that Envoy watches and where it is asked for.
 _CERTIFICATE = "certificate"
@@ -36,6 +38,7 @@ def listener(
         "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "models",
         "preserve_external_request_id": True,
+        "request_headers_timeout": f"{_HEADERS_SECONDS}s",
         "rds": {"route_config_name": "models", "config_source": routes},
         "http_filters": [*([_authentication(tokens)] if tokens else []), router],
     }

@@ -18,7 +18,7 @@ from pipeyard.local.scheduler import Scheduler
     [
         ("True", Types.BOOLEAN, True),
         ("false\n", Types.BOOLEAN, False),
-        ("3.0", Types.NUMBER_INTEGER, 3),
+        ("3\n", Types.NUMBER_INTEGER, 3),
         (3.0, Types.NUMBER_INTEGER, 3),
         ("2", Types.NUMBER_DOUBLE, 2.0),
         (" text ", Types.STRING, " text "),
@@ -37,6 +37,8 @@ def test_values_take_their_declared_type(raw, kind, expected):
     [
         ("yes", Types.BOOLEAN),
         ("3.5", Types.NUMBER_INTEGER),
+        ("3.0", Types.NUMBER_INTEGER),
+        ("1e3", Types.NUMBER_INTEGER),
         (True, Types.NUMBER_INTEGER),
         ("x", Types.NUMBER_DOUBLE),
         ("{}", Types.LIST),

@@ -48,6 +48,11 @@ def test_a_shadow_is_a_mirror():
     assert router_config.aggregates({"m": SHADOW}) == frozenset()
 
 
+def test_a_client_has_to_end_its_headers():
+    text = json.dumps(router_config.bootstrap("/x", 8500, 9901, RouterAccess()))
+    assert '"request_headers_timeout": "10s"' in text
+
+
 def test_nothing_listens_but_on_the_loopback():
     text = json.dumps(
         [router_config.bootstrap("/x", 8500, 9901, RouterAccess()), router_config.clusters({STABLE: 9003})]

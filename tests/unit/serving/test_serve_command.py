@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import os
+import socket
 
 import pytest
+import requests
 
 from pipeyard.errors import PipeyardError
 from pipeyard.serving import serving_folder, serving_logs, start_options, start_serving
+from pipeyard.serving.operators_page import OperatorsPage
 from pipeyard.serving.router_access import RouterAccess
 from pipeyard.serving.sampling import LiveSampling
 from pipeyard.serving.serving_folder import ServedVersion, ServingFolder
@@ -69,6 +72,9 @@ def test_options_are_read_as_written(folder):
     folder.start.write_text(json.dumps({"port": 1, "newer": 2}))
     with pytest.raises(ValueError, match="another version"):
         start_options.read(folder.start)
+    folder.start.write_text('{"port": 1, "port": 2}')
+    with pytest.raises(ValueError, match="the key 'port' stands twice"):
+        start_options.read(folder.start)
 
 
 def test_logs_are_cut_and_removed_in_time(folder):
@@ -110,3 +116,19 @@ def test_a_log_is_decided_again_alike_and_otherwise_by_another_policy(run_pipeya
     code, _, err = run_pipeyard("serve", "replay", str(path), "--policy", '{"min_request": 40}')
     assert code == 1
     assert "Did you mean 'min_requests'" in err
+    code, _, err = run_pipeyard("serve", "replay", str(path), "--policy", '{"min_requests": 40, "min_requests": 4}')
+    assert (code, "the key 'min_requests' stands twice" in err) == (1, True)
+
+
+def test_a_decision_that_names_two_versions_is_refused(folder):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    page = OperatorsPage(folder, StartOptions(1, port, "", ()), dict)
+    page.start()
+    try:
+        token = {"x-token": folder.token.read_text().strip()}
+        body = '{"model": "taxi", "version": 1, "version": 2}'
+        answer = requests.post(f"http://127.0.0.1:{port}/promote", data=body, headers=token, timeout=10)
+    finally:
+        page.stop()
+    assert (answer.status_code, "the key 'version' stands twice" in answer.json()["error"]) == (400, True)

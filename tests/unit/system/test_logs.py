@@ -11,6 +11,9 @@ from pipeyard.system import logs
         (b"one\ntwo\nthree\n", "two\nthree"),
         (b"10%\r50%\r100%\nbad \xff\r\n\n", "100%\nbad \N{REPLACEMENT CHARACTER}"),
         (b"a\tb\x00\x07\x1b[31mred\x1b[0m\x1b]0;title\x07\x1b[2Jend\n", "a\tbredend"),
+        (b"Error: boom\r\x1b[K", "Error: boom"),
+        (b"Error: boom\n100%\r    \r\n", "Error: boom"),
+        (b"\x1b]Error: boom\n", "Error: boom"),
         ("a\x85b\u2028c\u202ed\x9b2Je\n".encode(), "abcd2Je"),
     ],
 )
