@@ -1,7 +1,7 @@
 """Pushing: whole or not at all, never over another version, whatever happens in between."""
 
-import errno
 import contextlib
+import errno
 import json
 import os
 import shutil
