@@ -283,7 +283,7 @@ def _others(beside: Beside, read: Callable[[str], bytes]) -> dict[str, Path | by
         with contextlib.suppress(FileNotFoundError):
             there[name] = read(name)
     given = {name: source if isinstance(source, bytes) else source.read_bytes() for name, source in beside.items()}
-    same = {name for name in there if there[name] == given[name]}
+    same = {name for name, content in there.items() if content == given[name]}
     cards = {MODEL_CARD, MODEL_CARD_PAGE}
     if cards <= there.keys() and model_card.says_the_same(there[MODEL_CARD], given[MODEL_CARD]):
         same |= cards

@@ -90,11 +90,16 @@ def run(args: argparse.Namespace) -> None:
         outputs.metadata("pushed_model", {key: value for key, value in record.items() if key not in _NO_METADATA})
         outputs.parameter(args.pushed_uri, version.uri)
         outputs.parameter(args.version, version.version)
+    _tell(validation, deployed, len(sample))
+
+
+def _tell(validation: infra.Validation, deployed: rollout.Deployed, rows: int) -> None:
     took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in validation.seconds.items())
     print(f"loaded in {validation.load_seconds:.2f} s; first answers: {took}", file=sys.stderr)
+    version = deployed.version
     did = "pushed" if deployed.pushed else "was there already: nothing pushed"
     print(
-        f"{len(sample)} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "
+        f"{rows} rows answered, largest difference of the signatures {validation.max_difference:.1g}; "
         f"version {version.version} {did}, {_standing(deployed)} of {version.name!r}: {version.uri}",
         file=sys.stderr,
     )
