@@ -175,6 +175,6 @@ def test_its_metadata_names_what_an_index_has(wheel):
         names = archive.namelist()
         metadata = email.message_from_bytes(archive.read(next(name for name in names if name.endswith("/METADATA"))))
     required = {re.match(r"[\w.-]+", each)[0] for each in metadata.get_all("Requires-Dist")}
-    assert required == {"kfp", "pyyaml", "requests", "fsspec", "gcsfs", "s3fs"}
+    assert required == {"kfp", "pyyaml", "requests", "fsspec", "gcsfs", "s3fs", "docker"}
     assert {name.partition("/")[0] for name in names} == {"pipeyard_components", names[-1].partition("/")[0]}
     assert "pipeyard_components/_stepkit_errors.py" in names
