@@ -123,14 +123,18 @@ def measure(asked: Asked, model: models.Model, problem: Problem, parts: Sequence
     names = [name for name in asked.columns if name in asked.types]
     cells = len(names) * len(asked.types)
     if cells * REPEATS * sample.rows <= BUDGET or len(names) <= TOP:
-        few = max(min(sample.rows, BUDGET // (cells * REPEATS or 1)), min(_FEWEST_ROWS, sample.rows))
-        return _ranked(sample.first(few), names, len(names))
-    few = max(min(sample.rows, BUDGET // cells), min(_FEWEST_ROWS, sample.rows))
+        return _ranked(sample.first(_affordable(sample.rows, cells * REPEATS)), names, len(names))
+    few = _affordable(sample.rows, cells)
     screen = sample.first(few)
     rises = {name: next(screen.rises(name, 1))[0] for name in names}
     best = sorted(names, key=lambda name: (-rises[name], name))[:TOP]
-    many = max(min(sample.rows, BUDGET // (TOP * REPEATS * len(asked.types))), min(_FEWEST_ROWS, sample.rows))
+    many = _affordable(sample.rows, TOP * REPEATS * len(asked.types))
     return _ranked(sample.first(many), best, len(names), few)
+
+
+def _affordable(rows: int, values: int) -> int:
+    """Returns how many of the rows the budget has, at so many encoded values each; never fewer than a few."""
+    return max(min(rows, BUDGET // max(values, 1)), min(_FEWEST_ROWS, rows))
 
 
 def _ranked(sample: "_Sample", names: Sequence[str], tried: int, screened: int = 0) -> Importance:

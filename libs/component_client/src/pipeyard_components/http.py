@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeoutError
 
-from pipeyard_components import layout, retries
+from pipeyard_components import places, retries
 from pipeyard_components.layout import IndexEntry
 from pipeyard_components.places import FileMissing, PlaceUnavailable
 
@@ -80,12 +80,7 @@ class HttpPlace:
         raise PlaceUnavailable(phrase)
 
     def entries(self) -> dict[str, IndexEntry]:
-        try:
-            return layout.read_index(self.read(layout.INDEX))
-        except FileMissing as error:
-            raise FileMissing(f"can't be listed: no {layout.INDEX} ({error})") from error
-        except ValueError as error:
-            raise PlaceUnavailable(str(error)) from error
+        return places.read_entries(self)
 
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry())

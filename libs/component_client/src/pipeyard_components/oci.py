@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_netrc_auth
 
-from pipeyard_components import layout, oci_layout, registry_login
+from pipeyard_components import layout, oci_layout, places, registry_login
 from pipeyard_components.errors import PipeyardError
 from pipeyard_components.http import HttpPlace, RedirectingSession
 from pipeyard_components.layout import IndexEntry
 from pipeyard_components.oci_layout import Address
-from pipeyard_components.places import FileMissing, PlaceUnavailable, WrongDigest
+from pipeyard_components.places import FileMissing, WrongDigest
 
 # A registry answers an artifact that has none of these with an error, or with another manifest.
 _ACCEPT = (
@@ -83,12 +83,7 @@ class OciPlace:
         return self._http.read(f"{self.path}/{address.repository}/manifests/{address.tag}")
 
     def entries(self) -> dict[str, IndexEntry]:
-        try:
-            return layout.read_index(self.read(layout.INDEX))
-        except FileMissing as error:
-            raise FileMissing(f"can't be listed: no {layout.INDEX} ({error})") from error
-        except ValueError as error:
-            raise PlaceUnavailable(str(error)) from error
+        return places.read_entries(self)
 
     def versions(self, name: str) -> IndexEntry:
         return self.entries().get(name, IndexEntry())

@@ -55,6 +55,16 @@ class Place(Protocol):
         """Returns a component's versions; raises as `entries`."""
 
 
+def read_entries(place: Place) -> dict[str, IndexEntry]:
+    """Returns the components of a place that only its index can list; raises as `Place.entries`."""
+    try:
+        return layout.read_index(place.read(layout.INDEX))
+    except FileMissing as error:
+        raise FileMissing(f"can't be listed: no {layout.INDEX} ({error})") from error
+    except ValueError as error:
+        raise PlaceUnavailable(str(error)) from error
+
+
 class FolderPlace:
     """A local folder."""
 
